@@ -1,0 +1,71 @@
+//! The guests: real programs that the tests run.
+//!
+//! Their sources are in `guests/`, outside the workspace, because they are compiled for another machine.
+//! `cargo xtask guests` builds them into one folder; this crate says where a guest is and keeps the tests
+//! honest: a test file that starts with
+//!
+//! ```ignore
+//! use walnut_test_programs::{assert_test_exists, foreach_guest};
+//! foreach_guest!(assert_test_exists);
+//! ```
+//!
+//! does not compile until it has something named after each guest.
+
+#![forbid(unsafe_code)]
+
+use std::{env, path::PathBuf};
+
+include!(concat!(env!("OUT_DIR"), "/guests.rs"));
+
+/// One guest program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// `<language>_<wasi>_<what>`.
+    pub name: &'static str,
+    /// The name of the built file, or for text guests (`wat_*`) of the source itself.
+    pub file: &'static str,
+}
+
+impl Guest {
+    /// The file to run.
+    ///
+    /// # Panics
+    /// When the guest was not built.
+    pub fn path(&self) -> PathBuf {
+        let path = if self.is_text() {
+            PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/guests/wat")).join(self.file)
+        } else {
+            folder().join(self.file)
+        };
+        assert!(path.is_file(), "{} is not built: run `cargo xtask guests` first", path.display());
+        path
+    }
+
+    /// Whether the guest is a text file, which is run as it is and never built.
+    pub fn is_text(&self) -> bool {
+        self.file.ends_with(".wat")
+    }
+}
+
+/// Where the built guests are: `$WALNUT_GUESTS_DIR`, or `walnut/guests` in the user's cache folder.
+///
+/// # Panics
+/// When no environment variable says where that is.
+pub fn folder() -> PathBuf {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("WALNUT_GUESTS_DIR")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("walnut/guests")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/walnut/guests")))
+        .expect("one of WALNUT_GUESTS_DIR, XDG_CACHE_HOME and HOME is set")
+}
+
+/// Fails to compile when nothing here is called `$name`; made for [`foreach_guest`].
+#[macro_export]
+macro_rules! assert_test_exists {
+    ($name:ident) => {
+        const _: () = {
+            #[expect(unused_imports, reason = "naming it is the check")]
+            use self::$name as _;
+        };
+    };
+}

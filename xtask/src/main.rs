@@ -1,0 +1,32 @@
+//! Chores of this repository, one file per verb: `cargo xtask VERB`.
+
+use std::{env, process::ExitCode};
+
+mod guests;
+
+const HELP: &str = "\
+usage: cargo xtask VERB
+
+verbs:
+  guests [--install] [NAME...]   builds the guests that the tests run (all, or those whose names start so);
+                                 --install first installs the tools that are missing";
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let outcome = match arguments.next().as_deref() {
+        Some("guests") => guests::run(arguments.collect()),
+        Some("help" | "--help" | "-h") => {
+            println!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(format!("no verb {other:?}\n{HELP}").into()),
+        None => Err(HELP.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
