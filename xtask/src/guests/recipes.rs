@@ -98,6 +98,7 @@ impl Recipe {
         if let Shape::Rust(_) = self.shape {
             let workspace = self.sources.join("rust");
             files.extend(["Cargo.toml", "Cargo.lock"].map(|file| workspace.join(file)));
+            list_files(&workspace.join("shared"), &mut files)?;
         }
         files.sort();
         let mut hasher = DefaultHasher::new();

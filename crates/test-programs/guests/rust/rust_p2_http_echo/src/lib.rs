@@ -1,0 +1,82 @@
+//! Gives back what it gets, as it comes: body, `x-*` headers, trailers.
+//!
+//! `/echo` (and every other path), `/upper` (in capitals), `/hash` (how many bytes), `/method` (method and target).
+
+use std::io::{Read, Write};
+
+use shared::split_path;
+use wasip2::{
+    exports::http::incoming_handler::Guest,
+    http::types::{Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam},
+};
+
+struct Echo;
+wasip2::http::proxy::export!(Echo);
+
+impl Guest for Echo {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let headers = Fields::new();
+        for (name, value) in request.headers().entries() {
+            if name.starts_with("x-") {
+                headers.append(&name, &value).expect("a header that came can go");
+            }
+        }
+        let response = OutgoingResponse::new(headers);
+        let answer = response.body().expect("the first body");
+        ResponseOutparam::set(out, Ok(response));
+
+        let target = request.path_with_query().unwrap_or_default();
+        let incoming = request.consume().expect("the first body");
+        let mut input = incoming.stream().expect("the first stream");
+        let mut output = answer.write().expect("the first stream");
+        let mut count = 0;
+        let mut buffer = vec![0; 64 * 1024];
+        let path = split_path(&target).0;
+        loop {
+            // A failed body is an ended one here: the answer is cut short and the host knows why.
+            let Ok(length @ 1..) = Read::read(&mut input, &mut buffer) else { break };
+            let part = &mut buffer[..length];
+            count += part.len();
+            match path {
+                "/hash" | "/method" => continue,
+                "/upper" => part.make_ascii_uppercase(),
+                _ => {}
+            }
+            // The client may be gone; then nobody waits for the rest.
+            if output.write_all(part).and_then(|()| Write::flush(&mut output)).is_err() {
+                return;
+            }
+        }
+        let text = match path {
+            "/hash" => format!("{count} bytes\n"),
+            "/method" => format!("{} {target}\n", method_name(&request.method())),
+            _ => String::new(),
+        };
+        let _ = output.write_all(text.as_bytes()).and_then(|()| Write::flush(&mut output));
+
+        // Streams are children of their bodies, and a body is finished when it has none.
+        drop((input, output));
+        let trailers = IncomingBody::finish(incoming);
+        trailers.subscribe().block();
+        let trailers = match trailers.get() {
+            Some(Ok(Ok(trailers))) => trailers,
+            _ => None,
+        };
+        let _ = OutgoingBody::finish(answer, trailers);
+    }
+}
+
+fn method_name(method: &Method) -> &str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+        Method::Connect => "CONNECT",
+        Method::Options => "OPTIONS",
+        Method::Trace => "TRACE",
+        Method::Patch => "PATCH",
+        Method::Other(name) => name,
+    }
+}

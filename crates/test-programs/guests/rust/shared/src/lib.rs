@@ -1,0 +1,58 @@
+//! What several guests do alike: names of errors, and addresses taken apart.
+
+use std::fmt::Debug;
+
+/// The name that WIT gives to an error, from the variant that bindings made of it:
+/// `ErrorCode::DnsError(..)` is `dns-error`.
+pub fn error_name(error: &impl Debug) -> String {
+    let shown = format!("{error:?}");
+    // A payload may hold names of its own, so it goes first.
+    let variant = shown.split(['(', '{', ' ']).next().unwrap_or_default();
+    let variant = variant.rsplit("::").next().unwrap_or_default();
+    let mut name = String::new();
+    for letter in variant.chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+/// `http://host:port/path?query` as scheme, authority and the rest.
+pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    Some(match rest.find(['/', '?']) {
+        Some(end) => (scheme, &rest[..end], &rest[end..]),
+        None => (scheme, rest, "/"),
+    })
+}
+
+/// `/path?query` as both.
+pub fn split_path(target: &str) -> (&str, &str) {
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+/// What a query says for a name, with percent signs resolved.
+pub fn query_value(query: &str, wanted: &str) -> Option<String> {
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == wanted).map(|(_, value)| {
+        let mut plain = Vec::new();
+        let mut bytes = value.bytes();
+        while let Some(byte) = bytes.next() {
+            plain.push(match byte {
+                b'%' => {
+                    let mut digit = || bytes.next().and_then(|digit| (digit as char).to_digit(16)).unwrap_or(0) as u8;
+                    digit() * 16 + digit()
+                }
+                b'+' => b' ',
+                other => other,
+            });
+        }
+        String::from_utf8_lossy(&plain).into_owned()
+    })
+}
+
+/// The number that a query says for a name.
+pub fn query_number(query: &str, wanted: &str) -> Option<u64> {
+    query_value(query, wanted)?.parse().ok()
+}
