@@ -1,0 +1,83 @@
+//! Gives back what it gets over WASI 0.3, several requests at a time in one instance.
+//!
+//! `/echo` (and every other path: the body's stream itself is the answer), `/upper` (each part in capitals), `/hash`
+//! (how many bytes), `/sleep?ms=N`, `/count` (how many requests this instance got), `/loop`, `/panic`.
+
+use std::{cell::Cell, hint::black_box};
+
+use shared::{query_number, split_path};
+use wasip3::{
+    clocks::monotonic_clock,
+    exports::http::handler::Guest,
+    http::types::{ErrorCode, Fields, Request, Response},
+    wit_bindgen::{StreamResult, spawn_local},
+    wit_future, wit_stream,
+};
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Echo;
+wasip3::http::service::export!(Echo);
+
+impl Guest for Echo {
+    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        COUNT.set(COUNT.get() + 1);
+        let headers = Fields::new();
+        for (name, value) in request.get_headers().copy_all() {
+            // HTTP/1.1 servers send only trailers that were announced.
+            if name.starts_with("x-") || name == "trailer" {
+                headers.append(&name, &value).expect("a header that came can go");
+            }
+        }
+        let target = request.get_path_with_query().unwrap_or_default();
+        let (path, query) = split_path(&target);
+        let (all_well, result) = wit_future::new(|| Ok(()));
+        drop(all_well);
+        let (mut body, trailers) = Request::consume_body(request, result);
+        match path {
+            "/loop" => loop {
+                black_box(0);
+            },
+            "/panic" => panic!("this panic is on purpose"),
+            "/count" => Ok(say(headers, format!("{}\n", COUNT.get()))),
+            "/sleep" => {
+                let milliseconds = query_number(query, "ms").unwrap_or(1000);
+                monotonic_clock::wait_for(milliseconds * 1_000_000).await;
+                Ok(say(headers, format!("slept {milliseconds} ms\n")))
+            }
+            "/hash" => {
+                let count = body.collect().await.len();
+                trailers.await?;
+                Ok(say(headers, format!("{count} bytes\n")))
+            }
+            "/upper" => {
+                let (mut writer, contents) = wit_stream::new();
+                spawn_local(async move {
+                    loop {
+                        let (result, mut part) = body.read(Vec::with_capacity(64 * 1024)).await;
+                        part.make_ascii_uppercase();
+                        let rest = writer.write_all(part).await;
+                        // Nobody reads, or nothing comes.
+                        if !rest.is_empty() || !matches!(result, StreamResult::Complete(_)) {
+                            return;
+                        }
+                    }
+                });
+                Ok(Response::new(headers, Some(contents), trailers).0)
+            }
+            _ => Ok(Response::new(headers, Some(body), trailers).0),
+        }
+    }
+}
+
+fn say(headers: Fields, text: String) -> Response {
+    let (mut writer, contents) = wit_stream::new();
+    let (no_trailers, trailers) = wit_future::new(|| Ok(None));
+    drop(no_trailers);
+    spawn_local(async move {
+        writer.write_all(text.into_bytes()).await;
+    });
+    Response::new(headers, Some(contents), trailers).0
+}
