@@ -54,6 +54,7 @@ impl Guest for Echo {
             }
             "/upper" => {
                 let (mut writer, contents) = wit_stream::new();
+                let (trailers_writer, answer_trailers) = wit_future::new(|| Ok(None));
                 spawn_local(async move {
                     loop {
                         let (result, mut part) = body.read(Vec::with_capacity(64 * 1024)).await;
@@ -61,11 +62,14 @@ impl Guest for Echo {
                         let rest = writer.write_all(part).await;
                         // Nobody reads, or nothing comes.
                         if !rest.is_empty() || !matches!(result, StreamResult::Complete(_)) {
-                            return;
+                            break;
                         }
                     }
+                    // Trailers come after the end of the body.
+                    drop(writer);
+                    let _ = trailers_writer.write(trailers.await).await;
                 });
-                Ok(Response::new(headers, Some(contents), trailers).0)
+                Ok(Response::new(headers, Some(contents), answer_trailers).0)
             }
             _ => Ok(Response::new(headers, Some(body), trailers).0),
         }
