@@ -72,7 +72,7 @@ enum Outcome {
 }
 
 fn build(guest: &Guest, folder: &Path, tools: &mut Tools, install: bool) -> Result<Outcome> {
-    let recipe = Recipe::of(guest.name, &sources())?;
+    let recipe = Recipe::of(guest.name, &sources()?)?;
     let kit = match tools.find(recipe.kit(), install)? {
         Ok(kit) => kit,
         Err(missing) => return Ok(Outcome::Missing(missing)),
@@ -92,7 +92,7 @@ fn build(guest: &Guest, folder: &Path, tools: &mut Tools, install: bool) -> Resu
     Ok(Outcome::Built(wasm.len() as u64))
 }
 
-/// The folder of the guests' sources.
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("crates").join("test-programs/guests")
+/// The folder of the guests' sources, named as compilers will name it.
+fn sources() -> Result<PathBuf> {
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("crates").join("test-programs/guests").canonicalize()?)
 }

@@ -6,7 +6,7 @@
 //! | `rust_p2_*`, `rust_p3_*` with `src/main.rs` | a component, with the command adapter |
 //! | the same with `src/lib.rs` | a component, with the proxy adapter when `_http_` is in its name, else the reactor adapter |
 //! | `c_p1_*.c` | a core module; a first line `// flags: ...` adds compiler flags |
-//! | `js_*`, `py_*` | a component of the world `guest` in `<name>/wit` |
+//! | `js_*.js`, `py_*.py` | a component of a world of `wit/guests.wit`: `http` when `_http_` is in its name, else `command` |
 
 use std::{
     collections::hash_map::DefaultHasher,
@@ -25,6 +25,7 @@ use super::{
 };
 
 const RUST_TARGET: &str = "wasm32-wasip1";
+const WORLDS: &str = "wit/guests.wit";
 
 pub struct Recipe {
     name: &'static str,
@@ -75,8 +76,8 @@ impl Recipe {
                 (folder, Shape::Rust(shape))
             }
             "c" => (folder.with_extension("c"), Shape::C),
-            "js" => (folder, Shape::JavaScript),
-            "py" => (folder, Shape::Python),
+            "js" => (folder.with_extension("js"), Shape::JavaScript),
+            "py" => (folder.with_extension("py"), Shape::Python),
             other => return Err(format!("no recipe for the language {other:?}").into()),
         };
         Ok(Self { name, sources: sources.to_owned(), own, shape })
@@ -95,10 +96,14 @@ impl Recipe {
     pub fn stamp(&self, kit: &Kit) -> Result<String> {
         let mut files = Vec::new();
         list_files(&self.own, &mut files)?;
-        if let Shape::Rust(_) = self.shape {
-            let workspace = self.sources.join("rust");
-            files.extend(["Cargo.toml", "Cargo.lock"].map(|file| workspace.join(file)));
-            list_files(&workspace.join("shared"), &mut files)?;
+        match self.shape {
+            Shape::Rust(_) => {
+                let workspace = self.sources.join("rust");
+                files.extend(["Cargo.toml", "Cargo.lock"].map(|file| workspace.join(file)));
+                list_files(&workspace.join("shared"), &mut files)?;
+            }
+            Shape::JavaScript | Shape::Python => files.push(self.sources.join(WORLDS)),
+            Shape::C => {}
         }
         files.sort();
         let mut hasher = DefaultHasher::new();
@@ -187,8 +192,10 @@ impl Recipe {
     fn build_javascript(&self, kit: &Kit) -> Result<Vec<u8>> {
         let out = self.scratch(kit)?;
         run(Command::new(&kit.program)
-            .current_dir(&self.own)
-            .args(["guest.js", "--wit", "wit", "--world-name", "guest", "--out"])
+            .arg(&self.own)
+            .arg("--wit")
+            .arg(self.sources.join(WORLDS))
+            .args(["--world-name", self.world(), "--out"])
             .arg(&out))?;
         Ok(fs::read(out)?)
     }
@@ -196,10 +203,18 @@ impl Recipe {
     fn build_python(&self, kit: &Kit) -> Result<Vec<u8>> {
         let out = self.scratch(kit)?;
         run(Command::new(&kit.program)
-            .current_dir(&self.own)
-            .args(["--wit-path", "wit", "--world", "guest", "componentize", "guest", "--output"])
+            .arg("--wit-path")
+            .arg(self.sources.join(WORLDS))
+            .args(["--world", self.world(), "componentize", self.name, "--python-path"])
+            .arg(self.sources.join("py"))
+            .arg("--output")
             .arg(&out))?;
         Ok(fs::read(out)?)
+    }
+
+    /// The world of a guest whose tools ask for its name.
+    fn world(&self) -> &'static str {
+        if self.name.contains("_http_") { "http" } else { "command" }
     }
 
     /// Where the tool is to put the built file.
