@@ -1,0 +1,76 @@
+//! One verb, one file.
+
+pub mod cache;
+pub mod call;
+pub mod inspect;
+pub mod run;
+pub mod serve;
+
+use crate::args::{Verb, Walnut};
+use crate::error::{CommandError, of_system};
+use crate::grants::GrantFlags;
+use crate::limits::LimitFlags;
+use crate::printer::Printer;
+use crate::progress::Terminal;
+use std::process::ExitCode;
+use walnut_engine::{Artifact, Cache, Engine, EngineConfig, Ready, Setup, Stdio};
+
+/// How a command ended when nothing failed: with this code.
+pub type Outcome = Result<i32, CommandError>;
+
+/// Does what was typed.
+pub fn run(walnut: Walnut) -> ExitCode {
+    let printer = Printer::new();
+    let outcome = match walnut.command {
+        Verb::Run(args) => run::run(args, printer),
+        Verb::Serve(args) => serve::run(args, printer),
+        Verb::Inspect(args) => inspect::run(&args, printer),
+        Verb::Call(args) => call::run(&args, printer),
+        Verb::Cache(args) => cache::run(&args, printer),
+    };
+    let code = outcome.unwrap_or_else(|error| {
+        error.print(&printer);
+        error.code() as i32
+    });
+    // A process has eight bits to say it with, and other tools take the low ones.
+    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
+}
+
+/// The cache, unless there is no place for one: then everything is compiled anew, and it is said why.
+fn cache(printer: Printer) -> Option<Cache> {
+    Cache::open().map_err(|e| printer.warning(&format!("{e}; compiled code is not kept"))).ok()
+}
+
+/// What a command that starts one guest needs.
+struct Start<'a> {
+    target: &'a str,
+    arguments: &'a [String],
+    grants: &'a GrantFlags,
+    limits: &'a LimitFlags,
+}
+
+impl Start<'_> {
+    /// Loads, compiles and links the target.
+    fn ready(&self, printer: Printer) -> Result<Ready, CommandError> {
+        walnut_engine::record_host_calls();
+        let limits = self.limits.limits();
+        let artifact = Artifact::load(self.target)?;
+        let gate = self.grants.gate(artifact.short_name(), printer)?;
+        let engine = Engine::new(&EngineConfig::command(limits.clone()), cache(printer))?;
+        let prepared = engine.prepare(&artifact, Some(&Terminal))?;
+        let env = self.grants.env_values(gate.policy());
+        let mut setup = Setup::new(gate, limits, Stdio::Inherit, true)?;
+        setup.args = std::iter::once(artifact.short_name().to_owned()).chain(self.arguments.iter().cloned()).collect();
+        setup.env = env;
+        Ok(prepared.ready(setup)?)
+    }
+}
+
+/// Runs `work` to its end on this thread.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| of_system("the runtime could not start", &e))?;
+    let result = runtime.block_on(work);
+    // A read of standard input may still wait for a key; nobody waits for it.
+    runtime.shutdown_background();
+    Ok(result)
+}

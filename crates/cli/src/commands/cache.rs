@@ -1,0 +1,40 @@
+use super::Outcome;
+use crate::error::of_system;
+use crate::printer::Printer;
+use clap::{Args, Subcommand};
+use walnut_engine::{Cache, CacheUsage};
+
+/// Show or clear the cache of compiled code
+#[derive(Args, Debug)]
+pub struct CacheArgs {
+    #[command(subcommand)]
+    verb: Option<CacheVerb>,
+}
+
+#[derive(Subcommand, Debug)]
+enum CacheVerb {
+    /// Print where the cache is and how much it holds (what happens without a word, too)
+    Show,
+    /// Remove all compiled code; it is compiled again when it is needed
+    Clear,
+}
+
+pub fn run(args: &CacheArgs, printer: Printer) -> Outcome {
+    let cache = Cache::open()?;
+    match args.verb {
+        None | Some(CacheVerb::Show) => {
+            let usage = cache.usage().map_err(|e| of_system("the cache cannot be read", &e))?;
+            printer.data(&format!("{}\n{}\n", cache.dir().display(), amount(usage)));
+        }
+        Some(CacheVerb::Clear) => {
+            let usage = cache.clear().map_err(|e| of_system("the cache cannot be cleared", &e))?;
+            printer.say(&format!("removed {}", amount(usage)));
+        }
+    }
+    Ok(0)
+}
+
+fn amount(usage: CacheUsage) -> String {
+    let things = if usage.entries == 1 { "component" } else { "components" };
+    format!("{} {things}, {:.1} MiB", usage.entries, usage.bytes as f64 / f64::from(1 << 20))
+}

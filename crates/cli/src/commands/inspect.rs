@@ -1,0 +1,83 @@
+use super::Outcome;
+use crate::error::of_system;
+use crate::printer::Printer;
+use clap::Args;
+use std::fmt::Write;
+use walnut_engine::{Artifact, Inspection, Kind, Verb};
+
+/// Tell what a target is and what it would ask for, without running it
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// A .wasm or .wat file, or `-` for standard input
+    target: String,
+    /// Print its world as WIT
+    #[arg(long, conflicts_with = "json")]
+    wit: bool,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &InspectArgs, printer: Printer) -> Outcome {
+    let artifact = Artifact::load(&args.target)?;
+    let text = if args.wit {
+        Inspection::wit(&artifact)?
+    } else {
+        let inspection = Inspection::of(&artifact)?;
+        if args.json { json(&inspection)? } else { describe(&inspection) }
+    };
+    printer.data(&text);
+    Ok(0)
+}
+
+fn json(inspection: &Inspection) -> Result<String, crate::error::CommandError> {
+    serde_json::to_string_pretty(inspection).map(|text| text + "\n").map_err(|e| of_system("the description cannot be written as JSON", &e))
+}
+
+fn describe(i: &Inspection) -> String {
+    let mut text = String::new();
+    let mut line = |label: &str, value: &str| {
+        let _ = writeln!(text, "{label:<10} {value}");
+    };
+    line("name", &i.name);
+    line("digest", &i.digest);
+    let kind = match i.kind {
+        Kind::Module => "core module",
+        Kind::Component => "component",
+    };
+    let wasi = if i.wasi.is_empty() { "no WASI".to_owned() } else { format!("WASI {}", i.wasi.join(", ")) };
+    line("kind", &format!("{kind}, {wasi}"));
+    line("world", i.world.unwrap_or("its own"));
+    let verb = match i.verb {
+        Verb::Run => format!("walnut run {}", i.name),
+        Verb::Serve => format!("walnut serve {}", i.name),
+        Verb::Call => format!("walnut call {} 'FUNCTION(ARGUMENTS)'", i.name),
+    };
+    line("start it", &verb);
+    let parts: Vec<_> = i.parts.iter().map(|(part, bytes)| format!("{part} {bytes}")).collect();
+    line("size", &format!("{} bytes ({})", i.size, parts.join(", ")));
+    for (field, values) in &i.producers {
+        let values: Vec<_> = values.iter().map(|(name, version)| if version.is_empty() { name.clone() } else { format!("{name} {version}") }).collect();
+        line(field, &values.join(", "));
+    }
+    section(&mut text, "could ask for", &i.capabilities.iter().map(|c| format!("{:<8} {}", c.capability, c.imports.join(", "))).collect::<Vec<_>>(), "nothing");
+    section(&mut text, "cannot get", &i.missing_imports, "");
+    section(&mut text, "imports without authority", &i.harmless_imports, "");
+    section(&mut text, "exports", &i.exports, "nothing");
+    text
+}
+
+fn section(text: &mut String, title: &str, lines: &[String], empty: &str) {
+    match (lines, empty) {
+        ([], "") => {}
+        ([], empty) => {
+            let _ = writeln!(text, "\n{title}: {empty}");
+        }
+        _ => {
+            let _ = writeln!(text, "\n{title}:");
+            lines.iter().for_each(|line| {
+                let _ = writeln!(text, "  {line}");
+            });
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The flags that set limits. Their defaults differ by command and come from the engine, so that help cannot be wrong.
+
+use clap::{Args, Command};
+use std::time::Duration;
+use walnut_engine::{Limit, Limits, parse_duration, parse_size};
+
+/// What the guest may use. Each limit is always on.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits (always on)")]
+pub struct LimitFlags {
+    /// Memory and tables together
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory: u64,
+    /// Time on a processor
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    cpu: Duration,
+    /// Time on the clock
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    deadline: Duration,
+    /// Depth of the guest's call stack
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    stack: u64,
+    /// Files, sockets, streams and other handles open at once
+    #[arg(long, value_name = "N")]
+    handles: u64,
+    /// Size of one request's body
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    request_body: u64,
+    /// Size of one response's body
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    response_body: u64,
+    /// Outbound HTTP connections open at once
+    #[arg(long, value_name = "N")]
+    connections: u64,
+}
+
+const ALL: [Limit; 8] = [
+    Limit::Memory,
+    Limit::Cpu,
+    Limit::Deadline,
+    Limit::Stack,
+    Limit::Handles,
+    Limit::RequestBody,
+    Limit::ResponseBody,
+    Limit::Connections,
+];
+
+impl LimitFlags {
+    pub fn limits(&self) -> Limits {
+        Limits {
+            memory: self.memory,
+            cpu: self.cpu,
+            deadline: self.deadline,
+            stack: self.stack,
+            handles: self.handles,
+            request_body: self.request_body,
+            response_body: self.response_body,
+            connections: self.connections,
+        }
+    }
+}
+
+/// Gives the limit flags of `command` their defaults.
+pub fn with_defaults(command: Command, defaults: &Limits) -> Command {
+    ALL.iter().fold(command, |command, limit| {
+        let value: &'static str = Box::leak(limit.value(defaults).into_boxed_str());
+        command.mut_arg(limit.name().replace('-', "_"), |arg| arg.required(false).default_value(value))
+    })
+}

@@ -1,0 +1,16 @@
+//! `walnut`: runs any WebAssembly component, sealed.
+
+use std::process::ExitCode;
+
+mod args;
+mod commands;
+mod error;
+mod exit;
+mod grants;
+mod limits;
+mod printer;
+mod progress;
+
+fn main() -> ExitCode {
+    commands::run(args::parse())
+}

@@ -1,0 +1,59 @@
+//! Everything that Walnut says. stdout is data, stderr is talk; colours only on a terminal.
+
+use anstyle::{AnsiColor, Style};
+use std::io::{IsTerminal, Write};
+
+/// Says things on the standard streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    colour: bool,
+}
+
+impl Printer {
+    pub fn new() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
+        Printer { colour: wanted && std::io::stderr().is_terminal() }
+    }
+
+    /// Data, to standard output. A reader that went away is no error.
+    pub fn data(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// Talk, as it is.
+    pub fn say(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    pub fn error(&self, text: &str) {
+        self.headed("error", AnsiColor::Red, text);
+    }
+
+    pub fn warning(&self, text: &str) {
+        self.headed("warning", AnsiColor::Yellow, text);
+    }
+
+    pub fn hint(&self, text: &str) {
+        self.headed("hint", AnsiColor::Cyan, text);
+    }
+
+    /// A line that belongs to what was said before.
+    pub fn detail(&self, text: &str) {
+        self.say(&format!("  {text}"));
+    }
+
+    /// An explanation of the gate: its first word is its heading.
+    pub fn explanation(&self, text: &str) {
+        let mut lines = text.lines();
+        if let Some((heading, rest)) = lines.next().and_then(|first| first.split_once(": ")) {
+            self.headed(heading, AnsiColor::Yellow, rest);
+        }
+        lines.for_each(|line| self.say(line));
+    }
+
+    fn headed(&self, heading: &str, colour: AnsiColor, text: &str) {
+        let style = if self.colour { Style::new().fg_color(Some(colour.into())).bold() } else { Style::new() };
+        self.say(&format!("{style}{heading}:{style:#} {text}"));
+    }
+}

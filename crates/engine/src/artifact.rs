@@ -1,0 +1,153 @@
+//! Bytes, where they came from, and their digest.
+
+use crate::error::LoadError;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+/// The largest target that is loaded. A compiler of 100 MB is real; a gigabyte is a mistake or an attack.
+const LARGEST: u64 = 512 << 20;
+
+/// A target's bytes, as WebAssembly binary.
+#[derive(Clone)]
+pub struct Artifact {
+    /// What people call it: the path as typed, or `standard input`.
+    pub name: String,
+    /// The digest of the bytes as they were read.
+    pub digest: Digest,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Digest(Sha256::digest(bytes).into())
+    }
+
+    /// Lower-case hexadecimal, without a prefix.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+/// As OCI writes it: `sha256:…`.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Artifact({}, {} bytes, {})", self.name, self.bytes.len(), self.digest)
+    }
+}
+
+impl Artifact {
+    /// Reads a file of WebAssembly, binary or text; `-` is standard input.
+    pub fn load(target: &str) -> Result<Self, LoadError> {
+        if target == "-" {
+            let bytes = read_bounded(std::io::stdin().lock(), "standard input").map_err(|e| e.at(Path::new("-")))?;
+            return Artifact::from_bytes("standard input", bytes);
+        }
+        let path = Path::new(target);
+        let file = std::fs::File::open(path).map_err(|e| ReadError::Io(e).at(path))?;
+        if file.metadata().is_ok_and(|m| m.is_dir()) {
+            return Err(LoadError::NotWasm { name: target.to_owned(), reason: "it is a folder".into() });
+        }
+        let bytes = read_bounded(file, target).map_err(|e| e.at(path))?;
+        Artifact::from_bytes(target, bytes)
+    }
+
+    /// Takes bytes that are there already, binary or text.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, LoadError> {
+        let digest = Digest::of(&bytes);
+        let not_wasm = |reason: &str| LoadError::NotWasm { name: name.to_owned(), reason: reason.to_owned() };
+        if bytes.is_empty() {
+            return Err(not_wasm("it is empty"));
+        }
+        if bytes.starts_with(b"\0asm") {
+            return Ok(Artifact { name: name.to_owned(), digest, bytes });
+        }
+        if let Some(what) = foreign(&bytes) {
+            return Err(not_wasm(what));
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|_| not_wasm("it starts with other bytes"))?;
+        if !looks_like_wat(text) {
+            return Err(not_wasm("it is text, but not WebAssembly text"));
+        }
+        let mut parser = wat::Parser::new();
+        parser.generate_dwarf(wat::GenerateDwarf::Lines);
+        let bytes = parser
+            .parse_str(Some(Path::new(name)), text)
+            .map_err(|e| LoadError::Invalid { name: name.to_owned(), reason: format!("its text does not parse\n{e}") })?;
+        Ok(Artifact { name: name.to_owned(), digest, bytes: bytes })
+    }
+
+    /// The last part of the name, which a guest sees as its own (`argv[0]`).
+    pub fn short_name(&self) -> &str {
+        self.name.rsplit(['/', '\\']).next().unwrap_or(&self.name)
+    }
+
+    /// How many bytes of binary there are.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+enum ReadError {
+    Io(std::io::Error),
+    TooLarge(String),
+}
+
+impl ReadError {
+    fn at(self, path: &Path) -> LoadError {
+        match self {
+            ReadError::Io(e) if e.kind() == std::io::ErrorKind::NotFound => LoadError::NotFound(path.to_owned()),
+            ReadError::Io(source) => LoadError::Unreadable { path: path.to_owned(), source },
+            ReadError::TooLarge(name) => LoadError::TooLarge { name, most: crate::limits::size(LARGEST) },
+        }
+    }
+}
+
+fn read_bounded(source: impl Read, name: &str) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::new();
+    source.take(LARGEST + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(ReadError::TooLarge(name.to_owned()));
+    }
+    Ok(bytes)
+}
+
+/// What people pass by mistake, told by its first bytes.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    const KNOWN: [(&[u8], &str); 7] = [
+        (b"\x7fELF", "it is a native program or precompiled code (ELF)"),
+        (b"MZ", "it is a Windows program"),
+        (b"\xcf\xfa\xed\xfe", "it is a macOS program"),
+        (b"#!", "it is a script"),
+        (b"\x1f\x8b", "it is gzip-compressed"),
+        (b"PK\x03\x04", "it is a zip archive"),
+        (b"<", "it is a web page or XML"),
+    ];
+    KNOWN.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, what)| *what)
+}
+
+fn looks_like_wat(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    while rest.starts_with(";;") || rest.starts_with("(;") {
+        let end = if rest.starts_with(";;") { rest.find('\n') } else { rest.find(";)").map(|i| i + 1) };
+        rest = rest[end.map_or(rest.len(), |i| i + 1)..].trim_start();
+    }
+    rest.starts_with('(')
+}

@@ -1,0 +1,288 @@
+//! Compiled code on disk, so that a component is compiled once per machine.
+//!
+//! An entry's name is the digest of the artifact and the hash of everything that affects compiled code, so an upgrade or
+//! another setting never finds an old entry. Each entry ends in a [`Trailer`] with its length and checksum; one that does
+//! not match is removed and compiled again, never run. Entries are written beside their place and renamed into it, so
+//! that several processes may start at once and one may die in the middle of a write.
+//!
+//! Compiled code is native code: whoever can write here can run what they like as this user. The folder is therefore made
+//! with mode 0700, and one that others own or may write to is not used.
+
+use crate::artifact::Digest;
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// The folder of compiled code.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    dir: PathBuf,
+}
+
+/// How much a cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheUsage {
+    pub entries: u64,
+    pub bytes: u64,
+}
+
+/// Why a cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    #[error("no folder for the cache: neither WALNUT_CACHE_DIR, XDG_CACHE_HOME nor HOME is set")]
+    NoPlace,
+    #[error("the cache folder {} is not safe: {reason}", dir.display())]
+    Unsafe { dir: PathBuf, reason: &'static str },
+    #[error("the cache folder {} cannot be used: {source}", dir.display())]
+    Io { dir: PathBuf, source: io::Error },
+}
+
+const EXTENSION: &str = "code";
+const PARTIAL: &str = "partial";
+/// A write that takes longer than this has died.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+impl Cache {
+    /// The cache of this user: `$WALNUT_CACHE_DIR`, else the XDG cache folder.
+    pub fn open() -> Result<Self, CacheError> {
+        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let dir = set("WALNUT_CACHE_DIR")
+            .or_else(|| set("XDG_CACHE_HOME").map(|d| d.join("walnut")))
+            .or_else(|| set("HOME").map(|d| d.join(".cache/walnut")))
+            .or_else(|| set("LOCALAPPDATA").map(|d| d.join("walnut")))
+            .ok_or(CacheError::NoPlace)?;
+        Cache::at(&dir.join("code"))
+    }
+
+    /// A cache in this folder, which is made if need be.
+    pub fn at(dir: &Path) -> Result<Self, CacheError> {
+        let io_error = |source| CacheError::Io { dir: dir.to_owned(), source };
+        make_private(dir).map_err(io_error)?;
+        if let Some(reason) = unsafe_because(dir).map_err(io_error)? {
+            return Err(CacheError::Unsafe { dir: dir.to_owned(), reason });
+        }
+        Ok(Cache { dir: dir.to_owned() })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What it holds.
+    pub fn usage(&self) -> io::Result<CacheUsage> {
+        let mut usage = CacheUsage { entries: 0, bytes: 0 };
+        for path in self.files()? {
+            usage.entries += u64::from(path.extension().is_some_and(|e| e == EXTENSION));
+            usage.bytes += fs::metadata(&path).map_or(0, |m| m.len());
+        }
+        Ok(usage)
+    }
+
+    /// Removes everything in it and tells what that was. A program that runs keeps its code.
+    pub fn clear(&self) -> io::Result<CacheUsage> {
+        let usage = self.usage()?;
+        for path in self.files()? {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(usage)
+    }
+
+    /// The file of an entry that has passed its check, if there is one.
+    pub(crate) fn get(&self, digest: &Digest, engine: u64) -> Option<PathBuf> {
+        let path = self.path(digest, engine);
+        let mut file = fs::File::open(&path).ok()?;
+        if check(&mut file).unwrap_or(false) {
+            return Some(path);
+        }
+        let _ = fs::remove_file(&path);
+        None
+    }
+
+    /// Writes an entry. Nobody ever sees a part of it.
+    pub(crate) fn put(&self, digest: &Digest, engine: u64, code: &[u8]) -> io::Result<()> {
+        self.sweep();
+        let mut partial = tempfile::Builder::new().suffix(&format!(".{PARTIAL}")).tempfile_in(&self.dir)?;
+        partial.write_all(code)?;
+        partial.write_all(&Trailer::of(code).to_bytes())?;
+        partial.persist(self.path(digest, engine)).map_err(|e| e.error)?;
+        Ok(())
+    }
+
+    fn path(&self, digest: &Digest, engine: u64) -> PathBuf {
+        self.dir.join(format!("{}-{engine:016x}.{EXTENSION}", digest.hex()))
+    }
+
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let ours = |path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION || e == PARTIAL);
+        Ok(fs::read_dir(&self.dir)?.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).collect())
+    }
+
+    /// Removes what a process that died left half written.
+    fn sweep(&self) {
+        for path in self.files().unwrap_or_default() {
+            let old = |m: fs::Metadata| m.modified().is_ok_and(|t| SystemTime::now().duration_since(t).is_ok_and(|age| age > ABANDONED));
+            if path.extension().is_some_and(|e| e == PARTIAL) && fs::metadata(&path).is_ok_and(old) {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+/// The end of an entry: magic, length and CRC-32 of what comes before it. Against accidents, not against an owner.
+#[derive(PartialEq, Eq)]
+struct Trailer {
+    length: u64,
+    checksum: u32,
+}
+
+impl Trailer {
+    const MAGIC: [u8; 4] = *b"wlnt";
+    const SIZE: usize = 16;
+
+    fn of(code: &[u8]) -> Self {
+        Trailer { length: code.len() as u64, checksum: crc32fast::hash(code) }
+    }
+
+    fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        bytes[..4].copy_from_slice(&Self::MAGIC);
+        bytes[4..12].copy_from_slice(&self.length.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.checksum.to_le_bytes());
+        bytes
+    }
+}
+
+fn check(file: &mut fs::File) -> io::Result<bool> {
+    let whole = file.metadata()?.len();
+    let Some(length) = whole.checked_sub(Trailer::SIZE as u64) else { return Ok(false) };
+    let mut trailer = [0; Trailer::SIZE];
+    file.seek(SeekFrom::Start(length))?;
+    file.read_exact(&mut trailer)?;
+    file.seek(SeekFrom::Start(0))?;
+    let mut hasher = crc32fast::Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    let mut left = length;
+    while left > 0 {
+        let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        file.read_exact(&mut buffer[..want])?;
+        hasher.update(&buffer[..want]);
+        left -= want as u64;
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok(Trailer { length, checksum: hasher.finalize() }.to_bytes() == trailer)
+}
+
+#[cfg(unix)]
+fn make_private(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+#[cfg(not(unix))]
+fn make_private(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)
+}
+
+#[cfg(unix)]
+fn unsafe_because(dir: &Path) -> io::Result<Option<&'static str>> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(dir)?;
+    let me = rustix::process::geteuid().as_raw();
+    Ok(if metadata.uid() != me {
+        Some("another user owns it")
+    } else if metadata.mode() & 0o022 != 0 {
+        Some("others may write to it")
+    } else {
+        None
+    })
+}
+
+#[cfg(not(unix))]
+fn unsafe_because(_dir: &Path) -> io::Result<Option<&'static str>> {
+    // A user's own profile folder is private by its access list.
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache() -> (tempfile::TempDir, Cache) {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("code")).unwrap();
+        (dir, cache)
+    }
+
+    fn read(cache: &Cache, digest: &Digest) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(cache.get(digest, 7)?).ok()?;
+        bytes.truncate(bytes.len() - Trailer::SIZE);
+        Some(bytes)
+    }
+
+    #[test]
+    fn what_was_put_is_found() {
+        let (_dir, cache) = cache();
+        let digest = Digest::of(b"a");
+        assert!(read(&cache, &digest).is_none());
+        cache.put(&digest, 7, b"code").unwrap();
+        assert_eq!(read(&cache, &digest).unwrap(), b"code");
+        assert!(cache.get(&digest, 8).is_none(), "another engine must not find it");
+    }
+
+    #[test]
+    fn a_damaged_entry_is_removed_and_never_returned() {
+        let (_dir, cache) = cache();
+        let digest = Digest::of(b"a");
+        cache.put(&digest, 7, b"code that is long enough").unwrap();
+        let path = cache.path(&digest, 7);
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            assert!(cache.get(&digest, 7).is_none(), "cut at {cut}");
+            assert!(!path.exists());
+        }
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, damaged).unwrap();
+            assert!(cache.get(&digest, 7).is_none(), "flipped at {at}");
+        }
+    }
+
+    #[test]
+    fn writers_at_once_leave_one_good_entry() {
+        let (_dir, cache) = cache();
+        let digest = Digest::of(b"a");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..20).for_each(|_| cache.put(&digest, 7, &[9; 100_000]).unwrap()));
+                scope.spawn(|| (0..20).for_each(|_| assert!(read(&cache, &digest).is_none_or(|code| code == [9; 100_000]))));
+            }
+        });
+        assert_eq!(cache.usage().unwrap().entries, 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(Cache::at(dir.path()), Err(CacheError::Unsafe { .. })));
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        Cache::at(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn clear_tells_what_it_removed() {
+        let (_dir, cache) = cache();
+        cache.put(&Digest::of(b"a"), 7, &[0; 84]).unwrap();
+        assert_eq!(cache.clear().unwrap(), CacheUsage { entries: 1, bytes: 100 });
+        assert_eq!(cache.usage().unwrap(), CacheUsage { entries: 0, bytes: 0 });
+    }
+}

@@ -1,0 +1,324 @@
+//! `dir`: files and folders.
+//!
+//! A guest is given its mounts, and after them a read-only root that holds nothing but the way to the mounts. Since every
+//! path lies below that root, a path outside every mount is seen here and explained, instead of failing in the guest's own
+//! C library. The root is a real, empty folder, made on first use, so that listing and looking at it need no code.
+//!
+//! Inside a mount wasmtime's cap-std resolves paths, so that no `..`, symbolic link or race leads out of it. Here it is
+//! only decided whether the operation may be tried ([`Files::admit`]) and, afterwards, told when it was refused for
+//! leading out ([`Files::refused`]).
+
+use crate::error::LoadError;
+use crate::gate::{Gate, Permit};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use walnut_policy::{Access, Denial, Mount, MountAccess, Policy, Reason, Request, normalize};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::filesystem::{Descriptor, Dir};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// The mounts of a component, opened once and shared by its sandboxes.
+pub(crate) struct Mounts {
+    mounts: Vec<(Mount, Dir)>,
+    /// `None` when a mount covers the root.
+    root: Option<OnceLock<Option<Root>>>,
+    may_block: bool,
+}
+
+/// The folders that only lead to mounts.
+struct Root {
+    /// Removed when the component is.
+    _folder: tempfile::TempDir,
+    dirs: BTreeMap<String, Dir>,
+}
+
+impl Mounts {
+    /// Opens every mount of `policy`. `may_block` lets file operations run on the guest's own thread.
+    pub fn open(policy: &Policy, may_block: bool) -> Result<Arc<Self>, LoadError> {
+        let open = |mount: &Mount| {
+            let perms = match mount.access {
+                MountAccess::ReadOnly => FsPerms::ReadOnly,
+                MountAccess::ReadWrite => FsPerms::ReadWrite,
+            };
+            let dir = open_dir(&mount.host, perms, may_block);
+            dir.map(|dir| (mount.clone(), dir)).map_err(|source| LoadError::Mount { host: mount.host.clone(), guest: mount.guest.clone(), source })
+        };
+        let mounts = policy.mounts().iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let covered = mounts.iter().any(|(m, _)| m.guest == "/");
+        Ok(Arc::new(Mounts { mounts, root: (!covered).then(OnceLock::new), may_block }))
+    }
+
+    fn root(&self) -> Option<&Root> {
+        self.root.as_ref()?.get_or_init(|| Root::make(&self.mounts, self.may_block).ok()).as_ref()
+    }
+}
+
+impl Root {
+    fn make(mounts: &[(Mount, Dir)], may_block: bool) -> std::io::Result<Root> {
+        let folder = tempfile::Builder::new().prefix("walnut-root-").tempdir()?;
+        let mut paths = BTreeSet::from(["/".to_owned()]);
+        for (mount, _) in mounts {
+            std::fs::create_dir_all(folder.path().join(&mount.guest[1..]))?;
+            let mut above = mount.guest.as_str();
+            while let Some((parent, _)) = above.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+                paths.insert(parent.to_owned());
+                above = parent;
+            }
+        }
+        let open = |path: String| Ok((path.clone(), open_dir(&folder.path().join(&path[1..]), FsPerms::ReadOnly, may_block)?));
+        let dirs = paths.into_iter().map(open).collect::<std::io::Result<_>>()?;
+        Ok(Root { _folder: folder, dirs })
+    }
+}
+
+/// Opens a folder of the host by wasmtime's own means, which know every platform.
+fn open_dir(host: &Path, perms: FsPerms, may_block: bool) -> std::io::Result<Dir> {
+    struct Opener(wasmtime_wasi::WasiCtx, ResourceTable);
+    impl WasiView for Opener {
+        fn ctx(&mut self) -> WasiCtxView<'_> {
+            WasiCtxView { ctx: &mut self.0, table: &mut self.1 }
+        }
+    }
+    use wasmtime_wasi::filesystem::WasiFilesystemView;
+    use wasmtime_wasi::p2::bindings::filesystem::preopens::Host;
+    let other = |e: wasmtime::Error| e.downcast::<std::io::Error>().unwrap_or_else(|e| std::io::Error::other(format!("{e:#}")));
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.allow_blocking_current_thread(may_block).preopened_dir(host, ".", perms).map_err(other)?;
+    let mut opener = Opener(wasi.build(), ResourceTable::new());
+    let directories = opener.filesystem().get_directories().map_err(other)?;
+    for (descriptor, _) in directories {
+        if let Ok(Descriptor::Dir(dir)) = opener.1.delete(descriptor) {
+            return Ok(dir);
+        }
+    }
+    Err(std::io::Error::other("it is not a folder"))
+}
+
+/// The files of one sandbox.
+pub(crate) struct Files {
+    mounts: Arc<Mounts>,
+    /// The guest path of each open folder, by its handle.
+    places: HashMap<u32, String>,
+    /// The name of each look-up under way in WASI 0.2, by its handle.
+    pub lookups: HashMap<u32, String>,
+}
+
+/// An operation on a path that may be tried: in `dir`, on `path`.
+pub(crate) struct Admitted {
+    pub dir: Dir,
+    pub path: String,
+    /// The absolute guest path.
+    pub guest: String,
+    /// `None` in the folders that only lead to mounts, where there is nothing to have authority over.
+    permit: Option<Permit>,
+}
+
+/// The error that a guest sees, before it is one of WASI 0.2 or 0.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Access,
+    NoEntry,
+    NotPermitted,
+    ReadOnly,
+    BadDescriptor,
+    NotDirectory,
+}
+
+/// Where a path leads.
+enum Spot {
+    Mount { dir: Dir, path: String, guest: String },
+    Root { dir: Dir, guest: String },
+    Outside { guest: String },
+    AboveBase,
+}
+
+impl Files {
+    pub fn new(mounts: Arc<Mounts>) -> Self {
+        Files { mounts, places: HashMap::new(), lookups: HashMap::new() }
+    }
+
+    /// The folders that the guest starts with and their names: the mounts in order, then the root.
+    pub fn start(&self) -> Vec<(Dir, String)> {
+        let mounts = self.mounts.mounts.iter().map(|(mount, dir)| (dir.clone(), mount.name.clone()));
+        let root = self.mounts.root().and_then(|root| Some((root.dirs.get("/")?.clone(), "/".to_owned())));
+        mounts.chain(root).collect()
+    }
+
+    /// Remembers where an open folder is.
+    pub fn opened(&mut self, handle: u32, guest: &str) {
+        self.places.insert(handle, normalize(guest).unwrap_or_else(|| "/".into()));
+    }
+
+    pub fn closed(&mut self, handle: u32) {
+        self.places.remove(&handle);
+    }
+
+    /// Decides an operation on `path`, relative to the open folder `base` with the handle `handle`.
+    pub fn admit(&self, gate: &Gate, import: &'static str, handle: u32, base: &Descriptor, path: &str, access: Access) -> Result<Admitted, Refusal> {
+        let Descriptor::Dir(base) = base else { return Err(Refusal::NotDirectory) };
+        let place = self.places.get(&handle).ok_or(Refusal::BadDescriptor)?;
+        let (dir, path, guest) = match self.locate(place, base, path) {
+            Spot::AboveBase => return Err(Refusal::NotPermitted),
+            Spot::Root { dir, guest } if matches!(access, Access::Read | Access::Stat) => {
+                return Ok(Admitted { dir, path: ".".into(), guest, permit: None });
+            }
+            Spot::Root { guest, .. } | Spot::Outside { guest } => {
+                let denial = gate.check(import, Request::Dir { path: guest, access }).err();
+                return Err(denial.map_or(Refusal::Access, |d| refusal(&d)));
+            }
+            Spot::Mount { dir, path, guest } => (dir, path, guest),
+        };
+        let access = if is_special(&dir, &path, access) { Access::Special } else { access };
+        let target = hidden_target(gate.policy(), &dir, &path).unwrap_or_else(|| guest.clone());
+        let permit = gate.check(import, Request::Dir { path: target, access }).map_err(|d| refusal(&d))?;
+        Ok(Admitted { dir, path, guest, permit: Some(permit) })
+    }
+
+    /// Tells when wasmtime refused an admitted operation because the path leads out of its mount.
+    pub fn refused(&self, gate: &Gate, import: &'static str, admitted: &Admitted) {
+        if admitted.permit.is_some() && leads_out(&admitted.dir, &admitted.path) {
+            // A denial by construction; it is made for the listeners.
+            let _ = gate.check(import, Request::Dir { path: admitted.guest.clone(), access: Access::Escape });
+        }
+    }
+
+    fn locate(&self, place: &str, base: &Dir, path: &str) -> Spot {
+        let in_root = self.mounts.root().is_some_and(|root| root.dirs.contains_key(place));
+        let joined = normalize(&format!("{place}/{path}"));
+        if in_root {
+            return self.walk(place, path);
+        }
+        let guest = joined.unwrap_or_else(|| place.to_owned());
+        // A mount inside a mount is reached through the outer one too.
+        if !path.split('/').any(|part| part == "..")
+            && let Some((inner, dir)) = self.deepest(&guest)
+            && inner.guest.len() > place.len()
+            && inner.guest.starts_with(place)
+        {
+            return Spot::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
+        }
+        Spot::Mount { dir: base.clone(), path: path.to_owned(), guest }
+    }
+
+    /// Follows `path` from a folder of the root, part by part, until it enters a mount; the rest is the mount's to resolve.
+    fn walk(&self, place: &str, path: &str) -> Spot {
+        let mut at: Vec<&str> = place.split('/').filter(|p| !p.is_empty()).collect();
+        let floor = at.len();
+        let mut parts = path.split('/').filter(|p| !p.is_empty() && *p != ".").peekable();
+        loop {
+            let here = format!("/{}", at.join("/"));
+            if let Some((_, dir)) = self.mounts.mounts.iter().find(|(m, _)| m.guest == here) {
+                let rest: Vec<&str> = parts.collect();
+                let guest = normalize(&format!("{here}/{}", rest.join("/"))).unwrap_or_else(|| here.clone());
+                if let Some((inner, dir)) = self.deepest(&guest)
+                    && inner.guest.len() > here.len()
+                    && !rest.contains(&"..")
+                {
+                    return Spot::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
+                }
+                let path = if rest.is_empty() { ".".to_owned() } else { rest.join("/") };
+                return Spot::Mount { dir: dir.clone(), path, guest };
+            }
+            match parts.next() {
+                None => break,
+                Some("..") if at.len() <= floor => return Spot::AboveBase,
+                Some("..") => {
+                    at.pop();
+                }
+                Some(part) => at.push(part),
+            }
+        }
+        let guest = format!("/{}", at.join("/"));
+        match self.mounts.root().and_then(|root| root.dirs.get(&guest)) {
+            Some(dir) => Spot::Root { dir: dir.clone(), guest },
+            None => Spot::Outside { guest },
+        }
+    }
+
+    fn deepest(&self, guest: &str) -> Option<&(Mount, Dir)> {
+        let within = |(m, _): &&(Mount, Dir)| m.guest == guest || guest.starts_with(&format!("{}/", m.guest)) || m.guest == "/";
+        self.mounts.mounts.iter().filter(within).max_by_key(|(m, _)| m.guest.len())
+    }
+}
+
+/// `guest` relative to the mount at `mount`.
+fn below(mount: &str, guest: &str) -> String {
+    let rest = guest.strip_prefix(mount).unwrap_or(guest).trim_start_matches('/');
+    if rest.is_empty() { ".".into() } else { rest.into() }
+}
+
+/// Looking outside finds nothing, as in the empty root that is there; trying to use what is not granted is refused.
+fn refusal(denial: &Denial) -> Refusal {
+    match (&denial.reason, &denial.request) {
+        (Reason::ReadOnly(_), _) => Refusal::ReadOnly,
+        (Reason::OutsideMount(_) | Reason::NotAFile, _) => Refusal::NotPermitted,
+        (_, Request::Dir { access: Access::Stat, .. }) => Refusal::NoEntry,
+        _ => Refusal::Access,
+    }
+}
+
+/// Whether opening would reach something other than a file, a folder or nothing.
+#[cfg(unix)]
+fn is_special(dir: &Dir, path: &str, access: Access) -> bool {
+    use rustix::fs::{AtFlags, FileType, statat};
+    matches!(access, Access::Read | Access::Write)
+        && statat(&*dir.dir, path, AtFlags::empty()).is_ok_and(|stat| {
+            !matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Directory | FileType::Symlink)
+        })
+}
+
+#[cfg(not(unix))]
+fn is_special(_: &Dir, _: &str, _: Access) -> bool {
+    false
+}
+
+/// Whether resolving `path` leaves `dir`: by climbing, by starting at the root, or through a symbolic link.
+fn leads_out(dir: &Dir, path: &str) -> bool {
+    if path.starts_with('/') || normalize(path).is_none() {
+        return true;
+    }
+    let Some(base) = real_path(dir) else { return false };
+    let target = base.join(path);
+    match resolve(&target) {
+        Some(real) => !real.starts_with(&base),
+        None => std::fs::read_link(&target).is_ok_and(|link| link.is_absolute()),
+    }
+}
+
+/// When some folder is denied, where `path` really leads, as a guest path: a link must not reach around a denial.
+fn hidden_target(policy: &Policy, dir: &Dir, path: &str) -> Option<String> {
+    if policy.denied_dirs().is_empty() {
+        return None;
+    }
+    let real = resolve(&real_path(dir)?.join(path))?;
+    policy.mounts().iter().find_map(|mount| {
+        let host = std::fs::canonicalize(&mount.host).ok()?;
+        let rest = real.strip_prefix(&host).ok()?;
+        normalize(&format!("{}/{}", mount.guest, rest.to_str()?))
+    })
+}
+
+/// The real path of `target`, which need not exist itself.
+fn resolve(target: &Path) -> Option<PathBuf> {
+    std::fs::canonicalize(target).ok().or_else(|| Some(std::fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?)))
+}
+
+/// The path of an open folder.
+#[cfg(target_os = "linux")]
+fn real_path(dir: &Dir) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
+    std::fs::read_link(format!("/proc/self/fd/{}", dir.dir.as_raw_fd())).ok()
+}
+
+#[cfg(target_vendor = "apple")]
+fn real_path(dir: &Dir) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    let path = rustix::fs::getpath(&*dir.dir).ok()?;
+    Some(PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes())))
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn real_path(_: &Dir) -> Option<PathBuf> {
+    None
+}

@@ -1,0 +1,20 @@
+//! `env`: a guest sees the variables that were granted, and no others.
+
+use super::{WASI_0_2, WASI_0_3};
+use crate::sandbox::Sandbox;
+use wasmtime::StoreContextMut;
+use wasmtime::component::Linker;
+use walnut_policy::Request;
+
+pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    for version in [WASI_0_2, WASI_0_3] {
+        linker.instance(&format!("wasi:cli/environment@{version}"))?.func_wrap("get-environment", get_environment)?;
+    }
+    Ok(())
+}
+
+fn get_environment(cx: StoreContextMut<'_, Sandbox>, (): ()) -> wasmtime::Result<(Vec<(String, String)>,)> {
+    let sandbox = cx.data();
+    let permitted = |(name, _): &&(String, String)| sandbox.gate.check("wasi:cli/environment.get-environment", Request::Env { name: name.clone() }).is_ok();
+    Ok((sandbox.setup.env.iter().filter(permitted).cloned().collect(),))
+}

@@ -1,0 +1,70 @@
+//! `run`: a command from start to exit.
+
+use crate::error::{Failure, LoadError};
+use crate::explain;
+use crate::inspect::World;
+use crate::meter::Metered;
+use crate::prepare::Ready;
+use crate::sandbox::Sandbox;
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p2::bindings as p2;
+use wasmtime_wasi::p3::bindings as p3;
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    Failed(Failure),
+}
+
+impl Ready {
+    /// Whether this is a command, and what to do with it if not.
+    pub fn check_command(&self) -> Result<(), LoadError> {
+        if self.worlds.iter().any(|w| matches!(w, World::Command0_2 | World::Command0_3)) {
+            return Ok(());
+        }
+        let (reason, hint) = if self.worlds.iter().any(World::is_service) {
+            ("it is an HTTP service, not a command", format!("serve it: `walnut serve {}`", self.name))
+        } else {
+            ("it has no `run` function of wasi:cli", format!("call one of its functions: `walnut call {} 'NAME(ARGUMENTS)'`; `walnut inspect` lists them", self.name))
+        };
+        Err(LoadError::WrongWorld { name: self.name.clone(), verb: "run", reason: reason.into(), hint })
+    }
+
+    /// Runs the command to its end, within its limits.
+    pub async fn run(&self) -> Exit {
+        let limits = &self.setup.limits;
+        let store = Sandbox::store(&self.engine.wasmtime, &self.setup);
+        let meter = store.data().meter.clone();
+        let guest = Metered::new(self.drive(store), meter, self.engine.ticker.clone());
+        match tokio::time::timeout(limits.deadline, guest).await {
+            Ok(exit) => exit,
+            Err(_) => Exit::Failed(explain::deadline(limits)),
+        }
+    }
+
+    async fn drive(&self, mut store: wasmtime::Store<Sandbox>) -> Exit {
+        let result = if self.worlds.contains(&World::Command0_3) { self.run_0_3(&mut store).await } else { self.run_0_2(&mut store).await };
+        match result {
+            Ok(Ok(())) => Exit::Code(0),
+            Ok(Err(())) => Exit::Code(1),
+            Err(e) => match e.downcast_ref::<I32Exit>() {
+                Some(exit) => Exit::Code(exit.0),
+                None => Exit::Failed(explain::failure(&e, &self.setup.limits)),
+            },
+        }
+    }
+
+    async fn run_0_2(&self, store: &mut wasmtime::Store<Sandbox>) -> wasmtime::Result<Result<(), ()>> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let command = p2::Command::new(&mut *store, &instance)?;
+        command.wasi_cli_run().call_run(store).await
+    }
+
+    async fn run_0_3(&self, store: &mut wasmtime::Store<Sandbox>) -> wasmtime::Result<Result<(), ()>> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let command = p3::Command::new(&mut *store, &instance)?;
+        store.run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await).await?
+    }
+}

@@ -1,0 +1,80 @@
+//! The one place where wasmtime is configured.
+
+use crate::error::LoadError;
+use crate::limits::Limits;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures};
+
+/// How an engine is set up. What affects compiled code is the same in every variant, so that all share one cache.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// How many sandboxes run at once: one for a command, many for a service.
+    pub sandboxes: u32,
+    /// The limits from which the engine sizes its pools and stacks.
+    pub limits: Limits,
+}
+
+impl EngineConfig {
+    /// For one command: memory is allocated when it is asked for.
+    pub fn command(limits: Limits) -> Self {
+        EngineConfig { sandboxes: 1, limits }
+    }
+
+    /// For a service: slots for `sandboxes` are reserved ahead, so that making one costs microseconds.
+    pub fn service(limits: Limits, sandboxes: u32) -> Self {
+        EngineConfig { sandboxes: sandboxes.max(2), limits }
+    }
+
+    pub(crate) fn engine(&self) -> Result<wasmtime::Engine, LoadError> {
+        let mut config = code_config();
+        // A fiber holds the guest's stack and the host calls made from it.
+        let stack = usize::try_from(self.limits.stack).unwrap_or(usize::MAX).clamp(64 << 10, 256 << 20);
+        config.max_wasm_stack(stack);
+        config.async_stack_size(stack + (1 << 20));
+        if self.sandboxes > 1 {
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool()));
+        }
+        wasmtime::Engine::new(&config).map_err(|e| LoadError::Engine(format!("{e:#}")))
+    }
+
+    fn pool(&self) -> PoolingAllocationConfig {
+        let mut pool = PoolingAllocationConfig::new();
+        let n = self.sandboxes;
+        let memory = usize::try_from(self.limits.memory).unwrap_or(usize::MAX).min(4 << 30);
+        pool.total_component_instances(n)
+            .total_core_instances(n.saturating_mul(8))
+            .total_memories(n.saturating_mul(2))
+            .total_tables(n.saturating_mul(4))
+            .total_stacks(n)
+            .total_gc_heaps(n)
+            .max_memory_size(memory)
+            .max_core_instances_per_component(64)
+            .max_memories_per_component(16)
+            .max_tables_per_component(64)
+            .table_elements(100_000)
+            .linear_memory_keep_resident(1 << 20)
+            .table_keep_resident(64 << 10)
+            .async_stack_keep_resident(64 << 10)
+            .pagemap_scan(Enabled::Auto);
+        pool
+    }
+}
+
+/// Everything that affects compiled code.
+fn code_config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .wasm_features(WasmFeatures::CM_ASYNC_STACKFUL | WasmFeatures::CM_MORE_ASYNC_BUILTINS, true)
+        .wasm_gc(true)
+        .wasm_function_references(true)
+        .wasm_exceptions(true)
+        .wasm_tail_call(true)
+        .wasm_memory64(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .epoch_interruption(true)
+        // File and line in a trap's report, when the artifact carries DWARF.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .memory_init_cow(true);
+    config
+}

@@ -1,0 +1,124 @@
+//! Why something could not be loaded, and how a guest failed. Guest-visible errors are WASI's own and not here.
+
+use crate::limits::Limit;
+use std::path::PathBuf;
+
+/// Why a target could not be loaded, before any of it ran.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("there is no file {}", .0.display())]
+    NotFound(PathBuf),
+    #[error("{} could not be read: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{name} is larger than the {most} that Walnut loads")]
+    TooLarge { name: String, most: String },
+    #[error("{name} is not WebAssembly: {reason}")]
+    NotWasm { name: String, reason: String },
+    #[error("{name} is damaged or not valid WebAssembly: {reason}")]
+    Invalid { name: String, reason: String },
+    /// Imports that nobody provides; each with what to do.
+    #[error("{name} needs {}", list(.imports))]
+    MissingImports { name: String, imports: Vec<MissingImport> },
+    #[error("{name} cannot be {verb}: {reason}")]
+    WrongWorld { name: String, verb: &'static str, reason: String, hint: String },
+    #[error("{name} could not be compiled: {reason}")]
+    Compile { name: String, reason: String },
+    #[error("{0}")]
+    Call(String),
+    #[error("the folder {} cannot be mounted at {guest}: {source}", host.display())]
+    Mount { host: PathBuf, guest: String, source: std::io::Error },
+    #[error("the engine could not start: {0}")]
+    Engine(String),
+}
+
+/// An import that nothing here provides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingImport {
+    pub name: String,
+    /// What is wrong, as the rest of a sentence that starts with the name.
+    pub problem: String,
+    pub hint: String,
+}
+
+fn list(imports: &[MissingImport]) -> String {
+    match imports {
+        [one] => format!("`{}`, {}", one.name, one.problem),
+        many => {
+            let shown: Vec<_> = many.iter().take(10).map(|i| format!("\n  `{}`, {}", i.name, i.problem)).collect();
+            let more = many.len().saturating_sub(10);
+            let rest = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+            format!("{} imports that cannot be satisfied:{}{rest}", many.len(), shown.concat())
+        }
+    }
+}
+
+impl LoadError {
+    /// What to do next, each a line of its own.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            LoadError::MissingImports { imports, .. } => {
+                let mut hints: Vec<_> = imports.iter().map(|i| i.hint.clone()).filter(|h| !h.is_empty()).collect();
+                hints.dedup();
+                hints.truncate(5);
+                hints
+            }
+            LoadError::WrongWorld { hint, .. } => vec![hint.clone()],
+            LoadError::NotWasm { .. } => vec!["a target is a .wasm file or .wat text: a WASI 0.1 module, or a component of WASI 0.2 or 0.3".into()],
+            LoadError::Invalid { .. } => vec!["build it again, or copy it again; `walnut inspect` tells what it is made of".into()],
+            LoadError::Mount { .. } => vec!["make the folder first, or name another: `--dir HOST::GUEST`".into()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// How a sandbox ended when it did not end well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// A limit was reached.
+    Limit { limit: Limit, value: String, details: Vec<String> },
+    /// The guest trapped. `cause` is in words; `details` are where and what went before.
+    Trap { cause: String, details: Vec<String> },
+    /// The guest ended without an answer to its request.
+    NoResponse,
+    /// The guest answered its request with an error of its own.
+    GuestError(String),
+    /// Something in the host failed.
+    Host(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Limit { limit, value, .. } => write!(f, "the guest used up its {} (limit: {value})", limit.subject()),
+            Failure::Trap { cause, .. } => write!(f, "the guest trapped: {cause}"),
+            Failure::NoResponse => f.write_str("the guest ended without a response"),
+            Failure::GuestError(code) => write!(f, "the guest answered with the error `{code}`"),
+            Failure::Host(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Failure {
+    /// Where it happened and what went before, a line each.
+    pub fn details(&self) -> &[String] {
+        match self {
+            Failure::Limit { details, .. } | Failure::Trap { details, .. } => details,
+            _ => &[],
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Failure::Limit { limit, value, .. } => Some(format!("raise it with `--{limit} N` (now {value}), or find out why the guest needs so much")),
+            _ => None,
+        }
+    }
+}
+
+/// The error by which a limit ends a sandbox from inside wasmtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("limit reached: {0}")]
+pub(crate) struct LimitReached(pub Limit);

@@ -1,0 +1,104 @@
+//! From wasmtime's errors to words.
+
+use crate::calls;
+use crate::error::{Failure, LimitReached};
+use crate::limits::{Limit, Limits};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Trap, WasmBacktrace};
+
+/// How many frames of the guest's stack are shown.
+const FRAMES: usize = 8;
+
+/// Says how a sandbox failed. Called while the thread still runs it, so that its last host calls are known.
+pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
+    match limit(error) {
+        Some(limit) => Failure::Limit { limit, value: limit.value(limits), details: details(error) },
+        None => match error.downcast_ref::<Trap>() {
+            Some(trap) => Failure::Trap { cause: cause(*trap), details: details(error) },
+            None => Failure::Trap { cause: plain(error), details: details(error) },
+        },
+    }
+}
+
+/// A limit that was reached on the clock, seen from outside the sandbox.
+pub(crate) fn deadline(limits: &Limits) -> Failure {
+    Failure::Limit { limit: Limit::Deadline, value: Limit::Deadline.value(limits), details: Vec::new() }
+}
+
+fn limit(error: &wasmtime::Error) -> Option<Limit> {
+    if let Some(LimitReached(limit)) = error.downcast_ref() {
+        return Some(*limit);
+    }
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return Some(Limit::Handles);
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => Some(Limit::Stack),
+        _ if error.is::<wasmtime::PoolConcurrencyLimitError>() => None,
+        _ => None,
+    }
+}
+
+/// What a trap means to somebody who wrote the program.
+fn cause(trap: Trap) -> String {
+    let words = match trap {
+        Trap::UnreachableCodeReached => "it gave up (a panic, an abort or a failed assertion ends in `unreachable`)",
+        Trap::MemoryOutOfBounds => "it read or wrote outside its memory",
+        Trap::HeapMisaligned => "it used an atomic operation on an address that is not aligned",
+        Trap::TableOutOfBounds => "it used a table element that does not exist",
+        Trap::IndirectCallToNull => "it called a function pointer that is null",
+        Trap::BadSignature => "it called a function pointer of another type",
+        Trap::IntegerOverflow => "an integer operation overflowed",
+        Trap::IntegerDivisionByZero => "it divided an integer by zero",
+        Trap::BadConversionToInteger => "it converted a number that no integer can hold",
+        Trap::NullReference => "it used a null reference",
+        Trap::CastFailure => "a cast of a reference failed",
+        Trap::AllocationTooLarge => "it asked for an object that is too large",
+        other => return other.to_string(),
+    };
+    words.to_owned()
+}
+
+/// An error that is not a trap, by its innermost words, which say most to a person.
+fn plain(error: &wasmtime::Error) -> String {
+    let text = error.root_cause().to_string();
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+fn details(error: &wasmtime::Error) -> Vec<String> {
+    let mut details = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+    if let Some(calls) = calls::recent() {
+        details.push(format!("last host calls: {calls}"));
+    }
+    details
+}
+
+fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
+    let mut lines = Vec::new();
+    let all = backtrace.frames();
+    for frame in all.iter().take(FRAMES) {
+        let name = frame.func_name().map(demangle).unwrap_or_else(|| format!("function {} (no name in the artifact)", frame.func_index()));
+        let module = frame.module().name().map(|m| format!(" in {m}")).unwrap_or_default();
+        let place = frame.symbols().iter().find_map(|s| Some(format!("{}:{}", short(s.file()?), s.line()?)));
+        lines.push(match place {
+            Some(place) => format!("at {name} ({place})"),
+            None => format!("at {name}{module}"),
+        });
+    }
+    if all.len() > FRAMES {
+        lines.push(format!("and {} more below", all.len() - FRAMES));
+    }
+    lines
+}
+
+/// Rust's names without their hash, the others as they are.
+fn demangle(name: &str) -> String {
+    let plain = format!("{:#}", rustc_demangle::demangle(name));
+    plain.chars().take(200).collect()
+}
+
+/// The end of a path, which is what people know it by.
+fn short(path: &str) -> &str {
+    let mut slashes = path.rmatch_indices(['/', '\\']).map(|(i, _)| i);
+    slashes.nth(2).map_or(path, |i| &path[i + 1..])
+}

@@ -1,0 +1,141 @@
+//! `call`: one exported function, with arguments and results in WAVE.
+
+use crate::error::{Failure, LoadError};
+use crate::explain;
+use crate::meter::Metered;
+use crate::prepare::Ready;
+use crate::sandbox::Sandbox;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
+use wasmtime::component::wasm_wave::wasm::{DisplayFuncResults, WasmFunc};
+use wasmtime::component::{Component, ComponentExportIndex, Val};
+
+/// The longest call that is read.
+const LONGEST: usize = 1 << 20;
+
+/// An exported function.
+struct Export {
+    /// The instance that holds it, such as `acme:shapes/shapes@1.0.0`; empty at the top.
+    instance: String,
+    name: String,
+    ty: ComponentFunc,
+    index: ComponentExportIndex,
+}
+
+impl Export {
+    fn full_name(&self) -> String {
+        if self.instance.is_empty() { self.name.clone() } else { format!("{}.{}", self.instance, self.name) }
+    }
+
+    /// Whether `wanted` names this: in full, by interface, or by the function's name alone.
+    fn answers_to(&self, wanted: &str) -> bool {
+        let Some((instance, name)) = wanted.rsplit_once(['.', '#']).filter(|(_, name)| !name.contains('/')) else {
+            return wanted == self.name;
+        };
+        let unversioned = self.instance.split('@').next().unwrap_or_default();
+        let interface = unversioned.rsplit('/').next().unwrap_or_default();
+        name == self.name && [self.instance.as_str(), unversioned, interface].contains(&instance)
+    }
+}
+
+impl Ready {
+    /// Calls `function(arguments)` and returns its results, in WAVE.
+    ///
+    /// The outer error is about the call as it was written, the inner one about what the guest did.
+    pub async fn call(&self, call: &str) -> Result<Result<String, Failure>, LoadError> {
+        if call.len() > LONGEST {
+            return Err(LoadError::Call(format!("the call is longer than {LONGEST} bytes")));
+        }
+        let exports = self.exports();
+        let (name, arguments) = split_call(call).ok_or_else(|| {
+            LoadError::Call(format!("`{call}` is not a call; write `function(arguments)`, for example `add(1, 2)` or `greet(\"Ann\")`"))
+        })?;
+        let export = find(&exports, name)?;
+        let parsed = UntypedFuncCall::parse(arguments.as_str());
+        let typed = parsed.and_then(|parsed| {
+            let types = WasmFunc::params(&export.ty).collect::<Vec<_>>();
+            parsed.to_wasm_params::<Val>(&types)
+        });
+        let params = typed.map_err(|e| LoadError::Call(format!("the arguments of `{name}` do not fit: {e}\n  it takes: {}", signature(export))))?;
+        Ok(self.invoke(export, params).await)
+    }
+
+    async fn invoke(&self, export: &Export, params: Vec<Val>) -> Result<String, Failure> {
+        let limits = &self.setup.limits;
+        let mut store = Sandbox::store(&self.engine.wasmtime, &self.setup);
+        let meter = store.data().meter.clone();
+        let call = async move {
+            let mut results = vec![Val::Bool(false); export.ty.results().len()];
+            let outcome = async {
+                let instance = self.pre.instantiate_async(&mut store).await?;
+                let function = instance.get_func(&mut store, export.index).ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
+                store.run_concurrent(async |accessor| function.call_concurrent(accessor, &params, &mut results).await).await?
+            };
+            outcome.await.map(|()| DisplayFuncResults(&results).to_string()).map_err(|e: wasmtime::Error| explain::failure(&e, limits))
+        };
+        match tokio::time::timeout(limits.deadline, Metered::new(call, meter, self.engine.ticker.clone())).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(explain::deadline(limits)),
+        }
+    }
+
+    fn exports(&self) -> Vec<Export> {
+        let component: &Component = self.pre.component();
+        let engine = &self.engine.wasmtime;
+        let mut exports = Vec::new();
+        for (outer, item) in component.component_type().exports(engine) {
+            match item.ty {
+                ComponentItem::ComponentFunc(ty) => {
+                    if let Some(index) = component.get_export_index(None, outer) {
+                        exports.push(Export { instance: String::new(), name: outer.to_owned(), ty, index });
+                    }
+                }
+                ComponentItem::ComponentInstance(instance) => {
+                    let parent = component.get_export_index(None, outer);
+                    for (name, item) in instance.exports(engine) {
+                        let index = parent.as_ref().and_then(|p| component.get_export_index(Some(p), name));
+                        if let (ComponentItem::ComponentFunc(ty), Some(index)) = (item.ty, index) {
+                            exports.push(Export { instance: outer.to_owned(), name: name.to_owned(), ty, index });
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        exports
+    }
+}
+
+fn find<'a>(exports: &'a [Export], name: &str) -> Result<&'a Export, LoadError> {
+    let matches: Vec<_> = exports.iter().filter(|e| e.answers_to(name)).collect();
+    match matches.as_slice() {
+        [one] => Ok(one),
+        [] if exports.is_empty() => Err(LoadError::Call("it exports no function that can be called".into())),
+        [] => {
+            let mut names: Vec<_> = exports.iter().map(|e| (strsim::jaro_winkler(&e.name, name), e)).collect();
+            names.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let shown: Vec<_> = names.iter().take(8).map(|(_, e)| format!("\n  {}", signature(e))).collect();
+            Err(LoadError::Call(format!("it exports no function `{name}`; it has:{}", shown.concat())))
+        }
+        several => {
+            let shown: Vec<_> = several.iter().map(|e| format!("\n  {}", e.full_name())).collect();
+            Err(LoadError::Call(format!("`{name}` could be any of these; write one in full:{}", shown.concat())))
+        }
+    }
+}
+
+/// The function's name, and a call of a plain name that WAVE's parser reads.
+fn split_call(call: &str) -> Option<(&str, String)> {
+    let call = call.trim();
+    let open = call.find('(')?;
+    let name = call[..open].trim();
+    (!name.is_empty() && call.ends_with(')')).then(|| (name, format!("f{}", &call[open..])))
+}
+
+fn signature(export: &Export) -> String {
+    use wasmtime::component::wasm_wave::wasm::DisplayType;
+    let params: Vec<_> = export.ty.params().map(|(name, ty)| format!("{name}: {}", DisplayType(&ty))).collect();
+    let results: Vec<_> = export.ty.results().map(|ty| DisplayType(&ty).to_string()).collect();
+    let results = if results.is_empty() { String::new() } else { format!(" -> {}", results.join(", ")) };
+    format!("{}({}){results}", export.full_name(), params.join(", "))
+}

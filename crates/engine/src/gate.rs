@@ -1,0 +1,245 @@
+//! The one place that decides.
+//!
+//! A capability describes what the guest asks for as a [`Request`], and [`Gate::check`] answers with a [`Permit`] or a
+//! [`Denial`]. Nothing else makes a permit, and the operations in `capabilities/` take one, so that an operation that
+//! nobody checked does not compile. Every decision goes to the listeners: today the explanation for the person and the
+//! audit file. What else wants to know (a metric, a prompt, a recorder) is another listener, not another path.
+
+use crate::calls;
+use serde::Serialize;
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use walnut_policy::{Access, Decision, Denial, Fix, Policy, Request};
+
+/// Proof that the gate allowed a request. Only [`Gate::check`] makes one.
+#[derive(Debug)]
+pub struct Permit(());
+
+/// One decision.
+pub struct Event<'a> {
+    /// The component that asked.
+    pub component: &'a str,
+    /// The import through which it asked.
+    pub import: &'static str,
+    pub request: &'a Request,
+    pub outcome: Outcome<'a>,
+}
+
+/// What was decided.
+pub enum Outcome<'a> {
+    Allowed { rule: &'a str },
+    Denied { denial: &'a Denial, fix: Option<&'a Fix> },
+}
+
+/// Hears every decision. Called on the guest's thread, so it must be quick.
+pub trait Listener: Send + Sync {
+    fn decided(&self, event: &Event<'_>);
+
+    /// Whether it wants to hear of what was allowed.
+    fn wants_allowed(&self) -> bool {
+        true
+    }
+}
+
+/// Decides for one component. Shared by its sandboxes.
+#[derive(Clone)]
+pub struct Gate {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    component: String,
+    policy: Policy,
+    listeners: Vec<Arc<dyn Listener>>,
+    hears_allowed: bool,
+}
+
+impl Gate {
+    /// A gate for `component`, under `policy`.
+    pub fn new(component: &str, policy: Policy, listeners: Vec<Arc<dyn Listener>>) -> Self {
+        let hears_allowed = listeners.iter().any(|l| l.wants_allowed());
+        Gate { shared: Arc::new(Shared { component: component.to_owned(), policy, listeners, hears_allowed }) }
+    }
+
+    /// The policy that decides.
+    pub fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
+    /// Decides, and tells the listeners.
+    pub fn check(&self, import: &'static str, request: Request) -> Result<Permit, Denial> {
+        calls::note(import);
+        match self.shared.policy.decide(&request) {
+            Decision::Allowed { rule } => {
+                if self.shared.hears_allowed {
+                    self.tell(import, &request, Outcome::Allowed { rule: &rule });
+                }
+                Ok(Permit(()))
+            }
+            Decision::Denied { reason } => {
+                let denial = Denial { request: request.clone(), reason };
+                let fix = denial.fix(host_folder_for);
+                self.tell(import, &request, Outcome::Denied { denial: &denial, fix: fix.as_ref() });
+                Err(denial)
+            }
+        }
+    }
+
+    /// Whether `request` would be allowed, without telling anybody: for choices that are not themselves operations.
+    pub(crate) fn would_allow(&self, request: &Request) -> bool {
+        matches!(self.shared.policy.decide(request), Decision::Allowed { .. })
+    }
+
+    fn tell(&self, import: &'static str, request: &Request, outcome: Outcome<'_>) {
+        let event = Event { component: &self.shared.component, import, request, outcome };
+        for listener in &self.shared.listeners {
+            listener.decided(&event);
+        }
+    }
+}
+
+/// A folder of the host to suggest for a guest's folder: the same path if there is one, else below the current folder.
+fn host_folder_for(guest: &str) -> String {
+    if guest == "/" {
+        return ".".into();
+    }
+    let below = format!(".{guest}");
+    if !std::path::Path::new(&below).is_dir() && std::path::Path::new(guest).is_dir() { guest.to_owned() } else { below }
+}
+
+/// Which names gave which addresses in one sandbox, so that a name's grant reaches the addresses it resolved to.
+#[derive(Clone, Default)]
+pub(crate) struct LearnedNames(Arc<Mutex<HashMap<IpAddr, Vec<String>>>>);
+
+impl LearnedNames {
+    /// The most that one sandbox may learn; a guest must not fill the host's memory by looking up names.
+    const MOST: usize = 4096;
+
+    pub fn learn(&self, ip: IpAddr, name: &str) {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if map.len() < Self::MOST {
+            let names = map.entry(ip.to_canonical()).or_default();
+            if names.len() < 16 && !names.iter().any(|n| n == name) {
+                names.push(name.to_owned());
+            }
+        }
+    }
+
+    pub fn names(&self, ip: IpAddr) -> Vec<String> {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.get(&ip.to_canonical()).cloned().unwrap_or_default()
+    }
+}
+
+/// Tells a person about each distinct refusal once.
+pub struct Explainer {
+    write: Box<dyn Fn(&str) + Send + Sync>,
+    told: Mutex<HashSet<String>>,
+}
+
+impl Explainer {
+    /// More distinct refusals than this are counted, not told.
+    const MOST: usize = 20;
+
+    /// `write` is handed whole explanations, of several lines.
+    pub fn new(write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Explainer { write: Box::new(write), told: Mutex::default() }
+    }
+}
+
+impl Listener for Explainer {
+    fn decided(&self, event: &Event<'_>) {
+        let Outcome::Denied { denial, fix } = &event.outcome else { return };
+        // Requests that the same grant would allow are one refusal to a person.
+        let key = match (fix, denial.request.capability()) {
+            (Some(fix), _) => fix.flag.clone(),
+            (None, capability) => format!("{capability} {}", denial.reason),
+        };
+        let told = {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() > Self::MOST || !told.insert(key) {
+                return;
+            }
+            told.len()
+        };
+        if told > Self::MOST {
+            return (self.write)("more was refused; `--audit FILE` records every decision\n");
+        }
+        (self.write)(&explanation(event, denial, *fix));
+    }
+
+    fn wants_allowed(&self) -> bool {
+        false
+    }
+}
+
+fn explanation(event: &Event<'_>, denial: &Denial, fix: Option<&Fix>) -> String {
+    let mut text = format!("denied: {} asked to {}\n", event.component, denial.request);
+    text.push_str(&format!("  through: {}\n  because: {}\n", event.import, denial.reason));
+    match fix {
+        Some(fix) => text.push_str(&format!("  allow it: {}\n  or in walnut.toml: {}\n", fix.flag, fix.manifest)),
+        None if matches!(denial.request, Request::Dir { access: Access::Escape, .. }) => {
+            text.push_str("  no grant reaches out of a mount; mount the folder that holds the file\n");
+        }
+        None => {}
+    }
+    text
+}
+
+/// Writes one JSON line for every decision.
+pub struct Audit {
+    file: Mutex<std::io::BufWriter<std::fs::File>>,
+}
+
+impl Audit {
+    /// Appends to `file`.
+    pub fn new(file: std::fs::File) -> Self {
+        Audit { file: Mutex::new(std::io::BufWriter::new(file)) }
+    }
+}
+
+/// One line of the audit file. Fields may be added; what is there keeps its meaning as long as `v` stays.
+#[derive(Serialize)]
+struct AuditLine<'a> {
+    v: u32,
+    /// Milliseconds since 1970 in UTC.
+    time: u64,
+    component: &'a str,
+    capability: &'static str,
+    import: &'static str,
+    /// What was asked, in words.
+    request: String,
+    decision: &'static str,
+    /// The rule that allowed it, or why it was refused.
+    because: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow_with: Option<&'a str>,
+}
+
+impl Listener for Audit {
+    fn decided(&self, event: &Event<'_>) {
+        let (decision, because, fix) = match &event.outcome {
+            Outcome::Allowed { rule } => ("allowed", (*rule).to_owned(), None),
+            Outcome::Denied { denial, fix } => ("denied", denial.reason.to_string(), *fix),
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let line = AuditLine {
+            v: 1,
+            time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            component: event.component,
+            capability: event.request.capability().name(),
+            import: event.import,
+            request: event.request.to_string(),
+            decision,
+            because,
+            allow_with: fix.map(|f| f.flag.as_str()),
+        };
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        // A line at a time, so that the file is whole whenever the process ends. A full disk must not end the guest.
+        let written = serde_json::to_writer(&mut *file, &line).map_err(std::io::Error::from);
+        let _ = written.and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush());
+    }
+}

@@ -1,0 +1,46 @@
+//! Runs WebAssembly, sealed. The only crate that names wasmtime.
+//!
+//! ```text
+//! reference ─ Artifact::load ▶ bytes ─ adapt ▶ component ─ compile, or cache ▶ Prepared ─ link with policy ▶ Ready
+//! Ready ─ run · handle · call ▶ sandbox ─ host call ▶ Gate::check ─ Permit ▶ operation
+//!                                                          └ Denial ▶ WASI error + record
+//! ```
+//!
+//! A sandbox is one wasmtime store with its limits and its gate. Everything that gives a guest authority over something
+//! outside its own memory lives in `capabilities/`, one file per capability, and asks the gate first.
+//!
+//! The public API speaks bytes, `http` types and this crate's own; an upgrade of wasmtime touches nothing else.
+
+mod adapt;
+mod artifact;
+mod cache;
+mod calls;
+mod capabilities;
+mod command;
+mod config;
+mod core_export;
+mod error;
+mod explain;
+mod function;
+mod gate;
+mod inspect;
+mod limits;
+mod link;
+mod meter;
+mod prepare;
+mod sandbox;
+mod service;
+mod stdio;
+
+pub use artifact::{Artifact, Digest};
+pub use cache::{Cache, CacheError, CacheUsage};
+pub use calls::record_host_calls;
+pub use command::Exit;
+pub use config::EngineConfig;
+pub use error::{Failure, LoadError};
+pub use gate::{Audit, Event, Explainer, Gate, Listener, Permit};
+pub use inspect::{CapabilityUse, Inspection, Kind, Verb};
+pub use limits::{Limit, LimitError, Limits, parse_duration, parse_size};
+pub use prepare::{Engine, Prepared, Progress, Ready, Setup};
+pub use service::{Body, BodyError, Service};
+pub use stdio::Stdio;

@@ -1,0 +1,177 @@
+//! How long a guest has been on a processor, and the clock that interrupts it.
+//!
+//! Compiled code looks at wasmtime's epoch at every loop and call. [`Ticker`] advances it while any guest runs; the check
+//! then fails, and [`Meter::check`] decides between going on and ending the sandbox. [`Metered`] wraps whatever drives a
+//! guest and counts the time that the thread spends in it, so that waiting is free and other work is not charged.
+
+use crate::calls::{self, Ring};
+use crate::error::LimitReached;
+use crate::limits::Limit;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+/// The processor time of one sandbox.
+pub(crate) struct Meter {
+    budget: AtomicU64,
+    spent: AtomicU64,
+    /// The thread's processor time when it last entered the guest; `OUTSIDE` while it is not in it.
+    entered: AtomicU64,
+}
+
+const OUTSIDE: u64 = u64::MAX;
+
+impl Meter {
+    pub fn new(budget: Duration) -> Arc<Self> {
+        Arc::new(Meter { budget: AtomicU64::new(nanoseconds(budget)), spent: AtomicU64::new(0), entered: AtomicU64::new(OUTSIDE) })
+    }
+
+    /// Adds to what may be spent: for a sandbox that takes another request.
+    pub fn extend(&self, more: Duration) {
+        self.budget.fetch_add(nanoseconds(more), Relaxed);
+    }
+
+    /// Fails once the budget is spent. Called from the guest's own thread.
+    pub fn check(&self) -> Result<(), LimitReached> {
+        if self.so_far() > self.budget.load(Relaxed) { Err(LimitReached(Limit::Cpu)) } else { Ok(()) }
+    }
+
+    fn so_far(&self) -> u64 {
+        let running = match self.entered.load(Relaxed) {
+            OUTSIDE => 0,
+            entered => thread_time().saturating_sub(entered),
+        };
+        self.spent.load(Relaxed).saturating_add(running)
+    }
+
+    fn enter(&self) {
+        self.entered.store(thread_time(), Relaxed);
+    }
+
+    fn leave(&self) {
+        let entered = self.entered.swap(OUTSIDE, Relaxed);
+        self.spent.fetch_add(thread_time().saturating_sub(entered), Relaxed);
+    }
+}
+
+/// A future that drives a guest, with its time counted and its host calls remembered.
+pub(crate) struct Metered<F> {
+    inner: Pin<Box<F>>,
+    meter: Arc<Meter>,
+    ticker: Arc<Ticker>,
+    ring: Ring,
+}
+
+impl<F: Future> Metered<F> {
+    pub fn new(inner: F, meter: Arc<Meter>, ticker: Arc<Ticker>) -> Self {
+        Metered { inner: Box::pin(inner), meter, ticker, ring: Ring::default() }
+    }
+}
+
+impl<F: Future> Future for Metered<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let _running = this.ticker.running();
+        calls::swap(&mut this.ring);
+        this.meter.enter();
+        let result = this.inner.as_mut().poll(cx);
+        this.meter.leave();
+        calls::swap(&mut this.ring);
+        result
+    }
+}
+
+/// Advances the epoch while a guest runs, and sleeps while none does.
+pub(crate) struct Ticker {
+    engine: wasmtime::EngineWeak,
+    period: Duration,
+    running: AtomicUsize,
+    asleep: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+impl Ticker {
+    /// A tick every `period`; its thread starts with the first guest.
+    pub fn new(engine: &wasmtime::Engine, period: Duration) -> Arc<Self> {
+        Arc::new(Ticker { engine: engine.weak(), period, running: AtomicUsize::new(0), asleep: AtomicBool::new(false), thread: OnceLock::new() })
+    }
+
+    /// The ticks go on for as long as the guard lives.
+    fn running(self: &Arc<Self>) -> Running<'_> {
+        self.running.fetch_add(1, SeqCst);
+        let thread = self.thread.get_or_init(|| self.start());
+        if self.asleep.swap(false, SeqCst) {
+            thread.unpark();
+        }
+        Running(self)
+    }
+
+    fn start(self: &Arc<Self>) -> Thread {
+        let (weak, period) = (Arc::downgrade(self), self.period);
+        let name = thread::Builder::new().name("walnut-ticker".into());
+        let tick = move || {
+            // The thread ends with the engine: when nobody holds the ticker, or the engine, any more.
+            while let Some(ticker) = weak.upgrade() {
+                if !ticker.tick() {
+                    return;
+                }
+                drop(ticker);
+                thread::sleep(period);
+            }
+        };
+        match name.spawn(tick) {
+            Ok(handle) => handle.thread().clone(),
+            Err(e) => panic!("the system refuses a thread, without which no limit holds: {e}"),
+        }
+    }
+
+    fn tick(&self) -> bool {
+        if self.running.load(SeqCst) == 0 {
+            self.asleep.store(true, SeqCst);
+            // A guest that started in between saw `asleep` unset and will not wake this thread.
+            if self.running.load(SeqCst) == 0 {
+                thread::park_timeout(Duration::from_secs(1));
+            }
+            self.asleep.store(false, SeqCst);
+        }
+        match self.engine.upgrade() {
+            Some(engine) => {
+                engine.increment_epoch();
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+struct Running<'a>(&'a Ticker);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+    }
+}
+
+fn nanoseconds(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
+}
+
+/// Nanoseconds that this thread has spent on a processor.
+#[cfg(unix)]
+fn thread_time() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0)
+}
+
+/// Nanoseconds on the clock, where the system has no cheap clock per thread: a guest is charged for its waits on a
+/// busy machine too.
+#[cfg(not(unix))]
+fn thread_time() -> u64 {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(std::time::Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
+}

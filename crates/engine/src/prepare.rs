@@ -1,0 +1,159 @@
+//! From an artifact to something that is ready to start: compiled or cached, checked, linked with a policy.
+
+use crate::adapt;
+use crate::artifact::Artifact;
+use crate::cache::Cache;
+use crate::capabilities::dir::Mounts;
+use crate::config::EngineConfig;
+use crate::error::LoadError;
+use crate::gate::Gate;
+use crate::inspect::{self, World};
+use crate::limits::Limits;
+use crate::link;
+use crate::meter::Ticker;
+use crate::sandbox::Sandbox;
+use crate::stdio::Stdio;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+/// Compiles and runs components. One per process and purpose.
+pub struct Engine {
+    pub(crate) wasmtime: wasmtime::Engine,
+    pub(crate) ticker: Arc<Ticker>,
+    linker: Linker<Sandbox>,
+    cache: Option<Cache>,
+    /// The hash of everything that affects compiled code.
+    hash: u64,
+}
+
+/// Hears that a compilation goes on, which may take a while.
+pub trait Progress: Sync {
+    /// `name`, of `bytes`, is being compiled. Called once, before; dropping the answer ends it.
+    fn compiling(&self, name: &str, bytes: usize) -> Box<dyn std::any::Any>;
+}
+
+/// A compiled component.
+#[derive(Clone)]
+pub struct Prepared {
+    engine: Arc<Engine>,
+    pub(crate) component: Component,
+    pub(crate) name: String,
+    pub(crate) worlds: Vec<World>,
+}
+
+/// What a component gets when it starts.
+pub struct Setup {
+    pub gate: Gate,
+    pub limits: Limits,
+    pub stdio: Stdio,
+    /// The arguments; the first is the program's name.
+    pub args: Vec<String>,
+    /// The values of the variables that may be seen. The gate decides which of them are.
+    pub env: Vec<(String, String)>,
+    /// Whether file operations may block the thread: where one guest has it for itself.
+    pub may_block: bool,
+    pub(crate) mounts: Arc<Mounts>,
+}
+
+impl Setup {
+    /// Opens the mounts of the gate's policy.
+    pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
+        let mounts = Mounts::open(gate.policy(), may_block)?;
+        Ok(Setup { gate, limits, stdio, args: Vec::new(), env: Vec::new(), may_block, mounts })
+    }
+}
+
+/// A component linked with its policy: what is left is to make sandboxes.
+#[derive(Clone)]
+pub struct Ready {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) pre: InstancePre<Sandbox>,
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) name: String,
+    pub(crate) worlds: Vec<World>,
+}
+
+impl Engine {
+    /// Starts an engine. Without a cache everything is compiled anew.
+    pub fn new(config: &EngineConfig, cache: Option<Cache>) -> Result<Arc<Self>, LoadError> {
+        let wasmtime = config.engine()?;
+        let linker = link::linker(&wasmtime).map_err(|e| LoadError::Engine(format!("{e:#}")))?;
+        let mut hasher = DefaultHasher::new();
+        env!("CARGO_PKG_VERSION").hash(&mut hasher);
+        wasmtime.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Arc::new(Engine { ticker: Ticker::new(&wasmtime, tick(&config.limits)), wasmtime, linker, cache, hash: hasher.finish() }))
+    }
+
+    /// Compiles `artifact`, or takes it from the cache, and checks that everything it imports is there.
+    pub fn prepare(self: &Arc<Self>, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
+        let component = match self.cached(artifact) {
+            Some(component) => component,
+            None => self.compile(artifact, progress)?,
+        };
+        let ty = component.component_type();
+        let missing: Vec<_> = ty.imports(&self.wasmtime).filter_map(|(name, _)| link::missing(name)).collect();
+        if !missing.is_empty() {
+            return Err(LoadError::MissingImports { name: artifact.name.clone(), imports: missing });
+        }
+        let worlds = inspect::worlds(ty.exports(&self.wasmtime).map(|(name, _)| name));
+        Ok(Prepared { engine: self.clone(), component, name: artifact.name.clone(), worlds })
+    }
+
+    fn cached(&self, artifact: &Artifact) -> Option<Component> {
+        let path = self.cache.as_ref()?.get(&artifact.digest, self.hash)?;
+        // SAFETY: the file is an entry of the cache, which only this user can write to, was written by an engine of the
+        // same version and settings (its name says so), and has passed its checksum.
+        unsafe { Component::deserialize_file(&self.wasmtime, path) }.ok()
+    }
+
+    fn compile(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Component, LoadError> {
+        let bytes = adapt::to_component(artifact)?;
+        let _shown = progress.map(|p| p.compiling(&artifact.name, bytes.len()));
+        let failed = |e: &wasmtime::Error| LoadError::Compile { name: artifact.name.clone(), reason: reason(e) };
+        let Some(cache) = &self.cache else {
+            return Component::from_binary(&self.wasmtime, &bytes).map_err(|e| failed(&e));
+        };
+        let code = self.wasmtime.precompile_component(&bytes).map_err(|e| failed(&e))?;
+        // A cache that cannot be written to costs time, not the run.
+        let _ = cache.put(&artifact.digest, self.hash, &code);
+        // SAFETY: this engine compiled the code just now.
+        unsafe { Component::deserialize(&self.wasmtime, &code) }.map_err(|e| failed(&e))
+    }
+}
+
+/// Often enough that a limit holds to a few percent, seldom enough that it costs nothing.
+fn tick(limits: &Limits) -> Duration {
+    (limits.cpu.min(limits.deadline) / 50).clamp(Duration::from_millis(1), Duration::from_millis(10))
+}
+
+/// The engine's words without the offset of the byte, which helps nobody.
+fn reason(error: &wasmtime::Error) -> String {
+    match error.chain().find_map(|e| e.downcast_ref::<wasmparser::BinaryReaderError>()) {
+        Some(e) => e.message().to_owned(),
+        None => error.root_cause().to_string().lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+impl Prepared {
+    /// Links the component with what it gets.
+    pub fn ready(&self, setup: Setup) -> Result<Ready, LoadError> {
+        let pre = self.engine.linker.instantiate_pre(&self.component).map_err(|e| LoadError::WrongWorld {
+            name: self.name.clone(),
+            verb: "linked",
+            reason: format!("{:#}", e),
+            hint: "it was built for another version of an interface; rebuild it with a toolchain for WASI 0.2 or the final 0.3".into(),
+        })?;
+        Ok(Ready { engine: self.engine.clone(), pre, setup: Arc::new(setup), name: self.name.clone(), worlds: self.worlds.clone() })
+    }
+}
+
+impl Ready {
+    /// Makes a sandbox and drops it again: what every fresh start costs.
+    pub async fn start_and_drop(&self) -> Result<(), crate::Failure> {
+        let mut store = Sandbox::store(&self.engine.wasmtime, &self.setup);
+        let started = self.pre.instantiate_async(&mut store).await;
+        started.map(|_| ()).map_err(|e| crate::explain::failure(&e, &self.setup.limits))
+    }
+}

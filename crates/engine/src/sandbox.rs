@@ -1,0 +1,123 @@
+//! One live instance's state: everything that ends with it.
+
+use crate::capabilities::dir::Files;
+use crate::capabilities::http::Outbound;
+use crate::error::LimitReached;
+use crate::gate::{Gate, LearnedNames};
+use crate::limits::{Limit, Limits};
+use crate::meter::Meter;
+use crate::prepare::Setup;
+use std::sync::Arc;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+/// The data of a store. Host functions find everything that they need here, and nothing global.
+pub(crate) struct Sandbox {
+    pub table: ResourceTable,
+    pub gate: Gate,
+    pub names: LearnedNames,
+    pub files: Files,
+    pub meter: Arc<Meter>,
+    pub setup: Arc<Setup>,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound: Outbound,
+    memory: MemoryLimit,
+}
+
+impl Sandbox {
+    /// A store with a new sandbox in it, its limits on.
+    pub fn store(engine: &wasmtime::Engine, setup: &Arc<Setup>) -> Store<Sandbox> {
+        let limits = &setup.limits;
+        let mut store = Store::new(engine, Sandbox::new(setup));
+        store.limiter(|sandbox| &mut sandbox.memory);
+        store.set_max_component_handles(count(limits.handles));
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|cx| {
+            cx.data().meter.check()?;
+            // Others get their turn, and a deadline that has passed is seen.
+            Ok(UpdateDeadline::Yield(1))
+        });
+        store
+    }
+
+    fn new(setup: &Arc<Setup>) -> Self {
+        let limits = &setup.limits;
+        let gate = setup.gate.clone();
+        let names = LearnedNames::default();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(count(limits.handles));
+        let mut wasi = WasiCtxBuilder::new();
+        setup.stdio.connect(&mut wasi);
+        wasi.args(&setup.args).allow_blocking_current_thread(setup.may_block);
+        crate::capabilities::sockets::connect(&mut wasi, &gate, &names);
+        Sandbox {
+            table,
+            names,
+            files: Files::new(setup.mounts.clone()),
+            meter: Meter::new(limits.cpu),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            outbound: Outbound::new(gate.clone(), limits),
+            memory: MemoryLimit::new(limits),
+            gate,
+            setup: setup.clone(),
+        }
+    }
+}
+
+fn count(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+impl WasiView for Sandbox {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Sandbox {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// The sum over all memories and tables of a sandbox.
+struct MemoryLimit {
+    used: u64,
+    most: u64,
+}
+
+/// What an element of a table takes on the host.
+const TABLE_ELEMENT: u64 = 16;
+
+impl MemoryLimit {
+    fn new(limits: &Limits) -> Self {
+        MemoryLimit { used: 0, most: limits.memory }
+    }
+
+    /// A growth that goes over ends the sandbox: a guest that was refused memory seldom says so in words.
+    fn grow(&mut self, more: u64) -> wasmtime::Result<bool> {
+        self.used = self.used.saturating_add(more);
+        if self.used > self.most { Err(LimitReached(Limit::Memory).into()) } else { Ok(true) }
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|most| desired > most) && desired as u64 <= self.most {
+            // The module's own maximum: the guest is told no, as the specification has it.
+            return Ok(false);
+        }
+        self.grow((desired - current) as u64)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|most| desired > most) && desired as u64 * TABLE_ELEMENT <= self.most {
+            return Ok(false);
+        }
+        self.grow((desired - current) as u64 * TABLE_ELEMENT)
+    }
+}

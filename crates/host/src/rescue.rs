@@ -1,0 +1,41 @@
+//! From a cause to what a client sees: a status and a fixed text. Nothing of the inside goes out.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use walnut_engine::{Body, Failure, Limit};
+
+/// The answer to a request whose guest failed.
+pub(crate) fn failed(failure: &Failure) -> Response<Body> {
+    match failure {
+        Failure::Limit { limit: Limit::Deadline | Limit::Cpu, .. } => respond(StatusCode::GATEWAY_TIMEOUT, "the component took too long\n"),
+        Failure::Limit { .. } | Failure::Trap { .. } | Failure::NoResponse | Failure::GuestError(_) => {
+            respond(StatusCode::INTERNAL_SERVER_ERROR, "the component failed\n")
+        }
+        Failure::Host(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, "the server failed\n"),
+    }
+}
+
+/// The answer when no sandbox got free in time.
+pub(crate) fn overloaded() -> Response<Body> {
+    let mut response = respond(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// The answer to a body that announces itself as larger than it may be.
+pub(crate) fn body_too_large() -> Response<Body> {
+    respond(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large\n")
+}
+
+/// RFC 9112 section 3.2: a request without a host is a bad one.
+pub(crate) fn no_host() -> Response<Body> {
+    respond(StatusCode::BAD_REQUEST, "the request names no host\n")
+}
+
+fn respond(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())).map_err(|e| match e {}).boxed_unsync());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,74 @@
+//! The small languages in which grants are written.
+
+pub mod address;
+pub mod env;
+pub mod http;
+pub mod mount;
+pub mod name;
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// The longest pattern that is read. Longer ones are a mistake.
+pub(crate) const LONGEST: usize = 4096;
+
+/// A grant or denial that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` {problem}")]
+pub struct PatternError {
+    /// The text as it was written.
+    pub text: String,
+    /// What is wrong with it, as the rest of a sentence that starts with the text.
+    pub problem: String,
+    /// What to write instead.
+    pub hint: String,
+}
+
+impl PatternError {
+    pub(crate) fn new(text: &str, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+        let text = if text.len() > 200 { format!("{}…", text.chars().take(200).collect::<String>()) } else { text.to_owned() };
+        PatternError { text, problem: problem.into(), hint: hint.into() }
+    }
+}
+
+/// A port, a range of ports, or all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports(RangeInclusive<u16>);
+
+impl Ports {
+    /// Every port.
+    pub fn all() -> Self {
+        Ports(0..=u16::MAX)
+    }
+
+    /// Whether `port` is one of them.
+    pub fn contains(&self, port: u16) -> bool {
+        self.0.contains(&port)
+    }
+
+    /// Reads `443`, `8000-8999` or `*`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let number = |s: &str| s.bytes().all(|b| b.is_ascii_digit()).then(|| s.parse::<u16>().ok()).flatten();
+        if text == "*" {
+            return Some(Ports::all());
+        }
+        match text.split_once('-') {
+            Some((low, high)) => {
+                let (low, high) = (number(low)?, number(high)?);
+                (low <= high).then_some(Ports(low..=high))
+            }
+            None => number(text).map(|port| Ports(port..=port)),
+        }
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (low, high) = (self.0.start(), self.0.end());
+        match (low, high) {
+            (0, &u16::MAX) => f.write_str("*"),
+            _ if low == high => write!(f, "{low}"),
+            _ => write!(f, "{low}-{high}"),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use super::{LONGEST, PatternError};
+use std::fmt;
+
+/// An environment variable that a guest may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvGrant {
+    pub name: String,
+    /// The value to show; `None` takes the one that the host process has.
+    pub value: Option<String>,
+}
+
+impl EnvGrant {
+    /// Reads `NAME=VALUE` or `NAME`.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let error = |problem: &str| PatternError::new(text, problem, "write `NAME=VALUE` to set it, or `NAME` to pass on the one that is set here");
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        if name.is_empty() {
+            return Err(error("has no name"));
+        }
+        if name.contains('\0') || value.as_ref().is_some_and(|v| v.contains('\0')) {
+            return Err(error("contains a zero byte"));
+        }
+        if name.len() > LONGEST {
+            return Err(error("has a name that is too long"));
+        }
+        Ok(EnvGrant { name: name.to_owned(), value })
+    }
+}
+
+impl fmt::Display for EnvGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The value may be a secret, and this text goes to logs.
+        f.write_str(&self.name)
+    }
+}
+
+/// Whether the denial `pattern` (`NAME`, `PREFIX*` or `*`) covers `name`.
+pub(crate) fn covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => pattern == name,
+    }
+}

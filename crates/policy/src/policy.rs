@@ -1,0 +1,133 @@
+use crate::pattern::mount::is_within;
+use crate::{Capability, EnvGrant, Mount, NamePattern, PatternError, SocketPattern, UrlPattern, normalize};
+
+/// A component's grants and denials. The default is sealed: it allows nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    pub(crate) allow_all: bool,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) env: Vec<EnvGrant>,
+    pub(crate) connect: Vec<SocketPattern>,
+    pub(crate) listen: Vec<SocketPattern>,
+    pub(crate) resolve: Vec<NamePattern>,
+    pub(crate) http: Vec<UrlPattern>,
+    pub(crate) deny_dir: Vec<String>,
+    pub(crate) deny_env: Vec<String>,
+    pub(crate) deny_connect: Vec<SocketPattern>,
+    pub(crate) deny_listen: Vec<SocketPattern>,
+    pub(crate) deny_resolve: Vec<NamePattern>,
+    pub(crate) deny_http: Vec<UrlPattern>,
+}
+
+impl Policy {
+    /// A policy that allows nothing.
+    pub fn sealed() -> Self {
+        Policy::default()
+    }
+
+    /// Allows everything that no denial forbids: the whole file system read-write, every address, and so on.
+    pub fn allow_all(&mut self) {
+        self.allow_all = true;
+        self.mounts = vec![Mount { host: "/".into(), name: "/".into(), guest: "/".into(), access: crate::MountAccess::ReadWrite }];
+    }
+
+    /// Adds a grant, in the words that the flag and the manifest use.
+    pub fn allow(&mut self, capability: Capability, text: &str) -> Result<(), PatternError> {
+        match capability {
+            Capability::Dir => self.allow_mount(text)?,
+            Capability::Env => self.env.push(EnvGrant::parse(text)?),
+            Capability::Connect => self.connect.push(SocketPattern::parse(text)?),
+            Capability::Listen => self.listen.push(listen(text)?),
+            Capability::Resolve => self.resolve.push(NamePattern::parse(text)?),
+            Capability::Http => self.http.push(UrlPattern::parse(text)?),
+        }
+        Ok(())
+    }
+
+    /// Adds a denial, which beats every grant.
+    pub fn deny(&mut self, capability: Capability, text: &str) -> Result<(), PatternError> {
+        match capability {
+            Capability::Dir => {
+                let path = normalize(text).ok_or_else(|| PatternError::new(text, "leaves the root", "write a guest path such as `/data/private`"))?;
+                self.deny_dir.push(path);
+            }
+            Capability::Env => self.deny_env.push(env_denial(text)?),
+            Capability::Connect => self.deny_connect.push(SocketPattern::parse(text)?),
+            Capability::Listen => self.deny_listen.push(listen(text)?),
+            Capability::Resolve => self.deny_resolve.push(NamePattern::parse(text)?),
+            Capability::Http => self.deny_http.push(UrlPattern::parse(text)?),
+        }
+        Ok(())
+    }
+
+    /// Whether everything is allowed that no denial forbids.
+    pub fn allows_all(&self) -> bool {
+        self.allow_all
+    }
+
+    /// The folders that the guest sees, in the order in which they were granted.
+    pub fn mounts(&self) -> &[Mount] {
+        &self.mounts
+    }
+
+    /// The granted variables, in order.
+    pub fn env(&self) -> &[EnvGrant] {
+        &self.env
+    }
+
+    /// Guest paths that are denied, each with all that is below it.
+    pub fn denied_dirs(&self) -> &[String] {
+        &self.deny_dir
+    }
+
+    /// The mount that `path` (normalized) lies in: the deepest one.
+    pub fn mount_of(&self, path: &str) -> Option<(usize, &Mount)> {
+        self.mounts.iter().enumerate().filter(|(_, m)| is_within(path, &m.guest)).max_by_key(|(_, m)| m.guest.len())
+    }
+
+    /// What is granted, a line each, as `capability = pattern`; empty is sealed.
+    pub fn summary(&self) -> Vec<String> {
+        fn lines<'a, T: ToString + 'a>(capability: Capability, items: &'a [T]) -> impl Iterator<Item = String> + 'a {
+            items.iter().map(move |item| format!("{capability} = {}", item.to_string()))
+        }
+        lines(Capability::Dir, &self.mounts)
+            .chain(lines(Capability::Env, &self.env))
+            .chain(lines(Capability::Connect, &self.connect))
+            .chain(lines(Capability::Listen, &self.listen))
+            .chain(lines(Capability::Resolve, &self.resolve))
+            .chain(lines(Capability::Http, &self.http))
+            .collect()
+    }
+
+    fn allow_mount(&mut self, text: &str) -> Result<(), PatternError> {
+        let mount = Mount::parse(text)?;
+        if let Some(other) = self.mounts.iter().find(|m| m.guest == mount.guest) {
+            return Err(PatternError::new(
+                text,
+                format!("is a second folder at {} (the first is {})", mount.guest, other.host.display()),
+                "give each mount a guest path of its own",
+            ));
+        }
+        self.mounts.push(mount);
+        Ok(())
+    }
+}
+
+fn listen(text: &str) -> Result<SocketPattern, PatternError> {
+    let pattern = SocketPattern::parse(text)?;
+    match &pattern.host {
+        crate::HostPattern::Name(name) if *name != NamePattern::Any && !name.matches("localhost") => Err(PatternError::new(
+            text,
+            "names a host that is not this one",
+            "write an address of this machine: `127.0.0.1:8080`, `0.0.0.0:8080`, `localhost:8080`, `*:8080`",
+        )),
+        _ => Ok(pattern),
+    }
+}
+
+fn env_denial(text: &str) -> Result<String, PatternError> {
+    if text.is_empty() || text.contains(['=', '\0']) {
+        return Err(PatternError::new(text, "is not a variable's name", "write `NAME`, `PREFIX_*` or `*`"));
+    }
+    Ok(text.to_owned())
+}
