@@ -62,10 +62,9 @@ impl Recipe {
                 let shape = match (name.starts_with("rust_p1_"), program) {
                     (true, true) => RustShape::Command,
                     (true, false) => RustShape::Reactor,
-                    (false, true) => RustShape::Component {
-                        program,
-                        adapter: adapters::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
-                    },
+                    (false, true) => {
+                        RustShape::Component { program, adapter: adapters::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER }
+                    }
                     (false, false) if name.contains("_http_") => {
                         RustShape::Component { program, adapter: adapters::WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER }
                     }
@@ -139,7 +138,9 @@ impl Recipe {
             .arg("--target-dir")
             .arg(&kit.scratch);
         // Settings of the build that runs this one are not meant for guests.
-        for variable in ["CARGO", "RUSTC", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+        for variable in
+            ["CARGO", "RUSTC", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"]
+        {
             command.env_remove(variable);
         }
         if kit.debian_rust {

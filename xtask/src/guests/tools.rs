@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    env, fmt,
+    fmt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -38,20 +38,24 @@ pub struct Kit {
     pub debian_rust: bool,
 }
 
-/// What is not there, and the command that brings it.
+/// What is not there, and what brings it: ways of which one is enough, each a few commands.
 #[derive(Clone)]
 pub struct Missing {
     what: &'static str,
-    install: Vec<Vec<String>>,
+    ways: Vec<Vec<Words>>,
 }
+
+/// A command, word by word.
+type Words = Vec<String>;
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is missing; install it with `", self.what)?;
-        for (index, command) in self.install.iter().enumerate() {
-            write!(f, "{}{}", if index == 0 { "" } else { " && " }, command.join(" "))?;
-        }
-        write!(f, "`, or run `cargo xtask guests --install`")
+        let ways = self.ways.iter().map(|way| {
+            let commands: Vec<String> = way.iter().map(|command| command.join(" ")).collect();
+            format!("`{}`", commands.join(" && "))
+        });
+        let ways: Vec<String> = ways.collect();
+        write!(f, "{} is missing; `cargo xtask guests --install` or {} installs it", self.what, ways.join(" or "))
     }
 }
 
@@ -72,12 +76,8 @@ impl Tools {
         }
         let mut found = self.look(name);
         if let (Err(missing), true) = (&found, install) {
-            for command in &missing.install {
-                eprintln!("+ {}", command.join(" "));
-                let status = Command::new(&command[0]).args(&command[1..]).status()?;
-                if !status.success() {
-                    return Err(format!("`{}` failed: {status}", command.join(" ")).into());
-                }
+            if !missing.ways.iter().any(|way| way.iter().all(succeeds)) {
+                return Err(format!("could not install {}", missing.what).into());
             }
             found = self.look(name);
         }
@@ -89,12 +89,7 @@ impl Tools {
         let tools = self.cache.join("tools");
         let scratch = self.cache.join("guests-target");
         let kit = |program: &Path, debian_rust| {
-            Some(Kit {
-                version: version(program)?,
-                program: program.to_owned(),
-                scratch: scratch.clone(),
-                debian_rust,
-            })
+            Some(Kit { version: version(program)?, program: program.to_owned(), scratch: scratch.clone(), debian_rust })
         };
         match name {
             KitName::Rust => {
@@ -107,11 +102,7 @@ impl Tools {
                 };
                 ours.or_else(debian).ok_or_else(|| Missing {
                     what: "Rust's standard library for wasm32-wasip1",
-                    install: vec![if on_debian_without_target() {
-                        apt(RUST_APT)
-                    } else {
-                        words(&["rustup", "target", "add", RUST_TARGET])
-                    }],
+                    ways: vec![vec![words(&["rustup", "target", "add", RUST_TARGET])], vec![apt(RUST_APT)]],
                 })
             }
             KitName::C => {
@@ -119,23 +110,31 @@ impl Tools {
                 sysroot
                     .then(|| kit(Path::new("clang-19"), false))
                     .flatten()
-                    .ok_or_else(|| Missing { what: "a C compiler for WASI", install: vec![apt(C_APT)] })
+                    .ok_or_else(|| Missing { what: "a C compiler for WASI", ways: vec![vec![apt(C_APT)]] })
             }
             KitName::JavaScript => {
                 let npm = tools.join("npm");
                 kit(&npm.join("node_modules/.bin/componentize-js"), false).ok_or_else(|| Missing {
                     what: "componentize-js",
-                    install: vec![words(&["npm", "install", "--no-audit", "--no-fund", "--prefix", &shown(&npm), JS_NPM])],
+                    ways: vec![vec![words(&[
+                        "npm",
+                        "install",
+                        "--no-audit",
+                        "--no-fund",
+                        "--prefix",
+                        &shown(&npm),
+                        JS_NPM,
+                    ])]],
                 })
             }
             KitName::Python => {
                 let venv = tools.join("venv");
                 kit(&venv.join("bin/componentize-py"), false).ok_or_else(|| Missing {
                     what: "componentize-py",
-                    install: vec![
+                    ways: vec![vec![
                         words(&["python3", "-m", "venv", &shown(&venv)]),
                         words(&[&shown(&venv.join("bin/pip")), "install", "--quiet", PYTHON_PIP]),
-                    ],
+                    ]],
                 })
             }
         }
@@ -148,10 +147,9 @@ fn rustup_has_target() -> bool {
     asked.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
 }
 
-/// Whether to suggest Debian's packages: rustup could bring the target, but only where it is the user's toolchain.
-fn on_debian_without_target() -> bool {
-    let has = |program| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    !has("rustup") && has("apt-get")
+fn succeeds(command: &Words) -> bool {
+    eprintln!("+ {}", command.join(" "));
+    Command::new(&command[0]).args(&command[1..]).status().is_ok_and(|status| status.success())
 }
 
 fn version(program: &Path) -> Option<String> {
@@ -159,9 +157,8 @@ fn version(program: &Path) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn apt(packages: &[&str]) -> Vec<String> {
+fn apt(packages: &[&str]) -> Words {
     let mut command = words(&["apt-get", "install", "--yes", "--no-install-recommends"]);
-    // Plain `env::var("USER")` lies under su and in containers; the owner of /proc/self does not.
     if !is_root() {
         command.insert(0, "sudo".to_owned());
     }
@@ -169,12 +166,13 @@ fn apt(packages: &[&str]) -> Vec<String> {
     command
 }
 
+/// By the owner of our own process: what the environment says of the user is wrong under su and in containers.
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) || env::var_os("SUDO_UID").is_some()
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+fn words(words: &[&str]) -> Words {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 

@@ -184,7 +184,8 @@ fn outbound(url: &str) -> Result<String, String> {
     request.set_path_with_query(Some(target)).map_err(|()| "bad-path")?;
     let coming = outgoing_handler::handle(request, None).map_err(|error| error_name(&error))?;
     coming.subscribe().block();
-    let response = coming.get().ok_or("no-response")?.map_err(|()| "taken-twice")?.map_err(|error| error_name(&error))?;
+    let response =
+        coming.get().ok_or("no-response")?.map_err(|()| "taken-twice")?.map_err(|error| error_name(&error))?;
     Ok(format!("status {}", response.status()))
 }
 

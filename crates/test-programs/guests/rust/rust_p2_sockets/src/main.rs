@@ -14,7 +14,8 @@ use wasip2::{
     http::{
         outgoing_handler,
         types::{
-            Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
+            Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody, OutgoingRequest, RequestOptions,
+            Scheme,
         },
     },
     io::poll,
@@ -241,7 +242,10 @@ fn receive(coming: &FutureIncomingResponse) -> Outcome<IncomingResponse> {
 }
 
 /// Asks again each time the host says that it is worth asking.
-fn wait<T>(mut ask: impl FnMut() -> Result<T, ErrorCode>, pollable: impl Fn() -> poll::Pollable) -> Result<T, ErrorCode> {
+fn wait<T>(
+    mut ask: impl FnMut() -> Result<T, ErrorCode>,
+    pollable: impl Fn() -> poll::Pollable,
+) -> Result<T, ErrorCode> {
     loop {
         match ask() {
             Err(ErrorCode::WouldBlock) => pollable().block(),
@@ -274,7 +278,9 @@ fn to_wasi(address: SocketAddr) -> IpSocketAddress {
 
 fn from_wasi(address: IpSocketAddress) -> SocketAddr {
     match address {
-        IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (a, b, c, d) }) => SocketAddr::from(([a, b, c, d], port)),
+        IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (a, b, c, d) }) => {
+            SocketAddr::from(([a, b, c, d], port))
+        }
         IpSocketAddress::Ipv6(Ipv6SocketAddress { port, address: (a, b, c, d, e, f, g, h), .. }) => {
             SocketAddr::from(([a, b, c, d, e, f, g, h], port))
         }

@@ -15,7 +15,9 @@ use wasip3::{
     },
     sockets::{
         ip_name_lookup::resolve_addresses,
-        types::{IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress, TcpSocket, UdpSocket},
+        types::{
+            IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress, TcpSocket, UdpSocket,
+        },
     },
     wit_bindgen::StreamReader,
     wit_bindgen::spawn_local,
@@ -199,7 +201,9 @@ fn to_wasi(address: SocketAddr) -> IpSocketAddress {
 
 fn from_wasi(address: IpSocketAddress) -> SocketAddr {
     match address {
-        IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (a, b, c, d) }) => SocketAddr::from(([a, b, c, d], port)),
+        IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (a, b, c, d) }) => {
+            SocketAddr::from(([a, b, c, d], port))
+        }
         IpSocketAddress::Ipv6(Ipv6SocketAddress { port, address: (a, b, c, d, e, f, g, h), .. }) => {
             SocketAddr::from(([a, b, c, d, e, f, g, h], port))
         }
