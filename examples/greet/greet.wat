@@ -1,7 +1,7 @@
 ;; Greets whoever is named in a file, if it may read that file.
 ;;
 ;; A program under WASI 0.1 cannot name a file of the machine. It can only open files inside folders that it was handed,
-;; and those are open files number 3 and up. This program is meant to be handed the folder /data:
+;; and those are open files number 3 and up. This one looks among them for /data, or for / with data in it:
 ;;
 ;;     walnut run greet.wat                             I may not read /data/name.txt
 ;;     walnut run --dir ./data::/data greet.wat         hello, Ada
@@ -24,29 +24,38 @@
   ;; of a folder.
   (data (i32.const 32) "hello, ")
   (data (i32.const 48) "I may not read /data/name.txt\n")
-  (data (i32.const 96) "name.txt")
+  ;; The path as / has it, and from byte 85 on as /data has it.
+  (data (i32.const 80) "data/name.txt")
+  ;; The names that we look for: the first five bytes, or the first one.
   (data (i32.const 112) "/data")
   ;; From byte 128 on: the name of a folder. From byte 1024 on: what the file says.
 
   (func (export "_start")
     (local $folder i32)
+    (local $path i32)
+    (local $path-length i32)
     (local $file i32)
     (local $length i32)
 
-    ;; Which of the folders that we were handed is /data?
+    ;; Which of the folders that we were handed leads there?
     (local.set $folder (i32.const 3))
     (block $found
       (loop $next
         ;; An error means that there are no more of them.
         (if (call $fd_prestat_get (local.get $folder) (i32.const 12))
           (then (call $refused)))
-        (br_if $found (call $is_data (local.get $folder) (i32.load (i32.const 16))))
+        (local.set $path (i32.const 85))
+        (local.set $path-length (i32.const 8))
+        (br_if $found (call $is_called (local.get $folder) (i32.load (i32.const 16)) (i32.const 5)))
+        (local.set $path (i32.const 80))
+        (local.set $path-length (i32.const 13))
+        (br_if $found (call $is_called (local.get $folder) (i32.load (i32.const 16)) (i32.const 1)))
         (local.set $folder (i32.add (local.get $folder) (i32.const 1)))
         (br $next)))
 
     ;; Right 2 is reading. Asking for no more than that is good manners, and safer.
     (if (call $path_open
-          (local.get $folder) (i32.const 1) (i32.const 96) (i32.const 8)
+          (local.get $folder) (i32.const 1) (local.get $path) (local.get $path-length)
           (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 8))
       (then (call $refused)))
     (local.set $file (i32.load (i32.const 8)))
@@ -68,13 +77,19 @@
           (i32.eq (i32.load8_u (i32.add (i32.const 1023) (local.get $length))) (i32.const 10))))
       (call $print (i32.const 77) (i32.const 1))))
 
-  ;; Whether a folder, whose name is so long, is called /data.
-  (func $is_data (param $folder i32) (param $length i32) (result i32)
-    (if (i32.ne (local.get $length) (i32.const 5)) (then (return (i32.const 0))))
-    (drop (call $fd_prestat_dir_name (local.get $folder) (i32.const 128) (i32.const 5)))
-    (i32.and
-      (i32.eq (i32.load (i32.const 128)) (i32.load (i32.const 112)))
-      (i32.eq (i32.load8_u (i32.const 132)) (i32.load8_u (i32.const 116)))))
+  ;; Whether a folder, whose name is so long, is called like the first bytes of "/data".
+  (func $is_called (param $folder i32) (param $length i32) (param $wanted i32) (result i32)
+    (if (i32.ne (local.get $length) (local.get $wanted)) (then (return (i32.const 0))))
+    (drop (call $fd_prestat_dir_name (local.get $folder) (i32.const 128) (local.get $length)))
+    ;; From the last byte to the first.
+    (loop $next
+      (local.set $length (i32.sub (local.get $length) (i32.const 1)))
+      (if (i32.ne
+            (i32.load8_u (i32.add (i32.const 128) (local.get $length)))
+            (i32.load8_u (i32.add (i32.const 112) (local.get $length))))
+        (then (return (i32.const 0))))
+      (br_if $next (local.get $length)))
+    (i32.const 1))
 
   ;; Says so, and ends with the exit code 1.
   (func $refused
