@@ -68,7 +68,10 @@ impl Start<'_> {
 
 /// Runs `work` to its end on this thread.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| of_system("the runtime could not start", &e))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| of_system("the runtime could not start", &e))?;
     let result = runtime.block_on(work);
     // A read of standard input may still wait for a key; nobody waits for it.
     runtime.shutdown_background();

@@ -43,13 +43,23 @@ impl CommandError {
             Failure::Limit { limit, value, .. } => format!("{name} used up its {} (limit: {value})", limit.subject()),
             other => format!("{name}: {other}"),
         };
-        CommandError { code: Code::of_failure(failure), message, details: failure.details().to_vec(), hints: failure.hint().into_iter().collect() }
+        CommandError {
+            code: Code::of_failure(failure),
+            message,
+            details: failure.details().to_vec(),
+            hints: failure.hint().into_iter().collect(),
+        }
     }
 }
 
 impl From<LoadError> for CommandError {
     fn from(error: LoadError) -> Self {
-        CommandError { code: Code::of_load(&error), message: error.to_string(), details: Vec::new(), hints: error.hints() }
+        CommandError {
+            code: Code::of_load(&error),
+            message: error.to_string(),
+            details: Vec::new(),
+            hints: error.hints(),
+        }
     }
 }
 

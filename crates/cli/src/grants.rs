@@ -94,7 +94,8 @@ impl GrantFlags {
     pub fn gate(&self, component: &str, printer: Printer) -> Result<Gate, CommandError> {
         let policy = self.policy()?;
         if self.allow_all {
-            printer.warning("--allow-all: the guest may read and write every file and reach every address that you can");
+            printer
+                .warning("--allow-all: the guest may read and write every file and reach every address that you can");
         }
         let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
         if !self.quiet {
@@ -102,7 +103,8 @@ impl GrantFlags {
         }
         if let Some(path) = &self.audit {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-            let file = file.map_err(|e| of_system(format!("the audit file {} cannot be written", path.display()), &e))?;
+            let file =
+                file.map_err(|e| of_system(format!("the audit file {} cannot be written", path.display()), &e))?;
             listeners.push(Arc::new(Audit::new(file)));
         }
         Ok(Gate::new(component, policy, listeners))

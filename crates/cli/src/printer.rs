@@ -11,7 +11,8 @@ pub struct Printer {
 
 impl Printer {
     pub fn new() -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+            && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
         Printer { colour: wanted && std::io::stderr().is_terminal() }
     }
 

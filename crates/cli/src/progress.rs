@@ -25,7 +25,8 @@ impl Progress for Terminal {
             if ended.recv_timeout(WORTH_SHOWING) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 return;
             }
-            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = ProgressBar::new_spinner().with_style(style).with_message(message);
             bar.enable_steady_tick(Duration::from_millis(100));
             let _ = ended.recv();

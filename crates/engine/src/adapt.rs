@@ -3,11 +3,16 @@
 use crate::artifact::Artifact;
 use crate::core_export;
 use crate::error::{LoadError, MissingImport};
+use crate::exit_code;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use wasi_preview1_component_adapter_provider as adapter;
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
+
+/// Counts the ways in which modules have been made components. Raise it with every change to that, or the cache goes on
+/// giving out what was made the old way.
+pub(crate) const REVISION: u32 = 1;
 
 /// The most imports that a target may have at its outside. Real programs have some hundreds.
 const MOST_IMPORTS: usize = 20_000;
@@ -86,14 +91,25 @@ pub(crate) fn invalid(artifact: &Artifact, error: &wasmparser::BinaryReaderError
 
 fn reject_unknown_imports(artifact: &Artifact, module: &CoreModule) -> Result<(), LoadError> {
     let embedded = has_component_type(&artifact.bytes);
-    let known = |name: &str| name == adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME || name == "__main_module__" || embedded;
-    let unknown: Vec<_> = module.imports.iter().filter(|(name, _)| !known(name)).map(|(name, functions)| explain(name, functions)).collect();
-    if unknown.is_empty() { Ok(()) } else { Err(LoadError::MissingImports { name: artifact.name.clone(), imports: unknown }) }
+    let known =
+        |name: &str| name == adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME || name == "__main_module__" || embedded;
+    let unknown: Vec<_> = module
+        .imports
+        .iter()
+        .filter(|(name, _)| !known(name))
+        .map(|(name, functions)| explain(name, functions))
+        .collect();
+    if unknown.is_empty() {
+        Ok(())
+    } else {
+        Err(LoadError::MissingImports { name: artifact.name.clone(), imports: unknown })
+    }
 }
 
 /// Whether a componentizing toolchain left a description of the world in the module.
 fn has_component_type(bytes: &[u8]) -> bool {
-    let named = |payload: Payload<'_>| matches!(payload, Payload::CustomSection(s) if s.name().starts_with("component-type"));
+    let named =
+        |payload: Payload<'_>| matches!(payload, Payload::CustomSection(s) if s.name().starts_with("component-type"));
     Parser::new(0).parse_all(bytes).any(|payload| payload.is_ok_and(named))
 }
 
@@ -104,7 +120,10 @@ fn explain(module: &str, functions: &[String]) -> MissingImport {
             "which is WASI of before 0.1",
             "build it with a toolchain of 2020 or later, for the target wasm32-wasip1 or wasm32-wasip2".to_owned(),
         ),
-        "wasi" if first == "thread-spawn" => ("which is the withdrawn wasi-threads proposal", "build it without threads, for the target wasm32-wasip1".to_owned()),
+        "wasi" if first == "thread-spawn" => (
+            "which is the withdrawn wasi-threads proposal",
+            "build it without threads, for the target wasm32-wasip1".to_owned(),
+        ),
         "env" if functions.iter().any(|f| f.starts_with("emscripten_") || f == "__syscall_openat") => (
             "which only the JavaScript that Emscripten writes beside the module provides",
             "build it for WASI: with wasi-sdk, or with Emscripten's `-sSTANDALONE_WASM`".to_owned(),
@@ -113,7 +132,10 @@ fn explain(module: &str, functions: &[String]) -> MissingImport {
             "which only JavaScript that wasm-bindgen writes provides: it was built for a browser",
             "build it for the target wasm32-wasip2 instead of wasm32-unknown-unknown".to_owned(),
         ),
-        "go" | "gojs" => ("which only Go's JavaScript support provides", "build it with `GOOS=wasip1 GOARCH=wasm go build`".to_owned()),
+        "go" | "gojs" => (
+            "which only Go's JavaScript support provides",
+            "build it with `GOOS=wasip1 GOARCH=wasm go build`".to_owned(),
+        ),
         _ => (
             "and modules can only import WASI 0.1 (`wasi_snapshot_preview1`)",
             format!("provide `{module}` at build time, or make it a component that imports an interface of that kind"),
@@ -123,16 +145,32 @@ fn explain(module: &str, functions: &[String]) -> MissingImport {
 }
 
 fn encode(artifact: &Artifact, module: &CoreModule) -> Result<Vec<u8>, LoadError> {
-    let failed = |e: &dyn std::fmt::Display| LoadError::Invalid { name: artifact.name.clone(), reason: format!("it cannot be made a component: {e}") };
-    let bytes: Cow<'_, [u8]> = if module.imports.is_empty() && !has_component_type(&artifact.bytes) {
+    let failed = |e: &dyn std::fmt::Display| LoadError::Invalid {
+        name: artifact.name.clone(),
+        reason: format!("it cannot be made a component: {e}"),
+    };
+    let exits = module
+        .imports
+        .get(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)
+        .is_some_and(|functions| functions.iter().any(|f| f == "proc_exit"));
+    let bytes: Cow<'_, [u8]> = if exits {
+        Cow::Owned(exit_code::redirect(&artifact.bytes).map_err(|e| failed(&e))?)
+    } else if module.imports.is_empty() && !has_component_type(&artifact.bytes) {
         Cow::Owned(core_export::describe(&artifact.bytes).map_err(|e| failed(&e))?)
     } else {
         Cow::Borrowed(&artifact.bytes)
     };
-    let mut encoder = ComponentEncoder::default().validate(false).module(&bytes).map_err(|e| failed(&format!("{e:#}")))?;
+    let mut encoder =
+        ComponentEncoder::default().validate(false).module(&bytes).map_err(|e| failed(&format!("{e:#}")))?;
     if module.imports_wasi_0_1() || module.is_command() {
-        let kind = if module.is_command() { adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER } else { adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER };
-        encoder = encoder.adapter(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, kind).map_err(|e| failed(&format!("{e:#}")))?;
+        let kind = if module.is_command() {
+            adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
+        } else {
+            adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
+        };
+        encoder = encoder
+            .adapter(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, kind)
+            .map_err(|e| failed(&format!("{e:#}")))?;
     }
     encoder.encode().map_err(|e| failed(&format!("{e:#}")))
 }

@@ -88,9 +88,10 @@ impl Artifact {
         }
         let mut parser = wat::Parser::new();
         parser.generate_dwarf(wat::GenerateDwarf::Lines);
-        let bytes = parser
-            .parse_str(Some(Path::new(name)), text)
-            .map_err(|e| LoadError::Invalid { name: name.to_owned(), reason: format!("its text does not parse\n{e}") })?;
+        let bytes = parser.parse_str(Some(Path::new(name)), text).map_err(|e| LoadError::Invalid {
+            name: name.to_owned(),
+            reason: format!("its text does not parse\n{e}"),
+        })?;
         Ok(Artifact { name: name.to_owned(), digest, bytes: bytes })
     }
 

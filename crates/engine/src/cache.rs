@@ -125,7 +125,9 @@ impl Cache {
     /// Removes what a process that died left half written.
     fn sweep(&self) {
         for path in self.files().unwrap_or_default() {
-            let old = |m: fs::Metadata| m.modified().is_ok_and(|t| SystemTime::now().duration_since(t).is_ok_and(|age| age > ABANDONED));
+            let old = |m: fs::Metadata| {
+                m.modified().is_ok_and(|t| SystemTime::now().duration_since(t).is_ok_and(|age| age > ABANDONED))
+            };
             if path.extension().is_some_and(|e| e == PARTIAL) && fs::metadata(&path).is_ok_and(old) {
                 let _ = fs::remove_file(&path);
             }
@@ -261,7 +263,9 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| (0..20).for_each(|_| cache.put(&digest, 7, &[9; 100_000]).unwrap()));
-                scope.spawn(|| (0..20).for_each(|_| assert!(read(&cache, &digest).is_none_or(|code| code == [9; 100_000]))));
+                scope.spawn(|| {
+                    (0..20).for_each(|_| assert!(read(&cache, &digest).is_none_or(|code| code == [9; 100_000])))
+                });
             }
         });
         assert_eq!(cache.usage().unwrap().entries, 1);

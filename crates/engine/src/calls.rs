@@ -39,7 +39,8 @@ impl Ring {
                 _ => runs.push((name, 1)),
             }
         }
-        let shown: Vec<_> = runs.iter().map(|(name, n)| if *n > 1 { format!("{name} (×{n})") } else { (*name).to_owned() }).collect();
+        let shown: Vec<_> =
+            runs.iter().map(|(name, n)| if *n > 1 { format!("{name} (×{n})") } else { (*name).to_owned() }).collect();
         (!shown.is_empty()).then(|| shown.join(", "))
     }
 }
@@ -95,7 +96,7 @@ impl Subscriber for Recorder {
             *names.entry(site).or_insert_with(|| {
                 let mut reader = NameReader::default();
                 span.record(&mut reader);
-                Box::leak(format!("{}.{}", reader.module, reader.function).into_boxed_str())
+                Box::leak(reader.name().into_boxed_str())
             })
         });
         note(name);
@@ -113,6 +114,16 @@ impl Subscriber for Recorder {
 struct NameReader {
     module: String,
     function: String,
+}
+
+impl NameReader {
+    /// `stdout.get-stdout` for a function, `output-stream.write` for a resource's method.
+    fn name(&self) -> String {
+        match self.function.split_once(']') {
+            Some((_, method)) => method.to_owned(),
+            None => format!("{}.{}", self.module, self.function),
+        }
+    }
 }
 
 impl Visit for NameReader {

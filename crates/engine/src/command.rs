@@ -27,7 +27,13 @@ impl Ready {
         let (reason, hint) = if self.worlds.iter().any(World::is_service) {
             ("it is an HTTP service, not a command", format!("serve it: `walnut serve {}`", self.name))
         } else {
-            ("it has no `run` function of wasi:cli", format!("call one of its functions: `walnut call {} 'NAME(ARGUMENTS)'`; `walnut inspect` lists them", self.name))
+            (
+                "it has no `run` function of wasi:cli",
+                format!(
+                    "call one of its functions: `walnut call {} 'NAME(ARGUMENTS)'`; `walnut inspect` lists them",
+                    self.name
+                ),
+            )
         };
         Err(LoadError::WrongWorld { name: self.name.clone(), verb: "run", reason: reason.into(), hint })
     }
@@ -45,7 +51,11 @@ impl Ready {
     }
 
     async fn drive(&self, mut store: wasmtime::Store<Sandbox>) -> Exit {
-        let result = if self.worlds.contains(&World::Command0_3) { self.run_0_3(&mut store).await } else { self.run_0_2(&mut store).await };
+        let result = if self.worlds.contains(&World::Command0_3) {
+            self.run_0_3(&mut store).await
+        } else {
+            self.run_0_2(&mut store).await
+        };
         match result {
             Ok(Ok(())) => Exit::Code(0),
             Ok(Err(())) => Exit::Code(1),

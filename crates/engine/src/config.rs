@@ -2,7 +2,9 @@
 
 use crate::error::LoadError;
 use crate::limits::Limits;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures};
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures,
+};
 
 /// How an engine is set up. What affects compiled code is the same in every variant, so that all share one cache.
 #[derive(Clone, Debug)]

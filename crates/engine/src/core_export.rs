@@ -14,7 +14,8 @@ pub(crate) fn describe(module: &[u8]) -> Result<Vec<u8>, String> {
     let exports = numeric_exports(module).map_err(|e| e.message().to_owned())?;
     let mut wit = String::from("package walnut:module;\nworld module {\n");
     for (name, ty) in &exports {
-        let params: Vec<_> = ty.params().iter().enumerate().filter_map(|(i, p)| Some(format!("p{i}: {}", wit_type(*p)?))).collect();
+        let params: Vec<_> =
+            ty.params().iter().enumerate().filter_map(|(i, p)| Some(format!("p{i}: {}", wit_type(*p)?))).collect();
         let result = ty.results().first().and_then(|r| wit_type(*r)).map(|r| format!(" -> {r}")).unwrap_or_default();
         let _ = writeln!(wit, "  export %{name}: func({}){result};", params.join(", "));
     }
@@ -23,7 +24,8 @@ pub(crate) fn describe(module: &[u8]) -> Result<Vec<u8>, String> {
     let package = resolve.push_str("module.wit", &wit).map_err(|e| format!("{e:#}"))?;
     let world = resolve.select_world(&[package], Some("module")).map_err(|e| format!("{e:#}"))?;
     let mut described = module.to_vec();
-    wit_component::embed_component_metadata(&mut described, &resolve, world, StringEncoding::UTF8).map_err(|e| format!("{e:#}"))?;
+    wit_component::embed_component_metadata(&mut described, &resolve, world, StringEncoding::UTF8)
+        .map_err(|e| format!("{e:#}"))?;
     Ok(described)
 }
 
@@ -63,7 +65,9 @@ fn numeric_exports(module: &[u8]) -> wasmparser::Result<Vec<(String, FuncType)>>
         }
     }
     let type_of = |index: u32| -> Option<FuncType> { types.get(*functions.get(index as usize)? as usize)?.clone() };
-    let sayable = |(name, index): (String, u32)| type_of(index).filter(|ty| is_kebab(&name) && is_numeric(ty)).map(|ty| (name, ty));
+    let sayable = |(name, index): (String, u32)| {
+        type_of(index).filter(|ty| is_kebab(&name) && is_numeric(ty)).map(|ty| (name, ty))
+    };
     Ok(exports.into_iter().filter_map(sayable).collect())
 }
 
@@ -83,5 +87,8 @@ fn wit_type(ty: ValType) -> Option<&'static str> {
 
 /// Component Model, `label`: words of letters and digits, joined by single hyphens, each starting with a letter.
 fn is_kebab(name: &str) -> bool {
-    name.split('-').all(|word| word.starts_with(|c: char| c.is_ascii_lowercase()) && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+    name.split('-').all(|word| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    })
 }

@@ -63,8 +63,12 @@ impl LoadError {
                 hints
             }
             LoadError::WrongWorld { hint, .. } => vec![hint.clone()],
-            LoadError::NotWasm { .. } => vec!["a target is a .wasm file or .wat text: a WASI 0.1 module, or a component of WASI 0.2 or 0.3".into()],
-            LoadError::Invalid { .. } => vec!["build it again, or copy it again; `walnut inspect` tells what it is made of".into()],
+            LoadError::NotWasm { .. } => vec![
+                "a target is a .wasm file or .wat text: a WASI 0.1 module, or a component of WASI 0.2 or 0.3".into(),
+            ],
+            LoadError::Invalid { .. } => {
+                vec!["build it again, or copy it again; `walnut inspect` tells what it is made of".into()]
+            }
             LoadError::Mount { .. } => vec!["make the folder first, or name another: `--dir HOST::GUEST`".into()],
             _ => Vec::new(),
         }
@@ -89,7 +93,9 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::Limit { limit, value, .. } => write!(f, "the guest used up its {} (limit: {value})", limit.subject()),
+            Failure::Limit { limit, value, .. } => {
+                write!(f, "the guest used up its {} (limit: {value})", limit.subject())
+            }
             Failure::Trap { cause, .. } => write!(f, "the guest trapped: {cause}"),
             Failure::NoResponse => f.write_str("the guest ended without a response"),
             Failure::GuestError(code) => write!(f, "the guest answered with the error `{code}`"),
@@ -112,7 +118,9 @@ impl Failure {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Failure::Limit { limit, value, .. } => Some(format!("raise it with `--{limit} N` (now {value}), or find out why the guest needs so much")),
+            Failure::Limit { limit, value, .. } => {
+                Some(format!("raise it with `--{limit} N` (now {value}), or find out why the guest needs so much"))
+            }
             _ => None,
         }
     }

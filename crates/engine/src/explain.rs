@@ -74,21 +74,47 @@ fn details(error: &wasmtime::Error) -> Vec<String> {
 }
 
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
-    let mut lines = Vec::new();
-    let all = backtrace.frames();
-    for frame in all.iter().take(FRAMES) {
-        let name = frame.func_name().map(demangle).unwrap_or_else(|| format!("function {} (no name in the artifact)", frame.func_index()));
-        let module = frame.module().name().map(|m| format!(" in {m}")).unwrap_or_default();
-        let place = frame.symbols().iter().find_map(|s| Some(format!("{}:{}", short(s.file()?), s.line()?)));
-        lines.push(match place {
-            Some(place) => format!("at {name} ({place})"),
-            None => format!("at {name}{module}"),
-        });
-    }
-    if all.len() > FRAMES {
-        lines.push(format!("and {} more below", all.len() - FRAMES));
+    let all: Vec<_> = backtrace.frames().iter().map(|frame| (function(frame), place(frame))).collect();
+    // Between a panic and its cause lies the language's own machinery, which tells the author nothing.
+    let own: Vec<_> = all.iter().filter(|(name, _)| !is_machinery(name)).collect();
+    let shown = if own.is_empty() { all.iter().collect() } else { own };
+    let mut lines: Vec<String> = shown.iter().take(FRAMES).map(|(name, place)| format!("at {name}{place}")).collect();
+    if shown.len() > FRAMES {
+        lines.push(format!("and {} more below", shown.len() - FRAMES));
     }
     lines
+}
+
+fn function(frame: &wasmtime::FrameInfo) -> String {
+    frame.func_name().map(demangle).unwrap_or_else(|| {
+        format!("function {} (the artifact has no names; build it without stripping them)", frame.func_index())
+    })
+}
+
+fn place(frame: &wasmtime::FrameInfo) -> String {
+    let symbol = frame.symbols().iter().find_map(|s| Some((s.file()?, s.line()?)));
+    symbol.map(|(file, line)| format!(" ({}:{line})", short(file))).unwrap_or_default()
+}
+
+/// Functions of a language's runtime: start-up, panics, allocation failure, and the adapter from WASI 0.1.
+fn is_machinery(name: &str) -> bool {
+    const PREFIXES: [&str; 8] =
+        ["std::", "core::", "alloc::", "__rustc::", "<std::", "<core::", "<alloc::", "wasi_snapshot_preview1"];
+    const NAMES: [&str; 12] = [
+        "_start",
+        "__main_void",
+        "__original_main",
+        "__wasm_call_ctors",
+        "abort",
+        "__abort",
+        "rust_panic",
+        "__rust_start_panic",
+        "wasi:cli/run@0.2.12#run",
+        "_initialize",
+        "__main_argc_argv",
+        "rust_begin_unwind",
+    ];
+    PREFIXES.iter().any(|p| name.starts_with(p)) || NAMES.contains(&name)
 }
 
 /// Rust's names without their hash, the others as they are.

@@ -48,7 +48,9 @@ impl Ready {
         }
         let exports = self.exports();
         let (name, arguments) = split_call(call).ok_or_else(|| {
-            LoadError::Call(format!("`{call}` is not a call; write `function(arguments)`, for example `add(1, 2)` or `greet(\"Ann\")`"))
+            LoadError::Call(format!(
+                "`{call}` is not a call; write `function(arguments)`, for example `add(1, 2)` or `greet(\"Ann\")`"
+            ))
         })?;
         let export = find(&exports, name)?;
         let parsed = UntypedFuncCall::parse(arguments.as_str());
@@ -56,7 +58,9 @@ impl Ready {
             let types = WasmFunc::params(&export.ty).collect::<Vec<_>>();
             parsed.to_wasm_params::<Val>(&types)
         });
-        let params = typed.map_err(|e| LoadError::Call(format!("the arguments of `{name}` do not fit: {e}\n  it takes: {}", signature(export))))?;
+        let params = typed.map_err(|e| {
+            LoadError::Call(format!("the arguments of `{name}` do not fit: {e}\n  it takes: {}", signature(export)))
+        })?;
         Ok(self.invoke(export, params).await)
     }
 
@@ -68,10 +72,17 @@ impl Ready {
             let mut results = vec![Val::Bool(false); export.ty.results().len()];
             let outcome = async {
                 let instance = self.pre.instantiate_async(&mut store).await?;
-                let function = instance.get_func(&mut store, export.index).ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
-                store.run_concurrent(async |accessor| function.call_concurrent(accessor, &params, &mut results).await).await?
+                let function = instance
+                    .get_func(&mut store, export.index)
+                    .ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
+                store
+                    .run_concurrent(async |accessor| function.call_concurrent(accessor, &params, &mut results).await)
+                    .await?
             };
-            outcome.await.map(|()| DisplayFuncResults(&results).to_string()).map_err(|e: wasmtime::Error| explain::failure(&e, limits))
+            outcome
+                .await
+                .map(|()| DisplayFuncResults(&results).to_string())
+                .map_err(|e: wasmtime::Error| explain::failure(&e, limits))
         };
         match tokio::time::timeout(limits.deadline, Metered::new(call, meter, self.engine.ticker.clone())).await {
             Ok(outcome) => outcome,
@@ -137,5 +148,6 @@ fn signature(export: &Export) -> String {
     let params: Vec<_> = export.ty.params().map(|(name, ty)| format!("{name}: {}", DisplayType(&ty))).collect();
     let results: Vec<_> = export.ty.results().map(|ty| DisplayType(&ty).to_string()).collect();
     let results = if results.is_empty() { String::new() } else { format!(" -> {}", results.join(", ")) };
-    format!("{}({}){results}", export.full_name(), params.join(", "))
+    // WAVE has no words for resources, whose values never leave the sandbox.
+    format!("{}({}){results}", export.full_name(), params.join(", ")).replace("<<UNSUPPORTED>>", "(a resource)")
 }

@@ -107,7 +107,11 @@ fn host_folder_for(guest: &str) -> String {
         return ".".into();
     }
     let below = format!(".{guest}");
-    if !std::path::Path::new(&below).is_dir() && std::path::Path::new(guest).is_dir() { guest.to_owned() } else { below }
+    if !std::path::Path::new(&below).is_dir() && std::path::Path::new(guest).is_dir() {
+        guest.to_owned()
+    } else {
+        below
+    }
 }
 
 /// Which names gave which addresses in one sandbox, so that a name's grant reaches the addresses it resolved to.

@@ -92,7 +92,11 @@ fn capabilities_of(interface: &str) -> &'static [&'static str] {
     match interface {
         "wasi:filesystem/types" | "wasi:filesystem/preopens" => &["dir"],
         "wasi:cli/environment" => &["env"],
-        "wasi:sockets/tcp" | "wasi:sockets/udp" | "wasi:sockets/types" | "wasi:sockets/tcp-create-socket" | "wasi:sockets/udp-create-socket" => &["connect", "listen"],
+        "wasi:sockets/tcp"
+        | "wasi:sockets/udp"
+        | "wasi:sockets/types"
+        | "wasi:sockets/tcp-create-socket"
+        | "wasi:sockets/udp-create-socket" => &["connect", "listen"],
         "wasi:sockets/ip-name-lookup" => &["resolve"],
         "wasi:http/outgoing-handler" | "wasi:http/client" => &["http"],
         _ => &[],
@@ -136,11 +140,15 @@ impl Inspection {
 
     /// The world as WIT text.
     pub fn wit(artifact: &Artifact) -> Result<String, LoadError> {
-        let failed = |e: &dyn std::fmt::Display| LoadError::Invalid { name: artifact.name.clone(), reason: format!("its WIT cannot be told: {e}") };
+        let failed = |e: &dyn std::fmt::Display| LoadError::Invalid {
+            name: artifact.name.clone(),
+            reason: format!("its WIT cannot be told: {e}"),
+        };
         let bytes = adapt::to_component(artifact)?;
         let decoded = wit_component::decode(&bytes).map_err(|e| failed(&format!("{e:#}")))?;
         let mut printer = wit_component::WitPrinter::default();
-        let others: Vec<_> = decoded.resolve().packages.iter().map(|(id, _)| id).filter(|id| *id != decoded.package()).collect();
+        let others: Vec<_> =
+            decoded.resolve().packages.iter().map(|(id, _)| id).filter(|id| *id != decoded.package()).collect();
         printer.print(decoded.resolve(), decoded.package(), &others).map_err(|e| failed(&format!("{e:#}")))?;
         Ok(printer.output.to_string())
     }
@@ -158,7 +166,11 @@ fn module_view(artifact: &Artifact) -> Result<View, LoadError> {
         }
         Err(LoadError::MissingImports { imports, .. }) => {
             let module = adapt::read_module(artifact)?;
-            let names = module.imports.iter().map(|(m, functions)| format!("{m}.{}", functions.first().map_or("", String::as_str))).collect();
+            let names = module
+                .imports
+                .iter()
+                .map(|(m, functions)| format!("{m}.{}", functions.first().map_or("", String::as_str)))
+                .collect();
             Ok((names, module.exports, imports))
         }
         Err(e) => Err(e),
@@ -190,7 +202,10 @@ fn wasi_versions(kind: Kind, imports: &[String], exports: &[String]) -> Vec<Stri
     if kind == Kind::Module {
         return if imports.is_empty() { Vec::new() } else { vec!["0.1".into()] };
     }
-    let versions = imports.iter().chain(exports).filter_map(|name| name.strip_prefix("wasi:")?.split_once('@').map(|(_, v)| v.to_owned()));
+    let versions = imports
+        .iter()
+        .chain(exports)
+        .filter_map(|name| name.strip_prefix("wasi:")?.split_once('@').map(|(_, v)| v.to_owned()));
     versions.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
@@ -251,7 +266,9 @@ impl Outline {
                         outline.exports.push(export.map_err(invalid)?.name.name.to_owned());
                     }
                 }
-                Payload::CustomSection(section) if section.name() == "producers" => outline.add_producers(section.data(), section.data_offset()),
+                Payload::CustomSection(section) if section.name() == "producers" => {
+                    outline.add_producers(section.data(), section.data_offset())
+                }
                 _ => {}
             }
         }

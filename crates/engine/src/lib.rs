@@ -20,6 +20,7 @@ mod command;
 mod config;
 mod core_export;
 mod error;
+mod exit_code;
 mod explain;
 mod function;
 mod gate;

@@ -191,7 +191,9 @@ mod tests {
 
     #[test]
     fn sizes_read_and_print() {
-        for (text, bytes) in [("64MiB", 64 << 20), ("1g", 1 << 30), ("512k", 512 << 10), ("1000", 1000), ("2 GB", 2 << 30)] {
+        for (text, bytes) in
+            [("64MiB", 64 << 20), ("1g", 1 << 30), ("512k", 512 << 10), ("1000", 1000), ("2 GB", 2 << 30)]
+        {
             assert_eq!(parse_size(text).unwrap(), bytes);
             assert_eq!(parse_size(&size(bytes)).unwrap(), bytes);
         }

@@ -41,7 +41,8 @@ const PROVIDED: [(&str, bool, bool); 31] = [
 ];
 
 /// Interfaces of 0.2 that only make sockets.
-const SOCKET_MAKERS: [&str; 3] = ["wasi:sockets/instance-network", "wasi:sockets/tcp-create-socket", "wasi:sockets/udp-create-socket"];
+const SOCKET_MAKERS: [&str; 3] =
+    ["wasi:sockets/instance-network", "wasi:sockets/tcp-create-socket", "wasi:sockets/udp-create-socket"];
 
 /// The linker with everything in it.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox>> {
@@ -62,7 +63,11 @@ pub(crate) fn missing(import: &str) -> Option<MissingImport> {
         Some((interface, version)) => (interface, Some(version)),
         None => (import, None),
     };
-    let found = PROVIDED.iter().find(|(name, ..)| *name == interface).map(|(_, p2, p3)| (*p2, *p3)).or_else(|| SOCKET_MAKERS.contains(&interface).then_some((true, false)));
+    let found = PROVIDED
+        .iter()
+        .find(|(name, ..)| *name == interface)
+        .map(|(_, p2, p3)| (*p2, *p3))
+        .or_else(|| SOCKET_MAKERS.contains(&interface).then_some((true, false)));
     match (found, version) {
         (Some((true, _)), Some(v)) if is_release_of(v, "0.2.") => None,
         (Some((_, true)), Some(v)) if is_release_of(v, "0.3.") => None,
@@ -77,14 +82,24 @@ fn is_release_of(version: &str, minor: &str) -> bool {
 
 /// The interface is there, in other versions.
 fn skew(import: &str, interface: &str, version: Option<&str>, (p2, p3): (bool, bool)) -> MissingImport {
-    let have: Vec<_> = [(p2, WASI_0_2), (p3, WASI_0_3)].iter().filter(|(has, _)| *has).map(|(_, v)| format!("{interface}@{v}")).collect();
+    let have: Vec<_> = [(p2, WASI_0_2), (p3, WASI_0_3)]
+        .iter()
+        .filter(|(has, _)| *has)
+        .map(|(_, v)| format!("{interface}@{v}"))
+        .collect();
     let have = have.join(" and ");
     let problem = match version {
-        Some(v) if v.contains("-rc") || v.contains("-draft") => format!("which is a draft that WASI has replaced; Walnut has {have}"),
+        Some(v) if v.contains("-rc") || v.contains("-draft") => {
+            format!("which is a draft that WASI has replaced; Walnut has {have}")
+        }
         Some(v) => format!("which is version {v}; Walnut has {have}"),
         None => format!("which names no version; Walnut has {have}"),
     };
-    MissingImport { name: import.to_owned(), problem, hint: "rebuild the component with a toolchain for WASI 0.2 or for the final WASI 0.3".into() }
+    MissingImport {
+        name: import.to_owned(),
+        problem,
+        hint: "rebuild the component with a toolchain for WASI 0.2 or for the final WASI 0.3".into(),
+    }
 }
 
 fn unknown(import: &str, interface: &str) -> MissingImport {
@@ -97,8 +112,14 @@ fn unknown(import: &str, interface: &str) -> MissingImport {
         return MissingImport { name: import.to_owned(), problem: "which nothing provides".into(), hint };
     }
     let (problem, hint) = match interface.split(':').next() {
-        Some("wasi") => ("which is a part of WASI that Walnut does not provide yet", format!("build the component without `{interface}`, or compose it with one that exports `{interface}`")),
-        _ if interface.contains(':') => ("which is no part of WASI, so another component has to provide it", format!("compose it with a component that exports `{import}`")),
+        Some("wasi") => (
+            "which is a part of WASI that Walnut does not provide yet",
+            format!("build the component without `{interface}`, or compose it with one that exports `{interface}`"),
+        ),
+        _ if interface.contains(':') => (
+            "which is no part of WASI, so another component has to provide it",
+            format!("compose it with a component that exports `{import}`"),
+        ),
         _ => ("which the host would have to provide", format!("compose it with a component that exports `{import}`")),
     };
     MissingImport { name: import.to_owned(), problem: problem.into(), hint }
@@ -118,7 +139,10 @@ mod tests {
     #[test]
     fn a_skew_names_both_versions() {
         let skew = missing("wasi:cli/environment@0.3.0-rc-2026-03-15").unwrap();
-        assert!(skew.problem.contains("draft") && skew.problem.contains("0.2.12 and wasi:cli/environment@0.3.0"), "{skew:?}");
+        assert!(
+            skew.problem.contains("draft") && skew.problem.contains("0.2.12 and wasi:cli/environment@0.3.0"),
+            "{skew:?}"
+        );
         assert!(missing("wasi:io/streams@0.3.0").unwrap().problem.contains("Walnut has wasi:io/streams@0.2.12"));
     }
 
@@ -137,7 +161,11 @@ mod tests {
         for (name, p2, p3) in PROVIDED {
             for (has, version) in [(p2, WASI_0_2), (p3, WASI_0_3)] {
                 let import = format!("{name}@{version}");
-                let component = wasmtime::component::Component::new(&engine, wat::parse_str(format!("(component (import \"{import}\" (instance)))")).unwrap()).unwrap();
+                let component = wasmtime::component::Component::new(
+                    &engine,
+                    wat::parse_str(format!("(component (import \"{import}\" (instance)))")).unwrap(),
+                )
+                .unwrap();
                 let provided = linker.instantiate_pre(&component).is_ok();
                 // An empty instance is satisfied by any instance of that name, and only by one.
                 assert_eq!(provided, has, "{import}");

@@ -26,7 +26,11 @@ const OUTSIDE: u64 = u64::MAX;
 
 impl Meter {
     pub fn new(budget: Duration) -> Arc<Self> {
-        Arc::new(Meter { budget: AtomicU64::new(nanoseconds(budget)), spent: AtomicU64::new(0), entered: AtomicU64::new(OUTSIDE) })
+        Arc::new(Meter {
+            budget: AtomicU64::new(nanoseconds(budget)),
+            spent: AtomicU64::new(0),
+            entered: AtomicU64::new(OUTSIDE),
+        })
     }
 
     /// Adds to what may be spent: for a sandbox that takes another request.
@@ -98,7 +102,13 @@ pub(crate) struct Ticker {
 impl Ticker {
     /// A tick every `period`; its thread starts with the first guest.
     pub fn new(engine: &wasmtime::Engine, period: Duration) -> Arc<Self> {
-        Arc::new(Ticker { engine: engine.weak(), period, running: AtomicUsize::new(0), asleep: AtomicBool::new(false), thread: OnceLock::new() })
+        Arc::new(Ticker {
+            engine: engine.weak(),
+            period,
+            running: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            thread: OnceLock::new(),
+        })
     }
 
     /// The ticks go on for as long as the guard lives.

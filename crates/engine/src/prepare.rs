@@ -81,13 +81,23 @@ impl Engine {
         let wasmtime = config.engine()?;
         let linker = link::linker(&wasmtime).map_err(|e| LoadError::Engine(format!("{e:#}")))?;
         let mut hasher = DefaultHasher::new();
-        env!("CARGO_PKG_VERSION").hash(&mut hasher);
+        adapt::REVISION.hash(&mut hasher);
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Arc::new(Engine { ticker: Ticker::new(&wasmtime, tick(&config.limits)), wasmtime, linker, cache, hash: hasher.finish() }))
+        Ok(Arc::new(Engine {
+            ticker: Ticker::new(&wasmtime, tick(&config.limits)),
+            wasmtime,
+            linker,
+            cache,
+            hash: hasher.finish(),
+        }))
     }
 
     /// Compiles `artifact`, or takes it from the cache, and checks that everything it imports is there.
-    pub fn prepare(self: &Arc<Self>, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
+    pub fn prepare(
+        self: &Arc<Self>,
+        artifact: &Artifact,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Prepared, LoadError> {
         let component = match self.cached(artifact) {
             Some(component) => component,
             None => self.compile(artifact, progress)?,
@@ -145,7 +155,13 @@ impl Prepared {
             reason: format!("{:#}", e),
             hint: "it was built for another version of an interface; rebuild it with a toolchain for WASI 0.2 or the final 0.3".into(),
         })?;
-        Ok(Ready { engine: self.engine.clone(), pre, setup: Arc::new(setup), name: self.name.clone(), worlds: self.worlds.clone() })
+        Ok(Ready {
+            engine: self.engine.clone(),
+            pre,
+            setup: Arc::new(setup),
+            name: self.name.clone(),
+            worlds: self.worlds.clone(),
+        })
     }
 }
 

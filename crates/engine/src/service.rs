@@ -14,6 +14,7 @@ use crate::meter::Metered;
 use crate::prepare::Ready;
 use crate::sandbox::Sandbox;
 use bytes::Bytes;
+use futures_channel::oneshot;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -22,7 +23,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use futures_channel::oneshot;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use wasmtime_wasi_http::handler::{Prepared as PreparedRequest, Proxy};
@@ -82,7 +82,11 @@ impl Service {
         } else if ready.worlds.contains(&World::Service0_2) {
             Kind::Fresh(p2::ProxyPre::new(ready.pre.clone()).map_err(unfit)?)
         } else {
-            let what = if ready.worlds.is_empty() { "it exports no HTTP handler" } else { "it is a command, not an HTTP service" };
+            let what = if ready.worlds.is_empty() {
+                "it exports no HTTP handler"
+            } else {
+                "it is a command, not an HTTP service"
+            };
             return Err(wrong(what.into()));
         };
         Ok(Service { ready, kind, report: Arc::new(report) })
@@ -91,14 +95,20 @@ impl Service {
     /// Answers one request. The response's body may go on streaming after this returns.
     ///
     /// `slot` is whatever the caller counts sandboxes with; it is dropped when the sandbox is.
-    pub async fn handle<B>(&self, request: http::Request<B>, slot: impl Send + 'static) -> Result<http::Response<Body>, Failure>
+    pub async fn handle<B>(
+        &self,
+        request: http::Request<B>,
+        slot: impl Send + 'static,
+    ) -> Result<http::Response<Body>, Failure>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     {
         let limits = self.limits();
         let most = limits.request_body;
         let too_large = || HttpError::HttpRequestBodySize(None);
-        let request = request.map(|inner| Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync());
+        let request = request.map(|inner| {
+            Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
+        });
         let answer = async {
             match &self.kind {
                 Kind::Fresh(pre) => self.handle_fresh(pre, request, slot).await,
@@ -110,16 +120,23 @@ impl Service {
             Err(_) => return Err(explain::deadline(limits)),
         };
         let most = limits.response_body;
-        let (too_large, broken) = (|| BodyError::TooLarge(Limit::ResponseBody), |e: HttpError| BodyError::Guest(e.to_string()));
+        let (too_large, broken) =
+            (|| BodyError::TooLarge(Limit::ResponseBody), |e: HttpError| BodyError::Guest(e.to_string()));
         let (response, guest) = response;
-        Ok(response.map(|inner| Leaving { inner: Bounded { inner, left: most, too_large, broken }, guest }.boxed_unsync()))
+        Ok(response
+            .map(|inner| Leaving { inner: Bounded { inner, left: most, too_large, broken }, guest }.boxed_unsync()))
     }
 
     fn limits(&self) -> &Limits {
         &self.ready.setup.limits
     }
 
-    async fn handle_fresh(&self, pre: &p2::ProxyPre<Sandbox>, request: GuestRequest, slot: impl Send + 'static) -> Result<Answer, Failure> {
+    async fn handle_fresh(
+        &self,
+        pre: &p2::ProxyPre<Sandbox>,
+        request: GuestRequest,
+        slot: impl Send + 'static,
+    ) -> Result<Answer, Failure> {
         let engine = &self.ready.engine;
         let store = Sandbox::store(&engine.wasmtime, &self.ready.setup);
         let meter = store.data().meter.clone();
@@ -161,7 +178,12 @@ impl Service {
         }
     }
 
-    async fn handle_shared(&self, pre: &p3::ServicePre<Sandbox>, worker: &Mutex<Option<Worker>>, request: GuestRequest) -> Result<Answer, Failure> {
+    async fn handle_shared(
+        &self,
+        pre: &p3::ServicePre<Sandbox>,
+        worker: &Mutex<Option<Worker>>,
+        request: GuestRequest,
+    ) -> Result<Answer, Failure> {
         let (answer, answered) = oneshot::channel();
         let failure = {
             let mut current = worker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,7 +203,9 @@ impl Service {
             Ok(Ok(response)) => Ok((response, None)),
             Ok(Err(e)) => Err(request_failure(&e)),
             // The sandbox ended with all its requests; why is what its worker saw last.
-            Err(_) => Err(failure.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or(Failure::NoResponse)),
+            Err(_) => {
+                Err(failure.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or(Failure::NoResponse))
+            }
         }
     }
 }
@@ -197,7 +221,13 @@ enum First {
     Ended(Result<(), Failure>),
 }
 
-async fn drive_fresh(mut store: wasmtime::Store<Sandbox>, pre: p2::ProxyPre<Sandbox>, request: GuestRequest, send: oneshot::Sender<Outcome>, limits: Limits) -> Result<(), Failure> {
+async fn drive_fresh(
+    mut store: wasmtime::Store<Sandbox>,
+    pre: p2::ProxyPre<Sandbox>,
+    request: GuestRequest,
+    send: oneshot::Sender<Outcome>,
+    limits: Limits,
+) -> Result<(), Failure> {
     let call = async {
         let proxy = pre.instantiate_async(&mut store).await?;
         let incoming = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
@@ -253,7 +283,11 @@ impl Worker {
         let engine = &service.ready.engine;
         let store = Sandbox::store(&engine.wasmtime, &service.ready.setup);
         let meter = store.data().meter.clone();
-        let guest = Metered::new(drive_shared(store, pre.clone(), inbox, service.limits().clone()), meter, engine.ticker.clone());
+        let guest = Metered::new(
+            drive_shared(store, pre.clone(), inbox, service.limits().clone()),
+            meter,
+            engine.ticker.clone(),
+        );
         let (report, seen) = (service.report.clone(), failure.clone());
         tokio::spawn(async move {
             if let Err(failed) = guest.await {
@@ -265,7 +299,12 @@ impl Worker {
     }
 }
 
-async fn drive_shared(mut store: wasmtime::Store<Sandbox>, pre: p3::ServicePre<Sandbox>, mut inbox: mpsc::Receiver<Job>, limits: Limits) -> Result<(), Failure> {
+async fn drive_shared(
+    mut store: wasmtime::Store<Sandbox>,
+    pre: p3::ServicePre<Sandbox>,
+    mut inbox: mpsc::Receiver<Job>,
+    limits: Limits,
+) -> Result<(), Failure> {
     let serve = async {
         let proxy = Proxy::P3(pre.instantiate_async(&mut store).await?);
         store.run_concurrent(async |accessor| serve_jobs(accessor, &proxy, &mut inbox, &limits).await).await?
@@ -274,7 +313,12 @@ async fn drive_shared(mut store: wasmtime::Store<Sandbox>, pre: p3::ServicePre<S
 }
 
 /// Takes requests until there are none for a while, or enough were taken.
-async fn serve_jobs(accessor: &wasmtime::component::Accessor<Sandbox>, proxy: &Proxy, inbox: &mut mpsc::Receiver<Job>, limits: &Limits) -> wasmtime::Result<()> {
+async fn serve_jobs(
+    accessor: &wasmtime::component::Accessor<Sandbox>,
+    proxy: &Proxy,
+    inbox: &mut mpsc::Receiver<Job>,
+    limits: &Limits,
+) -> wasmtime::Result<()> {
     use futures_util::stream::{FuturesUnordered, StreamExt};
     let mut running = FuturesUnordered::new();
     let mut taken = 0;

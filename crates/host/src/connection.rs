@@ -24,7 +24,10 @@ pub(crate) fn spawn(stream: TcpStream, slot: OwnedSemaphorePermit, shared: Arc<S
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(answer(&shared, request).await) }
     });
-    let connection = hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(head_timeout).serve_connection(io, answer);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .serve_connection(io, answer);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         let _slot = slot;

@@ -8,7 +8,9 @@ use walnut_engine::{Body, Failure, Limit};
 /// The answer to a request whose guest failed.
 pub(crate) fn failed(failure: &Failure) -> Response<Body> {
     match failure {
-        Failure::Limit { limit: Limit::Deadline | Limit::Cpu, .. } => respond(StatusCode::GATEWAY_TIMEOUT, "the component took too long\n"),
+        Failure::Limit { limit: Limit::Deadline | Limit::Cpu, .. } => {
+            respond(StatusCode::GATEWAY_TIMEOUT, "the component took too long\n")
+        }
         Failure::Limit { .. } | Failure::Trap { .. } | Failure::NoResponse | Failure::GuestError(_) => {
             respond(StatusCode::INTERNAL_SERVER_ERROR, "the component failed\n")
         }
@@ -34,7 +36,8 @@ pub(crate) fn no_host() -> Response<Body> {
 }
 
 fn respond(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())).map_err(|e| match e {}).boxed_unsync());
+    let mut response =
+        Response::new(Full::new(Bytes::from_static(text.as_bytes())).map_err(|e| match e {}).boxed_unsync());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response

@@ -80,7 +80,12 @@ impl Server {
     }
 
     /// Serves until `stop` ends, then answers what is under way. `report` hears of every failure.
-    pub async fn serve(self, service: Service, report: impl Fn(&Failure) + Send + Sync + 'static, stop: impl Future<Output = ()>) -> Drained {
+    pub async fn serve(
+        self,
+        service: Service,
+        report: impl Fn(&Failure) + Send + Sync + 'static,
+        stop: impl Future<Output = ()>,
+    ) -> Drained {
         let Server { listener, config } = self;
         let room = Arc::new(Semaphore::new(config.connections));
         let drain = config.drain;
@@ -105,7 +110,10 @@ impl Server {
     }
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
     let slot = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => {
@@ -115,7 +123,10 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStr
         }
         Err(e) => {
             // A client that left already is nothing; running out of files passes, so the server waits rather than ends.
-            if !matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused) {
+            if !matches!(
+                e.kind(),
+                io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+            ) {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             None

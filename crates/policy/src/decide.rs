@@ -9,8 +9,12 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Allowed by this rule.
-    Allowed { rule: String },
-    Denied { reason: Reason },
+    Allowed {
+        rule: String,
+    },
+    Denied {
+        reason: Reason,
+    },
 }
 
 /// Why a request was refused.
@@ -21,7 +25,7 @@ pub enum Reason {
     /// A denial forbids it; no grant can help.
     DeniedBy(String),
     /// The mount is read-only.
-    ReadOnly(String),
+    ReadOnly { host: String, name: String },
     /// The path leads out of the folder that was granted.
     OutsideMount(String),
     /// A mount gives files and folders only: a pipe can block for ever, and a device is another authority.
@@ -35,7 +39,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::NotGranted => f.write_str("nothing grants it"),
             Reason::DeniedBy(rule) => write!(f, "`{rule}` denies it, and a denial beats every grant"),
-            Reason::ReadOnly(mount) => write!(f, "the mount `{mount}` is read-only"),
+            Reason::ReadOnly { name, .. } => write!(f, "the mount `{name}` is read-only"),
             Reason::OutsideMount(mount) => write!(f, "the path leads out of the mount `{mount}`"),
             Reason::NotAFile => f.write_str("a mount gives files and folders only"),
             Reason::AddressNotPublic { name, class } => {
@@ -93,10 +97,14 @@ impl Policy {
         if let Some(rule) = self.connect.iter().find(|p| p.matches_address(protocol, ip, port)) {
             return allowed(format!("connect {rule}"));
         }
-        let by_name = names.iter().find_map(|name| Some((name, self.connect.iter().find(|p| p.matches_name(protocol, name, port))?)));
+        let by_name = names
+            .iter()
+            .find_map(|name| Some((name, self.connect.iter().find(|p| p.matches_name(protocol, name, port))?)));
         match (by_name, AddressClass::of(ip)) {
             (Some((_, rule)), AddressClass::Public) => allowed(format!("connect {rule}")),
-            (Some((name, _)), class) if !self.allow_all => denied(Reason::AddressNotPublic { name: name.clone(), class }),
+            (Some((name, _)), class) if !self.allow_all => {
+                denied(Reason::AddressNotPublic { name: name.clone(), class })
+            }
             _ => self.grant(None),
         }
     }
@@ -155,7 +163,9 @@ impl Policy {
     /// A request was allowed by its URL; this is about where its name led.
     fn decide_http_address(&self, scheme: &str, host: &str, address: SocketAddr) -> Decision {
         let ip = address.ip();
-        let denied_here = |p: &&SocketPattern| denies_address(p, Protocol::Tcp, ip, address.port(), std::slice::from_ref(&host.to_owned()));
+        let denied_here = |p: &&SocketPattern| {
+            denies_address(p, Protocol::Tcp, ip, address.port(), std::slice::from_ref(&host.to_owned()))
+        };
         if let Some(rule) = self.deny_connect.iter().find(denied_here) {
             return denied_by(format!("deny-connect {rule}"));
         }
@@ -164,9 +174,15 @@ impl Policy {
         if class == AddressClass::Public || literal || (class == AddressClass::Loopback && is_localhost(host)) {
             return allowed(format!("http {scheme}://{host}"));
         }
-        let by_url = self.http.iter().find(|p| matches!(p.host(), HostPattern::Net(_)) && p.host().matches_ip(ip)).map(|p| format!("http {p}"));
+        let by_url = self
+            .http
+            .iter()
+            .find(|p| matches!(p.host(), HostPattern::Net(_)) && p.host().matches_ip(ip))
+            .map(|p| format!("http {p}"));
         let by_address = || {
-            let fits = |p: &&SocketPattern| matches!(p.host, HostPattern::Net(_)) && p.matches_address(Protocol::Tcp, ip, address.port());
+            let fits = |p: &&SocketPattern| {
+                matches!(p.host, HostPattern::Net(_)) && p.matches_address(Protocol::Tcp, ip, address.port())
+            };
             self.connect.iter().find(fits).map(|p| format!("connect {p}"))
         };
         match by_url.or_else(by_address) {
@@ -189,14 +205,18 @@ fn mount_access(mount: &Mount, access: Access) -> Decision {
     match (access, mount.access) {
         (Access::Escape, _) => denied(Reason::OutsideMount(mount.name.clone())),
         (Access::Special, _) => denied(Reason::NotAFile),
-        (Access::Write, MountAccess::ReadOnly) => denied(Reason::ReadOnly(mount.name.clone())),
+        (Access::Write, MountAccess::ReadOnly) => {
+            denied(Reason::ReadOnly { host: mount.host.display().to_string(), name: mount.name.clone() })
+        }
         _ => allowed(format!("dir {mount}")),
     }
 }
 
 /// A denial covers an address however the guest came to it: by number, by any name that led there, or through `*`.
 fn denies_address(p: &SocketPattern, protocol: Protocol, ip: IpAddr, port: u16, names: &[String]) -> bool {
-    let everywhere = p.host == HostPattern::Name(NamePattern::Any) && p.protocol.is_none_or(|own| own == protocol) && p.ports.contains(port);
+    let everywhere = p.host == HostPattern::Name(NamePattern::Any)
+        && p.protocol.is_none_or(|own| own == protocol)
+        && p.ports.contains(port);
     everywhere || p.matches_address(protocol, ip, port) || names.iter().any(|n| p.matches_name(protocol, n, port))
 }
 

@@ -1,5 +1,5 @@
 use crate::request::Printable;
-use crate::{Access, Protocol, Reason, Request, normalize};
+use crate::{Access, Protocol, Reason, Request};
 
 /// A refused request: what was asked, why not, and what would allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Denial {
     pub fn fix(&self, host_dir: impl Fn(&str) -> String) -> Option<Fix> {
         match &self.reason {
             Reason::DeniedBy(_) | Reason::OutsideMount(_) | Reason::NotAFile => return None,
-            Reason::NotGranted | Reason::ReadOnly(_) | Reason::AddressNotPublic { .. } => {}
+            Reason::NotGranted | Reason::ReadOnly { .. } | Reason::AddressNotPublic { .. } => {}
         }
         let (capability, pattern) = match &self.request {
             Request::Dir { path, access } => ("dir", self.mount_for(path, *access, host_dir)),
@@ -38,15 +38,17 @@ impl Denial {
             Request::HttpAddress { address, .. } => ("connect", address.to_string()),
         };
         let pattern = Printable(&pattern).to_string();
-        Some(Fix { flag: format!("--{capability} {}", shell_quoted(&pattern)), manifest: format!("{capability} = [{}]", toml_quoted(&pattern)) })
+        Some(Fix {
+            flag: format!("--{capability} {}", shell_quoted(&pattern)),
+            manifest: format!("{capability} = [{}]", toml_quoted(&pattern)),
+        })
     }
 
     /// The folder that holds the file, since a mount is a folder.
     fn mount_for(&self, path: &str, access: Access, host_dir: impl Fn(&str) -> String) -> String {
         let writes = if access == Access::Write { "::rw" } else { "" };
-        if let Reason::ReadOnly(mount) = &self.reason {
-            let guest = normalize(mount).unwrap_or_else(|| mount.clone());
-            return format!("{}::{mount}::rw", host_dir(&guest));
+        if let Reason::ReadOnly { host, name } = &self.reason {
+            return format!("{host}::{name}::rw");
         }
         let folder = match path.rsplit_once('/') {
             Some(("", _)) | None => "/",
@@ -89,7 +91,11 @@ fn url_for(method: &str, scheme: &str, host: &str, port: u16, path: &str) -> Str
 
 fn shell_quoted(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:,@%+[]=".contains(&b);
-    if text.bytes().all(plain) && !text.contains(['[', ']']) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if text.bytes().all(plain) && !text.contains(['[', ']']) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 fn toml_quoted(text: &str) -> String {

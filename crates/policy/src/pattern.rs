@@ -26,7 +26,11 @@ pub struct PatternError {
 
 impl PatternError {
     pub(crate) fn new(text: &str, problem: impl Into<String>, hint: impl Into<String>) -> Self {
-        let text = if text.len() > 200 { format!("{}…", text.chars().take(200).collect::<String>()) } else { text.to_owned() };
+        let text = if text.len() > 200 {
+            format!("{}…", text.chars().take(200).collect::<String>())
+        } else {
+            text.to_owned()
+        };
         PatternError { text, problem: problem.into(), hint: hint.into() }
     }
 }

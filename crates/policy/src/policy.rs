@@ -28,7 +28,12 @@ impl Policy {
     /// Allows everything that no denial forbids: the whole file system read-write, every address, and so on.
     pub fn allow_all(&mut self) {
         self.allow_all = true;
-        self.mounts = vec![Mount { host: "/".into(), name: "/".into(), guest: "/".into(), access: crate::MountAccess::ReadWrite }];
+        self.mounts = vec![Mount {
+            host: "/".into(),
+            name: "/".into(),
+            guest: "/".into(),
+            access: crate::MountAccess::ReadWrite,
+        }];
     }
 
     /// Adds a grant, in the words that the flag and the manifest use.
@@ -48,7 +53,9 @@ impl Policy {
     pub fn deny(&mut self, capability: Capability, text: &str) -> Result<(), PatternError> {
         match capability {
             Capability::Dir => {
-                let path = normalize(text).ok_or_else(|| PatternError::new(text, "leaves the root", "write a guest path such as `/data/private`"))?;
+                let path = normalize(text).ok_or_else(|| {
+                    PatternError::new(text, "leaves the root", "write a guest path such as `/data/private`")
+                })?;
                 self.deny_dir.push(path);
             }
             Capability::Env => self.deny_env.push(env_denial(text)?),
@@ -116,11 +123,13 @@ impl Policy {
 fn listen(text: &str) -> Result<SocketPattern, PatternError> {
     let pattern = SocketPattern::parse(text)?;
     match &pattern.host {
-        crate::HostPattern::Name(name) if *name != NamePattern::Any && !name.matches("localhost") => Err(PatternError::new(
-            text,
-            "names a host that is not this one",
-            "write an address of this machine: `127.0.0.1:8080`, `0.0.0.0:8080`, `localhost:8080`, `*:8080`",
-        )),
+        crate::HostPattern::Name(name) if *name != NamePattern::Any && !name.matches("localhost") => {
+            Err(PatternError::new(
+                text,
+                "names a host that is not this one",
+                "write an address of this machine: `127.0.0.1:8080`, `0.0.0.0:8080`, `localhost:8080`, `*:8080`",
+            ))
+        }
         _ => Ok(pattern),
     }
 }

@@ -86,7 +86,9 @@ impl fmt::Display for Request {
             }
             Request::Env { name } => write!(f, "see the variable {}", Printable(name)),
             Request::Connect { protocol, address, names } => match names.first() {
-                Some(name) => write!(f, "connect to {}:{} ({}) over {protocol}", Printable(name), address.port(), address.ip()),
+                Some(name) => {
+                    write!(f, "connect to {}:{} ({}) over {protocol}", Printable(name), address.port(), address.ip())
+                }
                 None => write!(f, "connect to {address} over {protocol}"),
             },
             Request::Listen { protocol, address } => write!(f, "listen on {address} over {protocol}"),
@@ -115,7 +117,8 @@ impl fmt::Display for Printable<'_> {
             if i == MOST {
                 return f.write_str("…");
             }
-            let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+            let hidden =
+                matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
             if c.is_control() || hidden {
                 write!(f, "{}", c.escape_unicode())?;
             } else {

@@ -7,7 +7,9 @@ use clap::Args;
 
 /// Call one exported function and print its result, both in WAVE
 #[derive(Args, Debug)]
-#[command(after_help = "WAVE writes values the way WIT names them: 42, \"text\", 'c', [1, 2], {x: 1, y: 2}, some(3), ok(\"yes\"), (1, 2), {flag-a, flag-b}.\n`walnut inspect --wit TARGET` lists the functions.")]
+#[command(
+    after_help = "WAVE writes values the way WIT names them: 42, \"text\", 'c', [1, 2], {x: 1, y: 2}, some(3), ok(\"yes\"), (1, 2), {flag-a, flag-b}.\n`walnut inspect --wit TARGET` lists the functions."
+)]
 pub struct CallArgs {
     /// A .wasm or .wat file, or `-` for standard input
     target: String,
@@ -20,7 +22,8 @@ pub struct CallArgs {
 }
 
 pub fn run(args: &CallArgs, printer: Printer) -> Outcome {
-    let ready = Start { target: &args.target, arguments: &[], grants: &args.grants, limits: &args.limits }.ready(printer)?;
+    let ready =
+        Start { target: &args.target, arguments: &[], grants: &args.grants, limits: &args.limits }.ready(printer)?;
     match block_on(ready.call(&args.call))? {
         Ok(Ok(result)) => {
             if !result.is_empty() {

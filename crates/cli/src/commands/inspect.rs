@@ -31,7 +31,9 @@ pub fn run(args: &InspectArgs, printer: Printer) -> Outcome {
 }
 
 fn json(inspection: &Inspection) -> Result<String, crate::error::CommandError> {
-    serde_json::to_string_pretty(inspection).map(|text| text + "\n").map_err(|e| of_system("the description cannot be written as JSON", &e))
+    serde_json::to_string_pretty(inspection)
+        .map(|text| text + "\n")
+        .map_err(|e| of_system("the description cannot be written as JSON", &e))
 }
 
 fn describe(i: &Inspection) -> String {
@@ -57,10 +59,18 @@ fn describe(i: &Inspection) -> String {
     let parts: Vec<_> = i.parts.iter().map(|(part, bytes)| format!("{part} {bytes}")).collect();
     line("size", &format!("{} bytes ({})", i.size, parts.join(", ")));
     for (field, values) in &i.producers {
-        let values: Vec<_> = values.iter().map(|(name, version)| if version.is_empty() { name.clone() } else { format!("{name} {version}") }).collect();
+        let values: Vec<_> = values
+            .iter()
+            .map(|(name, version)| if version.is_empty() { name.clone() } else { format!("{name} {version}") })
+            .collect();
         line(field, &values.join(", "));
     }
-    section(&mut text, "could ask for", &i.capabilities.iter().map(|c| format!("{:<8} {}", c.capability, c.imports.join(", "))).collect::<Vec<_>>(), "nothing");
+    section(
+        &mut text,
+        "could ask for",
+        &i.capabilities.iter().map(|c| format!("{:<8} {}", c.capability, c.imports.join(", "))).collect::<Vec<_>>(),
+        "nothing",
+    );
     section(&mut text, "cannot get", &i.missing_imports, "");
     section(&mut text, "imports without authority", &i.harmless_imports, "");
     section(&mut text, "exports", &i.exports, "nothing");

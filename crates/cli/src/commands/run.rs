@@ -8,7 +8,9 @@ use walnut_engine::Exit;
 
 /// Run a command: a WASI 0.1 module, or a component of WASI 0.2 or 0.3
 #[derive(Args, Debug)]
-#[command(after_help = "Standard input, output and error, the arguments and the exit code pass through. Everything else must be granted.")]
+#[command(
+    after_help = "Standard input, output and error, the arguments and the exit code pass through. Everything else must be granted."
+)]
 pub struct RunArgs {
     /// A .wasm or .wat file, or `-` for standard input; what follows it goes to the guest
     #[arg(value_name = "TARGET [ARGS]", required = true, trailing_var_arg = true)]

@@ -13,7 +13,9 @@ use walnut_host::{Drained, Server, ServerConfig};
 
 /// Serve HTTP requests with a component of WASI 0.2 (a fresh sandbox for each) or 0.3
 #[derive(Args, Debug)]
-#[command(after_help = "SIGINT and SIGTERM stop it: requests under way are answered, new ones are not taken. A second signal ends it at once.")]
+#[command(
+    after_help = "SIGINT and SIGTERM stop it: requests under way are answered, new ones are not taken. A second signal ends it at once."
+)]
 pub struct ServeArgs {
     /// A .wasm or .wat file, or `-` for standard input
     target: String,
@@ -33,7 +35,10 @@ pub struct ServeArgs {
 }
 
 pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| of_system("the runtime could not start", &e))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| of_system("the runtime could not start", &e))?;
     let drained = runtime.block_on(serve(&args, printer));
     runtime.shutdown_background();
     match drained? {
@@ -100,8 +105,12 @@ fn report(target: &str, failure: &Failure, printer: Printer) {
 fn in_use(address: SocketAddr, error: &std::io::Error) -> CommandError {
     let failed = of_system(format!("cannot listen on {address}"), error);
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => failed.hint("something listens there already; stop it, or take another with `--addr 127.0.0.1:0`"),
-        std::io::ErrorKind::PermissionDenied => failed.hint("ports below 1024 need privileges; take a higher one with `--addr`"),
+        std::io::ErrorKind::AddrInUse => {
+            failed.hint("something listens there already; stop it, or take another with `--addr 127.0.0.1:0`")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            failed.hint("ports below 1024 need privileges; take a higher one with `--addr`")
+        }
         _ => failed,
     }
 }

@@ -42,7 +42,11 @@ impl Mounts {
                 MountAccess::ReadWrite => FsPerms::ReadWrite,
             };
             let dir = open_dir(&mount.host, perms, may_block);
-            dir.map(|dir| (mount.clone(), dir)).map_err(|source| LoadError::Mount { host: mount.host.clone(), guest: mount.guest.clone(), source })
+            dir.map(|dir| (mount.clone(), dir)).map_err(|source| LoadError::Mount {
+                host: mount.host.clone(),
+                guest: mount.guest.clone(),
+                source,
+            })
         };
         let mounts = policy.mounts().iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let covered = mounts.iter().any(|(m, _)| m.guest == "/");
@@ -66,7 +70,8 @@ impl Root {
                 above = parent;
             }
         }
-        let open = |path: String| Ok((path.clone(), open_dir(&folder.path().join(&path[1..]), FsPerms::ReadOnly, may_block)?));
+        let open =
+            |path: String| Ok((path.clone(), open_dir(&folder.path().join(&path[1..]), FsPerms::ReadOnly, may_block)?));
         let dirs = paths.into_iter().map(open).collect::<std::io::Result<_>>()?;
         Ok(Root { _folder: folder, dirs })
     }
@@ -82,7 +87,8 @@ fn open_dir(host: &Path, perms: FsPerms, may_block: bool) -> std::io::Result<Dir
     }
     use wasmtime_wasi::filesystem::WasiFilesystemView;
     use wasmtime_wasi::p2::bindings::filesystem::preopens::Host;
-    let other = |e: wasmtime::Error| e.downcast::<std::io::Error>().unwrap_or_else(|e| std::io::Error::other(format!("{e:#}")));
+    let other =
+        |e: wasmtime::Error| e.downcast::<std::io::Error>().unwrap_or_else(|e| std::io::Error::other(format!("{e:#}")));
     let mut wasi = WasiCtxBuilder::new();
     wasi.allow_blocking_current_thread(may_block).preopened_dir(host, ".", perms).map_err(other)?;
     let mut opener = Opener(wasi.build(), ResourceTable::new());
@@ -155,7 +161,15 @@ impl Files {
     }
 
     /// Decides an operation on `path`, relative to the open folder `base` with the handle `handle`.
-    pub fn admit(&self, gate: &Gate, import: &'static str, handle: u32, base: &Descriptor, path: &str, access: Access) -> Result<Admitted, Refusal> {
+    pub fn admit(
+        &self,
+        gate: &Gate,
+        import: &'static str,
+        handle: u32,
+        base: &Descriptor,
+        path: &str,
+        access: Access,
+    ) -> Result<Admitted, Refusal> {
         let Descriptor::Dir(base) = base else { return Err(Refusal::NotDirectory) };
         let place = self.places.get(&handle).ok_or(Refusal::BadDescriptor)?;
         let (dir, path, guest) = match self.locate(place, base, path) {
@@ -237,7 +251,8 @@ impl Files {
     }
 
     fn deepest(&self, guest: &str) -> Option<&(Mount, Dir)> {
-        let within = |(m, _): &&(Mount, Dir)| m.guest == guest || guest.starts_with(&format!("{}/", m.guest)) || m.guest == "/";
+        let within =
+            |(m, _): &&(Mount, Dir)| m.guest == guest || guest.starts_with(&format!("{}/", m.guest)) || m.guest == "/";
         self.mounts.mounts.iter().filter(within).max_by_key(|(m, _)| m.guest.len())
     }
 }
@@ -248,12 +263,15 @@ fn below(mount: &str, guest: &str) -> String {
     if rest.is_empty() { ".".into() } else { rest.into() }
 }
 
-/// Looking outside finds nothing, as in the empty root that is there; trying to use what is not granted is refused.
+/// The root is an empty, read-only folder, and answers like one: nothing is found there and nothing can be made there.
+/// Programs that try several places for a file depend on that; the person is told the real reason.
 fn refusal(denial: &Denial) -> Refusal {
     match (&denial.reason, &denial.request) {
-        (Reason::ReadOnly(_), _) => Refusal::ReadOnly,
+        (Reason::NotGranted, Request::Dir { access: Access::Write, .. }) | (Reason::ReadOnly { .. }, _) => {
+            Refusal::ReadOnly
+        }
+        (Reason::NotGranted, _) => Refusal::NoEntry,
         (Reason::OutsideMount(_) | Reason::NotAFile, _) => Refusal::NotPermitted,
-        (_, Request::Dir { access: Access::Stat, .. }) => Refusal::NoEntry,
         _ => Refusal::Access,
     }
 }
@@ -264,7 +282,10 @@ fn is_special(dir: &Dir, path: &str, access: Access) -> bool {
     use rustix::fs::{AtFlags, FileType, statat};
     matches!(access, Access::Read | Access::Write)
         && statat(&*dir.dir, path, AtFlags::empty()).is_ok_and(|stat| {
-            !matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Directory | FileType::Symlink)
+            !matches!(
+                FileType::from_raw_mode(stat.st_mode),
+                FileType::RegularFile | FileType::Directory | FileType::Symlink
+            )
         })
 }
 
@@ -301,7 +322,9 @@ fn hidden_target(policy: &Policy, dir: &Dir, path: &str) -> Option<String> {
 
 /// The real path of `target`, which need not exist itself.
 fn resolve(target: &Path) -> Option<PathBuf> {
-    std::fs::canonicalize(target).ok().or_else(|| Some(std::fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?)))
+    std::fs::canonicalize(target)
+        .ok()
+        .or_else(|| Some(std::fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?)))
 }
 
 /// The path of an open folder.

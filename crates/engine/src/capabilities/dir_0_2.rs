@@ -9,7 +9,8 @@ use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::FsError;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorStat, ErrorCode, Host as _, HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+    DescriptorFlags, DescriptorStat, ErrorCode, Host as _, HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags,
+    PathFlags,
 };
 
 type Fd = Resource<Descriptor>;
@@ -104,11 +105,13 @@ fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
 fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     types.func_wrap_async(
         "[method]descriptor.open-at",
-        |mut cx: StoreContextMut<'_, Sandbox>, (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
+        |mut cx: StoreContextMut<'_, Sandbox>,
+         (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
             Box::new(async move {
                 const IMPORT: &str = "wasi:filesystem/types.open-at";
                 let sandbox = cx.data_mut();
-                let writes = flags.contains(DescriptorFlags::WRITE) || open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
+                let writes = flags.contains(DescriptorFlags::WRITE)
+                    || open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
                 let access = if writes { Access::Write } else { Access::Read };
                 let admitted = match admit(sandbox, IMPORT, &fd, &path, access) {
                     Ok(admitted) => admitted,
@@ -116,7 +119,15 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                 };
                 let dir = sandbox.table.push(Descriptor::Dir(admitted.dir.clone()))?;
                 let handle = dir.rep();
-                let result = HostDescriptor::open_at(&mut sandbox.filesystem(), dir, path_flags, admitted.path.clone(), open_flags, flags).await;
+                let result = HostDescriptor::open_at(
+                    &mut sandbox.filesystem(),
+                    dir,
+                    path_flags,
+                    admitted.path.clone(),
+                    open_flags,
+                    flags,
+                )
+                .await;
                 sandbox.table.delete(Fd::new_own(handle))?;
                 let result = finish(sandbox, IMPORT, &[&admitted], result)?;
                 if let Ok(opened) = &result
@@ -141,9 +152,19 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let (old_dir, new_dir) = (sandbox.table.push(Descriptor::Dir(old.dir.clone()))?, sandbox.table.push(Descriptor::Dir(new.dir.clone()))?);
+                let (old_dir, new_dir) = (
+                    sandbox.table.push(Descriptor::Dir(old.dir.clone()))?,
+                    sandbox.table.push(Descriptor::Dir(new.dir.clone()))?,
+                );
                 let handles = [old_dir.rep(), new_dir.rep()];
-                let result = HostDescriptor::rename_at(&mut sandbox.filesystem(), old_dir, old.path.clone(), new_dir, new.path.clone()).await;
+                let result = HostDescriptor::rename_at(
+                    &mut sandbox.filesystem(),
+                    old_dir,
+                    old.path.clone(),
+                    new_dir,
+                    new.path.clone(),
+                )
+                .await;
                 for handle in handles {
                     sandbox.table.delete(Fd::new_own(handle))?;
                 }
@@ -153,7 +174,8 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     )?;
     types.func_wrap_async(
         "[method]descriptor.link-at",
-        |mut cx: StoreContextMut<'_, Sandbox>, (old_fd, flags, old_path, new_fd, new_path): (Fd, PathFlags, String, Fd, String)| {
+        |mut cx: StoreContextMut<'_, Sandbox>,
+         (old_fd, flags, old_path, new_fd, new_path): (Fd, PathFlags, String, Fd, String)| {
             Box::new(async move {
                 const IMPORT: &str = "wasi:filesystem/types.link-at";
                 let sandbox = cx.data_mut();
@@ -161,9 +183,20 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let (old_dir, new_dir) = (sandbox.table.push(Descriptor::Dir(old.dir.clone()))?, sandbox.table.push(Descriptor::Dir(new.dir.clone()))?);
+                let (old_dir, new_dir) = (
+                    sandbox.table.push(Descriptor::Dir(old.dir.clone()))?,
+                    sandbox.table.push(Descriptor::Dir(new.dir.clone()))?,
+                );
                 let handles = [old_dir.rep(), new_dir.rep()];
-                let result = HostDescriptor::link_at(&mut sandbox.filesystem(), old_dir, flags, old.path.clone(), new_dir, new.path.clone()).await;
+                let result = HostDescriptor::link_at(
+                    &mut sandbox.filesystem(),
+                    old_dir,
+                    flags,
+                    old.path.clone(),
+                    new_dir,
+                    new.path.clone(),
+                )
+                .await;
                 for handle in handles {
                     sandbox.table.delete(Fd::new_own(handle))?;
                 }
@@ -179,11 +212,21 @@ fn admit(sandbox: &Sandbox, import: &'static str, fd: &Fd, path: &str, access: A
 }
 
 /// A hard link or a move changes both ends, so both must be writable.
-fn admit_two(sandbox: &Sandbox, import: &'static str, old: (&Fd, &str), new: (&Fd, &str)) -> Result<(Admitted, Admitted), ErrorCode> {
+fn admit_two(
+    sandbox: &Sandbox,
+    import: &'static str,
+    old: (&Fd, &str),
+    new: (&Fd, &str),
+) -> Result<(Admitted, Admitted), ErrorCode> {
     Ok((admit(sandbox, import, old.0, old.1, Access::Write)?, admit(sandbox, import, new.0, new.1, Access::Write)?))
 }
 
-fn finish<R>(sandbox: &mut Sandbox, import: &'static str, admitted: &[&Admitted], result: Result<R, FsError>) -> wasmtime::Result<Result<R, ErrorCode>> {
+fn finish<R>(
+    sandbox: &mut Sandbox,
+    import: &'static str,
+    admitted: &[&Admitted],
+    result: Result<R, FsError>,
+) -> wasmtime::Result<Result<R, ErrorCode>> {
     let error = match result {
         Ok(value) => return Ok(Ok(value)),
         Err(e) => e,

@@ -8,7 +8,8 @@ use walnut_policy::Access;
 use wasmtime::component::{Accessor, Linker, LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p3::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorStat, ErrorCode, Host as _, HostDescriptorWithStore, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+    DescriptorFlags, DescriptorStat, ErrorCode, Host as _, HostDescriptorWithStore, MetadataHashValue, NewTimestamp,
+    OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p3::filesystem::FilesystemError;
 
@@ -83,10 +84,12 @@ fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
 fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     types.func_wrap_concurrent(
         "[method]descriptor.open-at",
-        |accessor: &Accessor<Sandbox>, (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
+        |accessor: &Accessor<Sandbox>,
+         (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
             Box::pin(async move {
                 const IMPORT: &str = "wasi:filesystem/types.open-at";
-                let writes = flags.contains(DescriptorFlags::WRITE) || open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
+                let writes = flags.contains(DescriptorFlags::WRITE)
+                    || open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
                 let access = if writes { Access::Write } else { Access::Read };
                 let admitted = match admit(accessor, IMPORT, &fd, &path, access)? {
                     Ok(admitted) => admitted,
@@ -94,7 +97,9 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                 };
                 let dir = Folder::lend(accessor, &admitted)?;
                 let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
-                let result = Implementation::open_at(&files, dir.fd(), path_flags, admitted.path.clone(), open_flags, flags).await;
+                let result =
+                    Implementation::open_at(&files, dir.fd(), path_flags, admitted.path.clone(), open_flags, flags)
+                        .await;
                 dir.give_back(accessor)?;
                 let result = finish(accessor, IMPORT, &[&admitted], result)?;
                 if let Ok(opened) = &result {
@@ -124,7 +129,9 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                 };
                 let (old_dir, new_dir) = (Folder::lend(accessor, &old)?, Folder::lend(accessor, &new)?);
                 let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
-                let result = Implementation::rename_at(&files, old_dir.fd(), old.path.clone(), new_dir.fd(), new.path.clone()).await;
+                let result =
+                    Implementation::rename_at(&files, old_dir.fd(), old.path.clone(), new_dir.fd(), new.path.clone())
+                        .await;
                 old_dir.give_back(accessor)?;
                 new_dir.give_back(accessor)?;
                 Ok((finish(accessor, IMPORT, &[&old, &new], result)?,))
@@ -133,7 +140,8 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     )?;
     types.func_wrap_concurrent(
         "[method]descriptor.link-at",
-        |accessor: &Accessor<Sandbox>, (old_fd, flags, old_path, new_fd, new_path): (Fd, PathFlags, String, Fd, String)| {
+        |accessor: &Accessor<Sandbox>,
+         (old_fd, flags, old_path, new_fd, new_path): (Fd, PathFlags, String, Fd, String)| {
             Box::pin(async move {
                 const IMPORT: &str = "wasi:filesystem/types.link-at";
                 let (old, new) = match admit_two(accessor, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path))? {
@@ -142,7 +150,15 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                 };
                 let (old_dir, new_dir) = (Folder::lend(accessor, &old)?, Folder::lend(accessor, &new)?);
                 let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
-                let result = Implementation::link_at(&files, old_dir.fd(), flags, old.path.clone(), new_dir.fd(), new.path.clone()).await;
+                let result = Implementation::link_at(
+                    &files,
+                    old_dir.fd(),
+                    flags,
+                    old.path.clone(),
+                    new_dir.fd(),
+                    new.path.clone(),
+                )
+                .await;
                 old_dir.give_back(accessor)?;
                 new_dir.give_back(accessor)?;
                 Ok((finish(accessor, IMPORT, &[&old, &new], result)?,))
@@ -181,14 +197,29 @@ fn admit(accessor: &Accessor<Sandbox>, import: &'static str, fd: &Fd, path: &str
 }
 
 /// A hard link or a move changes both ends, so both must be writable.
-fn admit_two(accessor: &Accessor<Sandbox>, import: &'static str, old: (&Fd, &str), new: (&Fd, &str)) -> Decided<(Admitted, Admitted)> {
-    Ok(match (admit(accessor, import, old.0, old.1, Access::Write)?, admit(accessor, import, new.0, new.1, Access::Write)?) {
-        (Ok(old), Ok(new)) => Ok((old, new)),
-        (Err(code), _) | (_, Err(code)) => Err(code),
-    })
+fn admit_two(
+    accessor: &Accessor<Sandbox>,
+    import: &'static str,
+    old: (&Fd, &str),
+    new: (&Fd, &str),
+) -> Decided<(Admitted, Admitted)> {
+    Ok(
+        match (
+            admit(accessor, import, old.0, old.1, Access::Write)?,
+            admit(accessor, import, new.0, new.1, Access::Write)?,
+        ) {
+            (Ok(old), Ok(new)) => Ok((old, new)),
+            (Err(code), _) | (_, Err(code)) => Err(code),
+        },
+    )
 }
 
-fn finish<R>(accessor: &Accessor<Sandbox>, import: &'static str, admitted: &[&Admitted], result: Result<R, FilesystemError>) -> Decided<R> {
+fn finish<R>(
+    accessor: &Accessor<Sandbox>,
+    import: &'static str,
+    admitted: &[&Admitted],
+    result: Result<R, FilesystemError>,
+) -> Decided<R> {
     let error = match result {
         Ok(value) => return Ok(Ok(value)),
         Err(e) => e,

@@ -2,9 +2,9 @@
 
 use super::{WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
+use walnut_policy::Request;
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
-use walnut_policy::Request;
 
 pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     for version in [WASI_0_2, WASI_0_3] {
@@ -15,6 +15,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
 
 fn get_environment(cx: StoreContextMut<'_, Sandbox>, (): ()) -> wasmtime::Result<(Vec<(String, String)>,)> {
     let sandbox = cx.data();
-    let permitted = |(name, _): &&(String, String)| sandbox.gate.check("wasi:cli/environment.get-environment", Request::Env { name: name.clone() }).is_ok();
+    let permitted = |(name, _): &&(String, String)| {
+        sandbox.gate.check("wasi:cli/environment.get-environment", Request::Env { name: name.clone() }).is_ok()
+    };
     Ok((sandbox.setup.env.iter().filter(permitted).cloned().collect(),))
 }

@@ -111,7 +111,13 @@ impl Target {
     }
 }
 
-async fn send(gate: Gate, slot: Slot, most_body: u64, mut request: http::Request<WasiBody>, patience: Patience) -> Sent {
+async fn send(
+    gate: Gate,
+    slot: Slot,
+    most_body: u64,
+    mut request: http::Request<WasiBody>,
+    patience: Patience,
+) -> Sent {
     let target = Target::of(request.uri())?;
     let asked = Request::Http {
         method: request.method().as_str().to_owned(),
@@ -123,7 +129,8 @@ async fn send(gate: Gate, slot: Slot, most_body: u64, mut request: http::Request
     let _permit = gate.check(IMPORT, asked).map_err(|_| Error::HttpRequestDenied)?;
     let stream = timeout(patience.connect, connect(&gate, &target)).await.map_err(|_| Error::ConnectionTimeout)??;
     // RFC 9112 section 3.2.1: to an origin server goes the path alone.
-    let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+    let path =
+        request.uri().path_and_query().map_or("/", |p| p.as_str()).parse().map_err(|_| Error::HttpRequestUriInvalid)?;
     *request.uri_mut() = path;
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new().handshake(TokioIo::new(stream)).await?;
     // Dropped with the response, or with the sandbox: a guest leaves no connection behind.
@@ -131,7 +138,9 @@ async fn send(gate: Gate, slot: Slot, most_body: u64, mut request: http::Request
         let _slot = slot;
         connection.await.map_err(Error::from)
     });
-    let response = timeout(patience.first_byte, sender.send_request(request)).await.map_err(|_| Error::ConnectionReadTimeout)??;
+    let response = timeout(patience.first_byte, sender.send_request(request))
+        .await
+        .map_err(|_| Error::ConnectionReadTimeout)??;
     let body = ResponseBody { inner: response.into_parts(), left: most_body, patience: patience.between_bytes };
     Ok((body.into_response(), Box::new(driver)))
 }
@@ -150,13 +159,16 @@ async fn connect(gate: &Gate, target: &Target) -> Result<Box<dyn Stream>, Error>
 }
 
 async fn permitted_addresses(gate: &Gate, target: &Target) -> Result<Vec<SocketAddr>, Error> {
-    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
+    let found = tokio::net::lookup_host((target.host.as_str(), target.port))
+        .await
+        .map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
     let mut found: Vec<_> = found.collect();
     if found.is_empty() {
         return Err(Error::DestinationNotFound);
     }
     found.retain(|address| {
-        let asked = Request::HttpAddress { scheme: target.scheme().to_owned(), host: target.host.clone(), address: *address };
+        let asked =
+            Request::HttpAddress { scheme: target.scheme().to_owned(), host: target.host.clone(), address: *address };
         gate.check(IMPORT, asked).is_ok()
     });
     if found.is_empty() { Err(Error::DestinationIpProhibited) } else { Ok(found) }
@@ -212,7 +224,10 @@ impl http_body::Body for Bounded {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.pause = None;

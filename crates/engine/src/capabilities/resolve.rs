@@ -4,6 +4,7 @@ use super::{WASI_0_2, WASI_0_3};
 use crate::gate::Permit;
 use crate::sandbox::Sandbox;
 use std::net::IpAddr;
+use walnut_policy::Request;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi::p2::Network;
@@ -12,7 +13,6 @@ use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode as P2Error, Host a
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as p3;
 use wasmtime_wasi::p3::bindings::sockets::types::IpAddress as P3Address;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
-use walnut_policy::Request;
 
 const IMPORT: &str = "wasi:sockets/ip-name-lookup.resolve-addresses";
 
@@ -28,7 +28,10 @@ pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     })
 }
 
-fn resolve_0_2(mut cx: StoreContextMut<'_, Sandbox>, (network, name): (Resource<Network>, String)) -> wasmtime::Result<(Result<P2Stream, P2Error>,)> {
+fn resolve_0_2(
+    mut cx: StoreContextMut<'_, Sandbox>,
+    (network, name): (Resource<Network>, String),
+) -> wasmtime::Result<(Result<P2Stream, P2Error>,)> {
     let sandbox = cx.data_mut();
     let Some(_permit) = permit_name(sandbox, &name) else { return Ok((Err(P2Error::AccessDenied),)) };
     let mut sockets = sandbox.sockets();
@@ -41,11 +44,17 @@ fn resolve_0_2(mut cx: StoreContextMut<'_, Sandbox>, (network, name): (Resource<
     }
 }
 
-fn next_0_2(mut cx: StoreContextMut<'_, Sandbox>, (stream,): (P2Stream,)) -> wasmtime::Result<(Result<Option<P2Address>, P2Error>,)> {
+fn next_0_2(
+    mut cx: StoreContextMut<'_, Sandbox>,
+    (stream,): (P2Stream,),
+) -> wasmtime::Result<(Result<Option<P2Address>, P2Error>,)> {
     let sandbox = cx.data_mut();
     let name = sandbox.files.lookups.get(&stream.rep()).cloned().unwrap_or_default();
     loop {
-        match p2::HostResolveAddressStream::resolve_next_address(&mut sandbox.sockets(), Resource::new_borrow(stream.rep())) {
+        match p2::HostResolveAddressStream::resolve_next_address(
+            &mut sandbox.sockets(),
+            Resource::new_borrow(stream.rep()),
+        ) {
             Ok(Some(address)) if learn(sandbox, &name, p2_ip(address)) => return Ok((Ok(Some(address)),)),
             Ok(Some(_)) => {}
             Ok(None) => return Ok((Ok(None),)),
@@ -54,7 +63,10 @@ fn next_0_2(mut cx: StoreContextMut<'_, Sandbox>, (stream,): (P2Stream,)) -> was
     }
 }
 
-async fn resolve_0_3(accessor: &Accessor<Sandbox>, name: String) -> wasmtime::Result<Result<Vec<P3Address>, p3::ErrorCode>> {
+async fn resolve_0_3(
+    accessor: &Accessor<Sandbox>,
+    name: String,
+) -> wasmtime::Result<Result<Vec<P3Address>, p3::ErrorCode>> {
     let Some(_permit) = accessor.with(|mut access| permit_name(access.data_mut(), &name)) else {
         return Ok(Err(p3::ErrorCode::AccessDenied));
     };

@@ -3,9 +3,9 @@
 use crate::gate::{Gate, LearnedNames};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use walnut_policy::{Protocol, Request};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
-use walnut_policy::{Protocol, Request};
 
 /// Lets `wasi` have sockets that ask `gate`.
 pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNames) {
@@ -57,7 +57,10 @@ impl Sockets {
     fn send(&self, import: &'static str, protocol: Protocol, address: SocketAddr) -> bool {
         let names = self.names.names(address.ip());
         // A guest that answers a peer on a socket it may listen on needs no second grant.
-        if protocol == Protocol::Udp && self.receives_udp() && !self.gate.would_allow(&self.connecting(protocol, address)) {
+        if protocol == Protocol::Udp
+            && self.receives_udp()
+            && !self.gate.would_allow(&self.connecting(protocol, address))
+        {
             return self.gate.would_allow(&Request::Listen { protocol, address });
         }
         self.gate.check(import, Request::Connect { protocol, address, names }).is_ok()

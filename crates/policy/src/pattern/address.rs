@@ -72,7 +72,11 @@ impl AddressClass {
             AddressClass::Loopback
         } else if first & 0xffc0 == 0xfe80 {
             AddressClass::LinkLocal
-        } else if ip.is_unspecified() || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 || first & 0xff00 == 0xff00 {
+        } else if ip.is_unspecified()
+            || first & 0xfe00 == 0xfc00
+            || first & 0xffc0 == 0xfec0
+            || first & 0xff00 == 0xff00
+        {
             AddressClass::Private
         } else {
             AddressClass::Public
@@ -114,7 +118,11 @@ impl SocketPattern {
             return Err(error("is too long"));
         }
         if text.contains("://") {
-            return Err(PatternError::new(text, "is a URL, not an address", "use `http` for requests, or write `HOST:PORT` here"));
+            return Err(PatternError::new(
+                text,
+                "is a URL, not an address",
+                "use `http` for requests, or write `HOST:PORT` here",
+            ));
         }
         let (protocol, rest) = match text.split_once(':') {
             Some(("tcp", rest)) if rest.contains(':') => (Some(Protocol::Tcp), rest),
@@ -126,10 +134,18 @@ impl SocketPattern {
             return Err(error("has no host"));
         }
         if host.contains(':') && !host.starts_with('[') {
-            return Err(PatternError::new(text, "has an IPv6 address without brackets", "write it as `[::1]:443` or `[fd00::/8]:443`"));
+            return Err(PatternError::new(
+                text,
+                "has an IPv6 address without brackets",
+                "write it as `[::1]:443` or `[fd00::/8]:443`",
+            ));
         }
         let ports = Ports::parse(ports).ok_or_else(|| error("has no port, port range or `*` after its last colon"))?;
-        Ok(SocketPattern { protocol, host: HostPattern::parse(host).map_err(|e| PatternError { text: text.into(), ..e })?, ports })
+        Ok(SocketPattern {
+            protocol,
+            host: HostPattern::parse(host).map_err(|e| PatternError { text: text.into(), ..e })?,
+            ports,
+        })
     }
 
     /// Whether an address that was given as such is one of them. `localhost` is loopback, `*` is everything.
@@ -186,7 +202,9 @@ impl HostPattern {
 pub(crate) fn looks_numeric(host: &str) -> bool {
     let host = canonical(host);
     let last = host.rsplit('.').next().unwrap_or("");
-    !last.is_empty() && (last.bytes().all(|b| b.is_ascii_digit()) || last.strip_prefix("0x").is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit())))
+    !last.is_empty()
+        && (last.bytes().all(|b| b.is_ascii_digit())
+            || last.strip_prefix("0x").is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit())))
 }
 
 impl fmt::Display for SocketPattern {

@@ -12,7 +12,13 @@ pub struct EnvGrant {
 impl EnvGrant {
     /// Reads `NAME=VALUE` or `NAME`.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let error = |problem: &str| PatternError::new(text, problem, "write `NAME=VALUE` to set it, or `NAME` to pass on the one that is set here");
+        let error = |problem: &str| {
+            PatternError::new(
+                text,
+                problem,
+                "write `NAME=VALUE` to set it, or `NAME` to pass on the one that is set here",
+            )
+        };
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),

@@ -32,7 +32,9 @@ impl UrlPattern {
             return Err(error("is too long"));
         }
         let (methods, url) = match text.trim().rsplit_once(char::is_whitespace) {
-            Some((methods, url)) => (parse_methods(methods).ok_or_else(|| error("has a method that is not a word"))?, url),
+            Some((methods, url)) => {
+                (parse_methods(methods).ok_or_else(|| error("has a method that is not a word"))?, url)
+            }
             None => (Vec::new(), text.trim()),
         };
         let (scheme, rest) = url.split_once("://").ok_or_else(|| error("has no `http://` or `https://`"))?;

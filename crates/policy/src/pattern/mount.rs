@@ -57,7 +57,12 @@ impl Mount {
             return Err(error("has a colon in its guest path"));
         }
         let guest = normalize(name).ok_or_else(|| error("has a guest path that leaves the root"))?;
-        Ok(Mount { host: PathBuf::from(host), name: name.to_owned(), guest, access: access.unwrap_or(MountAccess::ReadOnly) })
+        Ok(Mount {
+            host: PathBuf::from(host),
+            name: name.to_owned(),
+            guest,
+            access: access.unwrap_or(MountAccess::ReadOnly),
+        })
     }
 }
 

@@ -13,7 +13,9 @@ pub enum NamePattern {
 impl NamePattern {
     /// Reads a pattern. Names compare without case and without the final dot.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let error = |problem: &str| PatternError::new(text, problem, "write a name such as `example.com`, `*.example.com`, or `*`");
+        let error = |problem: &str| {
+            PatternError::new(text, problem, "write a name such as `example.com`, `*.example.com`, or `*`")
+        };
         if text.len() > LONGEST {
             return Err(error("is too long"));
         }
@@ -37,7 +39,9 @@ impl NamePattern {
         match self {
             NamePattern::Any => true,
             NamePattern::Exact(exact) => *exact == name,
-            NamePattern::Below(base) => name.strip_suffix(base.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            NamePattern::Below(base) => {
+                name.strip_suffix(base.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+            }
         }
     }
 }
