@@ -6,6 +6,7 @@ WALNUT names the program, with options if need be; the default is `walnut` on th
 import os
 import shlex
 import subprocess
+from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 WALNUT = shlex.split(os.getenv("WALNUT", "walnut"), posix=os.name != "nt")
@@ -40,6 +41,10 @@ def compute_argv(test_path: str,
     for name, value in env.items():
         argv += ["--env", f"{name}={value}"]
     if root:
+        # A case may leave a link behind, which the runner does not remove and the next case trips over.
+        for link in Path(root).glob("**/*.cleanup"):
+            if link.is_symlink():
+                link.unlink()
         argv += ["--dir", f"{root}::/::rw"]
     # What a case needs of the network, and not more: this machine.
     if "sockets" in proposals:

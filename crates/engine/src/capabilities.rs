@@ -9,6 +9,7 @@ mod dir_0_2;
 mod dir_0_3;
 mod env;
 pub(crate) mod http;
+mod http_0_3;
 pub(crate) mod resolve;
 pub(crate) mod sockets;
 
@@ -24,5 +25,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     dir_0_2::add_to_linker(linker)?;
     dir_0_3::add_to_linker(linker)?;
     env::add_to_linker(linker)?;
+    http_0_3::add_to_linker(linker)?;
     resolve::add_to_linker(linker)
 }

@@ -112,7 +112,7 @@ impl Service {
         let answer = async {
             match &self.kind {
                 Kind::Fresh(pre) => self.handle_fresh(pre, request, slot).await,
-                Kind::Shared { pre, worker } => self.handle_shared(pre, worker, request).await,
+                Kind::Shared { pre, worker } => self.handle_shared(pre, worker, with_full_uri(request)).await,
             }
         };
         let response = match tokio::time::timeout(limits.deadline, answer).await {
@@ -238,6 +238,19 @@ async fn drive_fresh(
         proxy.wasi_http_incoming_handler().call_handle(&mut store, incoming, respond).await
     };
     call.await.map_err(|e: wasmtime::Error| explain::failure(&e, &limits))
+}
+
+/// WASI 0.3 tells a guest the scheme and authority by the request's URI, which HTTP/1.1 leaves to the `host` header.
+fn with_full_uri(mut request: GuestRequest) -> GuestRequest {
+    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok()?.parse().ok());
+    let mut parts = request.uri().clone().into_parts();
+    parts.scheme.get_or_insert(http::uri::Scheme::HTTP);
+    parts.authority = parts.authority.or(host);
+    parts.path_and_query.get_or_insert(http::uri::PathAndQuery::from_static("/"));
+    if let Ok(uri) = http::Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 fn guest_response(outcome: Outcome) -> Result<GuestResponse, Failure> {
