@@ -2,6 +2,7 @@
 
 use std::{env, process::ExitCode};
 
+mod bench;
 mod guests;
 
 const HELP: &str = "\
@@ -9,11 +10,14 @@ usage: cargo xtask VERB
 
 verbs:
   guests [--install] [NAME...]   builds the guests that the tests run (all, or those whose names start so);
-                                 --install first installs the tools that are missing";
+                                 --install first installs the tools that are missing
+  bench start [--short]          times how long starting takes, against wasmtime and a native program, and prints the
+                                 table of docs/benchmarks.md; --short only shows that it works";
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let outcome = match arguments.next().as_deref() {
+        Some("bench") => bench::run(arguments.collect()),
         Some("guests") => guests::run(arguments.collect()),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");

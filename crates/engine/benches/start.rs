@@ -1,0 +1,35 @@
+//! What one fresh sandbox costs: made and dropped, with policy, limits and gate in place, as `serve` does for a request.
+//!
+//! Prints nanoseconds per sandbox, one line a round. `cargo xtask bench start` runs it and writes the table.
+
+#![expect(clippy::print_stdout, reason = "its output is its result")]
+
+use std::time::Instant;
+use walnut_engine::{Artifact, Engine, EngineConfig, Gate, Limits, Setup, Stdio};
+use walnut_policy::Policy;
+
+const ROUNDS: usize = 9;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let count: u32 = if std::env::args().any(|a| a == "--short") { 200 } else { 20_000 };
+    let artifact = Artifact::load(&walnut_test_programs::RUST_P2_HTTP_HELLO.path().to_string_lossy())?;
+    let limits = Limits::for_service();
+    let engine = Engine::new(&EngineConfig::service(limits.clone(), 100), None)?;
+    let gate = Gate::new("bench", Policy::sealed(), Vec::new());
+    let stdio = Stdio::Lines(std::sync::Arc::new(|_, _| {}));
+    let ready = engine.prepare(&artifact, None)?.ready(Setup::new(gate, limits, stdio, false)?)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        for round in 0..=ROUNDS {
+            let start = Instant::now();
+            for _ in 0..count {
+                ready.start_and_drop().await?;
+            }
+            // The first round warms the pool.
+            if round > 0 {
+                println!("{}", start.elapsed().as_nanos() / u128::from(count));
+            }
+        }
+        Ok(())
+    })
+}
