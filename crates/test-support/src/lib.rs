@@ -1,0 +1,13 @@
+//! Runs the `walnut` binary for tests, away from everything that is on the machine.
+//!
+//! [`TestEnv`] is one test's world: an empty home that is also the current folder, an empty environment, and the code
+//! cache that all tests share, so that each guest is compiled once. What ran comes back as an [`Output`], which shows
+//! itself the way snapshots want it. A dev-dependency, never part of the product.
+
+#![forbid(unsafe_code)]
+
+mod env;
+mod output;
+
+pub use env::{Invocation, TestEnv, guest};
+pub use output::Output;
