@@ -26,5 +26,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     dir_0_3::add_to_linker(linker)?;
     env::add_to_linker(linker)?;
     http_0_3::add_to_linker(linker)?;
-    resolve::add_to_linker(linker)
+    resolve::add_to_linker(linker)?;
+    sockets::add_to_linker(linker)
 }

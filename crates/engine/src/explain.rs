@@ -61,6 +61,9 @@ fn cause(trap: Trap) -> String {
 
 /// An error that is not a trap, by its innermost words, which say most to a person.
 fn plain(error: &wasmtime::Error) -> String {
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return format!("it ended itself with the code {}", exit.0);
+    }
     let text = error.root_cause().to_string();
     text.lines().next().unwrap_or_default().trim().to_owned()
 }

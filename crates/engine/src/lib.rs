@@ -18,6 +18,7 @@ mod calls;
 mod capabilities;
 mod command;
 mod config;
+mod connections;
 mod core_export;
 mod error;
 mod exit_code;

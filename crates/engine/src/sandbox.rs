@@ -2,11 +2,13 @@
 
 use crate::capabilities::dir::Files;
 use crate::capabilities::http::Outbound;
+use crate::connections::{Connection, Connections};
 use crate::error::LimitReached;
 use crate::gate::{Gate, LearnedNames};
 use crate::limits::{Limit, Limits};
 use crate::meter::Meter;
 use crate::prepare::Setup;
+use std::collections::HashMap;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
@@ -20,6 +22,9 @@ pub(crate) struct Sandbox {
     pub names: LearnedNames,
     pub files: Files,
     pub meter: Arc<Meter>,
+    pub connections: Connections,
+    /// The connections of TCP sockets, by handle.
+    pub connected: HashMap<u32, Connection>,
     pub setup: Arc<Setup>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -47,6 +52,7 @@ impl Sandbox {
         let limits = &setup.limits;
         let gate = setup.gate.clone();
         let names = LearnedNames::default();
+        let connections = Connections::new(limits.connections);
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
         let mut wasi = WasiCtxBuilder::new();
@@ -60,7 +66,9 @@ impl Sandbox {
             meter: Meter::new(limits.cpu),
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outbound: Outbound::new(gate.clone(), limits),
+            outbound: Outbound::new(gate.clone(), connections.clone(), limits),
+            connections,
+            connected: HashMap::new(),
             memory: MemoryLimit::new(limits),
             gate,
             setup: setup.clone(),

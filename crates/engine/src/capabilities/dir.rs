@@ -197,6 +197,20 @@ impl Files {
         }
     }
 
+    /// Whether what was opened lies in a denied folder after all: a link may have been swapped since it was decided.
+    pub fn opened_denied(&self, gate: &Gate, import: &'static str, opened: &Descriptor) -> bool {
+        let policy = gate.policy();
+        if policy.denied_dirs().is_empty() {
+            return false;
+        }
+        let file = match opened {
+            Descriptor::File(file) => &file.file,
+            Descriptor::Dir(dir) => &dir.dir,
+        };
+        let Some(path) = real_path(file).and_then(|real| guest_path(policy, &real)) else { return false };
+        gate.check(import, Request::Dir { path, access: Access::Read }).is_err()
+    }
+
     fn locate(&self, place: &str, base: &Dir, path: &str) -> Spot {
         let in_root = self.mounts.root().is_some_and(|root| root.dirs.contains_key(place));
         let joined = normalize(&format!("{place}/{path}"));
@@ -299,7 +313,7 @@ fn leads_out(dir: &Dir, path: &str) -> bool {
     if path.starts_with('/') || normalize(path).is_none() {
         return true;
     }
-    let Some(base) = real_path(dir) else { return false };
+    let Some(base) = real_path(&dir.dir) else { return false };
     let target = base.join(path);
     match resolve(&target) {
         Some(real) => !real.starts_with(&base),
@@ -312,7 +326,11 @@ fn hidden_target(policy: &Policy, dir: &Dir, path: &str) -> Option<String> {
     if policy.denied_dirs().is_empty() {
         return None;
     }
-    let real = resolve(&real_path(dir)?.join(path))?;
+    guest_path(policy, &resolve(&real_path(&dir.dir)?.join(path))?)
+}
+
+/// Where a path of the host lies for the guest.
+fn guest_path(policy: &Policy, real: &Path) -> Option<String> {
     policy.mounts().iter().find_map(|mount| {
         let host = std::fs::canonicalize(&mount.host).ok()?;
         let rest = real.strip_prefix(&host).ok()?;
@@ -327,21 +345,21 @@ fn resolve(target: &Path) -> Option<PathBuf> {
         .or_else(|| Some(std::fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?)))
 }
 
-/// The path of an open folder.
+/// The path of an open file or folder.
 #[cfg(target_os = "linux")]
-fn real_path(dir: &Dir) -> Option<PathBuf> {
+fn real_path(file: &std::fs::File) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;
-    std::fs::read_link(format!("/proc/self/fd/{}", dir.dir.as_raw_fd())).ok()
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }
 
 #[cfg(target_vendor = "apple")]
-fn real_path(dir: &Dir) -> Option<PathBuf> {
+fn real_path(file: &std::fs::File) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
-    let path = rustix::fs::getpath(&*dir.dir).ok()?;
+    let path = rustix::fs::getpath(file).ok()?;
     Some(PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes())))
 }
 
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-fn real_path(_: &Dir) -> Option<PathBuf> {
+fn real_path(_: &std::fs::File) -> Option<PathBuf> {
     None
 }

@@ -131,6 +131,12 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                 sandbox.table.delete(Fd::new_own(handle))?;
                 let result = finish(sandbox, IMPORT, &[&admitted], result)?;
                 if let Ok(opened) = &result
+                    && sandbox.files.opened_denied(&sandbox.gate, IMPORT, sandbox.table.get(opened)?)
+                {
+                    sandbox.table.delete(Fd::new_own(opened.rep()))?;
+                    return Ok((Err(ErrorCode::Access),));
+                }
+                if let Ok(opened) = &result
                     && matches!(sandbox.table.get(opened)?, Descriptor::Dir(_))
                 {
                     sandbox.files.opened(opened.rep(), &admitted.guest);

@@ -102,16 +102,20 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                         .await;
                 dir.give_back(accessor)?;
                 let result = finish(accessor, IMPORT, &[&admitted], result)?;
-                if let Ok(opened) = &result {
-                    accessor.with(|mut access| {
-                        let sandbox = access.data_mut();
-                        if matches!(sandbox.table.get(opened)?, Descriptor::Dir(_)) {
-                            sandbox.files.opened(opened.rep(), &admitted.guest);
-                        }
-                        wasmtime::error::Ok(())
-                    })?;
-                }
-                Ok((result,))
+                let Ok(opened) = &result else { return Ok((result,)) };
+                let denied = accessor.with(|mut access| {
+                    let sandbox = access.data_mut();
+                    let descriptor = sandbox.table.get(opened)?;
+                    if sandbox.files.opened_denied(&sandbox.gate, IMPORT, descriptor) {
+                        sandbox.table.delete(Fd::new_own(opened.rep()))?;
+                        return wasmtime::error::Ok(true);
+                    }
+                    if matches!(descriptor, Descriptor::Dir(_)) {
+                        sandbox.files.opened(opened.rep(), &admitted.guest);
+                    }
+                    Ok(false)
+                })?;
+                Ok((if denied { Err(ErrorCode::Access) } else { result },))
             })
         },
     )

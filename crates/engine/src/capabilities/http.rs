@@ -1,5 +1,6 @@
 //! `http`: requests that a guest sends. The URL is decided first, then each address that its host resolves to.
 
+use crate::connections::{Connection, Connections};
 use crate::gate::Gate;
 use crate::limits::Limits;
 use bytes::Bytes;
@@ -8,7 +9,6 @@ use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,14 +28,13 @@ type Sent = Result<(http::Response<WasiBody>, Completion), Error>;
 /// Sends the requests of one sandbox.
 pub(crate) struct Outbound {
     gate: Gate,
-    open: Arc<AtomicU64>,
-    most_open: u64,
+    connections: Connections,
     most_body: u64,
 }
 
 impl Outbound {
-    pub fn new(gate: Gate, limits: &Limits) -> Self {
-        Outbound { gate, open: Arc::default(), most_open: limits.connections, most_body: limits.response_body }
+    pub fn new(gate: Gate, connections: Connections, limits: &Limits) -> Self {
+        Outbound { gate, connections, most_body: limits.response_body }
     }
 }
 
@@ -47,26 +46,10 @@ impl WasiHttpHooks for Outbound {
         _done: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let (gate, most_body) = (self.gate.clone(), self.most_body);
-        let Some(slot) = Slot::take(&self.open, self.most_open) else {
+        let Some(connection) = self.connections.open() else {
             return Box::new(async { Err(Error::ConnectionLimitReached) });
         };
-        Box::new(async move { send(gate, slot, most_body, request, Patience::of(options)).await })
-    }
-}
-
-/// One of the connections that a sandbox may have open.
-struct Slot(Arc<AtomicU64>);
-
-impl Slot {
-    fn take(open: &Arc<AtomicU64>, most: u64) -> Option<Self> {
-        let slot = Slot(open.clone());
-        (open.fetch_add(1, Relaxed) < most).then_some(slot)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        Box::new(async move { send(gate, connection, most_body, request, Patience::of(options)).await })
     }
 }
 
@@ -113,7 +96,7 @@ impl Target {
 
 async fn send(
     gate: Gate,
-    slot: Slot,
+    slot: Connection,
     most_body: u64,
     mut request: http::Request<WasiBody>,
     patience: Patience,

@@ -1,11 +1,82 @@
 //! `connect` and `listen`: TCP and UDP. wasmtime's sockets ask before every operation; the answer comes from the gate.
 
+use super::{WASI_0_2, WASI_0_3};
 use crate::gate::{Gate, LearnedNames};
+use crate::sandbox::Sandbox;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use walnut_policy::{Protocol, Request};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Accessor, Linker, Resource, ResourceType};
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime_wasi::p2;
+use wasmtime_wasi::p2::bindings::sockets::{network as p2_network, tcp as p2_tcp};
+use wasmtime_wasi::p3::bindings::sockets::types as p3;
+use wasmtime_wasi::sockets::{SocketAddrUse, TcpSocket, WasiSockets, WasiSocketsView};
+
+/// Counts connections. Everything else about sockets is decided by what [`connect`] puts in.
+pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    let mut tcp = linker.instance(&format!("wasi:sockets/tcp@{WASI_0_2}"))?;
+    tcp.func_wrap("[method]tcp-socket.start-connect", start_connect_0_2)?;
+    tcp.resource("tcp-socket", ResourceType::host::<p2::TcpSocket>(), |mut cx, handle| {
+        let sandbox: &mut Sandbox = cx.data_mut();
+        sandbox.connected.remove(&handle);
+        sandbox.table.delete(Resource::<p2::TcpSocket>::new_own(handle))?;
+        Ok(())
+    })?;
+    let mut types = linker.instance(&format!("wasi:sockets/types@{WASI_0_3}"))?;
+    types.func_wrap_concurrent("[method]tcp-socket.connect", |accessor: &Accessor<Sandbox>, (socket, address)| {
+        Box::pin(async move { Ok((connect_0_3(accessor, socket, address).await?,)) })
+    })?;
+    types.resource("tcp-socket", ResourceType::host::<TcpSocket>(), |mut cx, handle| {
+        let sandbox: &mut Sandbox = cx.data_mut();
+        sandbox.connected.remove(&handle);
+        sandbox.table.delete(Resource::<TcpSocket>::new_own(handle))?;
+        Ok(())
+    })
+}
+
+type Connecting0_2 = (Resource<p2::TcpSocket>, Resource<p2::Network>, p2_network::IpSocketAddress);
+
+fn start_connect_0_2(
+    mut cx: StoreContextMut<'_, Sandbox>,
+    (socket, network, address): Connecting0_2,
+) -> wasmtime::Result<(Result<(), p2_network::ErrorCode>,)> {
+    let sandbox = cx.data_mut();
+    let Some(connection) = sandbox.connections.open() else {
+        return Ok((Err(p2_network::ErrorCode::NewSocketLimit),));
+    };
+    let handle = socket.rep();
+    let mut sockets = sandbox.sockets();
+    match p2_tcp::HostTcpSocket::start_connect(&mut sockets, socket, network, address) {
+        Ok(()) => {
+            sandbox.connected.insert(handle, connection);
+            Ok((Ok(()),))
+        }
+        Err(e) => Ok((Err(p2_network::Host::convert_error_code(&mut sockets, e)?),)),
+    }
+}
+
+async fn connect_0_3(
+    accessor: &Accessor<Sandbox>,
+    socket: Resource<TcpSocket>,
+    address: p3::IpSocketAddress,
+) -> wasmtime::Result<Result<(), p3::ErrorCode>> {
+    let Some(connection) = accessor.with(|mut access| access.data_mut().connections.open()) else {
+        return Ok(Err(p3::ErrorCode::Other(Some("connection limit reached".into()))));
+    };
+    let handle = socket.rep();
+    let sockets = accessor.with_getter::<WasiSockets>(Sandbox::sockets);
+    match <WasiSockets as p3::HostTcpSocketWithStore<Sandbox>>::connect(&sockets, socket, address).await {
+        Ok(()) => {
+            accessor.with(|mut access| access.data_mut().connected.insert(handle, connection));
+            Ok(Ok(()))
+        }
+        Err(e) => {
+            accessor.with(|mut access| Ok(Err(p3::Host::convert_error_code(&mut access.data_mut().sockets(), e)?)))
+        }
+    }
+}
 
 /// Lets `wasi` have sockets that ask `gate`.
 pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNames) {
