@@ -13,6 +13,28 @@ use wasmtime::component::{Component, ComponentExportIndex, Val};
 /// The longest call that is read.
 const LONGEST: usize = 1 << 20;
 
+/// A call as somebody wrote it, before a function is looked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct WrittenCall<'a> {
+    /// The function, in full or as short as it can be told apart.
+    pub name: &'a str,
+    /// The arguments in WAVE, as a call of a function `f`.
+    pub arguments: String,
+}
+
+/// Reads `function(arguments)`. The arguments are read when the function's types are known.
+pub fn parse_call(call: &str) -> Result<WrittenCall<'_>, LoadError> {
+    if call.len() > LONGEST {
+        return Err(LoadError::Call(format!("the call is longer than {LONGEST} bytes")));
+    }
+    let (name, arguments) = split_call(call).ok_or_else(|| {
+        LoadError::Call(format!(
+            "`{call}` is not a call; write `function(arguments)`, for example `add(1, 2)` or `greet(\"Ann\")`"
+        ))
+    })?;
+    Ok(WrittenCall { name, arguments })
+}
+
 /// An exported function.
 struct Export {
     /// The instance that holds it, such as `acme:shapes/shapes@1.0.0`; empty at the top.
@@ -43,15 +65,8 @@ impl Ready {
     ///
     /// The outer error is about the call as it was written, the inner one about what the guest did.
     pub async fn call(&self, call: &str) -> Result<Result<String, Failure>, LoadError> {
-        if call.len() > LONGEST {
-            return Err(LoadError::Call(format!("the call is longer than {LONGEST} bytes")));
-        }
         let exports = self.exports();
-        let (name, arguments) = split_call(call).ok_or_else(|| {
-            LoadError::Call(format!(
-                "`{call}` is not a call; write `function(arguments)`, for example `add(1, 2)` or `greet(\"Ann\")`"
-            ))
-        })?;
+        let WrittenCall { name, arguments } = parse_call(call)?;
         let export = find(&exports, name)?;
         let parsed = UntypedFuncCall::parse(arguments.as_str());
         let typed = parsed.and_then(|parsed| {

@@ -40,6 +40,7 @@ pub use calls::record_host_calls;
 pub use command::Exit;
 pub use config::EngineConfig;
 pub use error::{Failure, LoadError};
+pub use function::{WrittenCall, parse_call};
 pub use gate::{Audit, Event, Explainer, Gate, Listener, Permit};
 pub use inspect::{CapabilityUse, Inspection, Kind, Verb};
 pub use limits::{Limit, LimitError, Limits, parse_duration, parse_size};
