@@ -6,8 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+mod client;
 mod env;
 mod output;
+mod serve;
 
+pub use client::{Connection, Response};
 pub use env::{Invocation, TestEnv, guest};
 pub use output::Output;
+pub use serve::ServeProcess;

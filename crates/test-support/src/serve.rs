@@ -1,0 +1,215 @@
+use crate::{Connection, Output, Response, TestEnv, guest};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use walnut_test_programs::Guest;
+
+/// Longer than anything here takes on a slow machine, the first compilation of an interpreter included.
+const HANGS: Duration = Duration::from_secs(120);
+
+/// A running `walnut serve` on a free port of 127.0.0.1. Killed when this is dropped; what it said is shown if the test fails.
+pub struct ServeProcess {
+    child: Child,
+    address: SocketAddr,
+    stdout: Captured,
+    stderr: Captured,
+    replacements: Vec<(String, &'static str)>,
+}
+
+impl ServeProcess {
+    /// Serves `program`, with more flags.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[track_caller]
+    pub fn start<A: AsRef<OsStr>>(env: &TestEnv, program: Guest, flags: impl IntoIterator<Item = A>) -> Self {
+        let mut command = env.command();
+        command.args(["serve", &guest(program), "--addr", "127.0.0.1:0"]).args(flags);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let (stdout, stderr) = (Captured::of(child.stdout.take()), Captured::of(child.stderr.take()));
+        let up = stderr.wait(|text| text.contains("\n  ") && announced(text).is_some());
+        let Some(address) = up.then(|| announced(&stderr.text())).flatten() else {
+            let _ = child.kill();
+            panic!("it does not come up: {command:?}\n{}", stderr.text());
+        };
+        ServeProcess { child, address, stdout, stderr, replacements: env.replacements() }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A new connection.
+    #[track_caller]
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.address).expect("the server takes a connection")
+    }
+
+    /// A GET on a connection of its own.
+    #[track_caller]
+    pub fn get(&self, target: &str) -> Response {
+        self.connect().get(target)
+    }
+
+    /// A POST of `body` on a connection of its own.
+    #[track_caller]
+    pub fn post(&self, target: &str, body: impl AsRef<[u8]>) -> Response {
+        let body = body.as_ref();
+        let mut connection = self.connect();
+        let head = format!("POST {target} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n", body.len());
+        connection.send(head).expect("the server reads");
+        // A server that refuses a body by its head need not read it.
+        let _ = connection.send(body);
+        connection.response()
+    }
+
+    /// What it has said so far on standard error.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Waits until standard error has `text` in it.
+    #[track_caller]
+    pub fn says(&self, text: &str) {
+        assert!(self.stderr.wait(|said| said.contains(text)), "nothing says {text:?}:\n{}", self.stderr());
+    }
+
+    /// Bytes of memory that the system holds for it; `None` where the system does not tell.
+    pub fn resident(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    }
+
+    /// Whether it still runs.
+    pub fn lives(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends SIGTERM.
+    #[cfg(unix)]
+    pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Sends SIGINT.
+    #[cfg(unix)]
+    pub fn interrupt(&self) {
+        self.signal(rustix::process::Signal::INT);
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("a child has an id"), signal).expect("the process is there");
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    #[cfg(unix)]
+    pub fn stop(self) -> Output {
+        self.terminate();
+        self.wait()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// When it does not come.
+    #[track_caller]
+    pub fn wait(mut self) -> Output {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
+                break status;
+            }
+            assert!(started.elapsed() < HANGS, "it does not end");
+            thread::sleep(Duration::from_millis(5));
+        };
+        Output {
+            stdout: self.stdout.to_end(),
+            stderr: self.stderr.to_end(),
+            status,
+            replacements: std::mem::take(&mut self.replacements),
+        }
+    }
+}
+
+impl Drop for ServeProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        if thread::panicking() {
+            let (stdout, stderr) = (self.stdout.to_end(), self.stderr.to_end());
+            eprintln!("the server was: {status:?}\n--- stdout ---\n{stdout}--- stderr ---\n{stderr}---");
+        }
+    }
+}
+
+/// The address in "serving X on http://ADDRESS".
+fn announced(stderr: &str) -> Option<SocketAddr> {
+    let line = stderr.lines().find(|line| line.starts_with("serving "))?;
+    line.rsplit_once("http://")?.1.parse().ok()
+}
+
+/// A stream that is read beside the process, which would otherwise wait for a full pipe.
+struct Captured {
+    shared: Arc<(Mutex<String>, Condvar)>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Captured {
+    fn of(stream: Option<impl Read + Send + 'static>) -> Self {
+        let mut stream = BufReader::new(stream.expect("it is piped"));
+        let shared = Arc::<(Mutex<String>, Condvar)>::default();
+        let reader = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let mut line = Vec::new();
+                while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                    lock(&shared.0).push_str(&String::from_utf8_lossy(&line));
+                    shared.1.notify_all();
+                    line.clear();
+                }
+            })
+        };
+        Captured { shared, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        lock(&self.shared.0).clone()
+    }
+
+    /// Everything, once the process has ended.
+    fn to_end(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        self.text()
+    }
+
+    /// Whether `enough` becomes true of the text while the stream is open.
+    fn wait(&self, enough: impl Fn(&str) -> bool) -> bool {
+        let started = Instant::now();
+        let mut text = lock(&self.shared.0);
+        loop {
+            if enough(&text) {
+                return true;
+            }
+            if self.reader.as_ref().is_none_or(JoinHandle::is_finished) || started.elapsed() > HANGS {
+                return false;
+            }
+            let waited = self.shared.1.wait_timeout(text, Duration::from_millis(50));
+            text = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+fn lock(text: &Mutex<String>) -> MutexGuard<'_, String> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
+}
