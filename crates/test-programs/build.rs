@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut code = String::new();
     for (name, file) in &guests {
         let constant = name.to_uppercase();
-        writeln!(code, "pub const {constant}: Guest = Guest {{ name: {name:?}, file: {file:?} }};")?;
+        writeln!(code, "/// `{name}`.\npub const {constant}: Guest = Guest {{ name: {name:?}, file: {file:?} }};")?;
     }
     writeln!(code, "/// Every guest, by name.\npub const ALL: &[Guest] = &[")?;
     for (name, _) in &guests {

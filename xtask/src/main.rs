@@ -1,8 +1,12 @@
 //! Chores of this repository, one file per verb: `cargo xtask VERB`.
 
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people, with nothing to tell apart")]
+
 use std::{env, process::ExitCode};
 
 mod bench;
+mod generate;
 mod guests;
 
 const HELP: &str = "\
@@ -12,12 +16,14 @@ verbs:
   guests [--install] [NAME...]   builds the guests that the tests run (all, or those whose names start so);
                                  --install first installs the tools that are missing
   bench start [--short]          times how long starting takes, against wasmtime and a native program, and prints the
-                                 table of docs/benchmarks.md; --short only shows that it works";
+                                 table of docs/benchmarks.md; --short only shows that it works
+  generate [--check]             writes docs/reference.md from the commands' help; --check fails when it is behind";
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let outcome = match arguments.next().as_deref() {
         Some("bench") => bench::run(arguments.collect()),
+        Some("generate") => generate::run(arguments.collect()),
         Some("guests") => guests::run(arguments.collect()),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");

@@ -92,7 +92,7 @@ impl Artifact {
             name: name.to_owned(),
             reason: format!("its text does not parse\n{e}"),
         })?;
-        Ok(Artifact { name: name.to_owned(), digest, bytes: bytes })
+        Ok(Artifact { name: name.to_owned(), digest, bytes })
     }
 
     /// The last part of the name, which a guest sees as its own (`argv[0]`).

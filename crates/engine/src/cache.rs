@@ -264,7 +264,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| (0..20).for_each(|_| cache.put(&digest, 7, &[9; 100_000]).unwrap()));
                 scope.spawn(|| {
-                    (0..20).for_each(|_| assert!(read(&cache, &digest).is_none_or(|code| code == [9; 100_000])))
+                    (0..20).for_each(|_| assert!(read(&cache, &digest).is_none_or(|code| code == [9; 100_000])));
                 });
             }
         });

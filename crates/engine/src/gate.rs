@@ -36,6 +36,7 @@ pub enum Outcome<'a> {
 
 /// Hears every decision. Called on the guest's thread, so it must be quick.
 pub trait Listener: Send + Sync {
+    /// One decision was made.
     fn decided(&self, event: &Event<'_>);
 
     /// Whether it wants to hear of what was allowed.

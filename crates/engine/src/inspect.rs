@@ -267,7 +267,7 @@ impl Outline {
                     }
                 }
                 Payload::CustomSection(section) if section.name() == "producers" => {
-                    outline.add_producers(section.data(), section.data_offset())
+                    outline.add_producers(section.data(), section.data_offset());
                 }
                 _ => {}
             }

@@ -46,4 +46,4 @@ pub use inspect::{CapabilityUse, Inspection, Kind, Verb};
 pub use limits::{Limit, LimitError, Limits, parse_duration, parse_size};
 pub use prepare::{Engine, Prepared, Progress, Ready, Setup};
 pub use service::{Body, BodyError, Service};
-pub use stdio::Stdio;
+pub use stdio::{LineSink, Stdio};

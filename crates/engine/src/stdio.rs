@@ -10,13 +10,16 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtxBuilder, async_trait};
 
+/// Takes a line of a guest's output; `true` marks standard error.
+pub type LineSink = Arc<dyn Fn(bool, &str) + Send + Sync>;
+
 /// What a guest's standard streams are connected to.
 #[derive(Clone)]
 pub enum Stdio {
     /// This process's own.
     Inherit,
-    /// Input is empty, and output is handed over line by line: `true` marks standard error.
-    Lines(Arc<dyn Fn(bool, &str) + Send + Sync>),
+    /// Input is empty, and output is handed over line by line.
+    Lines(LineSink),
 }
 
 /// A line longer than this is handed over in pieces.
@@ -42,7 +45,7 @@ impl Stdio {
 #[derive(Clone)]
 struct Lines {
     is_stderr: bool,
-    sink: Arc<dyn Fn(bool, &str) + Send + Sync>,
+    sink: LineSink,
     state: Arc<Mutex<State>>,
 }
 
@@ -53,7 +56,7 @@ struct State {
 }
 
 impl Lines {
-    fn new(is_stderr: bool, sink: &Arc<dyn Fn(bool, &str) + Send + Sync>) -> Self {
+    fn new(is_stderr: bool, sink: &LineSink) -> Self {
         Lines { is_stderr, sink: sink.clone(), state: Arc::default() }
     }
 
@@ -153,7 +156,7 @@ mod tests {
 
     fn collect(writes: &[&str]) -> Vec<String> {
         let said = Arc::new(Mutex::new(Vec::new()));
-        let sink: Arc<dyn Fn(bool, &str) + Send + Sync> = {
+        let sink: LineSink = {
             let said = said.clone();
             Arc::new(move |_, line| said.lock().unwrap().push(line.to_owned()))
         };

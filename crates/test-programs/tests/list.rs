@@ -1,3 +1,5 @@
+//! The list of guests is made from their folder, and this keeps it honest.
+
 use walnut_test_programs::{ALL, Guest, assert_test_exists, foreach_guest};
 
 #[test]

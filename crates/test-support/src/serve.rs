@@ -132,8 +132,8 @@ impl ServeProcess {
             thread::sleep(Duration::from_millis(5));
         };
         Output {
-            stdout: self.stdout.to_end(),
-            stderr: self.stderr.to_end(),
+            stdout: self.stdout.when_ended(),
+            stderr: self.stderr.when_ended(),
             status,
             replacements: std::mem::take(&mut self.replacements),
         }
@@ -141,11 +141,12 @@ impl ServeProcess {
 }
 
 impl Drop for ServeProcess {
+    #[expect(clippy::print_stderr, reason = "a failed test shows what the server said")]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let status = self.child.wait();
         if thread::panicking() {
-            let (stdout, stderr) = (self.stdout.to_end(), self.stderr.to_end());
+            let (stdout, stderr) = (self.stdout.when_ended(), self.stderr.when_ended());
             eprintln!("the server was: {status:?}\n--- stdout ---\n{stdout}--- stderr ---\n{stderr}---");
         }
     }
@@ -186,7 +187,7 @@ impl Captured {
     }
 
     /// Everything, once the process has ended.
-    fn to_end(&mut self) -> String {
+    fn when_ended(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
