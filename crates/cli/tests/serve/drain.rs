@@ -1,0 +1,95 @@
+//! A stop answers what is under way, takes nothing new, and is bounded.
+
+use crate::serve;
+use std::time::{Duration, Instant};
+use walnut_test_programs::*;
+use walnut_test_support::{Connection, Response, ServeProcess};
+
+/// A request that the guest has begun to answer.
+fn under_way(server: &ServeProcess, path: &str, milliseconds: u32) -> Connection {
+    let mut client = server.connect();
+    client.send(format!("GET {path}?ms={milliseconds} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
+    // Connections are taken in order, and one that was taken has its head read at once.
+    server.get("/count");
+    std::thread::sleep(Duration::from_millis(200));
+    client
+}
+
+fn is_refused(server: &ServeProcess) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(10) {
+        match Connection::open(server.address()) {
+            Err(_) => return true,
+            Ok(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    false
+}
+
+#[test]
+fn a_stop_answers_what_is_under_way_and_takes_nothing_new() {
+    for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
+        for signal in [ServeProcess::terminate, ServeProcess::interrupt] {
+            let served = serve(guest, &[]);
+            let mut client = under_way(&served, "/sleep", 1500);
+            let idle = served.connect();
+            signal(&served);
+            assert!(is_refused(&served));
+            client.response().is(200, "slept 1500 ms\n");
+            assert!(client.is_closed());
+            drop(idle);
+            let output = served.server.wait().exits_with(0);
+            assert!(!output.stderr.contains("warning"), "{output}");
+        }
+    }
+}
+
+#[test]
+fn an_idle_server_stops_at_once() {
+    let served = serve(RUST_P2_HTTP_HELLO, &["--drain", "1h"]);
+    let mut kept = served.connect();
+    assert_eq!(kept.get("/").status, 200);
+    let _output = served.server.stop().succeeds();
+    assert!(kept.is_closed());
+}
+
+#[test]
+fn a_stream_under_way_is_finished() {
+    for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
+        let served = serve(guest, &[]);
+        let mut client = served.connect();
+        client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+        client.send_chunk("before").unwrap();
+        assert_eq!(client.head().unwrap().status, 200);
+        assert_eq!(client.chunk().unwrap(), b"BEFORE");
+        served.terminate();
+        assert!(is_refused(&served));
+        client.send_chunk("after").unwrap();
+        assert_eq!(client.chunk().unwrap(), b"AFTER");
+        client.send("0\r\n\r\n").unwrap();
+        assert_eq!(client.chunk().unwrap(), b"");
+        let _output = served.server.wait().succeeds();
+    }
+}
+
+#[test]
+fn the_drain_is_bounded() {
+    let served = serve(RUST_P2_HTTP_BAD, &["--drain", "500ms", "--deadline", "1h"]);
+    let mut client = under_way(&served, "/sleep", 60_000);
+    let output = served.server.stop().succeeds();
+    let _output = output.says("stopped before every request was answered; `--drain` gives them more time");
+    let cut: Result<Response, _> = client.try_response();
+    assert!(cut.is_err(), "{cut:?}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (signal, code) in [(ServeProcess::terminate as fn(&ServeProcess), 143), (ServeProcess::interrupt, 130)] {
+        let served = serve(RUST_P2_HTTP_BAD, &["--drain", "1h", "--deadline", "1h"]);
+        let _client = under_way(&served, "/sleep", 60_000);
+        signal(&served);
+        assert!(is_refused(&served));
+        signal(&served);
+        let _output = served.server.wait().exits_with(code);
+    }
+}

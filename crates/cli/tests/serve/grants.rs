@@ -1,0 +1,118 @@
+//! Nothing is granted in `serve` either. A refusal is explained to the operator, once, and never to the client.
+
+use crate::serve;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use walnut_test_programs::*;
+use walnut_test_support::{ServeProcess, test_env};
+
+/// A server that answers everything with 204.
+fn upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
+        }
+    });
+    address
+}
+
+#[test]
+fn a_sealed_service_says_so() {
+    let server = serve(RUST_P2_HTTP_BAD, &[]);
+    server.says("sealed: it may do nothing but answer");
+    let server = serve(RUST_P2_HTTP_BAD, &["--env", "A=b"]);
+    server.says("  env = A");
+    let server = serve(RUST_P2_HTTP_BAD, &["--allow-all"]);
+    server.says("it may do everything");
+    server.says("warning: --allow-all");
+}
+
+#[test]
+fn outbound_is_refused_and_explained_once() {
+    let (server, upstream) = (serve(RUST_P2_HTTP_BAD, &[]), upstream());
+    for _ in 0..3 {
+        server.get(&format!("/outbound?url=http://{upstream}/a")).is(200, "error: http-request-denied\n");
+    }
+    let flag = format!("allow it: --http 'GET http://{upstream}/a'");
+    server.says(&flag);
+    assert_eq!(server.stderr().matches(&flag).count(), 1);
+    assert_eq!(server.stderr().matches("denied:").count(), 1);
+}
+
+#[test]
+fn outbound_is_allowed_with_the_flag_that_was_shown() {
+    let upstream = upstream();
+    let server = serve(RUST_P2_HTTP_BAD, &["--http", &format!("GET http://{upstream}/a")]);
+    server.get(&format!("/outbound?url=http://{upstream}/a")).is(200, "status 204\n");
+    assert!(!server.stderr().contains("denied"), "{}", server.stderr());
+    server.get(&format!("/outbound?url=http://{upstream}/b")).is(200, "error: http-request-denied\n");
+    server.says(&format!("allow it: --http 'GET http://{upstream}/b'"));
+}
+
+#[test]
+fn a_denial_beats_the_grant() {
+    let upstream = upstream();
+    let flags = ["--http", &format!("http://{upstream}"), "--deny-http", &format!("http://{upstream}/private/**")];
+    let server = serve(RUST_P2_HTTP_BAD, &flags);
+    server.get(&format!("/outbound?url=http://{upstream}/public")).is(200, "status 204\n");
+    server.get(&format!("/outbound?url=http://{upstream}/private/a")).is(200, "error: http-request-denied\n");
+    server.says("a denial beats every grant");
+    assert!(!server.stderr().contains("allow it:"), "{}", server.stderr());
+}
+
+#[test]
+fn files_are_refused_and_explained_once() {
+    let server = serve(RUST_P2_HTTP_BAD, &[]);
+    for _ in 0..3 {
+        let response = server.get("/file?path=/data/a.txt");
+        assert!(response.status == 200 && response.text().starts_with("error: "), "{response:?}");
+    }
+    server.says("allow it: --dir ./data::/data");
+    assert_eq!(server.stderr().matches("denied:").count(), 1, "{}", server.stderr());
+}
+
+#[test]
+fn files_are_read_where_granted_and_nowhere_else() {
+    let env = test_env!();
+    env.file("data/a.txt", "granted");
+    env.file("b.txt", "not granted");
+    let server = ServeProcess::start(&env, RUST_P2_HTTP_BAD, ["--dir", "data::/data"]);
+    server.get("/file?path=/data/a.txt").is(200, "granted");
+    assert!(server.get("/file?path=/b.txt").text().starts_with("error: "));
+    assert!(server.get("/file?path=/data/../b.txt").text().starts_with("error: "));
+    assert!(server.get("/file?path=/etc/passwd").text().starts_with("error: "));
+}
+
+#[test]
+fn variables_are_seen_when_granted() {
+    let sealed = serve(RUST_P2_HTTP_BAD, &[]);
+    sealed.get("/env").is(200, "\n");
+    let server = serve(RUST_P2_HTTP_BAD, &["--env", "A=1", "--env", "B=two words", "--env", "HOME"]);
+    let home = server.env.dir().display().to_string();
+    server.get("/env").is(200, &format!("A=1\nB=two words\nHOME={home}\n"));
+    let denied = serve(RUST_P2_HTTP_BAD, &["--env", "A=1", "--env", "B=2", "--deny-env", "B"]);
+    denied.get("/env").is(200, "A=1\n");
+}
+
+#[test]
+fn quiet_is_quiet_and_audit_is_whole() {
+    let (env, upstream) = (test_env!(), upstream());
+    let flags = ["--quiet", "--audit", "audit.jsonl", "--http", &format!("http://{upstream}/yes")];
+    let server = ServeProcess::start(&env, RUST_P2_HTTP_BAD, flags);
+    for path in ["yes", "no", "no"] {
+        let _ = server.get(&format!("/outbound?url=http://{upstream}/{path}"));
+    }
+    let said = server.stop();
+    assert!(!said.stderr.contains("denied"), "{said}");
+    let audit = env.read("audit.jsonl");
+    let lines: Vec<&str> = audit.lines().filter(|line| line.contains(r#""capability":"http""#)).collect();
+    // Who asks twice is recorded twice.
+    assert_eq!(lines.iter().filter(|line| line.contains(r#""decision":"denied""#)).count(), 2, "{audit}");
+    assert!(lines.iter().any(|line| line.contains(r#""decision":"allowed""#) && line.contains("/yes")), "{audit}");
+    assert!(lines.iter().all(|line| line.starts_with(r#"{"v":1,"#)), "{audit}");
+}

@@ -1,0 +1,214 @@
+//! Every limit ends the request that reached it, with the right status, and nothing else.
+
+use crate::{Served, serve};
+use std::thread;
+use std::time::{Duration, Instant};
+use walnut_test_programs::*;
+
+const SLOW: &str = "the component took too long\n";
+const FAILED: &str = "the component failed\n";
+
+/// The process lives, and the next good request is answered.
+#[track_caller]
+fn is_well(server: &mut Served) {
+    assert!(server.lives());
+    server.get("/fine").is(200, "well behaved\n");
+}
+
+/// Asks for `path` while a good client is served on another connection.
+#[track_caller]
+fn others_go_on(server: &Served, path: &str, status: u16, text: &str) -> Duration {
+    let started = Instant::now();
+    let mut bad = server.connect();
+    bad.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
+    let waiting = thread::spawn(move || bad.response());
+    let mut good = server.connect();
+    let mut answered = 0;
+    while !waiting.is_finished() {
+        good.get("/fine").is(200, "well behaved\n");
+        answered += 1;
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(answered > 2, "{answered} answers meanwhile");
+    waiting.join().unwrap().is(status, text);
+    started.elapsed()
+}
+
+#[test]
+fn a_loop_ends_while_others_go_on() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &["--cpu", "500ms"]);
+    let took = others_go_on(&server, "/loop", 504, SLOW);
+    // Processor time is not the clock's on a busy machine.
+    assert!(took > Duration::from_millis(450) && took < Duration::from_secs(20), "{took:?}");
+    server.says("used up its processor time (limit: 500ms)");
+    server.says("hint: raise it with `--cpu");
+    is_well(&mut server);
+}
+
+#[test]
+fn more_loops_than_processors_end_while_others_go_on() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &["--cpu", "300ms", "--sandboxes", "20"]);
+    let loops: Vec<_> = (0..8)
+        .map(|_| {
+            let mut bad = server.connect();
+            bad.send("GET /loop HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+            thread::spawn(move || bad.response())
+        })
+        .collect();
+    let mut good = server.connect();
+    (0..20).for_each(|_| good.get("/fine").is(200, "well behaved\n"));
+    loops.into_iter().for_each(|bad| bad.join().unwrap().is(504, SLOW));
+    is_well(&mut server);
+}
+
+#[test]
+fn a_storm_of_host_calls_ends_while_others_go_on() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &["--cpu", "500ms"]);
+    others_go_on(&server, "/storm", 504, SLOW);
+    server.says("used up its processor time");
+    is_well(&mut server);
+}
+
+#[test]
+fn a_loop_ends_at_the_deadline_too() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &["--cpu", "1h", "--deadline", "500ms"]);
+    others_go_on(&server, "/loop", 504, SLOW);
+    server.says("used up its time (limit: 500ms)");
+    is_well(&mut server);
+}
+
+#[test]
+fn waiting_for_ever_ends_at_the_deadline() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &["--deadline", "500ms"]);
+    others_go_on(&server, "/never", 504, SLOW);
+    server.get("/sleep?ms=50").is(200, "slept 50 ms\n");
+    is_well(&mut server);
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &["--memory", "32MiB"]);
+    server.get("/memory?mib=16").is(200, "touched 16 MiB\n");
+    for _ in 0..3 {
+        server.get("/memory").is(500, FAILED);
+    }
+    server.says("used up its memory (limit: 32MiB)");
+    is_well(&mut server);
+    serve(RUST_P2_HTTP_BAD, &["--memory", "96MiB"]).get("/memory?mib=64").is(200, "touched 64 MiB\n");
+}
+
+#[test]
+fn the_stack_is_bounded() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &[]);
+    (0..3).for_each(|_| server.get("/stack").is(500, FAILED));
+    server.says("used up its call stack");
+    is_well(&mut server);
+}
+
+#[test]
+fn handles_are_bounded() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &["--handles", "100"]);
+    server.get("/handles?count=50").is(200, "holding 50 handles\n");
+    server.get("/handles").is(500, FAILED);
+    server.says("used up its host-side handles (limit: 100)");
+    is_well(&mut server);
+}
+
+#[test]
+fn a_guest_that_answers_nothing_is_answered_for() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &[]);
+    for path in ["/drop-outparam", "/forget-outparam", "/panic"] {
+        server.get(path).is(500, FAILED);
+    }
+    server.says("the guest ended without a response");
+    is_well(&mut server);
+}
+
+#[test]
+fn a_guest_that_fails_in_its_body_never_looks_whole() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &[]);
+    let mut client = server.connect();
+    client.send("GET /half HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    if let Ok(response) = client.try_response() {
+        assert!(response.status == 500 || !response.whole, "{response:?}");
+    }
+    server.says("trapped: it gave up");
+    is_well(&mut server);
+}
+
+#[test]
+fn response_bodies_are_bounded() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &["--response-body", "1MiB"]);
+    let fits = server.get("/big?mib=1");
+    assert!(fits.whole && fits.body.len() == 1 << 20);
+    let mut client = server.connect();
+    client.send("GET /big?mib=64 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    let cut = client.response();
+    assert!(!cut.whole && cut.body.len() <= 1 << 20, "{} bytes, whole: {}", cut.body.len(), cut.whole);
+    is_well(&mut server);
+}
+
+#[test]
+fn request_bodies_are_bounded() {
+    for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
+        let mut server = serve(guest, &["--request-body", "100k"]);
+        server.post("/hash", vec![1; 100 << 10]).is(200, "102400 bytes\n");
+        server.post("/hash", vec![1; (100 << 10) + 1]).is(413, "the request body is too large\n");
+        // A body that does not announce its size is cut where it goes over.
+        let mut client = server.connect();
+        client.send("POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+        let mut writer = client.writer();
+        let sending = thread::spawn(move || {
+            (0..100).take_while(|_| writer.send_chunk(vec![b'x'; 10 << 10]).is_ok()).count();
+            let _ = writer.send("0\r\n\r\n");
+        });
+        let echoed = client.try_response().map_or(0, |response| response.body.len());
+        assert!(echoed <= 100 << 10, "{echoed} bytes");
+        drop(client);
+        sending.join().unwrap();
+        assert!(server.lives());
+        server.post("/hash", "again").is(200, "5 bytes\n");
+    }
+}
+
+#[test]
+fn a_loop_of_0_3_ends_and_the_instance_is_replaced() {
+    let mut server = serve(RUST_P3_HTTP_ECHO, &["--cpu", "500ms"]);
+    for _ in 0..3 {
+        server.get("/count").is(200, "1\n");
+        server.get("/loop").is(504, SLOW);
+    }
+    server.says("used up its processor time (limit: 500ms)");
+    assert!(server.lives());
+    server.get("/count").is(200, "1\n");
+}
+
+/// Requests before it must not have saved up time for it.
+#[test]
+fn a_loop_of_0_3_has_the_time_of_one_request() {
+    let server = serve(RUST_P3_HTTP_ECHO, &["--cpu", "500ms", "--deadline", "1h"]);
+    let mut client = server.connect();
+    (1..=200).for_each(|count| client.get("/count").is(200, &format!("{count}\n")));
+    let started = Instant::now();
+    client.get("/loop").is(504, SLOW);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+/// The deadline answers for an instance that is busy, and what comes after does not wait for it.
+#[test]
+fn a_busy_instance_of_0_3_does_not_hold_up_the_next_request() {
+    let server = serve(RUST_P3_HTTP_ECHO, &["--cpu", "1h", "--deadline", "1s"]);
+    server.get("/count").is(200, "1\n");
+    server.get("/loop").is(504, SLOW);
+    server.get("/count").is(200, "1\n");
+}
+
+#[test]
+fn sleeping_past_the_deadline_in_0_3_ends_that_request_only() {
+    let server = serve(RUST_P3_HTTP_ECHO, &["--deadline", "1s"]);
+    let mut sleeper = server.connect();
+    sleeper.send("GET /sleep?ms=60000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    server.get("/sleep?ms=200").is(200, "slept 200 ms\n");
+    sleeper.response().is(504, SLOW);
+    assert_eq!(server.get("/count").status, 200);
+}

@@ -1,0 +1,42 @@
+//! `walnut serve` from end to end: a real server, real connections, good clients and bad ones.
+
+#![cfg(unix)]
+
+mod drain;
+mod grants;
+mod hostile;
+mod http;
+mod limits;
+mod overload;
+
+use std::ops::{Deref, DerefMut};
+use walnut_test_programs::Guest;
+use walnut_test_support::{ServeProcess, TestEnv, test_env};
+
+/// A server in a world of its own.
+struct Served {
+    // Ends before its world is removed.
+    server: ServeProcess,
+    env: TestEnv,
+}
+
+/// Serves `guest` with more flags.
+#[track_caller]
+fn serve(guest: Guest, flags: &[&str]) -> Served {
+    let env = test_env!();
+    Served { server: ServeProcess::start(&env, guest, flags), env }
+}
+
+impl Deref for Served {
+    type Target = ServeProcess;
+
+    fn deref(&self) -> &ServeProcess {
+        &self.server
+    }
+}
+
+impl DerefMut for Served {
+    fn deref_mut(&mut self) -> &mut ServeProcess {
+        &mut self.server
+    }
+}

@@ -1,0 +1,73 @@
+//! More requests than sandboxes: they wait, and then they are told to come again. Each has an answer.
+
+use crate::serve;
+use std::time::{Duration, Instant};
+use walnut_test_programs::*;
+use walnut_test_support::{Connection, ServeProcess};
+
+fn ask(server: &ServeProcess, count: usize, target: &str) -> Vec<Connection> {
+    let mut clients: Vec<Connection> = (0..count).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
+    }
+    clients
+}
+
+#[test]
+fn requests_beyond_the_sandboxes_wait_their_turn() {
+    let server = serve(RUST_P2_HTTP_BAD, &["--sandboxes", "4"]);
+    let started = Instant::now();
+    for mut client in ask(&server, 16, "/sleep?ms=250") {
+        client.response().is(200, "slept 250 ms\n");
+    }
+    // Four at a time, so that four rounds were needed.
+    assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
+}
+
+#[test]
+fn who_waits_too_long_is_told_to_come_again() {
+    let server = serve(RUST_P2_HTTP_BAD, &["--sandboxes", "2"]);
+    let mut busy = ask(&server, 2, "/sleep?ms=14000");
+    std::thread::sleep(Duration::from_millis(500));
+    let mut waiting = ask(&server, 30, "/fine");
+    for client in &mut waiting {
+        let refused = client.response();
+        refused.is(503, "the server is busy\n");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+    busy.iter_mut().for_each(|client| client.response().is(200, "slept 14000 ms\n"));
+    // The same connections serve on.
+    waiting.iter_mut().for_each(|client| client.get("/fine").is(200, "well behaved\n"));
+}
+
+#[test]
+fn nothing_is_dropped_without_an_answer() {
+    for guest in [RUST_P2_HTTP_HELLO, RUST_P3_HTTP_HELLO] {
+        let mut server = serve(guest, &["--sandboxes", "8"]);
+        for _ in 0..5 {
+            for mut client in ask(&server, 300, "/") {
+                let response = client.response();
+                assert!(response.whole && matches!(response.status, 200 | 503), "{response:?}");
+            }
+        }
+        assert!(server.lives());
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
+/// A slot comes back however its request ends.
+#[test]
+fn sandboxes_come_back_from_every_end() {
+    let server = serve(RUST_P2_HTTP_BAD, &["--sandboxes", "1", "--cpu", "200ms", "--deadline", "600ms"]);
+    for path in ["/panic", "/loop", "/never", "/half", "/drop-outparam", "/forget-outparam", "/stack", "/memory"] {
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
+        let _ = client.try_response();
+        server.get("/fine").is(200, "well behaved\n");
+    }
+    // A client that leaves gives its sandbox back as well.
+    for _ in 0..5 {
+        drop(ask(&server, 1, "/sleep?ms=500"));
+    }
+    server.get("/fine").is(200, "well behaved\n");
+}
