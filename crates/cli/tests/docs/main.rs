@@ -1,0 +1,233 @@
+//! Keeps the transcripts of README.md and docs/guide.md true: every block marked `console` is run and compared.
+//!
+//! A block starts in an empty folder that holds `examples/` and the files of [`FILES`]. Lines after `$ ` are what a person
+//! types; what follows is what the terminal shows. A line `...` stands for any number of lines. Understood are `walnut`,
+//! `cd`, `mkdir -p`, `cat`, `echo TEXT > FILE`, `echo $?`, `curl [-s] URL`, comments, `&` after `walnut serve`, and
+//! `kill %1`. `cargo run -p walnut --` is `walnut`, `git` does nothing.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use walnut_test_programs::{Guest, RUST_P2_HTTP_HELLO, WAT_CORE_ADD};
+use walnut_test_support::{Connection, TestEnv, test_env};
+
+/// Guests that the documents use, and what they are called there.
+const FILES: [(&str, Guest); 2] = [("api.wasm", RUST_P2_HTTP_HELLO), ("add.wat", WAT_CORE_ADD)];
+
+/// What the documents show as the port; the tests take a free one.
+const SHOWN: &str = "127.0.0.1:8080";
+
+#[test]
+fn the_readme_is_true() {
+    check("README.md");
+}
+
+#[test]
+fn the_guide_is_true() {
+    check("docs/guide.md");
+}
+
+fn check(document: &str) {
+    let text = fs::read_to_string(root().join(document)).expect("the document is there");
+    let blocks = blocks(&text);
+    assert!(!blocks.is_empty(), "{document} has no transcript");
+    let wrong: Vec<_> = blocks.iter().filter_map(|block| Some(format!("{document}:{}", block.replay().err()?))).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// One transcript.
+struct Block {
+    /// Its commands: the line in the document, what is typed, what is shown.
+    steps: Vec<(usize, String, Vec<String>)>,
+}
+
+fn blocks(text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        match (&mut open, line) {
+            (None, "```console") => open = Some(Block { steps: Vec::new() }),
+            (None, _) => {}
+            (Some(_), "```") => blocks.extend(open.take()),
+            (Some(block), _) => match line.strip_prefix("$ ") {
+                Some(typed) => block.steps.push((number, typed.to_owned(), Vec::new())),
+                None => {
+                    let (_, _, shown) = block.steps.last_mut().expect("a transcript starts with a command");
+                    shown.push(line.to_owned());
+                }
+            },
+        }
+    }
+    assert!(open.is_none(), "a transcript does not end");
+    blocks
+}
+
+impl Block {
+    fn replay(&self) -> Result<(), String> {
+        let mut shell = Shell::new();
+        for (line, typed, expected) in &self.steps {
+            let shown = shell.run(typed).map_err(|e| format!("{line}: {typed}: {e}"))?;
+            let shown: Vec<&str> = shown.lines().collect();
+            if !fits(expected, &shown) {
+                let (expected, shown) = (expected.join("\n"), shown.join("\n"));
+                return Err(format!("{line}: {typed}\n--- the document shows\n{expected}\n--- but this happens\n{shown}\n---"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether what is shown is what was expected, where `...` is any number of lines.
+fn fits(expected: &[String], shown: &[&str]) -> bool {
+    match expected.split_first() {
+        None => shown.is_empty(),
+        Some((first, rest)) if first == "..." => (0..=shown.len()).any(|skip| fits(rest, &shown[skip..])),
+        Some((first, rest)) => shown.split_first().is_some_and(|(line, below)| line == first && fits(rest, below)),
+    }
+}
+
+/// The little of a shell that the documents use.
+struct Shell {
+    env: TestEnv,
+    folder: PathBuf,
+    code: i32,
+    /// A server in the background, where it listens, and its output.
+    server: Option<(Child, String, PathBuf)>,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let env = test_env!();
+        for example in ["hello/hello.wat", "greet/greet.wat"] {
+            let path = format!("examples/{example}");
+            env.file(&path, fs::read(root().join(&path)).expect("the example is there"));
+        }
+        for (name, guest) in FILES {
+            env.file(name, fs::read(guest.path()).expect("the guest can be read"));
+        }
+        let folder = env.dir().to_owned();
+        Shell { env, folder, code: 0, server: None }
+    }
+
+    fn run(&mut self, typed: &str) -> Result<String, String> {
+        let words = words(typed.strip_prefix("cargo run -p walnut -- ").map(|rest| format!("walnut {rest}")).as_deref().unwrap_or(typed));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["git", ..] | [] => Ok(String::new()),
+            ["echo", "$?"] => Ok(format!("{}\n", self.code)),
+            ["echo", text @ .., ">", file] => self.write(file, &format!("{}\n", text.join(" "))),
+            ["cd", folder] => {
+                self.folder.push(folder);
+                Ok(String::new())
+            }
+            ["mkdir", "-p", folder] => fs::create_dir_all(self.folder.join(folder)).map(|()| String::new()).map_err(plain),
+            ["cat", file] => fs::read_to_string(self.folder.join(file)).map_err(plain),
+            ["curl", .., url] => self.get(url),
+            ["kill", "%1"] => self.stop(),
+            ["walnut", arguments @ .., "&"] => self.serve(arguments),
+            ["walnut", arguments @ ..] => self.walnut(arguments),
+            _ => Err("this test does not know the command".into()),
+        }
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<String, String> {
+        fs::write(self.folder.join(file), text).map(|()| String::new()).map_err(plain)
+    }
+
+    /// Both streams in one, in the order in which a terminal shows them.
+    fn command(&self, arguments: &[&str]) -> Result<(Command, PathBuf), String> {
+        let output = self.env.temp().join("output");
+        let file = File::create(&output).map_err(plain)?;
+        let mut command = self.env.command();
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        command.stdout(file.try_clone().map_err(plain)?).stderr(file);
+        Ok((command, output))
+    }
+
+    fn walnut(&mut self, arguments: &[&str]) -> Result<String, String> {
+        let (mut command, output) = self.command(arguments)?;
+        self.code = command.status().map_err(plain)?.code().ok_or("it was killed")?;
+        let cache = self.env.cache().display().to_string();
+        fs::read_to_string(output).map(|text| text.replace(&cache, "/home/you/.cache/walnut")).map_err(plain)
+    }
+
+    fn serve(&mut self, arguments: &[&str]) -> Result<String, String> {
+        let (mut command, output) = self.command(&[arguments, &["--addr", "127.0.0.1:0"]].concat())?;
+        let mut child = command.spawn().map_err(plain)?;
+        let started = Instant::now();
+        loop {
+            let said = fs::read_to_string(&output).map_err(plain)?;
+            // What it may do follows the address.
+            let address = said.lines().find_map(|line| Some(line.split_once("on http://")?.1.to_owned()));
+            if let Some(address) = address.filter(|_| said.contains("\n  ") && said.ends_with('\n')) {
+                let shown = said.replace(&address, SHOWN);
+                self.server = Some((child, address, output));
+                return Ok(shown);
+            }
+            if started.elapsed() > Duration::from_secs(120) {
+                let _ = child.kill();
+                return Err(format!("it does not come up:\n{said}"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn get(&self, url: &str) -> Result<String, String> {
+        let (_, address, _) = self.server.as_ref().ok_or("nothing serves")?;
+        let path = url.strip_prefix("http://").and_then(|rest| rest.strip_prefix(SHOWN)).ok_or("another server")?;
+        let address = address.parse().map_err(plain)?;
+        Ok(Connection::open(address).map_err(plain)?.get(path).text())
+    }
+
+    fn stop(&mut self) -> Result<String, String> {
+        let (mut child, ..) = self.server.take().ok_or("nothing serves")?;
+        child.kill().and_then(|()| child.wait()).map(|_| String::new()).map_err(plain)
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.stop();
+    }
+}
+
+fn plain(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// The words of a command, as a shell reads quotes; what follows a `#` is a comment.
+fn words(typed: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let (mut word, mut quote): (Option<String>, Option<char>) = (None, None);
+    for c in typed.chars() {
+        match (quote, c) {
+            (None, '#') if word.is_none() => break,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (Some(q), c) if q == c => quote = None,
+            (None, ' ') => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn words_are_read_as_a_shell_reads_them() {
+    assert_eq!(words("a 'b c' \"d\"e # f"), ["a", "b c", "de"]);
+}
+
+#[test]
+fn three_dots_stand_for_any_lines() {
+    let expected: Vec<String> = ["a", "...", "c"].map(String::from).to_vec();
+    assert!(fits(&expected, &["a", "c"]) && fits(&expected, &["a", "b", "c", "c"]));
+    assert!(!fits(&expected, &["a", "b"]) && !fits(&expected, &["b", "c"]));
+}
