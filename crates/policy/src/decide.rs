@@ -1,7 +1,11 @@
-use crate::pattern::address::{AddressClass, HostPattern, SocketPattern, looks_numeric};
+use crate::pattern::address::{AddressClass, HostPattern, SocketPattern, unwrap_v4};
 use crate::pattern::env::covers;
+use crate::pattern::http::UrlRequest;
 use crate::pattern::mount::is_within;
-use crate::{Access, Mount, MountAccess, NamePattern, Policy, Protocol, Request};
+use crate::pattern::name::HostName;
+use crate::pattern::path;
+use crate::request::Printable;
+use crate::{Access, Mount, MountAccess, NamePattern, Policy, Protocol, Request, normalize};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,9 +14,12 @@ use std::net::{IpAddr, SocketAddr};
 pub enum Decision {
     /// Allowed by this rule.
     Allowed {
+        /// As it was written, with its capability before it.
         rule: String,
     },
+    /// Refused.
     Denied {
+        /// Why.
         reason: Reason,
     },
 }
@@ -25,13 +32,29 @@ pub enum Reason {
     /// A denial forbids it; no grant can help.
     DeniedBy(String),
     /// The mount is read-only.
-    ReadOnly { host: String, name: String },
+    ReadOnly {
+        /// The folder on the host.
+        host: String,
+        /// The guest's name for it.
+        name: String,
+    },
     /// The path leads out of the folder that was granted.
     OutsideMount(String),
     /// A mount gives files and folders only: a pipe can block for ever, and a device is another authority.
     NotAFile,
     /// The name was granted, but its address is one that a name does not reach.
-    AddressNotPublic { name: String, class: AddressClass },
+    AddressNotPublic {
+        /// The name.
+        name: String,
+        /// What kind of address it is.
+        class: AddressClass,
+        /// The rule to connect that grants the name, if it is one of those.
+        by: Option<SocketPattern>,
+    },
+    /// The path has dot segments, and what is granted is a part of the server's paths.
+    AmbiguousPath,
+    /// What was to be looked up cannot be the name of a host, so that no rule names it.
+    NotAName,
 }
 
 impl fmt::Display for Reason {
@@ -42,9 +65,15 @@ impl fmt::Display for Reason {
             Reason::ReadOnly { name, .. } => write!(f, "the mount `{name}` is read-only"),
             Reason::OutsideMount(mount) => write!(f, "the path leads out of the mount `{mount}`"),
             Reason::NotAFile => f.write_str("a mount gives files and folders only"),
-            Reason::AddressNotPublic { name, class } => {
+            Reason::AddressNotPublic { name, class, .. } => {
+                let name = Printable(name);
                 write!(f, "`{name}` is granted by name, and a name does not reach {class} addresses")
             }
+            Reason::AmbiguousPath => f.write_str(
+                "nothing grants it: its path has `.` or `..` in it, plain or escaped, which servers read in different ways; \
+                 only a rule without a path covers it",
+            ),
+            Reason::NotAName => f.write_str("it is not the name of a host; only `*` covers it"),
         }
     }
 }
@@ -60,12 +89,16 @@ impl Policy {
             Request::BindForSending { address } => self.decide_bind(*address),
             Request::Resolve { name } => self.decide_resolve(name),
             Request::ResolvedAddress { name, address } => self.decide_resolved(name, *address),
-            Request::Http { method, scheme, host, port, path } => self.decide_http(method, scheme, host, *port, path),
+            Request::Http { method, scheme, host, port, path } => {
+                self.decide_http(&UrlRequest { method, scheme, host, port: *port, path })
+            }
             Request::HttpAddress { scheme, host, address } => self.decide_http_address(scheme, host, *address),
         }
     }
 
     fn decide_dir(&self, path: &str, access: Access) -> Decision {
+        let Some(path) = normalize(path) else { return denied(Reason::NotGranted) };
+        let path = path.as_str();
         if let Some(denied) = self.deny_dir.iter().find(|d| is_within(path, d)) {
             return denied_by(format!("deny-dir {denied}"));
         }
@@ -91,34 +124,42 @@ impl Policy {
 
     fn decide_connect(&self, protocol: Protocol, address: SocketAddr, names: &[String]) -> Decision {
         let (ip, port) = (address.ip(), address.port());
-        if let Some(rule) = self.deny_connect.iter().find(|p| denies_address(p, protocol, ip, port, names)) {
+        if let Some(rule) = self.deny_connect.iter().find(|p| p.denies(protocol, ip, port, names)) {
             return denied_by(format!("deny-connect {rule}"));
         }
-        if let Some(rule) = self.connect.iter().find(|p| p.matches_address(protocol, ip, port)) {
+        if let Some(rule) = self.connect.iter().find(|p| p.grants_address(protocol, ip, port)) {
             return allowed(format!("connect {rule}"));
         }
-        let by_name = names
+        let class = AddressClass::of(ip);
+        let granted: Vec<_> = names
             .iter()
-            .find_map(|name| Some((name, self.connect.iter().find(|p| p.matches_name(protocol, name, port))?)));
-        match (by_name, AddressClass::of(ip)) {
-            (Some((_, rule)), AddressClass::Public) => allowed(format!("connect {rule}")),
-            (Some((name, _)), class) if !self.allow_all => {
-                denied(Reason::AddressNotPublic { name: name.clone(), class })
-            }
+            .filter_map(|name| Some((name, self.connect.iter().find(|p| p.grants_name(protocol, name, port))?)))
+            .collect();
+        if let Some((_, rule)) = granted.iter().find(|(name, rule)| reaches(rule, name, class)) {
+            return allowed(format!("connect {rule}"));
+        }
+        match granted.first() {
+            Some((name, rule)) if !self.allow_all => not_public(name, class, Some(rule)),
             _ => self.grant(None),
         }
     }
 
     fn decide_listen(&self, protocol: Protocol, address: SocketAddr) -> Decision {
-        let fits = |p: &&SocketPattern| listens_at(p, protocol, address);
-        if let Some(rule) = self.deny_listen.iter().find(fits) {
+        let (ip, port) = (address.ip(), address.port());
+        if let Some(rule) = self.deny_listen.iter().find(|p| p.denies_listening(protocol, ip, port)) {
             return denied_by(format!("deny-listen {rule}"));
         }
-        self.grant(self.listen.iter().find(fits).map(|p| format!("listen {p}")))
+        let rule = self.listen.iter().find(|p| p.grants_listening(protocol, ip, port));
+        self.grant(rule.map(|p| format!("listen {p}")))
     }
 
-    /// A socket that only sends still needs a local address. It gets one when it may send or receive anywhere at all.
+    /// A socket that only sends still needs a local address. Any address of the system's choice says nothing and reaches
+    /// nobody: it is the datagrams that are decided, as connections are for TCP. An address of the guest's choice is given
+    /// when it may send or receive anywhere at all.
     fn decide_bind(&self, address: SocketAddr) -> Decision {
+        if address.port() == 0 && unwrap_v4(address.ip()).is_unspecified() {
+            return allowed("none needed: it reaches nobody by itself".into());
+        }
         let sends = self.connect.iter().find(|p| p.protocol != Some(Protocol::Tcp)).map(|p| format!("connect {p}"));
         match sends {
             Some(rule) => allowed(rule),
@@ -127,68 +168,82 @@ impl Policy {
     }
 
     fn decide_resolve(&self, name: &str) -> Decision {
-        if let Some(rule) = self.deny_resolve.iter().find(|p| p.matches(name)) {
+        let host = HostName::read(name);
+        if let Some(rule) = self.deny_resolve.iter().find(|p| p.denies(&host)) {
             return denied_by(format!("deny-resolve {rule}"));
         }
-        if let Some(rule) = self.resolve.iter().find(|p| p.matches(name)) {
+        if let Some(rule) = self.resolve.iter().find(|p| p.covers(&host)) {
             return allowed(format!("resolve {rule}"));
         }
         // A grant to reach a host by its name would be worth nothing without its address.
-        if let Some(rule) = self.connect.iter().find(|p| p.host.matches_name(name)) {
+        if let Some(rule) = self.connect.iter().find(|p| p.host.covers(&host)) {
             return allowed(format!("connect {rule}"));
         }
-        self.grant(None)
+        match host {
+            HostName::Unreadable(_) if !self.allow_all => denied(Reason::NotAName),
+            _ => self.grant(None),
+        }
     }
 
-    /// The guest may learn an address when it could use it, or when it may look up anything of that name.
+    /// The guest may learn an address when it could use it, or when a rule to look up names it.
     fn decide_resolved(&self, name: &str, ip: IpAddr) -> Decision {
+        let by_name = self.decide_resolve(name);
+        if matches!(by_name, Decision::Denied { .. }) {
+            return by_name;
+        }
+        if let Some(rule) = self.deny_resolve.iter().find(|p| p.is_about_addresses() && p.denies_ip(ip)) {
+            return denied_by(format!("deny-resolve {rule}"));
+        }
         let class = AddressClass::of(ip);
-        let own = class == AddressClass::Loopback && is_localhost(name);
-        if class == AddressClass::Public || own || self.allow_all {
-            return self.decide_resolve(name);
+        let host = HostName::read(name);
+        let own = class == AddressClass::Loopback && host.is_localhost();
+        let is_net = |p: &HostPattern| matches!(p, HostPattern::Net(_)) && p.grants_ip(ip);
+        let by_address = || self.connect.iter().map(|p| &p.host).chain(&self.resolve).any(is_net);
+        if class == AddressClass::Public || own || self.allow_all || by_address() {
+            return by_name;
         }
-        match self.connect.iter().find(|p| matches!(p.host, HostPattern::Net(_)) && p.host.matches_ip(ip)) {
-            Some(_) => self.decide_resolve(name),
-            None => denied(Reason::AddressNotPublic { name: name.to_owned(), class }),
-        }
+        not_public(name, class, self.connect.iter().find(|p| p.host.covers(&host)))
     }
 
-    fn decide_http(&self, method: &str, scheme: &str, host: &str, port: u16, path: &str) -> Decision {
-        if let Some(rule) = self.deny_http.iter().find(|p| p.matches(method, scheme, host, port, path)) {
+    fn decide_http(&self, request: &UrlRequest<'_>) -> Decision {
+        if let Some(rule) = self.deny_http.iter().find(|p| p.denies(request)) {
             return denied_by(format!("deny-http {rule}"));
         }
-        self.grant(self.http.iter().find(|p| p.matches(method, scheme, host, port, path)).map(|p| format!("http {p}")))
+        match self.grant(self.http.iter().find(|p| p.grants(request)).map(|p| format!("http {p}"))) {
+            Decision::Denied { .. } if path::is_ambiguous(request.path) => denied(Reason::AmbiguousPath),
+            decision => decision,
+        }
     }
 
     /// A request was allowed by its URL; this is about where its name led.
-    fn decide_http_address(&self, scheme: &str, host: &str, address: SocketAddr) -> Decision {
-        let ip = address.ip();
-        let denied_here = |p: &&SocketPattern| {
-            denies_address(p, Protocol::Tcp, ip, address.port(), std::slice::from_ref(&host.to_owned()))
-        };
-        if let Some(rule) = self.deny_connect.iter().find(denied_here) {
+    fn decide_http_address(&self, scheme: &str, name: &str, address: SocketAddr) -> Decision {
+        let (ip, port) = (address.ip(), address.port());
+        let names = [name.to_owned()];
+        if let Some(rule) = self.deny_connect.iter().find(|p| p.denies(Protocol::Tcp, ip, port, &names)) {
             return denied_by(format!("deny-connect {rule}"));
         }
-        let class = AddressClass::of(ip);
-        let literal = looks_numeric(host) || host.starts_with('[');
-        if class == AddressClass::Public || literal || (class == AddressClass::Loopback && is_localhost(host)) {
-            return allowed(format!("http {scheme}://{host}"));
+        if let Some(rule) = self.deny_http.iter().find(|p| p.denies_address(scheme, ip, port)) {
+            return denied_by(format!("deny-http {rule}"));
         }
-        let by_url = self
-            .http
-            .iter()
-            .find(|p| matches!(p.host(), HostPattern::Net(_)) && p.host().matches_ip(ip))
-            .map(|p| format!("http {p}"));
+        let (class, host) = (AddressClass::of(ip), HostName::read(name));
+        // The rule for a URL with an address in it was about that address.
+        let literal = matches!(host, HostName::Ip(own) if unwrap_v4(own) == unwrap_v4(ip));
+        if class == AddressClass::Public || literal {
+            return allowed(format!("http {scheme}://{name}"));
+        }
+        let by_url = self.http.iter().find(|p| {
+            p.grants_address(scheme, ip, port)
+                || (class == AddressClass::Loopback && p.grants_localhost(scheme, &host, port))
+        });
         let by_address = || {
-            let fits = |p: &&SocketPattern| {
-                matches!(p.host, HostPattern::Net(_)) && p.matches_address(Protocol::Tcp, ip, address.port())
-            };
+            let fits =
+                |p: &&SocketPattern| matches!(p.host, HostPattern::Net(_)) && p.grants_address(Protocol::Tcp, ip, port);
             self.connect.iter().find(fits).map(|p| format!("connect {p}"))
         };
-        match by_url.or_else(by_address) {
+        match by_url.map(|p| format!("http {p}")).or_else(by_address) {
             Some(rule) => allowed(rule),
             None if self.allow_all => allowed("allow-all".into()),
-            None => denied(Reason::AddressNotPublic { name: host.to_owned(), class }),
+            None => not_public(name, class, None),
         }
     }
 
@@ -212,23 +267,20 @@ fn mount_access(mount: &Mount, access: Access) -> Decision {
     }
 }
 
-/// A denial covers an address however the guest came to it: by number, by any name that led there, or through `*`.
-fn denies_address(p: &SocketPattern, protocol: Protocol, ip: IpAddr, port: u16, names: &[String]) -> bool {
-    let everywhere = p.host == HostPattern::Name(NamePattern::Any)
-        && p.protocol.is_none_or(|own| own == protocol)
-        && p.ports.contains(port);
-    everywhere || p.matches_address(protocol, ip, port) || names.iter().any(|n| p.matches_name(protocol, n, port))
+/// Whether the grant `rule` of `name` extends to an address of this class. `localhost` is this machine, if the rule says
+/// so itself: `*` does not.
+fn reaches(rule: &SocketPattern, name: &str, class: AddressClass) -> bool {
+    match class {
+        AddressClass::Public => true,
+        AddressClass::Loopback => {
+            rule.host != HostPattern::Name(NamePattern::Any) && HostName::read(name).is_localhost()
+        }
+        AddressClass::LinkLocal | AddressClass::Private => false,
+    }
 }
 
-/// `*` listens on every address of this machine; port 0 (any free port) needs a rule that has port 0 in it.
-fn listens_at(p: &SocketPattern, protocol: Protocol, address: SocketAddr) -> bool {
-    let host = p.host == HostPattern::Name(NamePattern::Any) || p.host.matches_ip(address.ip());
-    host && p.protocol.is_none_or(|own| own == protocol) && p.ports.contains(address.port())
-}
-
-fn is_localhost(name: &str) -> bool {
-    let name = crate::pattern::name::canonical(name);
-    name == "localhost" || name.ends_with(".localhost")
+fn not_public(name: &str, class: AddressClass, by: Option<&SocketPattern>) -> Decision {
+    denied(Reason::AddressNotPublic { name: name.to_owned(), class, by: by.cloned() })
 }
 
 fn allowed(rule: String) -> Decision {

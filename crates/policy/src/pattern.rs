@@ -5,6 +5,7 @@ pub mod env;
 pub mod http;
 pub mod mount;
 pub mod name;
+pub(crate) mod path;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -43,6 +44,11 @@ impl Ports {
     /// Every port.
     pub fn all() -> Self {
         Ports(0..=u16::MAX)
+    }
+
+    /// This port alone.
+    pub(crate) fn one(port: u16) -> Self {
+        Ports(port..=port)
     }
 
     /// Whether `port` is one of them.

@@ -1,5 +1,8 @@
 use crate::pattern::mount::is_within;
-use crate::{Capability, EnvGrant, Mount, NamePattern, PatternError, SocketPattern, UrlPattern, normalize};
+use crate::{
+    Capability, EnvGrant, HostPattern, Mount, MountAccess, NamePattern, PatternError, SocketPattern, UrlPattern,
+    normalize,
+};
 
 /// A component's grants and denials. The default is sealed: it allows nothing.
 #[derive(Clone, Debug, Default)]
@@ -9,13 +12,13 @@ pub struct Policy {
     pub(crate) env: Vec<EnvGrant>,
     pub(crate) connect: Vec<SocketPattern>,
     pub(crate) listen: Vec<SocketPattern>,
-    pub(crate) resolve: Vec<NamePattern>,
+    pub(crate) resolve: Vec<HostPattern>,
     pub(crate) http: Vec<UrlPattern>,
     pub(crate) deny_dir: Vec<String>,
     pub(crate) deny_env: Vec<String>,
     pub(crate) deny_connect: Vec<SocketPattern>,
     pub(crate) deny_listen: Vec<SocketPattern>,
-    pub(crate) deny_resolve: Vec<NamePattern>,
+    pub(crate) deny_resolve: Vec<HostPattern>,
     pub(crate) deny_http: Vec<UrlPattern>,
 }
 
@@ -25,25 +28,24 @@ impl Policy {
         Policy::default()
     }
 
-    /// Allows everything that no denial forbids: the whole file system read-write, every address, and so on.
+    /// Allows everything that no denial forbids: the whole file system read-write, every address, and so on. Mounts that
+    /// were granted stay where they are.
     pub fn allow_all(&mut self) {
         self.allow_all = true;
-        self.mounts = vec![Mount {
-            host: "/".into(),
-            name: "/".into(),
-            guest: "/".into(),
-            access: crate::MountAccess::ReadWrite,
-        }];
+        if self.mounts.iter().all(|mount| mount.guest != "/") {
+            let access = MountAccess::ReadWrite;
+            self.mounts.push(Mount { host: "/".into(), name: "/".into(), guest: "/".into(), access });
+        }
     }
 
     /// Adds a grant, in the words that the flag and the manifest use.
     pub fn allow(&mut self, capability: Capability, text: &str) -> Result<(), PatternError> {
         match capability {
             Capability::Dir => self.allow_mount(text)?,
-            Capability::Env => self.env.push(EnvGrant::parse(text)?),
+            Capability::Env => self.allow_env(text)?,
             Capability::Connect => self.connect.push(SocketPattern::parse(text)?),
             Capability::Listen => self.listen.push(listen(text)?),
-            Capability::Resolve => self.resolve.push(NamePattern::parse(text)?),
+            Capability::Resolve => self.resolve.push(HostPattern::parse(text)?),
             Capability::Http => self.http.push(UrlPattern::parse(text)?),
         }
         Ok(())
@@ -52,16 +54,11 @@ impl Policy {
     /// Adds a denial, which beats every grant.
     pub fn deny(&mut self, capability: Capability, text: &str) -> Result<(), PatternError> {
         match capability {
-            Capability::Dir => {
-                let path = normalize(text).ok_or_else(|| {
-                    PatternError::new(text, "leaves the root", "write a guest path such as `/data/private`")
-                })?;
-                self.deny_dir.push(path);
-            }
+            Capability::Dir => self.deny_dir.push(dir_denial(text)?),
             Capability::Env => self.deny_env.push(env_denial(text)?),
             Capability::Connect => self.deny_connect.push(SocketPattern::parse(text)?),
             Capability::Listen => self.deny_listen.push(listen(text)?),
-            Capability::Resolve => self.deny_resolve.push(NamePattern::parse(text)?),
+            Capability::Resolve => self.deny_resolve.push(HostPattern::parse(text)?),
             Capability::Http => self.deny_http.push(UrlPattern::parse(text)?),
         }
         Ok(())
@@ -108,7 +105,14 @@ impl Policy {
 
     fn allow_mount(&mut self, text: &str) -> Result<(), PatternError> {
         let mount = Mount::parse(text)?;
-        if let Some(other) = self.mounts.iter().find(|m| m.guest == mount.guest) {
+        if let Some(other) = self.mounts.iter_mut().find(|m| m.guest == mount.guest) {
+            // Grants add up: who is shown how to write to a folder need not take back the grant to read it.
+            if other.host == mount.host {
+                if mount.access == MountAccess::ReadWrite {
+                    other.access = MountAccess::ReadWrite;
+                }
+                return Ok(());
+            }
             return Err(PatternError::new(
                 text,
                 format!("is a second folder at {} (the first is {})", mount.guest, other.host.display()),
@@ -118,24 +122,42 @@ impl Policy {
         self.mounts.push(mount);
         Ok(())
     }
+
+    /// The last value of a variable counts, as it does in a shell.
+    fn allow_env(&mut self, text: &str) -> Result<(), PatternError> {
+        let grant = EnvGrant::parse(text)?;
+        self.env.retain(|other| other.name != grant.name);
+        self.env.push(grant);
+        Ok(())
+    }
 }
 
 fn listen(text: &str) -> Result<SocketPattern, PatternError> {
     let pattern = SocketPattern::parse(text)?;
     match &pattern.host {
-        crate::HostPattern::Name(name) if *name != NamePattern::Any && !name.matches("localhost") => {
-            Err(PatternError::new(
-                text,
-                "names a host that is not this one",
-                "write an address of this machine: `127.0.0.1:8080`, `0.0.0.0:8080`, `localhost:8080`, `*:8080`",
-            ))
-        }
+        HostPattern::Name(name) if *name != NamePattern::Any && !name.matches("localhost") => Err(PatternError::new(
+            text,
+            "names a host that is not this one",
+            "write an address of this machine: `127.0.0.1:8080`, `0.0.0.0:8080`, `localhost:8080`, `*:8080`",
+        )),
         _ => Ok(pattern),
     }
 }
 
+fn dir_denial(text: &str) -> Result<String, PatternError> {
+    let error = |problem: &str| PatternError::new(text, problem, "write a guest path such as `/data/private`");
+    if text.is_empty() {
+        return Err(error("is not a path"));
+    }
+    if text.contains("::") {
+        return Err(error("looks like a mount, and a denial has the guest's path alone"));
+    }
+    normalize(text).ok_or_else(|| error("leaves the root"))
+}
+
 fn env_denial(text: &str) -> Result<String, PatternError> {
-    if text.is_empty() || text.contains(['=', '\0']) {
+    let stars = text.strip_suffix('*').unwrap_or(text).contains('*');
+    if text.is_empty() || stars || text.contains(['=', '\0']) {
         return Err(PatternError::new(text, "is not a variable's name", "write `NAME`, `PREFIX_*` or `*`"));
     }
     Ok(text.to_owned())

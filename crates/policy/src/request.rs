@@ -5,24 +5,73 @@ use std::net::SocketAddr;
 /// Everything that a guest can ask for. Closed on purpose: a new way to authority needs a new variant here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Use the file or folder at `path`, an absolute guest path.
-    Dir { path: String, access: Access },
-    /// See the environment variable `name`.
-    Env { name: String },
-    /// Send to `address`. `names` are the names that this sandbox looked up and that gave this address.
-    Connect { protocol: Protocol, address: SocketAddr, names: Vec<String> },
-    /// Receive at `address`. Port 0 stands for any free port.
-    Listen { protocol: Protocol, address: SocketAddr },
+    /// Use a file or folder.
+    Dir {
+        /// An absolute guest path.
+        path: String,
+        /// For what.
+        access: Access,
+    },
+    /// See an environment variable.
+    Env {
+        /// Which.
+        name: String,
+    },
+    /// Send to an address.
+    Connect {
+        /// Over what.
+        protocol: Protocol,
+        /// Where to.
+        address: SocketAddr,
+        /// The names that this sandbox looked up and that gave this address.
+        names: Vec<String>,
+    },
+    /// Receive at an address.
+    Listen {
+        /// Over what.
+        protocol: Protocol,
+        /// Where. Port 0 stands for any free port.
+        address: SocketAddr,
+    },
     /// Take a local address and a free port for a socket that only sends. It reaches nobody by itself.
-    BindForSending { address: SocketAddr },
-    /// Look up `name`.
-    Resolve { name: String },
-    /// Learn that `name` has this address.
-    ResolvedAddress { name: String, address: std::net::IpAddr },
-    /// Send an HTTP request. `path` carries no query.
-    Http { method: String, scheme: String, host: String, port: u16, path: String },
-    /// Open a connection for an HTTP request to `host`, whose look-up gave `address`.
-    HttpAddress { scheme: String, host: String, address: SocketAddr },
+    BindForSending {
+        /// The local address.
+        address: SocketAddr,
+    },
+    /// Look up a name.
+    Resolve {
+        /// Which.
+        name: String,
+    },
+    /// Learn that a name has this address.
+    ResolvedAddress {
+        /// The name.
+        name: String,
+        /// One of its addresses.
+        address: std::net::IpAddr,
+    },
+    /// Send an HTTP request.
+    Http {
+        /// As the guest wrote it.
+        method: String,
+        /// `http` or `https`.
+        scheme: String,
+        /// A name, or an address without brackets.
+        host: String,
+        /// The one that was written, or the scheme's own.
+        port: u16,
+        /// Without the query.
+        path: String,
+    },
+    /// Open a connection for an HTTP request that was allowed by its URL.
+    HttpAddress {
+        /// `http` or `https`.
+        scheme: String,
+        /// The host in the URL.
+        host: String,
+        /// What its look-up gave.
+        address: SocketAddr,
+    },
 }
 
 /// What a guest wants to do with a file.
@@ -43,7 +92,9 @@ pub enum Access {
 /// The transport of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
+    /// Connections.
     Tcp,
+    /// Datagrams.
     Udp,
 }
 
@@ -96,17 +147,18 @@ impl fmt::Display for Request {
             Request::Resolve { name } => write!(f, "look up {}", Printable(name)),
             Request::ResolvedAddress { name, address } => write!(f, "look up {}, which is {address}", Printable(name)),
             Request::Http { method, scheme, host, port, path } => {
-                write!(f, "send {} {scheme}://{}:{port}{}", Printable(method), Printable(host), Printable(path))
+                let (method, path) = (Printable(method), Printable(path));
+                write!(f, "send {method} {}://{}:{port}{path}", Printable(scheme), Bracketed(host))
             }
             Request::HttpAddress { scheme, host, address } => {
-                write!(f, "send to {scheme}://{}, which is {address}", Printable(host))
+                write!(f, "send to {}://{}, which is {address}", Printable(scheme), Bracketed(host))
             }
         }
     }
 }
 
-/// Guest-chosen text that is safe on a terminal: control, bidirectional and zero-width characters are escaped, and
-/// what is longer than a line is cut.
+/// Guest-chosen text that is safe on a terminal: control, bidirectional and invisible characters are escaped, and what is
+/// longer than a line is cut.
 pub(crate) struct Printable<'a>(pub &'a str);
 
 impl fmt::Display for Printable<'_> {
@@ -117,9 +169,7 @@ impl fmt::Display for Printable<'_> {
             if i == MOST {
                 return f.write_str("…");
             }
-            let hidden =
-                matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-            if c.is_control() || hidden {
+            if is_hidden(c) {
                 write!(f, "{}", c.escape_unicode())?;
             } else {
                 f.write_char(c)?;
@@ -127,6 +177,27 @@ impl fmt::Display for Printable<'_> {
         }
         Ok(())
     }
+}
+
+/// A host in a URL.
+struct Bracketed<'a>(&'a str);
+
+impl fmt::Display for Bracketed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.parse::<std::net::Ipv6Addr>() {
+            Ok(ip) => write!(f, "[{ip}]"),
+            Err(_) => Printable(self.0).fmt(f),
+        }
+    }
+}
+
+/// Characters that change what a terminal does or shows, without being seen themselves.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use super::name::{NamePattern, canonical};
+use super::name::{HostName, NamePattern, ends_in_number};
 use super::{LONGEST, PatternError, Ports};
 use crate::Protocol;
 use ipnet::IpNet;
@@ -12,13 +12,16 @@ const HINT: &str = "write `HOST:PORT`: `db.internal:5432`, `*.example.com:443`, 
 pub struct SocketPattern {
     /// `None` is both.
     pub protocol: Option<Protocol>,
+    /// Who.
     pub host: HostPattern,
+    /// On which ports.
     pub ports: Ports,
 }
 
 /// The host part of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
+    /// By name.
     Name(NamePattern),
     /// One address or a CIDR block. Written by hand, so it may be private.
     Net(IpNet),
@@ -27,7 +30,9 @@ pub enum HostPattern {
 /// What kind of place an address is. Only public addresses can be reached by a name alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressClass {
+    /// Reachable from anywhere.
     Public,
+    /// This machine.
     Loopback,
     /// 169.254.0.0/16 and fe80::/10, where clouds serve their instance metadata.
     LinkLocal,
@@ -52,10 +57,12 @@ impl AddressClass {
         } else if ip.is_link_local() {
             AddressClass::LinkLocal
         } else if ip.is_private()
+            || ip.is_documentation()
             || a == 0
             || a >= 224
             || (a == 100 && (64..128).contains(&b))
             || (a == 192 && b == 0 && c == 0)
+            || (a == 192 && b == 88 && c == 99)
             || (a == 198 && (b == 18 || b == 19))
             || ip == Ipv4Addr::new(168, 63, 129, 16)
         {
@@ -66,20 +73,15 @@ impl AddressClass {
         }
     }
 
+    /// IANA gives out public IPv6 addresses from 2000::/3 alone, and keeps parts of that for itself.
     fn of_v6(ip: Ipv6Addr) -> Self {
-        let first = ip.segments()[0];
-        if ip.is_loopback() {
-            AddressClass::Loopback
-        } else if first & 0xffc0 == 0xfe80 {
-            AddressClass::LinkLocal
-        } else if ip.is_unspecified()
-            || first & 0xfe00 == 0xfc00
-            || first & 0xffc0 == 0xfec0
-            || first & 0xff00 == 0xff00
-        {
-            AddressClass::Private
-        } else {
-            AddressClass::Public
+        match ip.segments() {
+            _ if ip.is_loopback() => AddressClass::Loopback,
+            [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
+            // Teredo, benchmarks, other protocols' own; and two blocks for documentation.
+            [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => AddressClass::Private,
+            [0x2000..=0x3fff, ..] => AddressClass::Public,
+            _ => AddressClass::Private,
         }
     }
 }
@@ -95,18 +97,25 @@ impl fmt::Display for AddressClass {
     }
 }
 
-/// The IPv4 address inside an IPv4-mapped (RFC 4291), NAT64 (RFC 6052) or 6to4 (RFC 3056) one, or `ip` itself.
+/// The IPv4 address that `ip` leads to, or `ip` itself: IPv4-mapped and IPv4-compatible (RFC 4291), translated (RFC 2765),
+/// NAT64 (RFC 6052) and 6to4 (RFC 3056) addresses carry one.
 pub(crate) fn unwrap_v4(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
-    if let Some(v4) = v6.to_ipv4_mapped() {
-        return IpAddr::V4(v4);
-    }
-    let s = v6.segments();
     let carried = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
-    match s {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => carried(high, low),
-        [0x2002, high, low, ..] => carried(high, low),
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => carried(high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => carried(high, low),
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => carried(high, low),
         _ => ip,
+    }
+}
+
+/// Where a packet to `ip` ends up: the unspecified address is this machine.
+fn arrival(ip: IpAddr) -> IpAddr {
+    match unwrap_v4(ip) {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
     }
 }
 
@@ -124,14 +133,13 @@ impl SocketPattern {
                 "use `http` for requests, or write `HOST:PORT` here",
             ));
         }
-        let (protocol, rest) = match text.split_once(':') {
-            Some(("tcp", rest)) if rest.contains(':') => (Some(Protocol::Tcp), rest),
-            Some(("udp", rest)) if rest.contains(':') => (Some(Protocol::Udp), rest),
-            _ => (None, text),
-        };
-        let (host, ports) = rest.rsplit_once(':').ok_or_else(|| error("has no port"))?;
+        let (protocol, rest) = split_protocol(text);
+        let (host, ports) = rest.rsplit_once(':').ok_or_else(|| no_port(text))?;
         if host.is_empty() {
             return Err(error("has no host"));
+        }
+        if protocol.is_none() && (host.eq_ignore_ascii_case("tcp") || host.eq_ignore_ascii_case("udp")) {
+            return Err(error("has a protocol but no host"));
         }
         if host.contains(':') && !host.starts_with('[') {
             return Err(PatternError::new(
@@ -141,26 +149,67 @@ impl SocketPattern {
             ));
         }
         let ports = Ports::parse(ports).ok_or_else(|| error("has no port, port range or `*` after its last colon"))?;
-        Ok(SocketPattern {
-            protocol,
-            host: HostPattern::parse(host).map_err(|e| PatternError { text: text.into(), ..e })?,
-            ports,
-        })
+        let host = HostPattern::parse(host).map_err(|e| PatternError::new(text, e.problem, e.hint))?;
+        Ok(SocketPattern { protocol, host, ports })
     }
 
-    /// Whether an address that was given as such is one of them. `localhost` is loopback, `*` is everything.
-    pub(crate) fn matches_address(&self, protocol: Protocol, ip: IpAddr, port: u16) -> bool {
-        self.transport(protocol, port) && self.host.matches_ip(ip)
+    /// Whether this grants `ip` itself. `localhost` is loopback, `*` is every public address.
+    pub(crate) fn grants_address(&self, protocol: Protocol, ip: IpAddr, port: u16) -> bool {
+        self.transport(protocol, port) && self.host.grants_ip(ip)
     }
 
-    /// Whether this grants a connection to `name`, whatever its address.
-    pub(crate) fn matches_name(&self, protocol: Protocol, name: &str, port: u16) -> bool {
-        self.transport(protocol, port) && self.host.matches_name(name)
+    /// Whether this grants a connection to `name`, if its address is one that a name may reach.
+    pub(crate) fn grants_name(&self, protocol: Protocol, name: &str, port: u16) -> bool {
+        self.transport(protocol, port) && self.host.covers(&HostName::read(name))
+    }
+
+    /// Whether this denies `ip`, to which `names` led: by number, by any of its spellings, by a name, or all.
+    pub(crate) fn denies(&self, protocol: Protocol, ip: IpAddr, port: u16, names: &[String]) -> bool {
+        self.transport(protocol, port)
+            && (self.host.denies_ip(ip) || names.iter().any(|name| self.host.denies(&HostName::read(name))))
+    }
+
+    /// Whether this grants to receive at `ip`. `*`, or the unspecified address, is every address of this machine.
+    pub(crate) fn grants_listening(&self, protocol: Protocol, ip: IpAddr, port: u16) -> bool {
+        let all = match &self.host {
+            HostPattern::Name(name) => *name == NamePattern::Any,
+            HostPattern::Net(net) => {
+                let whole = net.prefix_len() == net.max_prefix_len() && net.addr().is_unspecified();
+                whole && net.addr().is_ipv4() == unwrap_v4(ip).is_ipv4()
+            }
+        };
+        self.transport(protocol, port) && (all || self.host.grants_ip(ip))
+    }
+
+    /// Whether this denies to receive at `ip`. Who receives everywhere receives where it is denied, too.
+    pub(crate) fn denies_listening(&self, protocol: Protocol, ip: IpAddr, port: u16) -> bool {
+        let everywhere = unwrap_v4(ip).is_unspecified();
+        let overlaps = match &self.host {
+            HostPattern::Name(_) => true,
+            HostPattern::Net(net) => net.addr().is_ipv4() == unwrap_v4(ip).is_ipv4(),
+        };
+        self.transport(protocol, port) && (everywhere && overlaps || self.host.denies_ip(ip))
     }
 
     fn transport(&self, protocol: Protocol, port: u16) -> bool {
         self.protocol.is_none_or(|p| p == protocol) && self.ports.contains(port)
     }
+}
+
+fn split_protocol(text: &str) -> (Option<Protocol>, &str) {
+    match text.split_once(':') {
+        Some((word, rest)) if word.eq_ignore_ascii_case("tcp") && rest.contains(':') => (Some(Protocol::Tcp), rest),
+        Some((word, rest)) if word.eq_ignore_ascii_case("udp") && rest.contains(':') => (Some(Protocol::Udp), rest),
+        _ => (None, text),
+    }
+}
+
+fn no_port(text: &str) -> PatternError {
+    let hint = match HostPattern::parse(text) {
+        Ok(host) => format!("write `{host}:443` for one port, `{host}:8000-8999` for some, `{host}:*` for all"),
+        Err(_) => HINT.to_owned(),
+    };
+    PatternError::new(text, "has no port", hint)
 }
 
 impl HostPattern {
@@ -169,42 +218,104 @@ impl HostPattern {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         let numeric = bare.unwrap_or(host);
         if let Ok(ip) = numeric.parse::<IpAddr>() {
-            return Ok(HostPattern::Net(IpNet::from(unwrap_v4(ip))));
+            return Ok(HostPattern::Net(IpNet::from(ip.to_canonical())));
         }
         if let Ok(net) = numeric.parse::<IpNet>() {
-            return Ok(HostPattern::Net(net.trunc()));
+            return block(host, net).map(HostPattern::Net);
         }
-        if bare.is_some() || looks_numeric(host) {
+        if bare.is_some() || host.contains([':', '/']) {
             return Err(PatternError::new(host, "is not an address", HINT));
         }
-        NamePattern::parse(host).map(HostPattern::Name)
+        match HostName::read(host) {
+            HostName::Ip(ip) => Err(PatternError::new(
+                host,
+                "is a number that some programs read as an address and some do not",
+                format!("write `{}` if that is what you mean", HostPattern::Net(IpNet::from(ip))),
+            )),
+            _ if ends_in_number(host.trim_end_matches('.')) => Err(PatternError::new(host, "is not an address", HINT)),
+            _ => NamePattern::parse(host).map(HostPattern::Name),
+        }
     }
 
     /// Whether this names `ip` itself, rather than a name that may lead to it.
-    pub(crate) fn matches_ip(&self, ip: IpAddr) -> bool {
-        let ip = unwrap_v4(ip);
+    pub(crate) fn grants_ip(&self, ip: IpAddr) -> bool {
+        let plain = unwrap_v4(ip);
         match self {
-            HostPattern::Net(net) => net.contains(&ip),
-            HostPattern::Name(NamePattern::Any) => AddressClass::of(ip) == AddressClass::Public,
-            HostPattern::Name(name) => name.matches("localhost") && AddressClass::of(ip) == AddressClass::Loopback,
+            // Whoever writes a block of carriers means those, not every IPv4 address in its own form.
+            HostPattern::Net(net) => net.contains(&plain) || (unwrap_v4(net.addr()) != net.addr() && net.contains(&ip)),
+            HostPattern::Name(NamePattern::Any) => AddressClass::of(plain) == AddressClass::Public,
+            HostPattern::Name(name) => {
+                name.matches_read("localhost") && AddressClass::of(plain) == AddressClass::Loopback
+            }
         }
     }
 
-    pub(crate) fn matches_name(&self, name: &str) -> bool {
+    /// Whether this denies `ip` in any of its spellings.
+    pub(crate) fn denies_ip(&self, ip: IpAddr) -> bool {
+        let arrives = arrival(ip);
         match self {
-            HostPattern::Name(pattern) => pattern.matches(name),
-            HostPattern::Net(_) => false,
+            HostPattern::Net(net) => {
+                let single = net.prefix_len() == net.max_prefix_len();
+                net.contains(&ip)
+                    || net.contains(&unwrap_v4(ip))
+                    || net.contains(&arrives)
+                    || (single && arrival(net.addr()) == arrives)
+            }
+            HostPattern::Name(NamePattern::Any) => true,
+            HostPattern::Name(name) => {
+                name.matches_read("localhost") && AddressClass::of(arrives) == AddressClass::Loopback
+            }
+        }
+    }
+
+    /// Whether this covers a host by the name, or the address, that it was called by.
+    pub(crate) fn covers(&self, host: &HostName) -> bool {
+        match (self, host) {
+            (_, HostName::Ip(ip)) => self.grants_ip(*ip),
+            (HostPattern::Name(pattern), HostName::Name(name)) => pattern.matches_read(name),
+            (HostPattern::Name(pattern), HostName::Unreadable(_)) => *pattern == NamePattern::Any,
+            (HostPattern::Net(_), _) => false,
+        }
+    }
+
+    /// As [`HostPattern::covers`], for denials.
+    pub(crate) fn denies(&self, host: &HostName) -> bool {
+        match (self, host) {
+            (_, HostName::Ip(ip)) => self.denies_ip(*ip),
+            (HostPattern::Name(pattern), HostName::Name(name) | HostName::Unreadable(name)) => {
+                pattern.matches_read(name)
+            }
+            (HostPattern::Net(_), _) => false,
+        }
+    }
+
+    /// Whether this is about addresses as such: a number, a block, or `localhost`.
+    pub(crate) fn is_about_addresses(&self) -> bool {
+        match self {
+            HostPattern::Net(_) => true,
+            HostPattern::Name(name) => *name == NamePattern::Exact("localhost".into()),
         }
     }
 }
 
-/// Whether a resolver could read `host` as a number (`127.1`, `0x7f000001`, `2130706433`): never a name.
-pub(crate) fn looks_numeric(host: &str) -> bool {
-    let host = canonical(host);
-    let last = host.rsplit('.').next().unwrap_or("");
-    !last.is_empty()
-        && (last.bytes().all(|b| b.is_ascii_digit())
-            || last.strip_prefix("0x").is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit())))
+/// A block as it must be written: with the bits below its length zero, or it is not clear what was meant.
+fn block(text: &str, net: IpNet) -> Result<IpNet, PatternError> {
+    let net = match net {
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {
+            Some(v4) => IpNet::new(v4.into(), v6.prefix_len() - 96).unwrap_or(net),
+            None => net,
+        },
+        _ => net,
+    };
+    if net.trunc() == net {
+        return Ok(net);
+    }
+    let (whole, one) = (HostPattern::Net(net.trunc()), HostPattern::Net(IpNet::from(net.addr())));
+    Err(PatternError::new(
+        text,
+        "is an address inside a block",
+        format!("write `{whole}` for the whole block, or `{one}` for the one address"),
+    ))
 }
 
 impl fmt::Display for SocketPattern {

@@ -2,8 +2,9 @@ use super::{LONGEST, PatternError};
 use std::fmt;
 
 /// An environment variable that a guest may see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EnvGrant {
+    /// Its name.
     pub name: String,
     /// The value to show; `None` takes the one that the host process has.
     pub value: Option<String>,
@@ -26,6 +27,13 @@ impl EnvGrant {
         if name.is_empty() {
             return Err(error("has no name"));
         }
+        if name.contains('*') {
+            return Err(PatternError::new(
+                text.split('=').next().unwrap_or_default(),
+                "is not the name of one variable",
+                "name each variable that the guest may see; only denials have a `*`",
+            ));
+        }
         if name.contains('\0') || value.as_ref().is_some_and(|v| v.contains('\0')) {
             return Err(error("contains a zero byte"));
         }
@@ -40,6 +48,13 @@ impl fmt::Display for EnvGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The value may be a secret, and this text goes to logs.
         f.write_str(&self.name)
+    }
+}
+
+/// As [`fmt::Display`], and for the same reason.
+impl fmt::Debug for EnvGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EnvGrant({})", self.name)
     }
 }
 

@@ -1,12 +1,17 @@
 use super::address::HostPattern;
+use super::name::{HostName, NamePattern};
+use super::path;
 use super::{LONGEST, PatternError, Ports};
+use ipnet::IpNet;
 use std::fmt;
+use std::net::IpAddr;
 
 const HINT: &str = "write `[METHODS] URL`: `https://api.example.com/**`, `GET,HEAD https://*.example.com/v1/*`";
 
 /// Which HTTP requests may be sent: `[METHODS] SCHEME://HOST[:PORTS][/PATH]`.
 ///
 /// In the path, `*` is one segment and `**`, at its end, is all that follows. No path is every path. Queries do not count.
+/// Without ports it is the scheme's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlPattern {
     /// Upper case; empty is all.
@@ -14,6 +19,7 @@ pub struct UrlPattern {
     scheme: Scheme,
     host: HostPattern,
     ports: Option<Ports>,
+    /// In the form of [`path::canonical`].
     path: Option<String>,
 }
 
@@ -22,6 +28,16 @@ enum Scheme {
     Any,
     Http,
     Https,
+}
+
+/// A request as rules see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UrlRequest<'a> {
+    pub method: &'a str,
+    pub scheme: &'a str,
+    pub host: &'a str,
+    pub port: u16,
+    pub path: &'a str,
 }
 
 impl UrlPattern {
@@ -37,39 +53,109 @@ impl UrlPattern {
             }
             None => (Vec::new(), text.trim()),
         };
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| error("has no `http://` or `https://`"))?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| no_scheme(text, url))?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
             "*" => Scheme::Any,
             _ => return Err(error("has a scheme other than http, https or `*`")),
         };
-        let (authority, path) = match split_path(rest) {
-            (authority, "") => (authority, None),
-            (authority, path) => (authority, Some(path.to_owned())),
-        };
+        let (authority, path) = split_path(rest);
         if authority.contains('@') {
             return Err(error("has a user name in it"));
         }
-        if let Some(path) = &path {
-            check_path(path).map_err(error)?;
-        }
         let (host, ports) = split_ports(authority).ok_or_else(|| error("has no host, or a port that is not one"))?;
-        let host = HostPattern::parse(host).map_err(|e| PatternError { text: text.into(), ..e })?;
+        let host = HostPattern::parse(host).map_err(|e| PatternError::new(text, e.problem, e.hint))?;
+        reject_bare_block(text, &host, path)?;
+        check_path(path).map_err(error)?;
+        let path = (!path.is_empty()).then(|| path::canonical_pattern(path));
         Ok(UrlPattern { methods, scheme, host, ports, path })
     }
 
-    pub(crate) fn host(&self) -> &HostPattern {
-        &self.host
+    /// The pattern that matches `request` and nothing else; `None` where no pattern can say it.
+    pub(crate) fn exactly(request: &UrlRequest<'_>) -> Option<Self> {
+        let (scheme, default) = match request.scheme {
+            "http" => (Scheme::Http, 80),
+            "https" => (Scheme::Https, 443),
+            _ => return None,
+        };
+        let host = match HostName::read(request.host) {
+            HostName::Ip(ip) => HostPattern::Net(IpNet::from(ip.to_canonical())),
+            HostName::Name(name) => HostPattern::parse(&name).ok()?,
+            HostName::Unreadable(_) => return None,
+        };
+        if path::is_ambiguous(request.path) {
+            return None;
+        }
+        Some(UrlPattern {
+            methods: vec![method(request.method)?],
+            scheme,
+            host,
+            ports: (request.port != default).then(|| Ports::one(request.port)),
+            path: Some(path::canonical(request.path)),
+        })
     }
 
-    pub(crate) fn matches(&self, method: &str, scheme: &str, host: &str, port: u16, path: &str) -> bool {
-        (self.methods.is_empty() || self.methods.iter().any(|m| m == method))
-            && self.matches_origin(scheme, host, port)
-            && self.path.as_ref().is_none_or(|pattern| path_matches(pattern, path))
+    /// The pattern for every request to `ip` at this port.
+    pub(crate) fn at(scheme: &str, ip: IpAddr, port: u16) -> Option<Self> {
+        let (scheme, default) = match scheme {
+            "http" => (Scheme::Http, 80),
+            "https" => (Scheme::Https, 443),
+            _ => return None,
+        };
+        let host = HostPattern::Net(IpNet::from(ip.to_canonical()));
+        Some(UrlPattern {
+            methods: Vec::new(),
+            scheme,
+            host,
+            ports: (port != default).then(|| Ports::one(port)),
+            path: None,
+        })
     }
 
-    fn matches_origin(&self, scheme: &str, host: &str, port: u16) -> bool {
+    /// Whether this grants `request`. `*` is every host but this machine and what lies around it.
+    pub(crate) fn grants(&self, request: &UrlRequest<'_>) -> bool {
+        let host = HostName::read(request.host);
+        self.has_method(request.method)
+            && self.fits(request.scheme, request.port)
+            && !(host.is_localhost() && self.host == HostPattern::Name(NamePattern::Any))
+            && self.host.covers(&host)
+            && self.path.as_ref().is_none_or(|pattern| path::grants(pattern, request.path))
+    }
+
+    /// Whether this denies `request`, however its host and path are spelled.
+    pub(crate) fn denies(&self, request: &UrlRequest<'_>) -> bool {
+        self.has_method(request.method)
+            && self.fits(request.scheme, request.port)
+            && self.host.denies(&HostName::read(request.host))
+            && self.path.as_ref().is_none_or(|pattern| path::denies(pattern, request.path))
+    }
+
+    /// Whether this says that requests may go to `ip`, whichever name led there.
+    pub(crate) fn grants_address(&self, scheme: &str, ip: IpAddr, port: u16) -> bool {
+        self.fits(scheme, port) && matches!(self.host, HostPattern::Net(_)) && self.host.grants_ip(ip)
+    }
+
+    /// Whether this says that `localhost`, by that very name, may be this machine.
+    pub(crate) fn grants_localhost(&self, scheme: &str, host: &HostName, port: u16) -> bool {
+        self.fits(scheme, port)
+            && host.is_localhost()
+            && self.host != HostPattern::Name(NamePattern::Any)
+            && self.host.covers(host)
+    }
+
+    /// Whether this denies requests to `ip`, whichever name led there. What a rule says of methods and paths is not asked:
+    /// a name for a denied address must not be a way around it.
+    pub(crate) fn denies_address(&self, scheme: &str, ip: IpAddr, port: u16) -> bool {
+        self.fits(scheme, port) && self.host.is_about_addresses() && self.host.denies_ip(ip)
+    }
+
+    /// Methods differ by case, but no server has two that differ by nothing else.
+    fn has_method(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|m| m.eq_ignore_ascii_case(method))
+    }
+
+    fn fits(&self, scheme: &str, port: u16) -> bool {
         let (scheme_fits, default) = match (self.scheme, scheme) {
             (Scheme::Http | Scheme::Any, "http") => (true, 80),
             (Scheme::Https | Scheme::Any, "https") => (true, 443),
@@ -79,21 +165,22 @@ impl UrlPattern {
             Some(ports) => ports.contains(port),
             None => port == default,
         };
-        scheme_fits && port_fits && self.host_matches(host)
-    }
-
-    fn host_matches(&self, host: &str) -> bool {
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        match bare.parse() {
-            Ok(ip) => self.host.matches_ip(ip),
-            Err(_) => self.host.matches_name(host),
-        }
+        scheme_fits && port_fits
     }
 }
 
-/// The authority ends at the first `/` that is not part of a CIDR block.
+fn no_scheme(text: &str, url: &str) -> PatternError {
+    let guess = format!("https://{url}");
+    let hint = match UrlPattern::parse(&guess) {
+        Ok(_) => format!("write `{guess}`"),
+        Err(_) => HINT.to_owned(),
+    };
+    PatternError::new(text, "has no `http://` or `https://`", hint)
+}
+
+/// The authority, and the path with its slash. The slash of a CIDR block is inside brackets.
 fn split_path(rest: &str) -> (&str, &str) {
-    let start = rest.find(']').map_or(0, |end| end + 1);
+    let start = if rest.starts_with('[') { rest.find(']').unwrap_or(0) } else { 0 };
     match rest[start..].find('/') {
         Some(at) => rest.split_at(start + at),
         None => (rest, ""),
@@ -109,60 +196,50 @@ fn split_ports(authority: &str) -> Option<(&str, Option<Ports>)> {
     (!host.is_empty()).then_some((host, ports))
 }
 
-/// RFC 9110 section 9.1: a method is a token. `*` is all of them.
+/// `http://10.0.0.0/8` is the path `/8` of one address, which nobody means.
+fn reject_bare_block(text: &str, host: &HostPattern, path: &str) -> Result<(), PatternError> {
+    let HostPattern::Net(IpNet::V4(net)) = host else { return Ok(()) };
+    let length = path.strip_prefix('/').and_then(|p| p.split(['/', ':']).next()).and_then(|p| p.parse::<u8>().ok());
+    match length {
+        Some(length @ 0..=32) if net.addr().octets()[3] == 0 => Err(PatternError::new(
+            text,
+            "has a CIDR block without brackets",
+            format!("write `http://[{}/{length}]:80`; after a plain address comes a path", net.addr()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// `*` is all of them.
 fn parse_methods(text: &str) -> Option<Vec<String>> {
     if text.trim() == "*" {
         return Some(Vec::new());
     }
-    text.split([',', ' ', '|'])
-        .filter(|m| !m.is_empty())
-        .map(|m| m.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-').then(|| m.to_ascii_uppercase()))
-        .collect()
+    let methods: Vec<_> = text.split([',', ' ', '|']).filter(|m| !m.is_empty()).map(method).collect::<Option<_>>()?;
+    (!methods.is_empty()).then_some(methods)
+}
+
+/// RFC 9110 section 9.1: a method is a token. `*` and `|` are tokens too, but have a meaning here.
+fn method(text: &str) -> Option<String> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`~".contains(&b);
+    (!text.is_empty() && text.bytes().all(is_token)).then(|| text.to_ascii_uppercase())
 }
 
 fn check_path(path: &str) -> Result<(), &'static str> {
     if path.contains(['?', '#']) {
         return Err("has a query or fragment, which rules do not see");
     }
-    if has_dot_segments(path) {
+    if path::is_ambiguous(path) {
         return Err("has `.` or `..` in its path");
     }
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     for (i, segment) in segments.iter().enumerate() {
         let last = i + 1 == segments.len();
         if segment.contains('*') && *segment != "*" && !(*segment == "**" && last) {
-            return Err("has a `*` that is neither a whole segment nor `**` at the end");
+            return Err("has a `*` that is neither a whole segment nor `**` at the end (a plain star is `%2A`)");
         }
     }
     Ok(())
-}
-
-/// Servers disagree about dot segments and their escapes, so a rule with a path never matches a request that has any.
-fn has_dot_segments(path: &str) -> bool {
-    path.split(['/', '\\']).any(|segment| {
-        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-        plain == "." || plain == ".." || plain.contains("%2f") || plain.contains("%5c")
-    })
-}
-
-fn path_matches(pattern: &str, path: &str) -> bool {
-    if pattern == "/**" {
-        return true;
-    }
-    if has_dot_segments(path) {
-        return false;
-    }
-    let mut wanted = pattern.split('/').skip(1);
-    let mut given = path.split('/').skip(1);
-    loop {
-        match (wanted.next(), given.next()) {
-            (Some("**"), _) => return true,
-            (Some("*"), Some(segment)) if !segment.is_empty() => {}
-            (Some(exact), Some(segment)) if exact == segment => {}
-            (None, None) => return true,
-            _ => return false,
-        }
-    }
 }
 
 impl fmt::Display for UrlPattern {
@@ -175,7 +252,13 @@ impl fmt::Display for UrlPattern {
             Scheme::Http => "http",
             Scheme::Https => "https",
         };
-        write!(f, "{scheme}://{}", self.host)?;
+        match &self.host {
+            // After the slash of a bare block would come a path.
+            HostPattern::Net(net @ IpNet::V4(_)) if net.prefix_len() < net.max_prefix_len() => {
+                write!(f, "{scheme}://[{net}]")?;
+            }
+            host => write!(f, "{scheme}://{host}")?,
+        }
         if let Some(ports) = &self.ports {
             write!(f, ":{ports}")?;
         }

@@ -13,13 +13,16 @@ pub struct Mount {
     pub name: String,
     /// `name` as an absolute, normalized guest path.
     pub guest: String,
+    /// What the guest may do there.
     pub access: MountAccess,
 }
 
 /// What a guest may do in a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountAccess {
+    /// Look and read.
     ReadOnly,
+    /// Create, change and remove, too.
     ReadWrite,
 }
 
@@ -52,6 +55,9 @@ impl Mount {
         }
         if name.is_empty() {
             return Err(error("has no guest path"));
+        }
+        if host.starts_with(':') || host.ends_with(':') {
+            return Err(error("has a colon at an end of its host folder"));
         }
         if name.contains(':') && host != name {
             return Err(error("has a colon in its guest path"));

@@ -1,21 +1,65 @@
 use super::{LONGEST, PatternError};
 use std::fmt;
+use std::net::IpAddr;
+
+const HINT: &str = "write a name such as `example.com`, `*.example.com`, or `*`";
 
 /// A host name: exact, every name below one (`*.example.com`), or any (`*`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamePattern {
+    /// Every name.
     Any,
+    /// This name alone: lower case, without the final dot, in ASCII.
     Exact(String),
     /// The part after `*.`. The name itself does not match.
     Below(String),
 }
 
+/// A host as a guest named it, in the one form in which rules compare it.
+///
+/// The resolver reads more spellings than a person would think of: `127.1`, `0x7f000001`, `EXAMPLE.com.`, full-width
+/// letters, percent escapes. Rules must see what it will see, so this is the same reading, by the same rules (WHATWG URL,
+/// "host parsing").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostName {
+    /// An address, however it was written.
+    Ip(IpAddr),
+    /// Lower case, without the final dot, in ASCII.
+    Name(String),
+    /// What the rules for hosts do not allow. Most resolvers fail on it; the text is kept so that denials still see it.
+    Unreadable(String),
+}
+
+impl HostName {
+    /// Reads `text`, with or without the brackets of an IPv6 address.
+    pub fn read(text: &str) -> Self {
+        // Most names are plain, and then there is nothing to work out.
+        let plain = text.strip_suffix('.').unwrap_or(text);
+        if is_host_name(plain) && !ends_in_number(plain) && !has_punycode(plain) {
+            return HostName::Name(plain.to_ascii_lowercase());
+        }
+        if let Ok(ip) = text.parse() {
+            return HostName::Ip(ip);
+        }
+        let undotted = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        match url::Host::parse(text) {
+            Ok(url::Host::Ipv4(ip)) => HostName::Ip(ip.into()),
+            Ok(url::Host::Ipv6(ip)) => HostName::Ip(ip.into()),
+            Ok(url::Host::Domain(name)) if !undotted(&name).is_empty() => HostName::Name(undotted(&name)),
+            _ => HostName::Unreadable(undotted(text)),
+        }
+    }
+
+    /// RFC 6761 section 6.3: `localhost` and every name below it are this machine.
+    pub fn is_localhost(&self) -> bool {
+        matches!(self, HostName::Name(name) if name == "localhost" || name.ends_with(".localhost"))
+    }
+}
+
 impl NamePattern {
-    /// Reads a pattern. Names compare without case and without the final dot.
+    /// Reads a pattern. Names compare without case and without the final dot; other scripts are read as punycode.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let error = |problem: &str| {
-            PatternError::new(text, problem, "write a name such as `example.com`, `*.example.com`, or `*`")
-        };
+        let error = |problem: &str| PatternError::new(text, problem, HINT);
         if text.len() > LONGEST {
             return Err(error("is too long"));
         }
@@ -26,19 +70,32 @@ impl NamePattern {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let name = canonical(name);
-        if !is_host_name(&name) {
-            return Err(error("is not a host name"));
+        if name.contains('*') {
+            return Err(error("has a `*` that is not the whole first part"));
         }
-        Ok(if below { NamePattern::Below(name) } else { NamePattern::Exact(name) })
+        // An escape is for URLs; in a rule it would only hide what is meant.
+        match HostName::read(name) {
+            HostName::Name(name) if is_host_name(&name) && !text.contains('%') => {
+                Ok(if below { NamePattern::Below(name) } else { NamePattern::Exact(name) })
+            }
+            _ => Err(error("is not a host name")),
+        }
     }
 
     /// Whether `name` is one of them.
     pub fn matches(&self, name: &str) -> bool {
-        let name = canonical(name);
+        match (self, HostName::read(name)) {
+            (NamePattern::Any, _) => true,
+            (_, HostName::Name(name)) => self.matches_read(&name),
+            _ => false,
+        }
+    }
+
+    /// As [`NamePattern::matches`], for a name that was read already.
+    pub(crate) fn matches_read(&self, name: &str) -> bool {
         match self {
             NamePattern::Any => true,
-            NamePattern::Exact(exact) => *exact == name,
+            NamePattern::Exact(exact) => exact == name,
             NamePattern::Below(base) => {
                 name.strip_suffix(base.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
             }
@@ -56,20 +113,27 @@ impl fmt::Display for NamePattern {
     }
 }
 
-/// Lower case, without the dot that marks the root.
-pub(crate) fn canonical(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+/// WHATWG URL, "ends in a number": such a host is an address or nothing, never a name.
+pub(crate) fn ends_in_number(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    !last.is_empty()
+        && (last.bytes().all(|b| b.is_ascii_digit())
+            || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit())))
 }
 
-/// RFC 1123 section 2.1, and underscores, which service names use.
+/// What names in use look like: RFC 1123 section 2.1, with underscores, which service names have, and hyphens anywhere,
+/// which some hosting services give out.
 fn is_host_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 253
         && name.split('.').all(|label| {
             !label.is_empty()
                 && label.len() <= 63
-                && !label.starts_with('-')
-                && !label.ends_with('-')
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         })
+}
+
+/// Punycode may be wrong, or say what plain letters say.
+fn has_punycode(name: &str) -> bool {
+    name.split('.').any(|label| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")))
 }
