@@ -200,7 +200,7 @@ fn each_request_of_0_2_gets_a_fresh_sandbox() {
     let mut client = server.connect();
     for _ in 0..5 {
         client.get("/memory?mib=40").is(200, "touched 40 MiB\n");
-        client.get("/handles?count=800").is(200, "holding 800 handles\n");
+        client.get("/handles?count=400").is(200, "holding 400 handles\n");
     }
 }
 

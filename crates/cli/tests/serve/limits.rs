@@ -108,7 +108,7 @@ fn the_stack_is_bounded() {
 #[test]
 fn handles_are_bounded() {
     let mut server = serve(RUST_P2_HTTP_BAD, &["--handles", "100"]);
-    server.get("/handles?count=50").is(200, "holding 50 handles\n");
+    server.get("/handles?count=40").is(200, "holding 40 handles\n");
     server.get("/handles").is(500, FAILED);
     server.says("used up its host-side handles (limit: 100)");
     is_well(&mut server);
@@ -211,4 +211,38 @@ fn sleeping_past_the_deadline_in_0_3_ends_that_request_only() {
     server.get("/sleep?ms=200").is(200, "slept 200 ms\n");
     sleeper.response().is(504, SLOW);
     assert_eq!(server.get("/count").status, 200);
+}
+
+/// Its neighbours in the instance wait with it, but whoever comes later does not.
+#[test]
+fn a_loop_of_0_3_does_not_hold_up_who_comes_later() {
+    let server = serve(RUST_P3_HTTP_ECHO, &["--cpu", "3s"]);
+    server.get("/count").is(200, "1\n");
+    let mut bad = server.connect();
+    bad.send("GET /loop HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    let waiting = thread::spawn(move || bad.response());
+    thread::sleep(Duration::from_millis(100));
+    let mut answered = 0;
+    while !waiting.is_finished() {
+        server.post("/upper", "fine").is(200, "FINE");
+        answered += 1;
+    }
+    waiting.join().unwrap().is(504, SLOW);
+    // Two would be the one that was sent before it and the one that found it dead.
+    assert!(answered > 2, "{answered} answers meanwhile");
+}
+
+/// An answer is over at the deadline, whoever is slow about it.
+#[test]
+fn a_stream_ends_at_the_deadline() {
+    for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
+        let server = serve(guest, &["--deadline", "1s"]);
+        let mut client = server.connect();
+        client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+        client.send_chunk("part").unwrap();
+        let response = client.response();
+        assert!(!response.whole && response.body == b"PART", "{response:?}");
+        server.says("used up its time (limit: 1s)");
+        server.post("/upper", "again").is(200, "AGAIN");
+    }
 }

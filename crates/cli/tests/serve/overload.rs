@@ -71,3 +71,33 @@ fn sandboxes_come_back_from_every_end() {
     }
     server.get("/fine").is(200, "well behaved\n");
 }
+
+/// A request of 0.3 has its place for as long as its body streams, or many streams would use up what the pool has.
+#[test]
+fn streams_count_as_requests() {
+    for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
+        let server = serve(guest, &["--sandboxes", "4"]);
+        let mut clients: Vec<Connection> = (0..12).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+            client.send_chunk("part").unwrap();
+        }
+        let answered = |client: &mut Connection| {
+            client.patience(Duration::from_millis(300));
+            client.head().is_ok()
+        };
+        let first: Vec<bool> = clients.iter_mut().map(answered).collect();
+        assert_eq!(first.iter().filter(|answered| **answered).count(), 4);
+        // As they end, the others get theirs.
+        for (client, _) in clients.iter_mut().zip(&first).filter(|(_, first)| **first) {
+            client.patience(Duration::from_secs(60));
+            client.send("0\r\n\r\n").unwrap();
+            assert_eq!((client.chunk().unwrap(), client.chunk().unwrap()), (b"PART".to_vec(), Vec::new()));
+        }
+        for (client, _) in clients.iter_mut().zip(&first).filter(|(_, first)| !**first) {
+            client.patience(Duration::from_secs(60));
+            client.send("0\r\n\r\n").unwrap();
+            client.response().is(200, "PART");
+        }
+    }
+}
