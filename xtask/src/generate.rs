@@ -66,7 +66,9 @@ fn help(words: &[String]) -> Result<String> {
         .env("COLUMNS", COLUMNS)
         .output()?;
     if !output.status.success() {
-        return Err(format!("`walnut {} --help` failed\n{}", words.join(" "), String::from_utf8_lossy(&output.stderr)).into());
+        return Err(
+            format!("`walnut {} --help` failed\n{}", words.join(" "), String::from_utf8_lossy(&output.stderr)).into()
+        );
     }
     let text = String::from_utf8(output.stdout)?;
     // Lines that wrap may end in a space.

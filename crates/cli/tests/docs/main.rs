@@ -1,7 +1,8 @@
 //! Keeps the transcripts of README.md and docs/guide.md true: every block marked `console` is run and compared.
 //!
 //! A block starts in an empty folder that holds `examples/` and the files of [`FILES`]. Lines after `$ ` are what a person
-//! types; what follows is what the terminal shows. A line `...` stands for any number of lines. Understood are `walnut`,
+//! types; what follows is what the terminal shows. A line `...` stands for any number of lines, and in a line for
+//! any text. Understood are `walnut`,
 //! `cd`, `mkdir -p`, `cat`, `echo TEXT > FILE`, `echo $?`, `curl [-s] URL`, comments, `&` after `walnut serve`, and
 //! `kill %1`. `cargo run -p walnut --` is `walnut`, `git` does nothing.
 
@@ -32,7 +33,8 @@ fn check(document: &str) {
     let text = fs::read_to_string(root().join(document)).expect("the document is there");
     let blocks = blocks(&text);
     assert!(!blocks.is_empty(), "{document} has no transcript");
-    let wrong: Vec<_> = blocks.iter().filter_map(|block| Some(format!("{document}:{}", block.replay().err()?))).collect();
+    let wrong: Vec<_> =
+        blocks.iter().filter_map(|block| Some(format!("{document}:{}", block.replay().err()?))).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
@@ -75,7 +77,9 @@ impl Block {
             let shown: Vec<&str> = shown.lines().collect();
             if !fits(expected, &shown) {
                 let (expected, shown) = (expected.join("\n"), shown.join("\n"));
-                return Err(format!("{line}: {typed}\n--- the document shows\n{expected}\n--- but this happens\n{shown}\n---"));
+                return Err(format!(
+                    "{line}: {typed}\n--- the document shows\n{expected}\n--- but this happens\n{shown}\n---"
+                ));
             }
         }
         Ok(())
@@ -87,7 +91,16 @@ fn fits(expected: &[String], shown: &[&str]) -> bool {
     match expected.split_first() {
         None => shown.is_empty(),
         Some((first, rest)) if first == "..." => (0..=shown.len()).any(|skip| fits(rest, &shown[skip..])),
-        Some((first, rest)) => shown.split_first().is_some_and(|(line, below)| line == first && fits(rest, below)),
+        Some((first, rest)) => {
+            shown.split_first().is_some_and(|(line, below)| line_fits(first, line) && fits(rest, below))
+        }
+    }
+}
+
+fn line_fits(expected: &str, shown: &str) -> bool {
+    match expected.split_once("...") {
+        None => expected == shown,
+        Some((start, end)) => shown.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
     }
 }
 
@@ -115,7 +128,13 @@ impl Shell {
     }
 
     fn run(&mut self, typed: &str) -> Result<String, String> {
-        let words = words(typed.strip_prefix("cargo run -p walnut -- ").map(|rest| format!("walnut {rest}")).as_deref().unwrap_or(typed));
+        let words = words(
+            typed
+                .strip_prefix("cargo run -p walnut -- ")
+                .map(|rest| format!("walnut {rest}"))
+                .as_deref()
+                .unwrap_or(typed),
+        );
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["git", ..] | [] => Ok(String::new()),
@@ -125,7 +144,9 @@ impl Shell {
                 self.folder.push(folder);
                 Ok(String::new())
             }
-            ["mkdir", "-p", folder] => fs::create_dir_all(self.folder.join(folder)).map(|()| String::new()).map_err(plain),
+            ["mkdir", "-p", folder] => {
+                fs::create_dir_all(self.folder.join(folder)).map(|()| String::new()).map_err(plain)
+            }
             ["cat", file] => fs::read_to_string(self.folder.join(file)).map_err(plain),
             ["curl", .., url] => self.get(url),
             ["kill", "%1"] => self.stop(),
@@ -230,4 +251,5 @@ fn three_dots_stand_for_any_lines() {
     let expected: Vec<String> = ["a", "...", "c"].map(String::from).to_vec();
     assert!(fits(&expected, &["a", "c"]) && fits(&expected, &["a", "b", "c", "c"]));
     assert!(!fits(&expected, &["a", "b"]) && !fits(&expected, &["b", "c"]));
+    assert!(line_fits("a...c", "abc") && !line_fits("a...c", "abd"));
 }
