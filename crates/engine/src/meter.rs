@@ -17,6 +17,8 @@ use std::time::Duration;
 /// The processor time of one sandbox.
 pub(crate) struct Meter {
     budget: AtomicU64,
+    /// What may be spent before the guest lets go of the thread.
+    turn: AtomicU64,
     spent: AtomicU64,
     /// The thread's processor time when it last entered the guest; `OUTSIDE` while it is not in it.
     entered: AtomicU64,
@@ -28,19 +30,27 @@ impl Meter {
     pub fn new(budget: Duration) -> Arc<Self> {
         Arc::new(Meter {
             budget: AtomicU64::new(nanoseconds(budget)),
+            turn: AtomicU64::new(u64::MAX),
             spent: AtomicU64::new(0),
             entered: AtomicU64::new(OUTSIDE),
         })
     }
 
-    /// Adds to what may be spent: for a sandbox that takes another request.
-    pub fn extend(&self, more: Duration) {
-        self.budget.fetch_add(nanoseconds(more), Relaxed);
+    /// For a sandbox with several requests: from now on each of them may spend `cpu`.
+    pub fn renew(&self, cpu: Duration, requests: usize) {
+        let more = nanoseconds(cpu).saturating_mul(requests.max(1) as u64);
+        self.budget.store(self.so_far().saturating_add(more), Relaxed);
+    }
+
+    /// From now on the guest may spend `cpu` in one go, however many requests it has.
+    pub fn turn(&self, cpu: Duration) {
+        self.turn.store(self.so_far().saturating_add(nanoseconds(cpu)), Relaxed);
     }
 
     /// Fails once the budget is spent. Called from the guest's own thread.
     pub fn check(&self) -> Result<(), LimitReached> {
-        if self.so_far() > self.budget.load(Relaxed) { Err(LimitReached(Limit::Cpu)) } else { Ok(()) }
+        let most = self.budget.load(Relaxed).min(self.turn.load(Relaxed));
+        if self.so_far() > most { Err(LimitReached(Limit::Cpu)) } else { Ok(()) }
     }
 
     fn so_far(&self) -> u64 {

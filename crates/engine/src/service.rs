@@ -3,9 +3,12 @@
 //! A component of WASI 0.2 gets a fresh sandbox for every request. The guest is driven on the task that asked until its
 //! response is there; only when it has more to do then (a body to stream) does it go on as a task of its own.
 //!
-//! A component of WASI 0.3 decides over its own concurrency: one sandbox takes many requests at once, through
-//! [`Worker`]. A sandbox that failed, idled or took enough requests is replaced.
+//! A component of WASI 0.3 decides over its own concurrency: one sandbox takes many requests at once, as `service/shared.rs`
+//! says.
 
+mod shared;
+
+use self::shared::{Shared, Stay};
 use crate::error::{Failure, LoadError};
 use crate::explain;
 use crate::inspect::World;
@@ -20,12 +23,11 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use wasmtime_wasi_http::handler::{Prepared as PreparedRequest, Proxy};
+use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::p2::bindings as p2;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3::bindings as p3;
@@ -55,14 +57,8 @@ enum Kind {
     /// WASI 0.2.
     Fresh(p2::ProxyPre<Sandbox>),
     /// WASI 0.3.
-    Shared { pre: p3::ServicePre<Sandbox>, worker: Mutex<Option<Worker>> },
+    Shared(Shared),
 }
-
-/// How many requests a 0.3 sandbox takes at once, and in all. Beyond the second it is replaced, so that what leaks is bounded.
-const MOST_AT_ONCE: usize = 128;
-const MOST_IN_ALL: usize = 100_000;
-/// How long a 0.3 sandbox without requests is kept.
-const IDLE: Duration = Duration::from_secs(10);
 
 impl Service {
     /// `report` hears of guests that failed after their response had begun.
@@ -78,7 +74,7 @@ impl Service {
         };
         let unfit = |e: wasmtime::Error| wrong(format!("its handler has another type: {:#}", e));
         let kind = if ready.worlds.contains(&World::Service0_3) {
-            Kind::Shared { pre: p3::ServicePre::new(ready.pre.clone()).map_err(unfit)?, worker: Mutex::default() }
+            Kind::Shared(Shared::new(p3::ServicePre::new(ready.pre.clone()).map_err(unfit)?))
         } else if ready.worlds.contains(&World::Service0_2) {
             Kind::Fresh(p2::ProxyPre::new(ready.pre.clone()).map_err(unfit)?)
         } else {
@@ -98,7 +94,7 @@ impl Service {
     pub async fn handle<B>(
         &self,
         request: http::Request<B>,
-        slot: impl Send + 'static,
+        slot: impl Send + Sync + 'static,
     ) -> Result<http::Response<Body>, Failure>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
@@ -109,22 +105,18 @@ impl Service {
         let request = request.map(|inner| {
             Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
         });
-        let answer = async {
-            match &self.kind {
-                Kind::Fresh(pre) => self.handle_fresh(pre, request, slot).await,
-                Kind::Shared { pre, worker } => self.handle_shared(pre, worker, with_full_uri(request)).await,
-            }
-        };
-        let response = match tokio::time::timeout(limits.deadline, answer).await {
-            Ok(response) => response?,
-            Err(_) => return Err(explain::deadline(limits)),
+        let until = Instant::now() + limits.deadline;
+        let (response, rest) = match &self.kind {
+            Kind::Fresh(pre) => timeout_at(until, self.handle_fresh(pre, request, slot, until))
+                .await
+                .unwrap_or_else(|_| Err(explain::deadline(limits)))?,
+            Kind::Shared(shared) => shared.handle(self, with_full_uri(request), slot, until).await?,
         };
         let most = limits.response_body;
         let (too_large, broken) =
             (|| BodyError::TooLarge(Limit::ResponseBody), |e: HttpError| BodyError::Guest(e.to_string()));
-        let (response, guest) = response;
         Ok(response
-            .map(|inner| Leaving { inner: Bounded { inner, left: most, too_large, broken }, guest }.boxed_unsync()))
+            .map(|inner| Leaving { inner: Bounded { inner, left: most, too_large, broken }, rest }.boxed_unsync()))
     }
 
     fn limits(&self) -> &Limits {
@@ -136,15 +128,19 @@ impl Service {
         pre: &p2::ProxyPre<Sandbox>,
         request: GuestRequest,
         slot: impl Send + 'static,
+        until: Instant,
     ) -> Result<Answer, Failure> {
         let engine = &self.ready.engine;
         let store = Sandbox::store(&engine.wasmtime, &self.ready.setup);
         let meter = store.data().meter.clone();
         let (send, mut receive) = oneshot::channel();
-        let (pre, limits) = (pre.clone(), self.limits().clone());
-        let guest = async move {
-            let _slot = slot;
-            drive_fresh(store, pre, request, send, limits).await
+        let (pre, limits, cut) = (pre.clone(), self.limits().clone(), Arc::<AtomicBool>::default());
+        let guest = {
+            let cut = cut.clone();
+            async move {
+                let _slot = slot;
+                drive_fresh(store, pre, request, send, limits, cut).await
+            }
         };
         let mut guest = Box::pin(Metered::new(guest, meter, engine.ticker.clone()));
         let first = poll_fn(|cx| {
@@ -158,53 +154,20 @@ impl Service {
         match first.await {
             First::Ended(Err(failure)) => Err(failure),
             First::Ended(Ok(())) => Err(Failure::NoResponse),
-            First::Response(response, Poll::Ready(ended)) => {
-                if let Err(failure) = ended {
-                    (self.report)(&failure);
-                }
-                Ok((guest_response(response)?, None))
-            }
+            // Nothing of the response has left yet.
+            First::Response(_, Poll::Ready(Err(failure))) => Err(failure),
+            First::Response(response, Poll::Ready(Ok(()))) => Ok((guest_response(response)?, Rest::Nothing)),
             First::Response(response, Poll::Pending) => {
                 let (report, left) = (self.report.clone(), self.limits().clone());
+                let ends = cut.clone();
                 let rest = tokio::spawn(async move {
-                    match tokio::time::timeout(left.deadline, guest).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(failure)) => report(&failure),
-                        Err(_) => report(&explain::deadline(&left)),
+                    let ended = timeout_at(until, &mut guest).await.unwrap_or_else(|_| Err(explain::deadline(&left)));
+                    if let Err(failure) = ended {
+                        ends.store(true, SeqCst);
+                        report(&failure);
                     }
                 });
-                Ok((guest_response(response)?, Some(rest.abort_handle())))
-            }
-        }
-    }
-
-    async fn handle_shared(
-        &self,
-        pre: &p3::ServicePre<Sandbox>,
-        worker: &Mutex<Option<Worker>>,
-        request: GuestRequest,
-    ) -> Result<Answer, Failure> {
-        let (answer, answered) = oneshot::channel();
-        let failure = {
-            let mut current = worker.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut job = Job { request, answer };
-            loop {
-                let open = current.get_or_insert_with(|| Worker::start(self, pre));
-                match open.jobs.try_send(job) {
-                    Ok(()) => break open.failure.clone(),
-                    Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => {
-                        *current = None;
-                        job = back;
-                    }
-                }
-            }
-        };
-        match answered.await {
-            Ok(Ok(response)) => Ok((response, None)),
-            Ok(Err(e)) => Err(request_failure(&e)),
-            // The sandbox ended with all its requests; why is what its worker saw last.
-            Err(_) => {
-                Err(failure.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or(Failure::NoResponse))
+                Ok((guest_response(response)?, Rest::Guest { task: rest.abort_handle(), cut }))
             }
         }
     }
@@ -212,9 +175,31 @@ impl Service {
 
 type GuestRequest = http::Request<UnsyncBoxBody<Bytes, HttpError>>;
 type GuestResponse = http::Response<UnsyncBoxBody<Bytes, HttpError>>;
-/// A response, and the rest of the guest that made it if there is more for it to do.
-type Answer = (GuestResponse, Option<AbortHandle>);
+type Answer = (GuestResponse, Rest);
 type Outcome = Result<GuestResponse, p2::http::types::ErrorCode>;
+
+/// What there is still to do for a response.
+enum Rest {
+    Nothing,
+    /// A guest of 0.2 that streams the body. When it fails, the body's stream just ends; `cut` is set before.
+    Guest {
+        task: AbortHandle,
+        cut: Arc<AtomicBool>,
+    },
+    /// A place in a sandbox of 0.3.
+    Stay(Stay),
+}
+
+impl Rest {
+    /// Whether the guest failed before its body's stream ended.
+    fn is_cut(&self) -> bool {
+        match self {
+            Rest::Nothing => false,
+            Rest::Guest { cut, .. } => cut.load(SeqCst),
+            Rest::Stay(stay) => stay.is_cut(),
+        }
+    }
+}
 
 enum First {
     Response(Outcome, Poll<Result<(), Failure>>),
@@ -227,6 +212,7 @@ async fn drive_fresh(
     request: GuestRequest,
     send: oneshot::Sender<Outcome>,
     limits: Limits,
+    cut: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let call = async {
         let proxy = pre.instantiate_async(&mut store).await?;
@@ -237,7 +223,10 @@ async fn drive_fresh(
         })?;
         proxy.wasi_http_incoming_handler().call_handle(&mut store, incoming, respond).await
     };
-    call.await.map_err(|e: wasmtime::Error| explain::failure(&e, &limits))
+    let ended = call.await.map_err(|e: wasmtime::Error| explain::failure(&e, &limits));
+    // The store, and the body's stream with it, goes after this.
+    cut.store(ended.is_err(), SeqCst);
+    ended
 }
 
 /// WASI 0.3 tells a guest the scheme and authority by the request's URI, which HTTP/1.1 leaves to the `host` header.
@@ -270,117 +259,30 @@ fn words(variant: &str) -> String {
     words
 }
 
-fn request_failure(error: &wasmtime::Error) -> Failure {
-    if let Some(code) = error.downcast_ref::<p3::http::types::ErrorCode>() {
-        return Failure::GuestError(words(&format!("{code:?}")));
-    }
-    Failure::Host(error.root_cause().to_string())
-}
-
-/// A 0.3 sandbox that takes requests.
-struct Worker {
-    jobs: mpsc::Sender<Job>,
-    /// How it ended, once it did.
-    failure: Arc<Mutex<Option<Failure>>>,
-}
-
-struct Job {
-    request: GuestRequest,
-    answer: oneshot::Sender<Result<GuestResponse, wasmtime::Error>>,
-}
-
-impl Worker {
-    fn start(service: &Service, pre: &p3::ServicePre<Sandbox>) -> Self {
-        let (jobs, inbox) = mpsc::channel(MOST_AT_ONCE);
-        let failure = Arc::new(Mutex::new(None));
-        let engine = &service.ready.engine;
-        let store = Sandbox::store(&engine.wasmtime, &service.ready.setup);
-        let meter = store.data().meter.clone();
-        let guest = Metered::new(
-            drive_shared(store, pre.clone(), inbox, service.limits().clone()),
-            meter,
-            engine.ticker.clone(),
-        );
-        let (report, seen) = (service.report.clone(), failure.clone());
-        tokio::spawn(async move {
-            if let Err(failed) = guest.await {
-                *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed.clone());
-                report(&failed);
-            }
-        });
-        Worker { jobs, failure }
-    }
-}
-
-async fn drive_shared(
-    mut store: wasmtime::Store<Sandbox>,
-    pre: p3::ServicePre<Sandbox>,
-    mut inbox: mpsc::Receiver<Job>,
-    limits: Limits,
-) -> Result<(), Failure> {
-    let serve = async {
-        let proxy = Proxy::P3(pre.instantiate_async(&mut store).await?);
-        store.run_concurrent(async |accessor| serve_jobs(accessor, &proxy, &mut inbox, &limits).await).await?
-    };
-    serve.await.map_err(|e: wasmtime::Error| explain::failure(&e, &limits))
-}
-
-/// Takes requests until there are none for a while, or enough were taken.
-async fn serve_jobs(
-    accessor: &wasmtime::component::Accessor<Sandbox>,
-    proxy: &Proxy,
-    inbox: &mut mpsc::Receiver<Job>,
-    limits: &Limits,
-) -> wasmtime::Result<()> {
-    use futures_util::stream::{FuturesUnordered, StreamExt};
-    let mut running = FuturesUnordered::new();
-    let mut taken = 0;
-    loop {
-        let takes_more = running.len() < MOST_AT_ONCE && taken < MOST_IN_ALL;
-        if taken >= MOST_IN_ALL {
-            inbox.close();
-        }
-        let idle = tokio::time::sleep(IDLE);
-        tokio::select! {
-            job = inbox.recv(), if takes_more || running.is_empty() => {
-                let Some(job) = job else { break };
-                taken += 1;
-                let prepared = accessor.with(|mut store| {
-                    store.data_mut().meter.extend(limits.cpu);
-                    PreparedRequest::new(wasmtime::AsContextMut::as_context_mut(&mut store), proxy, job.request, Sandbox::http, job.answer)
-                })?;
-                let deadline = limits.deadline;
-                running.push(async move { prepared.run(accessor, tokio::time::sleep(deadline)).await });
-            }
-            done = running.next(), if !running.is_empty() => {
-                if let Some(outcome) = done {
-                    outcome?;
-                }
-            }
-            () = idle, if running.is_empty() => inbox.close(),
-        }
-    }
-    while let Some(outcome) = running.next().await {
-        outcome?;
-    }
-    Ok(())
-}
-
 /// The body of a response whose guest may still run. When the client leaves before its end, the guest is ended too; work
 /// that the guest does after its response is left alone.
 struct Leaving<B> {
     inner: B,
-    guest: Option<AbortHandle>,
+    rest: Rest,
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Leaving<B> {
+impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for Leaving<B> {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Rest::Stay(stay) = &mut self.rest
+            && stay.is_over(cx)
+        {
+            self.rest = Rest::Nothing;
+            return Poll::Ready(Some(Err(BodyError::TooLarge(Limit::Deadline))));
+        }
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) && self.rest.is_cut() {
+            return Poll::Ready(Some(Err(BodyError::Guest("it failed".into()))));
+        }
         if matches!(frame, Poll::Ready(None)) || self.inner.is_end_stream() {
-            self.guest = None;
+            self.rest = Rest::Nothing;
         }
         frame
     }
@@ -396,8 +298,8 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Leaving<B> {
 
 impl<B> Drop for Leaving<B> {
     fn drop(&mut self) {
-        if let Some(guest) = self.guest.take() {
-            guest.abort();
+        if let Rest::Guest { task, .. } = &self.rest {
+            task.abort();
         }
     }
 }

@@ -3,6 +3,8 @@
 use crate::rescue;
 use crate::server::Shared;
 use crate::stall::Stall;
+use http::header::HOST;
+use http::uri::Authority;
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -40,7 +42,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Body> {
     if request.body().size_hint().lower() > shared.config.request_body {
         return rescue::body_too_large();
     }
-    if request.uri().authority().is_none() && !request.headers().contains_key(http::header::HOST) {
+    if !names_host(&request) {
         return rescue::no_host();
     }
     let Ok(Ok(slot)) = timeout(shared.config.patience, shared.sandboxes.clone().acquire_owned()).await else {
@@ -53,4 +55,16 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Body> {
             rescue::failed(&failure)
         }
     }
+}
+
+/// RFC 9112 section 3.2: a request names one host, and a valid one.
+fn names_host(request: &Request<Incoming>) -> bool {
+    let is_good = |authority: &Authority| !authority.as_str().contains('@');
+    let mut named = request.headers().get_all(HOST).iter();
+    let by_header = match (named.next(), named.next()) {
+        (Some(host), None) => host.to_str().is_ok_and(|host| host.parse().is_ok_and(|host| is_good(&host))),
+        (None, None) => request.uri().authority().is_some(),
+        _ => false,
+    };
+    by_header && request.uri().authority().is_none_or(is_good)
 }

@@ -30,9 +30,9 @@ pub(crate) fn body_too_large() -> Response<Body> {
     respond(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large\n")
 }
 
-/// RFC 9112 section 3.2: a request without a host is a bad one.
+/// The answer to a request that names no host, two, or one that is none.
 pub(crate) fn no_host() -> Response<Body> {
-    respond(StatusCode::BAD_REQUEST, "the request names no host\n")
+    respond(StatusCode::BAD_REQUEST, "the request names no valid host\n")
 }
 
 fn respond(status: StatusCode, text: &'static str) -> Response<Body> {

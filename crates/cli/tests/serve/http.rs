@@ -44,7 +44,8 @@ fn python_answers_and_survives_its_exceptions() {
 fn bodies_and_headers_come_back() {
     for guest in BOTH {
         let server = serve(guest, &[]);
-        let head = "POST /upper HTTP/1.1\r\nhost: test\r\nx-one: 1\r\nX-Two: two words\r\ncontent-length: 5\r\n\r\nhello";
+        let head =
+            "POST /upper HTTP/1.1\r\nhost: test\r\nx-one: 1\r\nX-Two: two words\r\ncontent-length: 5\r\n\r\nhello";
         let response = server.connect().ask(head);
         response.is(200, "HELLO");
         assert_eq!((response.header("x-one"), response.header("x-two")), (Some("1"), Some("two words")));
@@ -237,6 +238,19 @@ fn an_instance_of_0_3_that_trapped_is_replaced() {
     neighbour.response().is(500, "the component failed\n");
     server.get("/count").is(200, "1\n");
     assert!(server.stderr().contains("trapped: it gave up"), "{}", server.stderr());
+}
+
+#[test]
+fn a_stream_of_an_instance_that_trapped_never_looks_whole() {
+    let server = serve(RUST_P3_HTTP_ECHO, &[]);
+    let mut client = server.connect();
+    client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    client.send_chunk("part").unwrap();
+    let mut response = client.head().unwrap();
+    assert_eq!((response.status, client.chunk().unwrap()), (200, b"PART".to_vec()));
+    assert_eq!(server.get("/panic").status, 500);
+    response.whole = client.chunk().is_ok();
+    assert!(!response.whole);
 }
 
 /// Longer than an instance without requests is kept.

@@ -1,0 +1,343 @@
+//! The sandboxes of a WASI 0.3 component. One is current and takes many requests at once.
+//!
+//! It is replaced when it failed, idled or took enough requests; when it does not take a request soon, because its guest
+//! computes and nothing else in it can go on meanwhile; and when a deadline passed in it, because there is no way to end
+//! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
+
+use super::{Answer, GuestRequest, GuestResponse, Rest, Service, words};
+use crate::error::Failure;
+use crate::explain;
+use crate::limits::Limits;
+use crate::meter::{Meter, Metered};
+use crate::sandbox::Sandbox;
+use futures_channel::oneshot;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::any::Any;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
+use wasmtime::AsContextMut;
+use wasmtime::component::Accessor;
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::handler::{ExpirationError, Prepared, Proxy};
+use wasmtime_wasi_http::p3::bindings as p3;
+
+/// How many requests a sandbox takes at once, and in all. Beyond the second it is replaced, so that what leaks is bounded.
+const MOST_AT_ONCE: usize = 128;
+const MOST_IN_ALL: usize = 100_000;
+/// How long a sandbox without requests is kept.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long a request waits for a sandbox whose guest computes before it goes to a new one.
+const BUSY: Duration = Duration::from_millis(100);
+
+type Slot = Arc<dyn Any + Send + Sync>;
+
+/// A 0.3 component, with its current sandbox.
+pub(super) struct Shared {
+    pre: p3::ServicePre<Sandbox>,
+    current: Mutex<Option<Worker>>,
+}
+
+impl Shared {
+    pub fn new(pre: p3::ServicePre<Sandbox>) -> Self {
+        Shared { pre, current: Mutex::default() }
+    }
+
+    /// Answers one request. `slot` is kept until both the guest and the client are done with it.
+    pub async fn handle(
+        &self,
+        service: &Service,
+        request: GuestRequest,
+        slot: impl Send + Sync + 'static,
+        until: Instant,
+    ) -> Result<Answer, Failure> {
+        let slot: Slot = Arc::new(slot);
+        let mut request = request;
+        let mut tries = 0;
+        let sent = loop {
+            let mut sent = self.send(service, request, &slot, until);
+            match sent.was_left(BUSY * (1 << tries.min(8))).await {
+                None => break sent,
+                Some(_) if Instant::now() >= until => return Err(explain::deadline(service.limits())),
+                Some(_) if tries > 2 && sent.ended.has_changed().is_err() => return Err(why(&mut sent.ended).await),
+                Some(back) => request = back,
+            }
+            self.replace(&sent.ended, service.limits());
+            tries += 1;
+        };
+        let Sent { answered, mut ended, visit, counts, .. } = sent;
+        let waits = Visit::new(&counts, |counts| &counts.waiting);
+        let answered = timeout_at(until, async {
+            match answered.await {
+                Ok(answer) => answer.map_err(|e| request_failure(&e, service.limits())),
+                // The sandbox ended with all its requests.
+                Err(_) => Err(why(&mut ended).await),
+            }
+        });
+        let answer = answered.await.unwrap_or_else(|_| Err(explain::deadline(service.limits())));
+        drop(waits);
+        if Instant::now() >= until {
+            self.replace(&ended, service.limits());
+        }
+        let late = (service.report.clone(), explain::deadline(service.limits()));
+        let stay = Stay { over: Box::pin(sleep_until(until)), late: Some(late), counts, _visit: visit, _slot: slot };
+        Ok((answer?, Rest::Stay(stay)))
+    }
+
+    fn send(&self, service: &Service, request: GuestRequest, slot: &Slot, until: Instant) -> Sent {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let request = Arc::new(Mutex::new(Some(request)));
+        loop {
+            let worker = current.get_or_insert_with(|| Worker::start(service, &self.pre));
+            let (answer, answered) = oneshot::channel();
+            let (taken, was_taken) = oneshot::channel();
+            let job = Job { request: request.clone(), answer, taken, until, _slot: slot.clone() };
+            if worker.jobs.try_send(job).is_ok() {
+                let (ended, counts) = (worker.ended.clone(), worker.counts.clone());
+                let visit = Visit::new(&counts, |counts| &counts.visits);
+                return Sent { request, answered, was_taken, ended, visit, counts };
+            }
+            if let Some(full) = current.take() {
+                full.leave(service.limits().deadline);
+            }
+        }
+    }
+
+    /// The next request gets another sandbox than the one that `ended` belongs to.
+    fn replace(&self, ended: &Ended, limits: &Limits) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(worker) = current.take_if(|worker| worker.ended.same_channel(ended)) {
+            worker.leave(limits.deadline);
+        }
+    }
+}
+
+/// A request that is with a sandbox.
+struct Sent {
+    request: Arc<Mutex<Option<GuestRequest>>>,
+    was_taken: oneshot::Receiver<()>,
+    answered: oneshot::Receiver<wasmtime::Result<GuestResponse>>,
+    ended: Ended,
+    visit: Visit,
+    counts: Arc<Counts>,
+}
+
+impl Sent {
+    /// Gives the request back if the sandbox does not take it soon.
+    async fn was_left(&mut self, soon: Duration) -> Option<GuestRequest> {
+        match timeout(soon, &mut self.was_taken).await {
+            Ok(Ok(())) => None,
+            _ => self.request.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        }
+    }
+}
+
+/// Why a sandbox ended that left a request without an answer.
+async fn why(ended: &mut Ended) -> Failure {
+    match ended.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(Err(failure))) => failure.clone(),
+        _ => Failure::NoResponse,
+    }
+}
+
+fn request_failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
+    if error.is::<ExpirationError>() {
+        return explain::deadline(limits);
+    }
+    if let Some(code) = error.downcast_ref::<p3::http::types::ErrorCode>() {
+        return Failure::GuestError(words(&format!("{code:?}")));
+    }
+    Failure::Host(error.root_cause().to_string())
+}
+
+/// A response's place in its sandbox, until its body has ended or its time is over.
+pub(super) struct Stay {
+    over: Pin<Box<Sleep>>,
+    late: Option<(Arc<dyn Fn(&Failure) + Send + Sync>, Failure)>,
+    counts: Arc<Counts>,
+    _visit: Visit,
+    _slot: Slot,
+}
+
+impl Stay {
+    /// Whether the sandbox failed before the body's stream ended.
+    pub fn is_cut(&self) -> bool {
+        self.counts.failed.load(SeqCst)
+    }
+
+    pub fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let over = self.over.as_mut().poll(cx).is_ready();
+        if let Some((report, failure)) = self.late.take_if(|_| over) {
+            report(&failure);
+        }
+        over
+    }
+}
+
+/// What those outside a sandbox and the one who drives it tell each other.
+#[derive(Default)]
+struct Counts {
+    /// Requests in it, to the end of their answers.
+    visits: AtomicUsize,
+    /// Those among them that have no answer yet.
+    waiting: AtomicUsize,
+    /// Set before the streams of a sandbox that failed end.
+    failed: AtomicBool,
+}
+
+/// Counted while it lives.
+struct Visit {
+    counts: Arc<Counts>,
+    of: fn(&Counts) -> &AtomicUsize,
+}
+
+impl Visit {
+    fn new(counts: &Arc<Counts>, of: fn(&Counts) -> &AtomicUsize) -> Self {
+        of(counts).fetch_add(1, SeqCst);
+        Visit { counts: counts.clone(), of }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        (self.of)(&self.counts).fetch_sub(1, SeqCst);
+    }
+}
+
+/// How a sandbox ended, once it did. Closed without a word when it was ended from outside.
+type Ended = watch::Receiver<Option<Result<(), Failure>>>;
+
+/// A sandbox that takes requests.
+struct Worker {
+    jobs: mpsc::Sender<Job>,
+    task: JoinHandle<()>,
+    ended: Ended,
+    counts: Arc<Counts>,
+}
+
+struct Job {
+    /// Whoever empties it has the request.
+    request: Arc<Mutex<Option<GuestRequest>>>,
+    taken: oneshot::Sender<()>,
+    answer: oneshot::Sender<wasmtime::Result<GuestResponse>>,
+    until: Instant,
+    _slot: Slot,
+}
+
+impl Worker {
+    fn start(service: &Service, pre: &p3::ServicePre<Sandbox>) -> Self {
+        let (jobs, inbox) = mpsc::channel(MOST_AT_ONCE);
+        let (tell, ended) = watch::channel(None);
+        let counts = Arc::<Counts>::default();
+        let engine = &service.ready.engine;
+        let store = Sandbox::store(&engine.wasmtime, &service.ready.setup);
+        let meter = store.data().meter.clone();
+        let requests =
+            Requests { inbox, limits: service.limits().clone(), meter: meter.clone(), counts: counts.clone() };
+        let guest = Metered::new(drive(store, pre.clone(), requests), meter, engine.ticker.clone());
+        let (report, counted) = (service.report.clone(), counts.clone());
+        let task = tokio::spawn(async move {
+            let outcome = guest.await;
+            // Those who wait for an answer report what became of it.
+            if let (Err(failure), 0) = (&outcome, counted.waiting.load(SeqCst)) {
+                report(failure);
+            }
+            tell.send_replace(Some(outcome));
+        });
+        Worker { jobs, task, ended, counts }
+    }
+
+    /// Takes nothing new. What is in it has its own deadline; what is left then has nobody who waits for it.
+    fn leave(self, deadline: Duration) {
+        let Worker { mut task, .. } = self;
+        tokio::spawn(async move {
+            if timeout(deadline, &mut task).await.is_err() {
+                task.abort();
+            }
+        });
+    }
+}
+
+/// What comes to a sandbox, and what it may use for it.
+struct Requests {
+    inbox: mpsc::Receiver<Job>,
+    limits: Limits,
+    meter: Arc<Meter>,
+    counts: Arc<Counts>,
+}
+
+async fn drive(
+    mut store: wasmtime::Store<Sandbox>,
+    pre: p3::ServicePre<Sandbox>,
+    mut requests: Requests,
+) -> Result<(), Failure> {
+    let limits = requests.limits.clone();
+    let serve = async {
+        let proxy = Proxy::P3(pre.instantiate_async(&mut store).await?);
+        store.run_concurrent(async |accessor| requests.serve(accessor, &proxy).await).await?
+    };
+    let ended = serve.await.map_err(|e: wasmtime::Error| explain::failure(&e, &limits));
+    // The store, and the bodies' streams with it, goes after this.
+    requests.counts.failed.store(ended.is_err(), SeqCst);
+    ended
+}
+
+impl Requests {
+    /// Takes requests until there are none for a while, or enough were taken.
+    async fn serve(&mut self, accessor: &Accessor<Sandbox>, proxy: &Proxy) -> wasmtime::Result<()> {
+        let (meter, cpu) = (self.meter.clone(), self.limits.cpu);
+        let mut serve = pin!(self.take_all(accessor, proxy));
+        // Polled whenever the guest lets go of the thread.
+        poll_fn(|cx| {
+            meter.turn(cpu);
+            serve.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    async fn take_all(&mut self, accessor: &Accessor<Sandbox>, proxy: &Proxy) -> wasmtime::Result<()> {
+        let mut running = FuturesUnordered::new();
+        let mut taken = 0;
+        loop {
+            if taken >= MOST_IN_ALL {
+                self.inbox.close();
+            }
+            tokio::select! {
+                job = self.inbox.recv(), if running.len() < MOST_AT_ONCE => {
+                    let Some(job) = job else { break };
+                    // Who sent it may have it back by now.
+                    let Some(request) = job.request.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };
+                    let _ = job.taken.send(());
+                    taken += 1;
+                    let prepared = accessor.with(|mut store| {
+                        Prepared::new(store.as_context_mut(), proxy, request, Sandbox::http, job.answer)
+                    })?;
+                    let (until, slot) = (job.until, job._slot);
+                    running.push(async move {
+                        let _slot = slot;
+                        prepared.run(accessor, sleep_until(until)).await
+                    });
+                }
+                Some(done) = running.next() => {
+                    done?;
+                }
+                () = sleep(IDLE), if running.is_empty() && self.counts.visits.load(SeqCst) == 0 => self.inbox.close(),
+            }
+            self.meter.renew(self.limits.cpu, running.len());
+        }
+        while let Some(done) = running.next().await {
+            done?;
+            self.meter.renew(self.limits.cpu, running.len());
+        }
+        while self.counts.visits.load(SeqCst) > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
