@@ -144,11 +144,7 @@ fn net(ip: IpAddr) -> HostPattern {
 
 /// The pattern for a host that was called so.
 fn host(name: &str) -> Option<HostPattern> {
-    match HostName::read(name) {
-        HostName::Ip(ip) => Some(net(ip)),
-        HostName::Name(name) => HostPattern::parse(&name).ok(),
-        HostName::Unreadable(_) => None,
-    }
+    HostPattern::exactly(HostName::read(name))
 }
 
 fn shell_quoted(text: &str) -> String {

@@ -183,12 +183,15 @@ impl SocketPattern {
 
     /// Whether this denies to receive at `ip`. Who receives everywhere receives where it is denied, too.
     pub(crate) fn denies_listening(&self, protocol: Protocol, ip: IpAddr, port: u16) -> bool {
-        let everywhere = unwrap_v4(ip).is_unspecified();
-        let overlaps = match &self.host {
-            HostPattern::Name(_) => true,
-            HostPattern::Net(net) => net.addr().is_ipv4() == unwrap_v4(ip).is_ipv4(),
+        let plain = unwrap_v4(ip);
+        let denied = match &self.host {
+            HostPattern::Name(_) => plain.is_unspecified() || self.host.denies_ip(ip),
+            HostPattern::Net(net) => {
+                let overlaps = plain.is_unspecified() && net.addr().is_ipv4() == plain.is_ipv4();
+                overlaps || net.contains(&ip) || net.contains(&plain)
+            }
         };
-        self.transport(protocol, port) && (everywhere && overlaps || self.host.denies_ip(ip))
+        self.transport(protocol, port) && denied
     }
 
     fn transport(&self, protocol: Protocol, port: u16) -> bool {
@@ -213,6 +216,18 @@ fn no_port(text: &str) -> PatternError {
 }
 
 impl HostPattern {
+    /// The pattern for this host and no other. A guest may call a host `*`, and that must not become the pattern.
+    pub(crate) fn exactly(host: HostName) -> Option<Self> {
+        match host {
+            HostName::Ip(ip) => Some(HostPattern::Net(IpNet::from(ip.to_canonical()))),
+            HostName::Name(name) => match NamePattern::parse(&name) {
+                Ok(exact @ NamePattern::Exact(_)) => Some(HostPattern::Name(exact)),
+                _ => None,
+            },
+            HostName::Unreadable(_) => None,
+        }
+    }
+
     /// Reads a name pattern, an address or a CIDR block; IPv6 in brackets.
     pub fn parse(host: &str) -> Result<Self, PatternError> {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));

@@ -79,11 +79,7 @@ impl UrlPattern {
             "https" => (Scheme::Https, 443),
             _ => return None,
         };
-        let host = match HostName::read(request.host) {
-            HostName::Ip(ip) => HostPattern::Net(IpNet::from(ip.to_canonical())),
-            HostName::Name(name) => HostPattern::parse(&name).ok()?,
-            HostName::Unreadable(_) => return None,
-        };
+        let host = HostPattern::exactly(HostName::read(request.host))?;
         if path::is_ambiguous(request.path) {
             return None;
         }

@@ -1,0 +1,99 @@
+//! Patterns that people get wrong, and what they are told.
+
+use walnut_policy::{Capability, NamePattern, Policy, SocketPattern, UrlPattern};
+
+#[test]
+fn mistakes_in_addresses_say_what_to_type() {
+    for (text, message, hint) in [
+        ("db.example", "has no port", "`db.example:443`"),
+        ("", "has no port", "HOST:PORT"),
+        (":80", "has no host", "HOST:PORT"),
+        ("udp:53", "has a protocol but no host", "HOST:PORT"),
+        ("db.example:", "has no port, port range or `*`", "HOST:PORT"),
+        ("db.example:http", "has no port, port range or `*`", "HOST:PORT"),
+        ("db.example:65536", "has no port, port range or `*`", "HOST:PORT"),
+        ("db.example:90-80", "has no port, port range or `*`", "HOST:PORT"),
+        ("https://db.example", "is a URL", "use `http`"),
+        ("::1:80", "without brackets", "`[::1]:443`"),
+        ("[::1", "is not an address", "HOST:PORT"),
+        ("[db.example]:80", "is not an address", "HOST:PORT"),
+        ("10.0.0.1/8:80", "inside a block", "`10.0.0.0/8` for the whole block, or `10.0.0.1` for the one address"),
+        ("10.0.0.0/33:80", "is not an address", "HOST:PORT"),
+        ("127.1:80", "is a number that some programs read", "`127.0.0.1`"),
+        ("010.0.0.1:80", "is a number that some programs read", "`8.0.0.1`"),
+        ("0x7f000001:80", "is a number that some programs read", "`127.0.0.1`"),
+        ("300.1.1.1:80", "is not an address", "HOST:PORT"),
+        ("a.*.example:80", "has a `*` that is not the whole first part", "`*.example.com`"),
+        ("*example:80", "has a `*` that is not the whole first part", "`*.example.com`"),
+        ("a b:80", "is not a host name", "`example.com`"),
+        ("a%2eb:80", "is not a host name", "`example.com`"),
+    ] {
+        let error = SocketPattern::parse(text).expect_err(text);
+        assert!(error.to_string().contains(message), "{text}: {error}");
+        assert!(error.hint.contains(hint), "{text}: {}", error.hint);
+    }
+}
+
+#[test]
+fn mistakes_in_urls_say_what_to_type() {
+    for (text, message, hint) in [
+        ("api.example/v1", "has no `http://` or `https://`", "write `https://api.example/v1`"),
+        ("ftp://a.example", "scheme other than", "https://"),
+        ("https://", "has no host", "https://"),
+        ("https://a.example:x", "a port that is not one", "https://"),
+        ("https://u:p@a.example", "has a user name", "https://"),
+        ("https://a.example/x?y", "has a query", "https://"),
+        ("https://a.example/x/../y", "has `.` or `..`", "https://"),
+        ("https://a.example/x*", "has a `*`", "https://"),
+        ("https://a.example/**/x", "has a `*`", "https://"),
+        ("http://10.0.0.0/8", "has a CIDR block without brackets", "`http://[10.0.0.0/8]:80`"),
+        ("http://10.0.0.0/8:*", "has a CIDR block without brackets", "`http://[10.0.0.0/8]:80`"),
+        ("G(T https://a.example", "has a method that is not a word", "GET,HEAD"),
+        (", https://a.example", "has a method that is not a word", "GET,HEAD"),
+        ("*,GET https://a.example", "has a method that is not a word", "GET,HEAD"),
+    ] {
+        let error = UrlPattern::parse(text).expect_err(text);
+        assert!(error.to_string().contains(message), "{text}: {error}");
+        assert!(error.hint.contains(hint), "{text}: {}", error.hint);
+    }
+}
+
+#[test]
+fn one_listens_only_here() {
+    for text in ["a.example:80", "*.example:80", "*.localhost:80"] {
+        let error = Policy::sealed().allow(Capability::Listen, text).expect_err(text);
+        assert!(error.hint.contains("`127.0.0.1:8080`"), "{text}: {}", error.hint);
+    }
+}
+
+#[test]
+fn patterns_print_as_they_are_compared() {
+    for (text, printed) in [
+        ("DB.Example.:0080", "db.example:80"),
+        ("*:0-65535", "*:*"),
+        ("UDP:[0:0::1]:53", "udp:[::1]:53"),
+        ("[::ffff:1.2.3.4]:1", "1.2.3.4:1"),
+        ("[::ffff:1.2.3.0/120]:1", "1.2.3.0/24:1"),
+        ("münchen.example:1", "xn--mnchen-3ya.example:1"),
+    ] {
+        assert_eq!(SocketPattern::parse(text).expect(text).to_string(), printed);
+    }
+    for (text, printed) in [
+        ("get|head HTTPS://A.Example/%7eu/%2f", "GET,HEAD https://a.example/~u/%2F"),
+        ("http://[10.0.0.0/8]:80", "http://[10.0.0.0/8]:80"),
+        ("* *://*:*", "*://*:*"),
+    ] {
+        assert_eq!(UrlPattern::parse(text).expect(text).to_string(), printed);
+    }
+    assert_eq!(NamePattern::parse("*.Example.").expect("a pattern").to_string(), "*.example");
+}
+
+#[test]
+fn an_error_is_not_longer_than_a_line_or_two() {
+    let long = "a ".repeat(100_000);
+    for capability in Capability::ALL {
+        if let Err(error) = Policy::sealed().allow(capability, &long) {
+            assert!(error.to_string().len() < 400, "{capability}");
+        }
+    }
+}
