@@ -12,7 +12,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use walnut_policy::{Access, Decision, Denial, Fix, Policy, Request};
+use walnut_policy::{Access, Decision, Denial, Fix, Policy, Reason, Request};
 
 /// Proof that the gate allowed a request. Only [`Gate::check`] makes one.
 #[derive(Debug)]
@@ -92,6 +92,11 @@ impl Gate {
     /// Whether `request` would be allowed, without telling anybody: for choices that are not themselves operations.
     pub(crate) fn would_allow(&self, request: &Request) -> bool {
         matches!(self.shared.policy.decide(request), Decision::Allowed { .. })
+    }
+
+    /// Whether a denial forbids `request`, without telling anybody.
+    pub(crate) fn denies(&self, request: &Request) -> bool {
+        matches!(self.shared.policy.decide(request), Decision::Denied { reason: Reason::DeniedBy(_) })
     }
 
     fn tell(&self, import: &'static str, request: &Request, outcome: Outcome<'_>) {

@@ -3,8 +3,9 @@
 use super::{WASI_0_2, WASI_0_3};
 use crate::gate::{Gate, LearnedNames};
 use crate::sandbox::Sandbox;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use walnut_policy::{Protocol, Request};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource, ResourceType};
@@ -80,7 +81,8 @@ async fn connect_0_3(
 
 /// Lets `wasi` have sockets that ask `gate`.
 pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNames) {
-    let sockets = Arc::new(Sockets { gate: gate.clone(), names: names.clone(), bound: Mutex::default() });
+    let (gate, names) = (gate.clone(), names.clone());
+    let sockets = Arc::new(Sockets { gate, names, bound: Mutex::default(), heard: Mutex::default() });
     // Look-ups are decided in `resolve.rs`, which is defined over wasmtime's.
     wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
     wasi.socket_addr_check(move |address, use_| {
@@ -93,8 +95,13 @@ struct Sockets {
     gate: Gate,
     names: LearnedNames,
     /// Where this sandbox may receive: addresses that it was permitted to bind.
-    bound: Mutex<Vec<(Protocol, std::net::IpAddr)>>,
+    bound: Mutex<Vec<(Protocol, SocketAddr)>>,
+    /// Who sent it datagrams there, the last [`MOST_HEARD`] of them.
+    heard: Mutex<VecDeque<SocketAddr>>,
 }
+
+/// A guest must not fill the host's memory by being sent datagrams.
+const MOST_HEARD: usize = 1024;
 
 impl Sockets {
     fn permits(&self, address: SocketAddr, use_: SocketAddrUse) -> bool {
@@ -108,7 +115,10 @@ impl Sockets {
             // Whoever may listen may take what comes.
             SocketAddrUse::TcpAccept => true,
             SocketAddrUse::TcpConnect => self.send("wasi:sockets/tcp.connect", Protocol::Tcp, address),
-            SocketAddrUse::UdpBind if address.port() == 0 => {
+            SocketAddrUse::UdpBind
+                if address.port() == 0
+                    && !self.gate.would_allow(&Request::Listen { protocol: Protocol::Udp, address }) =>
+            {
                 self.gate.check("wasi:sockets/udp.bind", Request::BindForSending { address }).is_ok()
             }
             SocketAddrUse::UdpBind => self.listen("wasi:sockets/udp.bind", Protocol::Udp, address),
@@ -119,20 +129,19 @@ impl Sockets {
 
     fn listen(&self, import: &'static str, protocol: Protocol, address: SocketAddr) -> bool {
         let permitted = self.gate.check(import, Request::Listen { protocol, address }).is_ok();
-        if permitted {
-            self.bound.lock().unwrap_or_else(PoisonError::into_inner).push((protocol, address.ip()));
+        let mut bound = lock(&self.bound);
+        if permitted && !bound.contains(&(protocol, address)) {
+            bound.push((protocol, address));
         }
         permitted
     }
 
     fn send(&self, import: &'static str, protocol: Protocol, address: SocketAddr) -> bool {
         let names = self.names.names(address.ip());
-        // A guest that answers a peer on a socket it may listen on needs no second grant.
-        if protocol == Protocol::Udp
-            && self.receives_udp()
-            && !self.gate.would_allow(&self.connecting(protocol, address))
-        {
-            return self.gate.would_allow(&Request::Listen { protocol, address });
+        // A guest that answers a peer on a socket it may listen on needs no second grant. A denial stands all the same.
+        let answers = protocol == Protocol::Udp && lock(&self.heard).contains(&address);
+        if answers && !self.gate.denies(&self.connecting(protocol, address)) {
+            return true;
         }
         self.gate.check(import, Request::Connect { protocol, address, names }).is_ok()
     }
@@ -141,16 +150,105 @@ impl Sockets {
         Request::Connect { protocol, address, names: self.names.names(address.ip()) }
     }
 
+    /// Port 0 was any free port, so that the port is another by now.
     fn is_bound(&self, protocol: Protocol, address: SocketAddr) -> bool {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).contains(&(protocol, address.ip()))
+        let any = SocketAddr::new(address.ip(), 0);
+        lock(&self.bound).iter().any(|(p, own)| *p == protocol && (*own == address || *own == any))
     }
 
     fn receives_udp(&self) -> bool {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(p, _)| *p == Protocol::Udp)
+        lock(&self.bound).iter().any(|(p, _)| *p == Protocol::Udp)
     }
 
     /// Datagrams come from peers that the guest may send to, and from anybody where it may listen.
     fn may_receive(&self, from: SocketAddr) -> bool {
-        self.receives_udp() || self.gate.would_allow(&self.connecting(Protocol::Udp, from))
+        if self.gate.would_allow(&self.connecting(Protocol::Udp, from)) {
+            return true;
+        }
+        let receives = self.receives_udp();
+        let mut heard = lock(&self.heard);
+        if receives && !heard.contains(&from) {
+            heard.truncate(MOST_HEARD - 1);
+            heard.push_front(from);
+        }
+        receives
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use walnut_policy::{Capability, Policy};
+
+    fn sockets(rules: &[(bool, Capability, &str)]) -> Sockets {
+        let mut policy = Policy::sealed();
+        for (allow, capability, rule) in rules {
+            let added = if *allow { policy.allow(*capability, rule) } else { policy.deny(*capability, rule) };
+            added.unwrap();
+        }
+        let gate = Gate::new("test", policy, Vec::new());
+        Sockets { gate, names: LearnedNames::default(), bound: Mutex::default(), heard: Mutex::default() }
+    }
+
+    fn at(address: &str) -> SocketAddr {
+        address.parse().unwrap()
+    }
+
+    #[test]
+    fn whoever_may_listen_answers_those_who_wrote_and_nobody_else() {
+        let listens = (true, Capability::Listen, "udp:*:9000");
+        let (peer, other) = (at("10.0.0.1:9000"), at("10.0.0.2:9000"));
+        let sockets = sockets(&[listens]);
+        assert!(!sockets.permits(peer, SocketAddrUse::UdpReceive));
+        assert!(sockets.permits(at("0.0.0.0:9000"), SocketAddrUse::UdpBind));
+        assert!(!sockets.permits(peer, SocketAddrUse::UdpSend));
+        assert!(sockets.permits(peer, SocketAddrUse::UdpReceive));
+        assert!(sockets.permits(peer, SocketAddrUse::UdpSend));
+        assert!(!sockets.permits(other, SocketAddrUse::UdpSend));
+    }
+
+    #[test]
+    fn an_answer_is_denied_like_any_other_datagram() {
+        let denial = (false, Capability::Connect, "10.0.0.0/8:*");
+        let sockets = sockets(&[(true, Capability::Listen, "udp:*:9000"), denial]);
+        assert!(sockets.permits(at("0.0.0.0:9000"), SocketAddrUse::UdpBind));
+        assert!(sockets.permits(at("10.0.0.1:5"), SocketAddrUse::UdpReceive));
+        assert!(!sockets.permits(at("10.0.0.1:5"), SocketAddrUse::UdpSend));
+        assert!(sockets.permits(at("11.0.0.1:5"), SocketAddrUse::UdpReceive));
+        assert!(sockets.permits(at("11.0.0.1:5"), SocketAddrUse::UdpSend));
+    }
+
+    #[test]
+    fn who_is_heard_is_bounded() {
+        let sockets = sockets(&[(true, Capability::Listen, "udp:*:9000")]);
+        assert!(sockets.permits(at("0.0.0.0:9000"), SocketAddrUse::UdpBind));
+        for port in 1..=u16::MAX {
+            assert!(sockets.permits(SocketAddr::new(at("10.0.0.1:1").ip(), port), SocketAddrUse::UdpReceive));
+        }
+        assert_eq!(lock(&sockets.heard).len(), MOST_HEARD);
+        assert!(sockets.permits(at("10.0.0.1:65535"), SocketAddrUse::UdpSend));
+        assert!(!sockets.permits(at("10.0.0.1:1"), SocketAddrUse::UdpSend));
+    }
+
+    #[test]
+    fn one_port_is_not_every_port() {
+        let sockets = sockets(&[(true, Capability::Listen, "tcp:*:8000")]);
+        assert!(sockets.permits(at("0.0.0.0:8000"), SocketAddrUse::TcpBind));
+        assert!(sockets.permits(at("0.0.0.0:8000"), SocketAddrUse::TcpListen));
+        // A socket that connects may have any port, and must not listen there.
+        assert!(sockets.permits(at("0.0.0.0:0"), SocketAddrUse::TcpBind));
+        assert!(!sockets.permits(at("0.0.0.0:54321"), SocketAddrUse::TcpListen));
+    }
+
+    #[test]
+    fn any_port_is_whatever_the_system_picks() {
+        let sockets = sockets(&[(true, Capability::Listen, "tcp:127.0.0.1:0")]);
+        assert!(sockets.permits(at("127.0.0.1:0"), SocketAddrUse::TcpBind));
+        assert!(sockets.permits(at("127.0.0.1:54321"), SocketAddrUse::TcpListen));
+        assert!(!sockets.permits(at("127.0.0.1:54321"), SocketAddrUse::TcpBind));
     }
 }
