@@ -184,7 +184,7 @@ def run_program(program, runner, places, timeout):
 def walnut(path):
     def command(wasm, mounts, args):
         dirs = [part for mount in mounts for part in ("--dir", mount)]
-        return [path, "run", *dirs, wasm, "--", *args]
+        return [path, "run", *dirs, wasm, *args]
     return command
 
 

@@ -3,7 +3,7 @@
 use crate::artifact::Artifact;
 use crate::core_export;
 use crate::error::{LoadError, MissingImport};
-use crate::exit_code;
+use crate::rewrite;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use wasi_preview1_component_adapter_provider as adapter;
@@ -12,7 +12,7 @@ use wit_component::ComponentEncoder;
 
 /// Counts the ways in which modules have been made components. Raise it with every change to that, or the cache goes on
 /// giving out what was made the old way.
-pub(crate) const REVISION: u32 = 1;
+pub(crate) const REVISION: u32 = 4;
 
 /// The most imports that a target may have at its outside. Real programs have some hundreds.
 const MOST_IMPORTS: usize = 20_000;
@@ -27,6 +27,10 @@ pub(crate) struct CoreModule {
 
 impl CoreModule {
     pub fn is_command(&self) -> bool {
+        self.names_start() || self.exports.iter().any(String::is_empty)
+    }
+
+    fn names_start(&self) -> bool {
         self.exports.iter().any(|e| e == "_start")
     }
 
@@ -149,17 +153,13 @@ fn encode(artifact: &Artifact, module: &CoreModule) -> Result<Vec<u8>, LoadError
         name: artifact.name.clone(),
         reason: format!("it cannot be made a component: {e}"),
     };
-    let exits = module
-        .imports
-        .get(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)
-        .is_some_and(|functions| functions.iter().any(|f| f == "proc_exit"));
-    let bytes: Cow<'_, [u8]> = if exits {
-        Cow::Owned(exit_code::redirect(&artifact.bytes).map_err(|e| failed(&e))?)
-    } else if module.imports.is_empty() && !has_component_type(&artifact.bytes) {
-        Cow::Owned(core_export::describe(&artifact.bytes).map_err(|e| failed(&e))?)
-    } else {
-        Cow::Borrowed(&artifact.bytes)
-    };
+    let mut bytes = Cow::Borrowed(artifact.bytes.as_slice());
+    if !module.is_command() && !has_component_type(&bytes) {
+        bytes = Cow::Owned(core_export::describe(&bytes).map_err(|e| failed(&e))?);
+    }
+    if module.imports_wasi_0_1() {
+        bytes = Cow::Owned(rewrite::rewrite(&bytes, module.names_start()).map_err(|e| failed(&e))?);
+    }
     let mut encoder =
         ComponentEncoder::default().validate(false).module(&bytes).map_err(|e| failed(&format!("{e:#}")))?;
     if module.imports_wasi_0_1() || module.is_command() {

@@ -24,14 +24,14 @@ impl Ready {
         if self.worlds.iter().any(|w| matches!(w, World::Command0_2 | World::Command0_3)) {
             return Ok(());
         }
+        let target = crate::artifact::as_typed(&self.name);
         let (reason, hint) = if self.worlds.iter().any(World::is_service) {
-            ("it is an HTTP service, not a command", format!("serve it: `walnut serve {}`", self.name))
+            ("it is an HTTP service, not a command", format!("serve it: `walnut serve {target}`"))
         } else {
             (
                 "it has no `run` function of wasi:cli",
                 format!(
-                    "call one of its functions: `walnut call {} 'NAME(ARGUMENTS)'`; `walnut inspect` lists them",
-                    self.name
+                    "call one of its functions: `walnut call {target} 'NAME(ARGUMENTS)'`; `walnut inspect` lists them"
                 ),
             )
         };
@@ -67,13 +67,13 @@ impl Ready {
     }
 
     async fn run_0_2(&self, store: &mut wasmtime::Store<Sandbox>) -> wasmtime::Result<Result<(), ()>> {
-        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let instance = Sandbox::instantiate(store, &self.pre).await?;
         let command = p2::Command::new(&mut *store, &instance)?;
         command.wasi_cli_run().call_run(store).await
     }
 
     async fn run_0_3(&self, store: &mut wasmtime::Store<Sandbox>) -> wasmtime::Result<Result<(), ()>> {
-        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let instance = Sandbox::instantiate(store, &self.pre).await?;
         let command = p3::Command::new(&mut *store, &instance)?;
         store.run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await).await?
     }

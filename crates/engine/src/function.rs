@@ -86,7 +86,7 @@ impl Ready {
         let call = async move {
             let mut results = vec![Val::Bool(false); export.ty.results().len()];
             let outcome = async {
-                let instance = self.pre.instantiate_async(&mut store).await?;
+                let instance = Sandbox::instantiate(&mut store, &self.pre).await?;
                 let function = instance
                     .get_func(&mut store, export.index)
                     .ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
@@ -111,6 +111,7 @@ impl Ready {
         let mut exports = Vec::new();
         for (outer, item) in component.component_type().exports(engine) {
             match item.ty {
+                ComponentItem::ComponentFunc(_) if outer == crate::reserve::EXPORT => {}
                 ComponentItem::ComponentFunc(ty) => {
                     if let Some(index) = component.get_export_index(None, outer) {
                         exports.push(Export { instance: String::new(), name: outer.to_owned(), ty, index });

@@ -154,6 +154,9 @@ impl Inspection {
     }
 }
 
+/// What a module with a start exports once it is adapted.
+const COMMAND: &str = "wasi:cli/run@0.2.12";
+
 type View = (Vec<String>, Vec<String>, Vec<crate::error::MissingImport>);
 
 /// What a module's imports and exports become when it is adapted.
@@ -162,7 +165,8 @@ fn module_view(artifact: &Artifact) -> Result<View, LoadError> {
         Ok(bytes) => {
             let adapted = Artifact { name: artifact.name.clone(), digest: artifact.digest, bytes: bytes.into_owned() };
             let outline = Outline::read(&adapted)?;
-            Ok((outline.imports, outline.exports, Vec::new()))
+            let own = |name: &String| name != crate::reserve::EXPORT;
+            Ok((outline.imports, outline.exports.into_iter().filter(own).collect(), Vec::new()))
         }
         Err(LoadError::MissingImports { imports, .. }) => {
             let module = adapt::read_module(artifact)?;
@@ -171,7 +175,8 @@ fn module_view(artifact: &Artifact) -> Result<View, LoadError> {
                 .iter()
                 .map(|(m, functions)| format!("{m}.{}", functions.first().map_or("", String::as_str)))
                 .collect();
-            Ok((names, module.exports, imports))
+            let exports = if module.is_command() { vec![COMMAND.into()] } else { module.exports };
+            Ok((names, exports, imports))
         }
         Err(e) => Err(e),
     }

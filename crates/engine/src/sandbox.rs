@@ -10,7 +10,7 @@ use crate::meter::Meter;
 use crate::prepare::Setup;
 use std::collections::HashMap;
 use std::sync::Arc;
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Instance, InstancePre, ResourceTable};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -46,6 +46,18 @@ impl Sandbox {
             Ok(UpdateDeadline::Yield(1))
         });
         store
+    }
+
+    /// Instantiates `pre`; a program of WASI 0.1 then gets its memory apart from the adapter's.
+    pub async fn instantiate(store: &mut Store<Sandbox>, pre: &InstancePre<Sandbox>) -> wasmtime::Result<Instance> {
+        let instance = pre.instantiate_async(&mut *store).await?;
+        if let Ok(reserve) = instance.get_typed_func::<(u32,), ()>(&mut *store, crate::reserve::EXPORT) {
+            let pages = store.data().memory.left() >> 16;
+            // A little is left for tables.
+            let pages = u32::try_from(pages - pages / 64).unwrap_or(u32::MAX);
+            store.run_concurrent(async |accessor| reserve.call_concurrent(accessor, (pages,)).await).await??;
+        }
+        Ok(instance)
     }
 
     fn new(setup: &Arc<Setup>) -> Self {
@@ -104,6 +116,10 @@ const TABLE_ELEMENT: u64 = 16;
 impl MemoryLimit {
     fn new(limits: &Limits) -> Self {
         MemoryLimit { used: 0, most: limits.memory }
+    }
+
+    fn left(&self) -> u64 {
+        self.most.saturating_sub(self.used).min(4 << 30)
     }
 
     /// A growth that goes over ends the sandbox: a guest that was refused memory seldom says so in words.
