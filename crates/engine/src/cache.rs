@@ -23,12 +23,15 @@ pub struct Cache {
 /// How much a cache holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheUsage {
+    /// How many components.
     pub entries: u64,
+    /// Their size on disk, in bytes.
     pub bytes: u64,
 }
 
 /// Why a cache cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe them")]
 pub enum CacheError {
     #[error("no folder for the cache: neither WALNUT_CACHE_DIR, XDG_CACHE_HOME nor HOME is set")]
     NoPlace,

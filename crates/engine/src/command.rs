@@ -15,6 +15,7 @@ use wasmtime_wasi::p3::bindings as p3;
 pub enum Exit {
     /// By itself, with this code.
     Code(i32),
+    /// It did not end by itself, or not well.
     Failed(Failure),
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// Why a target could not be loaded, before any of it ran.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe them")]
 pub enum LoadError {
     #[error("there is no file {}", .0.display())]
     NotFound(PathBuf),
@@ -34,9 +35,11 @@ pub enum LoadError {
 /// An import that nothing here provides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingImport {
+    /// The import, with its version if it names one.
     pub name: String,
     /// What is wrong, as the rest of a sentence that starts with the name.
     pub problem: String,
+    /// What to do about it; may be empty.
     pub hint: String,
 }
 
@@ -77,6 +80,7 @@ impl LoadError {
 
 /// How a sandbox ended when it did not end well.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants describe their fields")]
 pub enum Failure {
     /// A limit was reached.
     Limit { limit: Limit, value: String, details: Vec<String> },

@@ -24,7 +24,9 @@ pub struct Event<'a> {
     pub component: &'a str,
     /// The import through which it asked.
     pub import: &'static str,
+    /// What it asked for.
     pub request: &'a Request,
+    /// The answer.
     pub outcome: Outcome<'a>,
 }
 

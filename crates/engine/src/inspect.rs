@@ -37,14 +37,19 @@ pub(crate) fn worlds<'a>(exports: impl Iterator<Item = &'a str>) -> Vec<World> {
 /// What an artifact is. Its JSON form is versioned: fields may be added, what is there keeps its meaning.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
+    /// The version of this form: 1.
     pub v: u32,
+    /// The target, as it was typed.
     pub name: String,
+    /// Of the bytes as they were read, as `sha256:…`.
     pub digest: String,
+    /// Module or component.
     pub kind: Kind,
     /// The versions of WASI that it uses, such as `0.2.6`.
     pub wasi: Vec<String>,
     /// The world it was built for, if Walnut knows it, such as `wasi:http/proxy`.
     pub world: Option<&'static str>,
+    /// What to start it with.
     pub verb: Verb,
     /// What it could ask for.
     pub capabilities: Vec<CapabilityUse>,
@@ -52,14 +57,17 @@ pub struct Inspection {
     pub harmless_imports: Vec<String>,
     /// Imports that nothing here provides, with what is wrong.
     pub missing_imports: Vec<String>,
+    /// What it exports.
     pub exports: Vec<String>,
     /// Who made it: `language`, `processed-by` and `sdk`, each with names and versions.
     pub producers: BTreeMap<String, BTreeMap<String, String>>,
-    /// Bytes, in all and by part.
+    /// Bytes, in all.
     pub size: usize,
+    /// Bytes, by part.
     pub parts: BTreeMap<&'static str, usize>,
-    /// The number of core modules and components inside.
+    /// The number of core modules inside.
     pub modules: usize,
+    /// The number of components inside.
     pub components: usize,
 }
 
@@ -67,7 +75,9 @@ pub struct Inspection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
+    /// A core module, which becomes a component when it is loaded.
     Module,
+    /// A component.
     Component,
 }
 
@@ -75,15 +85,20 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
+    /// `walnut run`.
     Run,
+    /// `walnut serve`.
     Serve,
+    /// `walnut call`.
     Call,
 }
 
 /// One kind of authority that it could ask for.
 #[derive(Clone, Debug, Serialize)]
 pub struct CapabilityUse {
+    /// Its word.
     pub capability: &'static str,
+    /// The imports through which it could ask.
     pub imports: Vec<String>,
 }
 

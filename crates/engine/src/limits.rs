@@ -56,6 +56,7 @@ impl Limits {
 
 /// One kind of limit. The same word names the flag, the manifest key, the message and the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the fields of `Limits` of the same names describe them")]
 pub enum Limit {
     Memory,
     Cpu,
@@ -68,7 +69,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// The word for it, as in the flag `--limit-memory` without its dashes.
+    /// The word for it, as in the flag without its dashes.
     pub fn name(self) -> &'static str {
         match self {
             Limit::Memory => "memory",

@@ -45,8 +45,11 @@ pub struct Prepared {
 
 /// What a component gets when it starts.
 pub struct Setup {
+    /// Decides what it may do.
     pub gate: Gate,
+    /// What it may use.
     pub limits: Limits,
+    /// Where its standard streams go.
     pub stdio: Stdio,
     /// The arguments; the first is the program's name.
     pub args: Vec<String>,

@@ -18,6 +18,8 @@
 //! Code offsets stay what they were, so that line numbers do: `memory.size` is replaced in place, by an instruction of the
 //! same length; a function with `memory.grow` is moved to the end, and a call of the same length takes its place.
 
+#![expect(clippy::cast_possible_truncation, reason = "a target has at most 512 MiB, so every count in it fits")]
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use wasm_encoder::{BlockType, Function, Instruction, ValType};
@@ -516,7 +518,7 @@ mod tests {
         let params: Vec<_> = params.iter().map(|p| wasmtime::Val::I32(*p)).collect();
         let mut results = vec![wasmtime::Val::I32(0); function.ty(&*store).results().len()];
         function.call(&mut *store, &params, &mut results).unwrap();
-        results.first().map(|r| r.unwrap_i32())
+        results.first().map(wasmtime::Val::unwrap_i32)
     }
 
     #[test]

@@ -13,10 +13,13 @@ pub struct Connection {
 /// What a server answered.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
+    /// The status code.
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// As it was sent, without the chunks around it.
     pub body: Vec<u8>,
+    /// Names in lower case.
     pub trailers: Vec<(String, String)>,
     /// Whether it came to its end, as its head announced it.
     pub whole: bool,
