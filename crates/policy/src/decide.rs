@@ -218,14 +218,13 @@ impl Policy {
     /// A request was allowed by its URL; this is about where its name led.
     fn decide_http_address(&self, scheme: &str, name: &str, address: SocketAddr) -> Decision {
         let (ip, port) = (address.ip(), address.port());
-        let names = [name.to_owned()];
+        let (names, class, host) = ([name.to_owned()], AddressClass::of(ip), HostName::read(name));
         if let Some(rule) = self.deny_connect.iter().find(|p| p.denies(Protocol::Tcp, ip, port, &names)) {
             return denied_by(format!("deny-connect {rule}"));
         }
-        if let Some(rule) = self.deny_http.iter().find(|p| p.denies_address(scheme, ip, port)) {
+        if let Some(rule) = self.deny_http.iter().find(|p| p.denies_address(scheme, &host, ip, port)) {
             return denied_by(format!("deny-http {rule}"));
         }
-        let (class, host) = (AddressClass::of(ip), HostName::read(name));
         // The rule for a URL with an address in it was about that address.
         let literal = matches!(host, HostName::Ip(own) if unwrap_v4(own) == unwrap_v4(ip));
         if class == AddressClass::Public || literal {

@@ -141,9 +141,11 @@ impl UrlPattern {
     }
 
     /// Whether this denies requests to `ip`, whichever name led there. What a rule says of methods and paths is not asked:
-    /// a name for a denied address must not be a way around it.
-    pub(crate) fn denies_address(&self, scheme: &str, ip: IpAddr, port: u16) -> bool {
-        self.fits(scheme, port) && self.host.is_about_addresses() && self.host.denies_ip(ip)
+    /// a name for a denied address must not be a way around it. Where the request said the rule's own host, they were
+    /// asked already.
+    pub(crate) fn denies_address(&self, scheme: &str, host: &HostName, ip: IpAddr, port: u16) -> bool {
+        let by_another_name = self.host.is_about_addresses() && !self.host.denies(host);
+        self.fits(scheme, port) && by_another_name && self.host.denies_ip(ip)
     }
 
     /// Methods differ by case, but no server has two that differ by nothing else.

@@ -45,8 +45,12 @@ impl HostName {
         match url::Host::parse(text) {
             Ok(url::Host::Ipv4(ip)) => HostName::Ip(ip.into()),
             Ok(url::Host::Ipv6(ip)) => HostName::Ip(ip.into()),
-            Ok(url::Host::Domain(name)) if !undotted(&name).is_empty() => HostName::Name(undotted(&name)),
-            _ => HostName::Unreadable(undotted(text)),
+            Ok(url::Host::Domain(name)) => match undotted(&name) {
+                // Two dots at the end hide a number; to a resolver it is then nothing.
+                name if name.is_empty() || ends_in_number(&name) => HostName::Unreadable(name),
+                name => HostName::Name(name),
+            },
+            Err(_) => HostName::Unreadable(undotted(text)),
         }
     }
 

@@ -25,6 +25,7 @@ fn mistakes_in_addresses_say_what_to_type() {
         ("300.1.1.1:80", "is not an address", "HOST:PORT"),
         ("a.*.example:80", "has a `*` that is not the whole first part", "`*.example.com`"),
         ("*example:80", "has a `*` that is not the whole first part", "`*.example.com`"),
+        ("1..:80", "is not an address", "HOST:PORT"),
         ("a b:80", "is not a host name", "`example.com`"),
         ("a%2eb:80", "is not a host name", "`example.com`"),
     ] {

@@ -108,6 +108,7 @@ fn look_ups() {
         (&["allow-all", "deny-resolve 127.0.0.1"], resolve("0177.0.0.1"), Never),
         // What is no name at all.
         (&[], resolve("a b"), Never),
+        (&[], resolve("127.1.."), Never),
         (&["resolve *"], resolve("a b"), Yes),
         (&["resolve *", "deny-resolve *"], resolve("a b"), Never),
     ]);
