@@ -19,6 +19,8 @@ pub(crate) struct Meter {
     budget: AtomicU64,
     /// What may be spent before the guest lets go of the thread.
     turn: AtomicU64,
+    /// How often the guest was gone on with since it last let go.
+    interrupted: AtomicU64,
     spent: AtomicU64,
     /// The thread's processor time when it last entered the guest; `OUTSIDE` while it is not in it.
     entered: AtomicU64,
@@ -31,6 +33,7 @@ impl Meter {
         Arc::new(Meter {
             budget: AtomicU64::new(nanoseconds(budget)),
             turn: AtomicU64::new(u64::MAX),
+            interrupted: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             entered: AtomicU64::new(OUTSIDE),
         })
@@ -45,6 +48,12 @@ impl Meter {
     /// From now on the guest may spend `cpu` in one go, however many requests it has.
     pub fn turn(&self, cpu: Duration) {
         self.turn.store(self.so_far().saturating_add(nanoseconds(cpu)), Relaxed);
+        self.interrupted.store(0, Relaxed);
+    }
+
+    /// Whether the guest computes without letting go; one that waits for a processor does not count.
+    pub fn is_busy(&self) -> bool {
+        self.interrupted.load(Relaxed) > 2
     }
 
     /// Fails once the budget is spent. Called from the guest's own thread.
@@ -62,6 +71,7 @@ impl Meter {
     }
 
     fn enter(&self) {
+        self.interrupted.fetch_add(1, Relaxed);
         self.entered.store(thread_time(), Relaxed);
     }
 

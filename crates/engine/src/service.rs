@@ -38,6 +38,7 @@ pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe them")]
 pub enum BodyError {
     #[error("the {0} limit was reached")]
     TooLarge(Limit),
@@ -45,12 +46,14 @@ pub enum BodyError {
     Guest(String),
 }
 
+type Report = Arc<dyn Fn(&Failure) + Send + Sync>;
+
 /// A component that answers HTTP requests.
 pub struct Service {
     ready: Ready,
     kind: Kind,
     /// Hears of guests that failed after their response had begun.
-    report: Arc<dyn Fn(&Failure) + Send + Sync>,
+    report: Report,
 }
 
 enum Kind {

@@ -4,7 +4,7 @@
 //! computes and nothing else in it can go on meanwhile; and when a deadline passed in it, because there is no way to end
 //! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
 
-use super::{Answer, GuestRequest, GuestResponse, Rest, Service, words};
+use super::{Answer, GuestRequest, GuestResponse, Report, Rest, Service, words};
 use crate::error::Failure;
 use crate::explain;
 use crate::limits::Limits;
@@ -33,7 +33,7 @@ const MOST_AT_ONCE: usize = 128;
 const MOST_IN_ALL: usize = 100_000;
 /// How long a sandbox without requests is kept.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long a request waits for a sandbox whose guest computes before it goes to a new one.
+/// How long a request waits for a sandbox whose guest computes before it goes to a new one; longer each time.
 const BUSY: Duration = Duration::from_millis(100);
 
 type Slot = Arc<dyn Any + Send + Sync>;
@@ -62,7 +62,7 @@ impl Shared {
         let mut tries = 0;
         let sent = loop {
             let mut sent = self.send(service, request, &slot, until);
-            match sent.was_left(BUSY * (1 << tries.min(8))).await {
+            match sent.was_left(BUSY * (1 << tries.min(8)), until).await {
                 None => break sent,
                 Some(_) if Instant::now() >= until => return Err(explain::deadline(service.limits())),
                 Some(_) if tries > 2 && sent.ended.has_changed().is_err() => return Err(why(&mut sent.ended).await),
@@ -101,7 +101,8 @@ impl Shared {
             if worker.jobs.try_send(job).is_ok() {
                 let (ended, counts) = (worker.ended.clone(), worker.counts.clone());
                 let visit = Visit::new(&counts, |counts| &counts.visits);
-                return Sent { request, answered, was_taken, ended, visit, counts };
+                let meter = worker.meter.clone();
+                return Sent { request, answered, was_taken, ended, visit, counts, meter };
             }
             if let Some(full) = current.take() {
                 full.leave(service.limits().deadline);
@@ -126,14 +127,18 @@ struct Sent {
     ended: Ended,
     visit: Visit,
     counts: Arc<Counts>,
+    meter: Arc<Meter>,
 }
 
 impl Sent {
-    /// Gives the request back if the sandbox does not take it soon.
-    async fn was_left(&mut self, soon: Duration) -> Option<GuestRequest> {
-        match timeout(soon, &mut self.was_taken).await {
-            Ok(Ok(())) => None,
-            _ => self.request.lock().unwrap_or_else(PoisonError::into_inner).take(),
+    /// Gives the request back if the sandbox is too busy to take it soon.
+    async fn was_left(&mut self, soon: Duration, until: Instant) -> Option<GuestRequest> {
+        loop {
+            match timeout(soon, &mut self.was_taken).await {
+                Ok(Ok(())) => return None,
+                Err(_) if !self.meter.is_busy() && Instant::now() < until => {}
+                _ => return self.request.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            }
         }
     }
 }
@@ -159,7 +164,7 @@ fn request_failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
 /// A response's place in its sandbox, until its body has ended or its time is over.
 pub(super) struct Stay {
     over: Pin<Box<Sleep>>,
-    late: Option<(Arc<dyn Fn(&Failure) + Send + Sync>, Failure)>,
+    late: Option<(Report, Failure)>,
     counts: Arc<Counts>,
     _visit: Visit,
     _slot: Slot,
@@ -219,6 +224,7 @@ struct Worker {
     task: JoinHandle<()>,
     ended: Ended,
     counts: Arc<Counts>,
+    meter: Arc<Meter>,
 }
 
 struct Job {
@@ -240,7 +246,7 @@ impl Worker {
         let meter = store.data().meter.clone();
         let requests =
             Requests { inbox, limits: service.limits().clone(), meter: meter.clone(), counts: counts.clone() };
-        let guest = Metered::new(drive(store, pre.clone(), requests), meter, engine.ticker.clone());
+        let guest = Metered::new(drive(store, pre.clone(), requests), meter.clone(), engine.ticker.clone());
         let (report, counted) = (service.report.clone(), counts.clone());
         let task = tokio::spawn(async move {
             let outcome = guest.await;
@@ -250,7 +256,7 @@ impl Worker {
             }
             tell.send_replace(Some(outcome));
         });
-        Worker { jobs, task, ended, counts }
+        Worker { jobs, task, ended, counts, meter }
     }
 
     /// Takes nothing new. What is in it has its own deadline; what is left then has nobody who waits for it.
