@@ -1,10 +1,9 @@
-//! Keeps the transcripts of README.md and docs/guide.md true: every block marked `console` is run and compared.
+//! Keeps the documents true. Of README.md and docs/guide.md every block marked `console` is run and compared.
 //!
-//! A block starts in an empty folder that holds `examples/` and the files of [`FILES`]. Lines after `$ ` are what a person
-//! types; what follows is what the terminal shows. A line `...` stands for any number of lines, and in a line for
-//! any text. Understood are `walnut`,
-//! `cd`, `mkdir -p`, `cat`, `echo TEXT > FILE`, `echo $?`, `curl [-s] URL`, comments, `&` after `walnut serve`, and
-//! `kill %1`. `cargo run -p walnut --` is `walnut`, `git` does nothing.
+//! A block starts in a folder that holds only `examples/` and the files of [`FILES`]. Lines after `$ ` are what a person
+//! types; what follows is what the terminal shows. A line `...` stands for any number of lines, and `...` in a line for any
+//! text. Understood are `walnut`, `cd`, `mkdir -p`, `cat`, `echo TEXT > FILE`, `echo $?`, `curl [-s] URL`, comments, `&`
+//! after `walnut serve`, and `kill %1`. `cargo run -p walnut --` is `walnut`, `git` does nothing.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -27,6 +26,32 @@ fn the_readme_is_true() {
 #[test]
 fn the_guide_is_true() {
     check("docs/guide.md");
+}
+
+/// A promise that names a test which is not there is held by nothing.
+#[test]
+fn the_specification_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("docs/SPECIFICATION.md")).expect("the document is there");
+    let mut wrong = Vec::new();
+    for row in text.lines().filter(|line| line.starts_with("| ")) {
+        let held_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        let mut source = String::new();
+        for word in held_by.split('`').skip(1).step_by(2) {
+            let is_test =
+                word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            if is_test && !source.contains(&format!("fn {word}()")) {
+                wrong.push(format!("no test {word}"));
+            } else if !is_test && !word.contains(' ') {
+                let path = match word.split_once('/') {
+                    Some(("cli" | "serve", _)) => root().join("crates/cli/tests").join(word),
+                    _ => root().join(word),
+                };
+                source = fs::read_to_string(&path).unwrap_or_default();
+                wrong.extend((!path.exists()).then(|| format!("no file {word}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 fn check(document: &str) {
