@@ -2,6 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use std::io::{IsTerminal, Write};
+use walnut_policy::is_hidden;
 
 /// Says things on the standard streams.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ impl Printer {
 
     /// A line that belongs to what was said before.
     pub fn detail(&self, text: &str) {
-        self.say(&format!("  {text}"));
+        self.say(&format!("  {}", shown(text)));
     }
 
     /// An explanation of the gate: its first word is its heading.
@@ -50,11 +51,29 @@ impl Printer {
         if let Some((heading, rest)) = lines.next().and_then(|first| first.split_once(": ")) {
             self.headed(heading, AnsiColor::Yellow, rest);
         }
-        lines.for_each(|line| self.say(line));
+        lines.for_each(|line| self.say(&shown(line)));
     }
 
     fn headed(&self, heading: &str, colour: AnsiColor, text: &str) {
         let style = if self.colour { Style::new().fg_color(Some(colour.into())).bold() } else { Style::new() };
-        self.say(&format!("{style}{heading}:{style:#} {text}"));
+        self.say(&format!("{style}{heading}:{style:#} {}", shown(text)));
+    }
+}
+
+/// Text in which names may be the component author's choice: what would drive the terminal is spelt out.
+fn shown(text: &str) -> String {
+    let spell = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        c if is_hidden(c) => c.escape_unicode().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(spell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_in_messages_cannot_drive_the_terminal() {
+        assert_eq!(super::shown("it needs `a\u{1b}[2J`\n  b"), "it needs `a\\u{1b}[2J`\n  b");
     }
 }

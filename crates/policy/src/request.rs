@@ -192,7 +192,7 @@ impl fmt::Display for Bracketed<'_> {
 }
 
 /// Characters that change what a terminal does or shows, without being seen themselves.
-pub(crate) fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
