@@ -90,7 +90,7 @@ pub(crate) fn read_module(artifact: &Artifact) -> Result<CoreModule, LoadError> 
 
 /// An error of the parser, without the offsets that help nobody who did not write the bytes.
 pub(crate) fn invalid(artifact: &Artifact, error: &wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::Invalid { name: artifact.name.clone(), reason: error.message().to_owned() }
+    LoadError::Invalid { name: artifact.name.clone(), reason: crate::error::parser_words(error.message()) }
 }
 
 fn reject_unknown_imports(artifact: &Artifact, module: &CoreModule) -> Result<(), LoadError> {

@@ -90,7 +90,7 @@ impl Artifact {
         parser.generate_dwarf(wat::GenerateDwarf::Lines);
         let bytes = parser.parse_str(Some(Path::new(name)), text).map_err(|e| LoadError::Invalid {
             name: name.to_owned(),
-            reason: format!("its text does not parse\n{e}"),
+            reason: format!("its text does not parse\n{}", crate::error::short_lines(&e.to_string())),
         })?;
         Ok(Artifact { name: name.to_owned(), digest, bytes })
     }

@@ -78,6 +78,29 @@ impl LoadError {
     }
 }
 
+/// The words of a parser for binaries, without the bytes that it found and where they are, which help nobody who did not
+/// write them.
+pub(crate) fn parser_words(message: &str) -> String {
+    if message.starts_with("magic header not detected") {
+        return "a part inside it does not start as WebAssembly does".into();
+    }
+    let line = message.lines().next().unwrap_or_default();
+    let line = line.split(" (at offset").next().unwrap_or_default();
+    let is_byte = |word: &&str| word.trim_start_matches(['(', '[']).starts_with("0x");
+    let words: Vec<_> = line.split(' ').filter(|word| !is_byte(word)).collect();
+    words.join(" ").trim_end_matches([':', ',', '=', ' ']).to_owned()
+}
+
+/// Text that quotes the source, with lines as long as a terminal is wide: a source may be one line of megabytes.
+pub(crate) fn short_lines(text: &str) -> String {
+    const MOST: usize = 160;
+    let cut = |line: &str| match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    };
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
 /// How a sandbox ended when it did not end well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants describe their fields")]

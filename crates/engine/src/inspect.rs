@@ -157,7 +157,7 @@ impl Inspection {
     pub fn wit(artifact: &Artifact) -> Result<String, LoadError> {
         let failed = |e: &dyn std::fmt::Display| LoadError::Invalid {
             name: artifact.name.clone(),
-            reason: format!("its WIT cannot be told: {e}"),
+            reason: format!("its WIT cannot be told: {}", crate::error::parser_words(&e.to_string())),
         };
         let bytes = adapt::to_component(artifact)?;
         let decoded = wit_component::decode(&bytes).map_err(|e| failed(&format!("{e:#}")))?;

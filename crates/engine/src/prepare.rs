@@ -124,7 +124,7 @@ impl Engine {
     fn compile(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Component, LoadError> {
         let bytes = adapt::to_component(artifact)?;
         let _shown = progress.map(|p| p.compiling(&artifact.name, bytes.len()));
-        let failed = |e: &wasmtime::Error| LoadError::Compile { name: artifact.name.clone(), reason: reason(e) };
+        let failed = |e: &wasmtime::Error| failed(artifact, e);
         let Some(cache) = &self.cache else {
             return Component::from_binary(&self.wasmtime, &bytes).map_err(|e| failed(&e));
         };
@@ -141,11 +141,14 @@ fn tick(limits: &Limits) -> Duration {
     (limits.cpu.min(limits.deadline) / 50).clamp(Duration::from_millis(1), Duration::from_millis(10))
 }
 
-/// The engine's words without the offset of the byte, which helps nobody.
-fn reason(error: &wasmtime::Error) -> String {
+/// A component is validated where it is compiled, so what fails may be either.
+fn failed(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
     match error.chain().find_map(|e| e.downcast_ref::<wasmparser::BinaryReaderError>()) {
-        Some(e) => e.message().to_owned(),
-        None => error.root_cause().to_string().lines().next().unwrap_or_default().to_owned(),
+        Some(e) => adapt::invalid(artifact, e),
+        None => {
+            let reason = error.root_cause().to_string().lines().next().unwrap_or_default().to_owned();
+            LoadError::Compile { name: artifact.name.clone(), reason }
+        }
     }
 }
 

@@ -1,0 +1,1 @@
+(module (type (func (param i32) (result i32))) (func (export "twice") (type 0) local.get 0 i32.const 2 i32.mul) (table 1 funcref) (data (memory 0) (i32.const 0) "x") (memory 1))
