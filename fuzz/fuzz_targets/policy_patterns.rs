@@ -7,9 +7,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use walnut_policy::{
-    Capability, Decision, Denial, NamePattern, Policy, Protocol, Request, SocketPattern, UrlPattern,
-};
+use walnut_policy::{Capability, Decision, Denial, NamePattern, Policy, Protocol, Request, SocketPattern, UrlPattern};
 
 fuzz_target!(|text: &str| {
     let mut lines = text.lines().take(16);

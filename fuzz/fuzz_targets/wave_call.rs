@@ -25,8 +25,7 @@ fuzz_target!(|text: &str| {
 /// One list of parameters for each kind of type, so that every branch of the conversion is reached.
 fn signatures() -> Vec<Vec<Type>> {
     let record = Type::record([("x", Type::S32), ("label", Type::option(Type::STRING))]).expect("it has fields");
-    let variant =
-        Type::variant([("none", None), ("some-of", Some(Type::list(Type::U8)))]).expect("it has cases");
+    let variant = Type::variant([("none", None), ("some-of", Some(Type::list(Type::U8)))]).expect("it has cases");
     vec![
         vec![Type::BOOL],
         vec![Type::S64],
