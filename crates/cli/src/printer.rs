@@ -28,6 +28,12 @@ impl Printer {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
+    /// A line that a guest wrote, to the stream that it wrote it to.
+    pub fn guest_line(&self, name: &str, is_stderr: bool, line: &str) {
+        let line = format!("{}: {}", shown(name), shown(line));
+        if is_stderr { self.say(&line) } else { self.data(&format!("{line}\n")) }
+    }
+
     pub fn error(&self, text: &str) {
         self.headed("error", AnsiColor::Red, text);
     }

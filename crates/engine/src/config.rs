@@ -40,7 +40,8 @@ impl EngineConfig {
 
     fn pool(&self) -> PoolingAllocationConfig {
         let mut pool = PoolingAllocationConfig::new();
-        let n = self.sandboxes;
+        // A sandbox that was given up may hold its place for a moment after its successor has started.
+        let n = self.sandboxes + self.sandboxes / 8 + 4;
         let memory = usize::try_from(self.limits.memory).unwrap_or(usize::MAX).min(4 << 30);
         pool.total_component_instances(n)
             .total_core_instances(n.saturating_mul(8))

@@ -75,10 +75,7 @@ fn prepare(args: &ServeArgs, printer: Printer) -> Result<Service, CommandError> 
     let name = artifact.short_name().to_owned();
     let say = {
         let name = name.clone();
-        move |is_stderr: bool, line: &str| match is_stderr {
-            true => printer.say(&format!("{name}: {line}")),
-            false => printer.data(&format!("{name}: {line}\n")),
-        }
+        move |is_stderr: bool, line: &str| printer.guest_line(&name, is_stderr, line)
     };
     let mut setup = Setup::new(gate, limits, Stdio::Lines(Arc::new(say)), false)?;
     setup.args = vec![name];
