@@ -12,7 +12,7 @@ use wit_component::ComponentEncoder;
 
 /// Counts the ways in which modules have been made components. Raise it with every change to that, or the cache goes on
 /// giving out what was made the old way.
-pub(crate) const REVISION: u32 = 4;
+pub(crate) const REVISION: u32 = 5;
 
 /// The most imports that a target may have at its outside. Real programs have some hundreds.
 const MOST_IMPORTS: usize = 20_000;
@@ -151,17 +151,19 @@ fn explain(module: &str, functions: &[String]) -> MissingImport {
 fn encode(artifact: &Artifact, module: &CoreModule) -> Result<Vec<u8>, LoadError> {
     let failed = |e: &dyn std::fmt::Display| LoadError::Invalid {
         name: artifact.name.clone(),
-        reason: format!("it cannot be made a component: {e}"),
+        reason: format!("it cannot be made a component: {}", crate::error::parser_words(&e.to_string())),
     };
     let mut bytes = Cow::Borrowed(artifact.bytes.as_slice());
-    if !module.is_command() && !has_component_type(&bytes) {
+    if (!module.is_command() || module.imports.is_empty()) && !has_component_type(&bytes) {
         bytes = Cow::Owned(core_export::describe(&bytes).map_err(|e| failed(&e))?);
     }
     if module.imports_wasi_0_1() {
         bytes = Cow::Owned(rewrite::rewrite(&bytes, module.names_start()).map_err(|e| failed(&e))?);
     }
-    let mut encoder =
-        ComponentEncoder::default().validate(false).module(&bytes).map_err(|e| failed(&format!("{e:#}")))?;
+    let mut encoder = ComponentEncoder::default()
+        .validate(false)
+        .module(&bytes)
+        .map_err(|e| not_adapted(artifact, module, e.as_ref()))?;
     if module.imports_wasi_0_1() || module.is_command() {
         let kind = if module.is_command() {
             adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
@@ -170,7 +172,47 @@ fn encode(artifact: &Artifact, module: &CoreModule) -> Result<Vec<u8>, LoadError
         };
         encoder = encoder
             .adapter(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, kind)
-            .map_err(|e| failed(&format!("{e:#}")))?;
+            .map_err(|e| not_adapted(artifact, module, e.as_ref()))?;
     }
-    encoder.encode().map_err(|e| failed(&format!("{e:#}")))
+    encoder.encode().map_err(|e| not_adapted(artifact, module, e.as_ref()))
+}
+
+/// What is wrong with a module that the adapter does not fit.
+fn not_adapted(artifact: &Artifact, module: &CoreModule, error: &(dyn std::error::Error + 'static)) -> LoadError {
+    let name = artifact.name.clone();
+    let known = functions_of_0_1();
+    let imported = module.imports.get(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME);
+    let unknown = imported.into_iter().flatten().filter(|f| !known.is_empty() && !known.contains(f));
+    let unknown: Vec<_> = unknown.map(|function| unknown_function(function, &known)).collect();
+    if !unknown.is_empty() {
+        return LoadError::MissingImports { name, imports: unknown };
+    }
+    if !module.exports.iter().any(|e| e == "memory") {
+        let reason = "it exports no `memory`, through which a program of WASI 0.1 talks to its host".into();
+        return LoadError::Invalid { name, reason };
+    }
+    let innermost = std::iter::successors(Some(error), |e| e.source()).last().unwrap_or(error);
+    let words = crate::error::parser_words(&innermost.to_string());
+    LoadError::Invalid { name, reason: format!("it cannot be made a component: {words}") }
+}
+
+fn unknown_function(function: &str, known: &[String]) -> MissingImport {
+    let nearest = known.iter().map(|k| (strsim::jaro_winkler(k, function), k)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let hint = match nearest {
+        Some((similarity, name)) if similarity > 0.9 => format!("did you mean `{name}`?"),
+        _ => "build it for the target wasm32-wasip1, or as a component of WASI 0.2 or 0.3".into(),
+    };
+    MissingImport {
+        name: format!("{}.{function}", adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME),
+        problem: "which is no function of WASI 0.1".into(),
+        hint,
+    }
+}
+
+/// The functions that the adapter has.
+fn functions_of_0_1() -> Vec<String> {
+    let bytes = adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER.to_vec();
+    let adapter = Artifact { name: String::new(), digest: crate::artifact::Digest::of(&[]), bytes };
+    let exports = read_module(&adapter).map(|module| module.exports).unwrap_or_default();
+    exports.into_iter().filter(|e| !e.contains([':', '#'])).collect()
 }

@@ -3,11 +3,14 @@
 use crate::error::LoadError;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 /// The largest target that is loaded. A compiler of 100 MB is real; a gigabyte is a mistake or an attack.
 const LARGEST: u64 = 512 << 20;
+
+/// What the bytes from standard input are called.
+const STANDARD_INPUT: &str = "standard input";
 
 /// A target's bytes, as WebAssembly binary.
 #[derive(Clone)]
@@ -57,8 +60,8 @@ impl Artifact {
     /// Reads a file of WebAssembly, binary or text; `-` is standard input.
     pub fn load(target: &str) -> Result<Self, LoadError> {
         if target == "-" {
-            let bytes = read_bounded(std::io::stdin().lock(), "standard input").map_err(|e| e.at(Path::new("-")))?;
-            return Artifact::from_bytes("standard input", bytes);
+            let bytes = read_bounded(std::io::stdin().lock(), STANDARD_INPUT).map_err(|e| e.at(Path::new("-")))?;
+            return Artifact::from_bytes(STANDARD_INPUT, bytes);
         }
         let path = Path::new(target);
         let file = std::fs::File::open(path).map_err(|e| ReadError::Io(e).at(path))?;
@@ -77,6 +80,12 @@ impl Artifact {
             return Err(not_wasm("it is empty"));
         }
         if bytes.starts_with(b"\0asm") {
+            if !matches!(bytes.get(4..8), Some([1, 0, 0, 0] | [0x0d, 0, 1, 0])) {
+                return Err(LoadError::Invalid {
+                    name: name.to_owned(),
+                    reason: "it is of no version of WebAssembly that there is".into(),
+                });
+            }
             return Ok(Artifact { name: name.to_owned(), digest, bytes });
         }
         if let Some(what) = foreign(&bytes) {
@@ -106,6 +115,11 @@ impl Artifact {
     }
 }
 
+/// What is typed for a target of this name.
+pub(crate) fn as_typed(name: &str) -> &str {
+    if name == STANDARD_INPUT { "-" } else { name }
+}
+
 enum ReadError {
     Io(std::io::Error),
     TooLarge(String),
@@ -114,7 +128,9 @@ enum ReadError {
 impl ReadError {
     fn at(self, path: &Path) -> LoadError {
         match self {
-            ReadError::Io(e) if e.kind() == std::io::ErrorKind::NotFound => LoadError::NotFound(path.to_owned()),
+            ReadError::Io(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                LoadError::NotFound(path.to_owned())
+            }
             ReadError::Io(source) => LoadError::Unreadable { path: path.to_owned(), source },
             ReadError::TooLarge(name) => LoadError::TooLarge { name, most: crate::limits::size(LARGEST) },
         }

@@ -3,11 +3,15 @@
 use crate::calls;
 use crate::error::{Failure, LimitReached};
 use crate::limits::{Limit, Limits};
+use std::fmt;
 use wasmtime::component::ResourceTableError;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
 /// How many frames of the guest's stack are shown.
 const FRAMES: usize = 8;
+
+/// How the engine's error ends when a sandbox holds as many handles as it may.
+const HANDLES_FULL: &str = "store handle limit exceeded";
 
 /// Says how a sandbox failed. Called while the thread still runs it, so that its last host calls are known.
 pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
@@ -32,11 +36,11 @@ fn limit(error: &wasmtime::Error) -> Option<Limit> {
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
         return Some(Limit::Handles);
     }
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => Some(Limit::Stack),
-        _ if error.is::<wasmtime::PoolConcurrencyLimitError>() => None,
-        _ => None,
+    if matches!(error.downcast_ref(), Some(Trap::StackOverflow)) {
+        return Some(Limit::Stack);
     }
+    // The component's own table of handles is full; the engine has no type for that.
+    error.root_cause().to_string().ends_with(HANDLES_FULL).then_some(Limit::Handles)
 }
 
 /// What a trap means to somebody who wrote the program.
@@ -54,7 +58,11 @@ fn cause(trap: Trap) -> String {
         Trap::NullReference => "it used a null reference",
         Trap::CastFailure => "a cast of a reference failed",
         Trap::AllocationTooLarge => "it asked for an object that is too large",
-        other => return other.to_string(),
+        Trap::CannotLeaveComponent => "it called the host at a moment when a component must not",
+        other => {
+            let words = other.to_string();
+            return words.strip_prefix("wasm trap: ").unwrap_or(&words).to_owned();
+        }
     };
     words.to_owned()
 }
@@ -65,7 +73,18 @@ fn plain(error: &wasmtime::Error) -> String {
         return format!("it ended itself with the code {}", exit.0);
     }
     let text = error.root_cause().to_string();
-    text.lines().next().unwrap_or_default().trim().to_owned()
+    let text = text.lines().next().unwrap_or_default().trim();
+    // Values that cross the component's edge are checked there, and these are the ways to fail.
+    let broken = if text.contains("not aligned") {
+        "it handed over an address that is not aligned"
+    } else if text.contains("out of bounds of memory") {
+        "it handed over a value that lies outside its memory"
+    } else if text.contains("utf-8") || text.contains("utf-16") {
+        "it handed over text that is not valid Unicode"
+    } else {
+        text
+    };
+    broken.to_owned()
 }
 
 fn details(error: &wasmtime::Error) -> Vec<String> {
@@ -77,24 +96,50 @@ fn details(error: &wasmtime::Error) -> Vec<String> {
 }
 
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
-    let all: Vec<_> = backtrace.frames().iter().map(|frame| (function(frame), place(frame))).collect();
+    // What lies between the guest and WASI 0.2 was put there by Walnut.
+    let is_ours = |frame: &&FrameInfo| frame.module().name().is_some_and(|m| m.starts_with("wit-component:"));
+    let mut all: Vec<_> = backtrace.frames().iter().filter(|f| !is_ours(f)).map(Frame::of).collect();
+    // Among functions that have names, one without is ours as well.
+    let is_told = |frame: &Frame| frame.name.is_some() || !frame.place.is_empty();
+    let stripped = !all.iter().any(is_told);
+    all.retain(|frame| stripped || is_told(frame));
     // Between a panic and its cause lies the language's own machinery, which tells the author nothing.
-    let own: Vec<_> = all.iter().filter(|(name, _)| !is_machinery(name)).collect();
+    let own: Vec<_> = all.iter().filter(|f| !f.name.as_deref().is_some_and(is_machinery)).collect();
     let shown = if own.is_empty() { all.iter().collect() } else { own };
-    let mut lines: Vec<String> = shown.iter().take(FRAMES).map(|(name, place)| format!("at {name}{place}")).collect();
+    let mut lines: Vec<String> = shown.iter().take(FRAMES).map(|frame| format!("at {frame}")).collect();
     if shown.len() > FRAMES {
         lines.push(format!("and {} more below", shown.len() - FRAMES));
+    }
+    if stripped && !lines.is_empty() {
+        lines.push("(its functions' names were stripped; build it with them to see them here)".into());
     }
     lines
 }
 
-fn function(frame: &wasmtime::FrameInfo) -> String {
-    frame.func_name().map(demangle).unwrap_or_else(|| {
-        format!("function {} (the artifact has no names; build it without stripping them)", frame.func_index())
-    })
+/// One function of the guest that was under way.
+struct Frame {
+    name: Option<String>,
+    index: u32,
+    /// ` (file:line)`, or nothing.
+    place: String,
 }
 
-fn place(frame: &wasmtime::FrameInfo) -> String {
+impl Frame {
+    fn of(frame: &FrameInfo) -> Self {
+        Frame { name: frame.func_name().map(demangle), index: frame.func_index(), place: place(frame) }
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name}{}", self.place),
+            None => write!(f, "function {}{}", self.index, self.place),
+        }
+    }
+}
+
+fn place(frame: &FrameInfo) -> String {
     let symbol = frame.symbols().iter().find_map(|s| Some((s.file()?, s.line()?)));
     symbol.map(|(file, line)| format!(" ({}:{line})", short(file))).unwrap_or_default()
 }
@@ -103,8 +148,9 @@ fn place(frame: &wasmtime::FrameInfo) -> String {
 fn is_machinery(name: &str) -> bool {
     const PREFIXES: [&str; 8] =
         ["std::", "core::", "alloc::", "__rustc::", "<std::", "<core::", "<alloc::", "wasi_snapshot_preview1"];
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "_start",
+        "_start.command_export",
         "__main_void",
         "__original_main",
         "__wasm_call_ctors",

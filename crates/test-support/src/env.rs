@@ -44,7 +44,7 @@ impl TestEnv {
         let place = fs::canonicalize(root.path()).expect("the folder is there");
         let env = TestEnv {
             binary: binary.into(),
-            cache: shared.into().join("code"),
+            cache: shared.into().join("cache"),
             dir: place.join("home"),
             temp: place.join("temp"),
             _root: root,

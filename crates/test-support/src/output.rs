@@ -4,8 +4,11 @@ use std::process::ExitStatus;
 /// What one run of the binary said and how it ended.
 #[derive(Clone, Debug)]
 pub struct Output {
+    /// Standard output. What is not text is replaced.
     pub stdout: String,
+    /// Standard error, in the same way.
     pub stderr: String,
+    /// How the process ended.
     pub status: ExitStatus,
     /// Text that differs between machines, and what stands for it.
     pub(crate) replacements: Vec<(String, &'static str)>,

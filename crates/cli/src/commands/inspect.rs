@@ -24,7 +24,7 @@ pub fn run(args: &InspectArgs, printer: Printer) -> Outcome {
         Inspection::wit(&artifact)?
     } else {
         let inspection = Inspection::of(&artifact)?;
-        if args.json { json(&inspection)? } else { describe(&inspection) }
+        if args.json { json(&inspection)? } else { describe(&inspection, &args.target) }
     };
     printer.data(&text);
     Ok(0)
@@ -36,10 +36,10 @@ fn json(inspection: &Inspection) -> Result<String, crate::error::CommandError> {
         .map_err(|e| of_system("the description cannot be written as JSON", &e))
 }
 
-fn describe(i: &Inspection) -> String {
+fn describe(i: &Inspection, target: &str) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
-        let _ = writeln!(text, "{label:<10} {value}");
+        let _ = writeln!(text, "{label:<12} {value}");
     };
     line("name", &i.name);
     line("digest", &i.digest);
@@ -51,9 +51,9 @@ fn describe(i: &Inspection) -> String {
     line("kind", &format!("{kind}, {wasi}"));
     line("world", i.world.unwrap_or("its own"));
     let verb = match i.verb {
-        Verb::Run => format!("walnut run {}", i.name),
-        Verb::Serve => format!("walnut serve {}", i.name),
-        Verb::Call => format!("walnut call {} 'FUNCTION(ARGUMENTS)'", i.name),
+        Verb::Run => format!("walnut run {target}"),
+        Verb::Serve => format!("walnut serve {target}"),
+        Verb::Call => format!("walnut call {target} 'FUNCTION(ARGUMENTS)'"),
     };
     line("start it", &verb);
     let parts: Vec<_> = i.parts.iter().map(|(part, bytes)| format!("{part} {bytes}")).collect();

@@ -191,10 +191,17 @@ impl Files {
 
     /// Tells when wasmtime refused an admitted operation because the path leads out of its mount.
     pub fn refused(&self, gate: &Gate, import: &'static str, admitted: &Admitted) {
-        if admitted.permit.is_some() && leads_out(&admitted.dir, &admitted.path) {
-            // A denial by construction; it is made for the listeners.
-            let _ = gate.check(import, Request::Dir { path: admitted.guest.clone(), access: Access::Escape });
+        // A link is refused for nothing but an absolute target, which could lead anywhere.
+        let leads_out = || import.ends_with(".symlink-at") || leads_out(&admitted.dir, &admitted.path);
+        if admitted.permit.is_none() || !leads_out() {
+            return;
         }
+        let path = match normalize(&format!("{}/{}", admitted.guest, admitted.path)) {
+            Some(_) => admitted.guest.clone(),
+            None => format!("{}/{}", admitted.guest, admitted.path),
+        };
+        // A denial by construction; it is made for the listeners.
+        let _ = gate.check(import, Request::Dir { path, access: Access::Escape });
     }
 
     /// Whether what was opened lies in a denied folder after all: a link may have been swapped since it was decided.
@@ -250,6 +257,8 @@ impl Files {
             }
             match parts.next() {
                 None => break,
+                // As everywhere, what is above the root is the root.
+                Some("..") if at.is_empty() => {}
                 Some("..") if at.len() <= floor => return Spot::AboveBase,
                 Some("..") => {
                     at.pop();

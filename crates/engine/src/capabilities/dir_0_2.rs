@@ -238,7 +238,8 @@ fn finish<R>(
         Err(e) => e,
     };
     let code = sandbox.filesystem().convert_error_code(error)?;
-    if code == ErrorCode::NotPermitted {
+    // The links of /proc, which lead anywhere, are refused as if they led in a circle.
+    if matches!(code, ErrorCode::NotPermitted | ErrorCode::Loop) {
         admitted.iter().for_each(|a| sandbox.files.refused(&sandbox.gate, import, a));
     }
     Ok(Err(code))

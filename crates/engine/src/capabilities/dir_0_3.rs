@@ -231,7 +231,7 @@ fn finish<R>(
     accessor.with(|mut access| {
         let sandbox = access.data_mut();
         let code = sandbox.filesystem().convert_error_code(error)?;
-        if matches!(code, ErrorCode::NotPermitted) {
+        if matches!(code, ErrorCode::NotPermitted | ErrorCode::Loop) {
             admitted.iter().for_each(|a| sandbox.files.refused(&sandbox.gate, import, a));
         }
         Ok(Err(code))

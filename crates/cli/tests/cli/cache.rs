@@ -1,0 +1,168 @@
+//! The cache of compiled code: a second run takes what the first left, and nothing damaged ever runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::Stdio;
+use walnut_test_programs::RUST_P1_HELLO;
+use walnut_test_support::{TestEnv, guest, test_env};
+
+const HELLO: &str = "hello from a sealed component\n";
+
+fn run(env: &TestEnv) {
+    env.run(["run", &guest(RUST_P1_HELLO)]).prints(HELLO);
+}
+
+/// Every file of compiled code, with what changes when it is written again.
+fn entries(env: &TestEnv) -> BTreeMap<PathBuf, (u64, u64)> {
+    let folder = fs::read_dir(env.cache().join("code")).expect("the cache is there");
+    let about = |path: PathBuf| {
+        let m = fs::metadata(&path).expect("it is there");
+        (path, (m.ino(), m.len()))
+    };
+    folder.map(|entry| about(entry.expect("it can be listed").path())).collect()
+}
+
+#[test]
+fn a_second_run_takes_what_the_first_left() {
+    let env = test_env!().with_own_cache();
+    run(&env);
+    let first = entries(&env);
+    assert_eq!(first.len(), 1, "{first:?}");
+    run(&env);
+    assert_eq!(entries(&env), first);
+    let mode = fs::metadata(env.cache().join("code")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "others must not write code that we run");
+}
+
+#[test]
+fn a_damaged_entry_is_compiled_again() {
+    let env = test_env!().with_own_cache();
+    run(&env);
+    let (path, (inode, length)) = entries(&env).pop_first().expect("there is one");
+    let whole = fs::read(&path).expect("it can be read");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for damaged in [&[][..], &whole[..whole.len() / 2], &whole[..whole.len() - 1], &flipped] {
+        fs::write(&path, damaged).expect("it can be written");
+        run(&env);
+        assert!(entries(&env).contains_key(&path), "it is there again");
+        assert_eq!(fs::read(&path).expect("it can be read").len() as u64, length);
+    }
+    assert_ne!(entries(&env)[&path].0, inode, "it is another file");
+}
+
+/// What a process that died in the middle of a write leaves.
+#[test]
+fn a_part_of_an_entry_is_never_taken() {
+    let env = test_env!().with_own_cache();
+    run(&env);
+    let (path, _) = entries(&env).pop_first().expect("there is one");
+    let partial = path.with_file_name(".tmpdied.partial");
+    fs::rename(&path, &partial).expect("it can be renamed");
+    run(&env);
+    assert!(path.exists());
+}
+
+#[test]
+fn many_may_start_at_once() {
+    let env = test_env!().with_own_cache();
+    let program = guest(RUST_P1_HELLO);
+    let start = |_| {
+        let mut command = env.command();
+        command.args(["run", &program]).stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+        command.spawn().expect("the binary starts")
+    };
+    let children: Vec<_> = (0..8).map(start).collect();
+    for child in children {
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), HELLO);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+    assert_eq!(entries(&env).len(), 1, "one entry, and nothing half written");
+    run(&env);
+}
+
+#[test]
+fn show_and_clear() {
+    let env = test_env!().with_own_cache();
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"[1-9]\d*\.\d MiB|0\.[1-9] MiB", "[SIZE]");
+    settings.bind(|| {
+        insta::assert_snapshot!(env.run(["cache"]), @"
+        --- stdout ---
+        [CACHE]/code
+        0 components, 0.0 MiB
+        --- exit code 0 ---
+        ");
+        run(&env);
+        insta::assert_snapshot!(env.run(["cache", "show"]), @"
+        --- stdout ---
+        [CACHE]/code
+        1 component, [SIZE]
+        --- exit code 0 ---
+        ");
+        assert_eq!(env.run(["cache"]).succeeds().stdout, env.run(["cache", "show"]).stdout);
+        insta::assert_snapshot!(env.run(["cache", "clear"]), @"
+        --- stderr ---
+        removed 1 component, [SIZE]
+        --- exit code 0 ---
+        ");
+        assert!(entries(&env).is_empty());
+        insta::assert_snapshot!(env.run(["cache"]), @"
+        --- stdout ---
+        [CACHE]/code
+        0 components, 0.0 MiB
+        --- exit code 0 ---
+        ");
+    });
+    run(&env);
+}
+
+#[test]
+fn clear_removes_nothing_that_is_not_its_own() {
+    let env = test_env!().with_own_cache();
+    run(&env);
+    let mine = env.cache().join("code/notes.txt");
+    fs::write(&mine, "mine").expect("it can be written");
+    env.run(["cache", "clear"]).succeeds();
+    assert!(mine.exists());
+}
+
+#[test]
+fn a_folder_that_others_may_write_to_is_not_used() {
+    let env = test_env!().with_own_cache();
+    let code = env.cache().join("code");
+    fs::create_dir_all(&code).expect("it can be made");
+    fs::set_permissions(&code, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let output = env.run(["run", &guest(RUST_P1_HELLO)]);
+    output.clone().prints(HELLO);
+    insta::assert_snapshot!(output, @"
+    --- stdout ---
+    hello from a sealed component
+    --- stderr ---
+    warning: the cache folder [CACHE]/code is not safe: others may write to it; compiled code is not kept
+    --- exit code 0 ---
+    ");
+    assert!(entries(&env).is_empty());
+    insta::assert_snapshot!(env.run(["cache"]), @"
+    --- stderr ---
+    error: the cache folder [CACHE]/code is not safe: others may write to it
+    hint: set WALNUT_CACHE_DIR to a folder that is yours alone
+    --- exit code 125 ---
+    ");
+    fs::set_permissions(&code, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    let output = env.run(["run", &guest(RUST_P1_HELLO)]);
+    assert_eq!(output.stderr, "");
+    assert_eq!(entries(&env).len(), 1);
+}
+
+#[test]
+fn a_place_that_is_no_folder_is_no_obstacle() {
+    let env = test_env!();
+    let file = env.file("a-file", "");
+    let output = env.walnut(["run", &guest(RUST_P1_HELLO)]).env("WALNUT_CACHE_DIR", file).run();
+    output.prints(HELLO).says("compiled code is not kept");
+}

@@ -1,0 +1,148 @@
+//! A trap is told in words, with the guest's own function and line, and never with an address or an internal of the engine.
+
+use walnut_test_programs::{C_P1_CRASH, Guest, RUST_P1_BOMBS, RUST_P2_LIBRARY, WAT_BAD_ALIGNMENT};
+use walnut_test_support::{Output, guest, test_env};
+
+fn run(program: Guest, way: &str) -> Output {
+    let output = test_env!().run(["run", &guest(program), way]).exits_with(134);
+    speaks_plainly(&output);
+    output
+}
+
+/// What no message may have in it.
+#[track_caller]
+fn speaks_plainly(output: &Output) {
+    for word in ["0x", "wasmtime", "wasm_trap", "::Err", "anyhow", "backtrace:", "core::", "<wasm", "Trap::", "adapter"]
+    {
+        assert!(!output.stderr.contains(word), "it says {word:?}:\n{output}");
+    }
+}
+
+#[test]
+fn traps_of_rust_name_cause_function_and_line() {
+    insta::assert_snapshot!(run(RUST_P1_BOMBS, "panic"), @"
+    --- stderr ---
+
+    thread 'main' (1) panicked at rust_p1_bombs/src/main.rs:20:22:
+    this panic is on purpose
+    note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+    error: [GUESTS]/rust_p1_bombs.wasm trapped: it gave up (a panic, an abort or a failed assertion ends in `unreachable`)
+      at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:20)
+      last host calls: stderr.get-stderr, descriptor.get-type, environment.get-arguments (×2), output-stream.blocking-write-and-flush (×2)
+    --- exit code 134 ---
+    ");
+    insta::assert_snapshot!(run(RUST_P1_BOMBS, "unreachable"), @"
+    --- stderr ---
+    error: [GUESTS]/rust_p1_bombs.wasm trapped: it gave up (a panic, an abort or a failed assertion ends in `unreachable`)
+      at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:21)
+      last host calls: stdin.get-stdin, stdout.get-stdout, stderr.get-stderr, descriptor.get-type, environment.get-arguments (×2)
+    --- exit code 134 ---
+    ");
+    insta::assert_snapshot!(run(RUST_P1_BOMBS, "divide"), @"
+    --- stderr ---
+    error: [GUESTS]/rust_p1_bombs.wasm trapped: it divided an integer by zero
+      at rust_p1_bombs::divide (src/num/nonzero.rs:1496)
+      at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:22)
+      last host calls: stdin.get-stdin, stdout.get-stdout, stderr.get-stderr, descriptor.get-type, environment.get-arguments (×2)
+    --- exit code 134 ---
+    ");
+    insta::assert_snapshot!(run(RUST_P1_BOMBS, "out-of-bounds"), @"
+    --- stderr ---
+    error: [GUESTS]/rust_p1_bombs.wasm trapped: it read or wrote outside its memory
+      at rust_p1_bombs::out_of_bounds (rust_p1_bombs/src/main.rs:69)
+      at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:24)
+      last host calls: stdin.get-stdin, stdout.get-stdout, stderr.get-stderr, descriptor.get-type, environment.get-arguments (×2)
+    --- exit code 134 ---
+    ");
+}
+
+#[test]
+fn traps_of_c_name_cause_function_and_line() {
+    insta::assert_snapshot!(run(C_P1_CRASH, "null-call"), @"
+    --- stderr ---
+    error: [GUESTS]/c_p1_crash.wasm trapped: it called a function pointer that is null
+      at call_nothing (guests/c/c_p1_crash.c:9)
+      at main (guests/c/c_p1_crash.c:25)
+      last host calls: environment.get-arguments (×2)
+    --- exit code 134 ---
+    ");
+    insta::assert_snapshot!(run(C_P1_CRASH, "abort"), @"
+    --- stderr ---
+    error: [GUESTS]/c_p1_crash.wasm trapped: it gave up (a panic, an abort or a failed assertion ends in `unreachable`)
+      at main (guests/c/c_p1_crash.c:27)
+      last host calls: environment.get-arguments (×2)
+    --- exit code 134 ---
+    ");
+    insta::assert_snapshot!(run(C_P1_CRASH, "out-of-bounds"), @"
+    --- stderr ---
+    error: [GUESTS]/c_p1_crash.wasm trapped: it read or wrote outside its memory
+      at write_far (guests/c/c_p1_crash.c:15)
+      at main (guests/c/c_p1_crash.c:29)
+      last host calls: environment.get-arguments (×2)
+    --- exit code 134 ---
+    ");
+    insta::assert_snapshot!(run(C_P1_CRASH, "divide"), @"
+    --- stderr ---
+    error: [GUESTS]/c_p1_crash.wasm trapped: it divided an integer by zero
+      at divide (guests/c/c_p1_crash.c:19)
+      at main (guests/c/c_p1_crash.c:31)
+      last host calls: environment.get-arguments (×2)
+    --- exit code 134 ---
+    ");
+}
+
+#[test]
+fn a_trap_without_names_says_why_there_are_none() {
+    let env = test_env!();
+    let bytes = wat::parse_str("(module (func (export \"go\") unreachable))").expect("it is good text");
+    env.file("bare.wasm", bytes);
+    insta::assert_snapshot!(env.run(["call", "bare.wasm", "go()"]), @"
+    --- stderr ---
+    error: bare.wasm trapped: it gave up (a panic, an abort or a failed assertion ends in `unreachable`)
+      at function 0
+      (its functions' names were stripped; build it with them to see them here)
+    --- exit code 134 ---
+    ");
+}
+
+#[test]
+fn a_trap_in_text_names_its_line() {
+    let env = test_env!();
+    env.file("t.wat", "(module\n  (func $inner (drop (i32.div_u (i32.const 1) (i32.const 0))))\n  (func (export \"go\")\n    call $inner))\n");
+    let output = env.run(["call", "t.wat", "go()"]).exits_with(134);
+    speaks_plainly(&output);
+    output.says("it divided an integer by zero").says("t.wat:2)").says("  at inner (");
+}
+
+#[test]
+fn a_trap_in_call_is_told_the_same_way() {
+    let output = test_env!().run(["call", &guest(RUST_P2_LIBRARY), "trap()"]).exits_with(134);
+    speaks_plainly(&output);
+    output.says("trapped: it gave up");
+}
+
+#[test]
+fn values_that_break_the_rules_are_traps() {
+    let env = test_env!();
+    let program = guest(WAT_BAD_ALIGNMENT);
+    let call = |function: &str| env.run(["call", &program, &format!("{function}()")]).exits_with(134);
+    for function in ["misaligned", "out-of-bounds", "string-too-long", "not-utf8"] {
+        speaks_plainly(&call(function));
+    }
+    insta::assert_snapshot!(call("misaligned"), @"
+    --- stderr ---
+    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_bad_alignment.wat trapped: it handed over an address that is not aligned
+    --- exit code 134 ---
+    ");
+    insta::assert_snapshot!(call("string-too-long"), @"
+    --- stderr ---
+    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_bad_alignment.wat trapped: it handed over a value that lies outside its memory
+    --- exit code 134 ---
+    ");
+    insta::assert_snapshot!(call("not-utf8"), @"
+    --- stderr ---
+    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_bad_alignment.wat trapped: it handed over text that is not valid Unicode
+    --- exit code 134 ---
+    ");
+    env.run(["call", &program, "fine()"]).prints("\"fine\"\n");
+}
