@@ -41,6 +41,11 @@ pub fn run(arguments: Vec<String>) -> Result<()> {
 }
 
 fn reference() -> Result<String> {
+    let built =
+        Command::new(env!("CARGO")).current_dir(root()).args(["build", "--quiet", "--package", "walnut"]).status()?;
+    if !built.success() {
+        return Err("walnut does not build".into());
+    }
     let mut text = HEAD.to_owned();
     describe(&mut text, &[])?;
     Ok(text)
@@ -58,13 +63,7 @@ fn describe(text: &mut String, words: &[String]) -> Result<()> {
 }
 
 fn help(words: &[String]) -> Result<String> {
-    let output = Command::new(env!("CARGO"))
-        .current_dir(root())
-        .args(["run", "--quiet", "--package", "walnut", "--"])
-        .args(words)
-        .arg("--help")
-        .env("COLUMNS", COLUMNS)
-        .output()?;
+    let output = Command::new(binary()).args(words).arg("--help").env("COLUMNS", COLUMNS).output()?;
     if !output.status.success() {
         return Err(
             format!("`walnut {} --help` failed\n{}", words.join(" "), String::from_utf8_lossy(&output.stderr)).into()
@@ -81,6 +80,11 @@ fn commands(help: &str) -> Vec<String> {
     // A description goes on in lines that start further right.
     let names = listed.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
     names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+fn binary() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join("debug").join("walnut")
 }
 
 fn root() -> PathBuf {
