@@ -136,7 +136,8 @@ impl TestEnv {
     /// Text that differs between machines, and what stands for it.
     pub fn replacements(&self) -> Vec<(String, &'static str)> {
         let guests = walnut_test_programs::folder();
-        let texts = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("test-programs").join("guests/wat");
+        let text = walnut_test_programs::ALL.iter().find(|guest| guest.is_text()).map(Guest::path);
+        let texts = text.as_deref().and_then(Path::parent).unwrap_or(&guests).to_owned();
         let pairs = [
             (self.cache.clone(), "[CACHE]"),
             (self.dir.with_file_name("outside"), "[OUTSIDE]"),

@@ -110,11 +110,11 @@ fn descriptions() {
         ");
         insta::assert_snapshot!(describe(WAT_CORE_ADD), @"
         --- stdout ---
-        name         /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_core_add.wat
+        name         [GUESTS]/wat_core_add.wat
         digest       sha256:[DIGEST]
         kind         core module, no WASI
         world        its own
-        start it     walnut call /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_core_add.wat 'FUNCTION(ARGUMENTS)'
+        start it     walnut call [GUESTS]/wat_core_add.wat 'FUNCTION(ARGUMENTS)'
         size         [SIZES]
 
         could ask for: nothing
@@ -126,11 +126,11 @@ fn descriptions() {
         ");
         insta::assert_snapshot!(describe(WAT_MISSING_IMPORT), @"
         --- stdout ---
-        name         /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_missing_import.wat
+        name         [GUESTS]/wat_missing_import.wat
         digest       sha256:[DIGEST]
         kind         component, WASI 0.2.0
         world        wasi:cli/command
-        start it     walnut run /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_missing_import.wat
+        start it     walnut run [GUESTS]/wat_missing_import.wat
         size         [SIZES]
 
         could ask for: nothing
@@ -144,11 +144,11 @@ fn descriptions() {
         ");
         insta::assert_snapshot!(describe(WAT_VERSION_SKEW), @"
         --- stdout ---
-        name         /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_version_skew.wat
+        name         [GUESTS]/wat_version_skew.wat
         digest       sha256:[DIGEST]
         kind         component, WASI 0.2.0, 0.9.0, 1.2.3
         world        wasi:cli/command
-        start it     walnut run /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_version_skew.wat
+        start it     walnut run [GUESTS]/wat_version_skew.wat
         size         [SIZES]
 
         could ask for: nothing
@@ -163,11 +163,11 @@ fn descriptions() {
         ");
         insta::assert_snapshot!(describe(WAT_UNKNOWN_CORE_IMPORT), @"
         --- stdout ---
-        name         /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_unknown_core_import.wat
+        name         [GUESTS]/wat_unknown_core_import.wat
         digest       sha256:[DIGEST]
         kind         core module, WASI 0.1
         world        wasi:cli/command
-        start it     walnut run /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_unknown_core_import.wat
+        start it     walnut run [GUESTS]/wat_unknown_core_import.wat
         size         [SIZES]
 
         could ask for: nothing

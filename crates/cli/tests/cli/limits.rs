@@ -37,14 +37,14 @@ fn a_loop_in_start_ends_too() {
     let env = test_env!();
     insta::assert_snapshot!(run(&env, WAT_LOOP_IN_START, &["--cpu", "200ms"], &[]), @"
     --- stderr ---
-    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_loop_in_start.wat used up its processor time (limit: 200ms)
+    error: [GUESTS]/wat_loop_in_start.wat used up its processor time (limit: 200ms)
       at forever (guests/wat/wat_loop_in_start.wat:3)
     hint: raise it with `--cpu N` (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");
     insta::assert_snapshot!(run(&env, WAT_LOOP_IN_START, &["--deadline", "200ms"], &[]), @"
     --- stderr ---
-    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_loop_in_start.wat used up its time (limit: 200ms)
+    error: [GUESTS]/wat_loop_in_start.wat used up its time (limit: 200ms)
     hint: raise it with `--deadline N` (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");
@@ -114,7 +114,7 @@ fn two_memories_share_the_limit() {
     let env = test_env!();
     insta::assert_snapshot!(run(&env, WAT_TWO_MEMORIES, &["--memory", "32MiB"], &[]), @"
     --- stderr ---
-    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_two_memories.wat used up its memory (limit: 32MiB)
+    error: [GUESTS]/wat_two_memories.wat used up its memory (limit: 32MiB)
       at grow (guests/wat/wat_two_memories.wat:11)
     hint: raise it with `--memory N` (now 32MiB), or find out why the guest needs so much
     --- exit code 137 ---
@@ -133,7 +133,7 @@ fn tables_count_as_memory() {
     let env = test_env!();
     insta::assert_snapshot!(run(&env, WAT_TABLE_BOMB, &["--memory", "32MiB"], &[]), @"
     --- stderr ---
-    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_table_bomb.wat used up its memory (limit: 32MiB)
+    error: [GUESTS]/wat_table_bomb.wat used up its memory (limit: 32MiB)
       at grow (guests/wat/wat_table_bomb.wat:9)
     hint: raise it with `--memory N` (now 32MiB), or find out why the guest needs so much
     --- exit code 137 ---

@@ -131,17 +131,17 @@ fn values_that_break_the_rules_are_traps() {
     }
     insta::assert_snapshot!(call("misaligned"), @"
     --- stderr ---
-    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_bad_alignment.wat trapped: it handed over an address that is not aligned
+    error: [GUESTS]/wat_bad_alignment.wat trapped: it handed over an address that is not aligned
     --- exit code 134 ---
     ");
     insta::assert_snapshot!(call("string-too-long"), @"
     --- stderr ---
-    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_bad_alignment.wat trapped: it handed over a value that lies outside its memory
+    error: [GUESTS]/wat_bad_alignment.wat trapped: it handed over a value that lies outside its memory
     --- exit code 134 ---
     ");
     insta::assert_snapshot!(call("not-utf8"), @"
     --- stderr ---
-    error: /tmp/wt-policy-check/crates/test-programs/guests/wat/wat_bad_alignment.wat trapped: it handed over text that is not valid Unicode
+    error: [GUESTS]/wat_bad_alignment.wat trapped: it handed over text that is not valid Unicode
     --- exit code 134 ---
     ");
     env.run(["call", &program, "fine()"]).prints("\"fine\"\n");
