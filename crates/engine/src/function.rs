@@ -74,7 +74,11 @@ impl Ready {
             parsed.to_wasm_params::<Val>(&types)
         });
         let params = typed.map_err(|e| {
-            LoadError::Call(format!("the arguments of `{name}` do not fit: {e}\n  it takes: {}", signature(export)))
+            LoadError::Call(format!(
+                "the arguments of `{name}` do not fit: {}\n  it takes: {}",
+                in_words(&e.to_string(), &arguments),
+                signature(export)
+            ))
         })?;
         Ok(self.invoke(export, params).await)
     }
@@ -157,6 +161,25 @@ fn split_call(call: &str) -> Option<(&str, String)> {
     let open = call.find('(')?;
     let name = call[..open].trim();
     (!name.is_empty() && call.ends_with(')')).then(|| (name, format!("f{}", &call[open..])))
+}
+
+/// WAVE's error, with the text that it is about in place of offsets into `call`.
+fn in_words(error: &str, call: &str) -> String {
+    let span = |text: &str| {
+        let (start, end) = text.split_once("..")?;
+        call.get(start.parse().ok()?..end.parse().ok()?)
+    };
+    let (words, about) = match error.rsplit_once(" at ") {
+        Some((words, place)) => (words, span(place)),
+        None => (error, None),
+    };
+    match (words.trim_start_matches("error converting Wasm value: "), about) {
+        (words, _) if words.contains("missing required param") => "there are too few".into(),
+        (words, Some(about)) if words.contains("more param") => format!("there are too many, from `{about}` on"),
+        ("invalid value type", Some(about)) => format!("`{about}` is of another type"),
+        (words, Some(about)) if !about.is_empty() => format!("{words}, at `{about}`"),
+        (words, _) => words.into(),
+    }
 }
 
 fn signature(export: &Export) -> String {

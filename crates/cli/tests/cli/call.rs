@@ -87,19 +87,19 @@ fn a_wrong_call_says_what_is_right() {
     ");
     insta::assert_snapshot!(call("add(1)"), @"
     --- stderr ---
-    error: the arguments of `add` do not fit: invalid params: missing required param(s) at 3..4
+    error: the arguments of `add` do not fit: there are too few
       it takes: acme:shapes/shapes@1.0.0.add(left: s32, right: s32) -> s32
     --- exit code 2 ---
     ");
     insta::assert_snapshot!(call("add(1, two)"), @"
     --- stderr ---
-    error: the arguments of `add` do not fit: invalid value type at 5..8
+    error: the arguments of `add` do not fit: `two` is of another type
       it takes: acme:shapes/shapes@1.0.0.add(left: s32, right: s32) -> s32
     --- exit code 2 ---
     ");
     insta::assert_snapshot!(call("add(1, 2, 3)"), @"
     --- stderr ---
-    error: the arguments of `add` do not fit: invalid params: more param(s) than expected at 8..9
+    error: the arguments of `add` do not fit: there are too many, from `3` on
       it takes: acme:shapes/shapes@1.0.0.add(left: s32, right: s32) -> s32
     --- exit code 2 ---
     ");
@@ -110,7 +110,7 @@ fn a_wrong_call_says_what_is_right() {
     "#);
     insta::assert_snapshot!(call("mix([mauve])"), @"
     --- stderr ---
-    error: the arguments of `mix` do not fit: error converting Wasm value: expected a enum { red, green, blue }; got mauve at 3..8
+    error: the arguments of `mix` do not fit: expected a enum { red, green, blue }; got mauve, at `mauve`
       it takes: acme:shapes/shapes@1.0.0.mix(colors: list<enum { red, green, blue }>) -> option<enum { red, green, blue }>
     --- exit code 2 ---
     ");
