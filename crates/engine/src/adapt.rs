@@ -12,7 +12,7 @@ use wit_component::ComponentEncoder;
 
 /// Counts the ways in which modules have been made components. Raise it with every change to that, or the cache goes on
 /// giving out what was made the old way.
-pub(crate) const REVISION: u32 = 5;
+pub(crate) const REVISION: u32 = 9;
 
 /// The most imports that a target may have at its outside. Real programs have some hundreds.
 const MOST_IMPORTS: usize = 20_000;
@@ -23,6 +23,7 @@ pub(crate) struct CoreModule {
     /// Functions imported, by module.
     pub imports: BTreeMap<String, Vec<String>>,
     pub exports: Vec<String>,
+    has_memory: bool,
 }
 
 impl CoreModule {
@@ -77,6 +78,7 @@ pub(crate) fn read_module(artifact: &Artifact) -> Result<CoreModule, LoadError> 
                     module.imports.entry(import.module.to_owned()).or_default().push(import.name.to_owned());
                 }
             }
+            Payload::MemorySection(section) => module.has_memory |= section.count() > 0,
             Payload::ExportSection(section) => {
                 for export in section {
                     module.exports.push(export.map_err(|e| invalid(artifact, &e))?.name.to_owned());
@@ -157,8 +159,8 @@ fn encode(artifact: &Artifact, module: &CoreModule) -> Result<Vec<u8>, LoadError
     if (!module.is_command() || module.imports.is_empty()) && !has_component_type(&bytes) {
         bytes = Cow::Owned(core_export::describe(&bytes).map_err(|e| failed(&e))?);
     }
-    if module.imports_wasi_0_1() {
-        bytes = Cow::Owned(rewrite::rewrite(&bytes, module.names_start()).map_err(|e| failed(&e))?);
+    if module.imports_wasi_0_1() || module.is_command() {
+        bytes = Cow::Owned(rewrite::rewrite(&bytes, module.names_start(), module.has_memory).map_err(|e| failed(&e))?);
     }
     let mut encoder = ComponentEncoder::default()
         .validate(false)

@@ -170,7 +170,7 @@ fn check(file: &mut fs::File) -> io::Result<bool> {
     file.read_exact(&mut trailer)?;
     file.seek(SeekFrom::Start(0))?;
     let mut hasher = crc32fast::Hasher::new();
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; 32 << 10];
     let mut left = length;
     while left > 0 {
         let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));

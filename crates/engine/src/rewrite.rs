@@ -3,11 +3,14 @@
 //! * It knows success and failure only: `proc_exit(7)` would end as 1. `wasi:cli/exit` has a function that takes a code, of
 //!   the same shape once compiled, so the import is pointed at that one.
 //! * It takes memory that many programs hold for their own: see [`reserve`].
+//! * It works in the program's memory, and a program may have none. Such a one is given a page.
 //! * A command's start is called `_start`. Some toolchains leave it without a name, which other runtimes start too.
 
 use crate::reserve;
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
-use wasm_encoder::{EntityType, ExportKind, ExportSection, ImportSection, Module, RawSection};
+use wasm_encoder::{
+    EntityType, ExportKind, ExportSection, ImportSection, MemorySection, MemoryType, Module, RawSection,
+};
 use wasmparser::{Parser, Payload, TypeRef};
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
@@ -32,11 +35,22 @@ package wasi:cli@0.2.12 {
 }
 ";
 
+/// The sections that come after the memories: tags, globals, exports and what follows them.
+const AFTER_MEMORY: [u8; 8] = [13, 6, 7, 8, 9, 12, 10, 11];
+const SMALL_MEMORY: MemoryType =
+    MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None };
+
 /// The module with its exit and its start where the adapter looks for them.
-pub(crate) fn rewrite(module: &[u8], names_start: bool) -> Result<Vec<u8>, String> {
+pub(crate) fn rewrite(module: &[u8], names_start: bool, has_memory: bool) -> Result<Vec<u8>, String> {
     let mut rewritten = Module::new();
+    let mut memory_is_due = !has_memory;
     for payload in Parser::new(0).parse_all(module) {
-        match payload.map_err(|e| e.message().to_owned())? {
+        let payload = payload.map_err(|e| e.message().to_owned())?;
+        if memory_is_due && payload.as_section().is_some_and(|(id, _)| AFTER_MEMORY.contains(&id)) {
+            rewritten.section(MemorySection::new().memory(SMALL_MEMORY));
+            memory_is_due = false;
+        }
+        match payload {
             Payload::ImportSection(section) => {
                 let mut imports = ImportSection::new();
                 for import in section.into_imports() {
@@ -50,7 +64,7 @@ pub(crate) fn rewrite(module: &[u8], names_start: bool) -> Result<Vec<u8>, Strin
                 }
                 rewritten.section(&imports);
             }
-            Payload::ExportSection(section) if !names_start => {
+            Payload::ExportSection(section) if !names_start || !has_memory => {
                 let mut exports = ExportSection::new();
                 for export in section {
                     let export = export.map_err(|e| e.message().to_owned())?;
@@ -62,6 +76,9 @@ pub(crate) fn rewrite(module: &[u8], names_start: bool) -> Result<Vec<u8>, Strin
                             export.index,
                         ),
                     };
+                }
+                if !has_memory {
+                    exports.export("memory", ExportKind::Memory, 0);
                 }
                 rewritten.section(&exports);
             }
@@ -83,4 +100,19 @@ pub(crate) fn rewrite(module: &[u8], names_start: bool) -> Result<Vec<u8>, Strin
     wit_component::embed_component_metadata(&mut described, &resolve, world, StringEncoding::UTF8)
         .map_err(|e| format!("{e:#}"))?;
     Ok(described)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Artifact, Inspection, Verb};
+
+    #[test]
+    fn a_command_without_a_memory_or_a_name_for_its_start_is_a_command() {
+        for text in
+            ["(module (func (export \"_start\")))", "(module (memory (export \"memory\") 1) (func (export \"\")))"]
+        {
+            let artifact = Artifact::from_bytes("test", text.as_bytes().to_vec()).unwrap();
+            assert_eq!(Inspection::of(&artifact).unwrap().verb, Verb::Run, "{text}");
+        }
+    }
 }

@@ -32,11 +32,7 @@ impl Guest {
     /// # Panics
     /// When the guest was not built.
     pub fn path(&self) -> PathBuf {
-        let path = if self.is_text() {
-            PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/guests/wat")).join(self.file)
-        } else {
-            folder().join(self.file)
-        };
+        let path = if self.is_text() { sources().join("wat").join(self.file) } else { folder().join(self.file) };
         assert!(path.is_file(), "{} is not built: run `cargo xtask guests` first", path.display());
         path
     }
@@ -45,6 +41,15 @@ impl Guest {
     pub fn is_text(&self) -> bool {
         self.file.ends_with(".wat")
     }
+}
+
+/// Where the guests' sources are, seen from whichever crate is being run. What the compiler knew of it may be another
+/// checkout's, when two share a build folder.
+fn sources() -> PathBuf {
+    let start =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let found = start.ancestors().map(|folder| folder.join("crates/test-programs/guests")).find(|path| path.is_dir());
+    found.unwrap_or_else(|| start.join("guests"))
 }
 
 /// Where the built guests are: `$WALNUT_GUESTS_DIR`, or `walnut/guests` in the user's cache folder.
