@@ -120,7 +120,8 @@ fn wasmtime() -> Option<PathBuf> {
 /// Nanoseconds for one sandbox, from the engine's own bench.
 fn sandbox(short: bool) -> Outcome<Spread> {
     let mut bench = cargo();
-    bench.args(["bench", "--quiet", "--package", "walnut-engine", "--bench", "start"]);
+    // With the whole workspace, whose features are those that everything else is built with.
+    bench.args(["bench", "--quiet", "--workspace", "--bench", "start"]);
     if short {
         bench.args(["--profile", "dev", "--", "--short"]);
     }

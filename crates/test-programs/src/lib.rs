@@ -47,7 +47,7 @@ impl Guest {
 /// checkout's, when two share a build folder.
 fn sources() -> PathBuf {
     let start =
-        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     let found = start.ancestors().map(|folder| folder.join("crates/test-programs/guests")).find(|path| path.is_dir());
     found.unwrap_or_else(|| start.join("guests"))
 }
