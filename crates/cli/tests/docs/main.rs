@@ -6,7 +6,7 @@
 //! after `walnut serve`, and `kill %1`. `cargo run -p walnut --` is `walnut`, `git` does nothing.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use walnut_test_programs::{Guest, RUST_P2_HTTP_HELLO, WAT_CORE_ADD};
