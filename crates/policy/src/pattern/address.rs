@@ -138,9 +138,6 @@ impl SocketPattern {
         if host.is_empty() {
             return Err(error("has no host"));
         }
-        if protocol.is_none() && (host.eq_ignore_ascii_case("tcp") || host.eq_ignore_ascii_case("udp")) {
-            return Err(error("has a protocol but no host"));
-        }
         if host.contains(':') && !host.starts_with('[') {
             return Err(PatternError::new(
                 text,
@@ -150,6 +147,10 @@ impl SocketPattern {
         }
         let ports = Ports::parse(ports).ok_or_else(|| error("has no port, port range or `*` after its last colon"))?;
         let host = HostPattern::parse(host).map_err(|e| PatternError::new(text, e.problem, e.hint))?;
+        // A host of that name, however it was spelled, is written with its protocol: `tcp:udp:80`.
+        if protocol.is_none() && matches!(&host, HostPattern::Name(NamePattern::Exact(n)) if n == "tcp" || n == "udp") {
+            return Err(error("has a protocol but no host"));
+        }
         Ok(SocketPattern { protocol, host, ports })
     }
 
