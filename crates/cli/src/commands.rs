@@ -8,6 +8,7 @@ pub mod serve;
 
 use crate::args::{Verb, Walnut};
 use crate::error::{CommandError, of_system};
+use crate::exit::Code;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
 use crate::printer::Printer;
@@ -64,6 +65,17 @@ impl Start<'_> {
         setup.env = env;
         Ok(prepared.ready(setup)?)
     }
+}
+
+/// Ends the process when the deadline has passed and the guest's thread is held by the system. A guest that holds it itself
+/// is ended, and explained, by the engine.
+#[expect(clippy::exit, reason = "the thread that would return the code is the one that is held")]
+fn end_when_stuck(ready: &Ready, target: &str, printer: Printer) {
+    let target = target.to_owned();
+    ready.when_stuck(move || {
+        printer.error(&format!("{target} used up its time while it waited for the system"));
+        std::process::exit(Code::Time as i32);
+    });
 }
 
 /// Runs `work` to its end on this thread.

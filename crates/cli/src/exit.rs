@@ -26,7 +26,7 @@ impl Code {
     pub fn of_load(error: &LoadError) -> Self {
         match error {
             LoadError::NotFound(_) => Code::NotFound,
-            LoadError::Call(_) => Code::Usage,
+            LoadError::Call(_) | LoadError::Start { .. } => Code::Usage,
             LoadError::Mount { .. } | LoadError::Engine(_) | LoadError::Unreadable { .. } => Code::Host,
             LoadError::TooLarge { .. }
             | LoadError::NotWasm { .. }

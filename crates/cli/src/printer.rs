@@ -23,6 +23,11 @@ impl Printer {
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
+    /// Data that holds names of a component author's choice.
+    pub fn names(&self, text: &str) {
+        self.data(&shown(text));
+    }
+
     /// Talk, as it is.
     pub fn say(&self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");

@@ -6,6 +6,7 @@ use crate::error::{LoadError, MissingImport};
 use crate::rewrite;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use walnut_policy::Printable;
 use wasi_preview1_component_adapter_provider as adapter;
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
@@ -47,6 +48,21 @@ pub(crate) fn is_component(artifact: &Artifact) -> Result<bool, LoadError> {
         Some(Err(e)) => Err(invalid(artifact, &e)),
         _ => Err(LoadError::Invalid { name: artifact.name.clone(), reason: "it has no WebAssembly header".into() }),
     }
+}
+
+/// Whether a module's adapter has room for what its program starts with. It keeps the list of arguments (or variables)
+/// and one string of it at a time in a page of its own, and traps when that is full.
+pub(crate) fn check_start(name: &str, args: &[String], env: &[(String, String)]) -> Result<(), LoadError> {
+    const ROOM: usize = 56 << 10;
+    let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+    let args_size = args.len() * 8 + longest(&mut args.iter().map(String::len));
+    let env_size = env.len() * 16 + longest(&mut env.iter().map(|(name, value)| name.len() + value.len()));
+    for (what, size) in [("arguments", args_size), ("variables", env_size)] {
+        if size > ROOM {
+            return Err(LoadError::Start { name: name.to_owned(), what, size: format!("{} KiB", size.div_ceil(1024)) });
+        }
+    }
+    Ok(())
 }
 
 /// The component that these bytes are, or that they become.
@@ -144,7 +160,10 @@ fn explain(module: &str, functions: &[String]) -> MissingImport {
         ),
         _ => (
             "and modules can only import WASI 0.1 (`wasi_snapshot_preview1`)",
-            format!("provide `{module}` at build time, or make it a component that imports an interface of that kind"),
+            format!(
+                "provide `{}` at build time, or make it a component that imports an interface of that kind",
+                Printable(module)
+            ),
         ),
     };
     MissingImport { name: format!("{module}.{first}"), problem: problem.to_owned(), hint }

@@ -60,15 +60,16 @@ impl Artifact {
     /// Reads a file of WebAssembly, binary or text; `-` is standard input.
     pub fn load(target: &str) -> Result<Self, LoadError> {
         if target == "-" {
-            let bytes = read_bounded(std::io::stdin().lock(), STANDARD_INPUT).map_err(|e| e.at(Path::new("-")))?;
+            let bytes = read_bounded(std::io::stdin().lock(), STANDARD_INPUT, 0).map_err(|e| e.at(Path::new("-")))?;
             return Artifact::from_bytes(STANDARD_INPUT, bytes);
         }
         let path = Path::new(target);
         let file = std::fs::File::open(path).map_err(|e| ReadError::Io(e).at(path))?;
-        if file.metadata().is_ok_and(|m| m.is_dir()) {
+        let metadata = file.metadata().map_err(|e| ReadError::Io(e).at(path))?;
+        if metadata.is_dir() {
             return Err(LoadError::NotWasm { name: target.to_owned(), reason: "it is a folder".into() });
         }
-        let bytes = read_bounded(file, target).map_err(|e| e.at(path))?;
+        let bytes = read_bounded(file, target, metadata.len()).map_err(|e| e.at(path))?;
         Artifact::from_bytes(target, bytes)
     }
 
@@ -137,8 +138,8 @@ impl ReadError {
     }
 }
 
-fn read_bounded(source: impl Read, name: &str) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::new();
+fn read_bounded(source: impl Read, name: &str, expected: u64) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(expected.min(LARGEST)).unwrap_or(0));
     source.take(LARGEST + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
     if bytes.len() as u64 > LARGEST {
         return Err(ReadError::TooLarge(name.to_owned()));

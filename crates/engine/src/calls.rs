@@ -30,7 +30,7 @@ impl Ring {
     }
 
     /// Oldest first, with repeated ones counted.
-    fn describe(&self) -> Option<String> {
+    pub fn describe(&self) -> Option<String> {
         let start = self.count.saturating_sub(KEPT);
         let mut runs: Vec<(Name, usize)> = Vec::new();
         for name in (start..self.count).filter_map(|i| self.names[i % KEPT]) {

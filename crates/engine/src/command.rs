@@ -6,6 +6,7 @@ use crate::inspect::World;
 use crate::meter::Metered;
 use crate::prepare::Ready;
 use crate::sandbox::Sandbox;
+use std::time::{Duration, Instant};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings as p2;
 use wasmtime_wasi::p3::bindings as p3;
@@ -39,16 +40,20 @@ impl Ready {
         Err(LoadError::WrongWorld { name: self.name.clone(), verb: "run", reason: reason.into(), hint })
     }
 
+    /// Calls `act`, from another thread, when the deadline is well past and the guest's own thread is still held by
+    /// something outside: a pipe that nobody reads, a file system that does not answer.
+    pub fn when_stuck(&self, act: impl Fn() + Send + Sync + 'static) {
+        const GRACE: Duration = Duration::from_millis(500);
+        self.engine.ticker.when_stuck(Instant::now() + self.setup.limits.deadline + GRACE, act);
+    }
+
     /// Runs the command to its end, within its limits.
     pub async fn run(&self) -> Exit {
         let limits = &self.setup.limits;
         let store = Sandbox::store(&self.engine.wasmtime, &self.setup);
         let meter = store.data().meter.clone();
-        let guest = Metered::new(self.drive(store), meter, self.engine.ticker.clone());
-        match tokio::time::timeout(limits.deadline, guest).await {
-            Ok(exit) => exit,
-            Err(_) => Exit::Failed(explain::deadline(limits)),
-        }
+        let mut guest = Metered::new(self.drive(store), meter, self.engine.ticker.clone());
+        guest.until(Instant::now() + limits.deadline, limits).await.unwrap_or_else(Exit::Failed)
     }
 
     async fn drive(&self, mut store: wasmtime::Store<Sandbox>) -> Exit {

@@ -1,7 +1,9 @@
 //! Why something could not be loaded, and how a guest failed. Guest-visible errors are WASI's own and not here.
 
 use crate::limits::Limit;
+use std::fmt;
 use std::path::PathBuf;
+use walnut_policy::Printable;
 
 /// Why a target could not be loaded, before any of it ran.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,8 @@ pub enum LoadError {
     Compile { name: String, reason: String },
     #[error("{0}")]
     Call(String),
+    #[error("the {what} given to {name} are too large: a program of WASI 0.1 takes 56 KiB of them, {size} were given")]
+    Start { name: String, what: &'static str, size: String },
     #[error("the folder {} cannot be mounted at {guest}: {source}", host.display())]
     Mount { host: PathBuf, guest: String, source: std::io::Error },
     #[error("the engine could not start: {0}")]
@@ -43,11 +47,17 @@ pub struct MissingImport {
     pub hint: String,
 }
 
+impl fmt::Display for MissingImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`, {}", Printable(&self.name), self.problem)
+    }
+}
+
 fn list(imports: &[MissingImport]) -> String {
     match imports {
-        [one] => format!("`{}`, {}", one.name, one.problem),
+        [one] => one.to_string(),
         many => {
-            let shown: Vec<_> = many.iter().take(10).map(|i| format!("\n  `{}`, {}", i.name, i.problem)).collect();
+            let shown: Vec<_> = many.iter().take(10).map(|i| format!("\n  {i}")).collect();
             let more = many.len().saturating_sub(10);
             let rest = if more > 0 { format!("\n  and {more} more") } else { String::new() };
             format!("{} imports that cannot be satisfied:{}{rest}", many.len(), shown.concat())
@@ -71,6 +81,9 @@ impl LoadError {
             ],
             LoadError::Invalid { .. } => {
                 vec!["build it again, or copy it again; `walnut inspect` tells what it is made of".into()]
+            }
+            LoadError::Start { .. } => {
+                vec!["pass them in a file, or build the program for WASI 0.2, which has no such limit".into()]
             }
             LoadError::Mount { .. } => vec!["make the folder first, or name another: `--dir HOST::GUEST`".into()],
             _ => Vec::new(),
@@ -117,8 +130,8 @@ pub enum Failure {
     Host(String),
 }
 
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Limit { limit, value, .. } => {
                 write!(f, "the guest used up its {} (limit: {value})", limit.subject())

@@ -24,9 +24,10 @@ pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
     }
 }
 
-/// A limit that was reached on the clock, seen from outside the sandbox.
-pub(crate) fn deadline(limits: &Limits) -> Failure {
-    Failure::Limit { limit: Limit::Deadline, value: Limit::Deadline.value(limits), details: Vec::new() }
+/// A deadline that passed while the guest was waiting, with what it had called last.
+pub(crate) fn deadline(limits: &Limits, calls: Option<String>) -> Failure {
+    let details = calls.map(last_calls).into_iter().collect();
+    Failure::Limit { limit: Limit::Deadline, value: Limit::Deadline.value(limits), details }
 }
 
 fn limit(error: &wasmtime::Error) -> Option<Limit> {
@@ -89,10 +90,12 @@ fn plain(error: &wasmtime::Error) -> String {
 
 fn details(error: &wasmtime::Error) -> Vec<String> {
     let mut details = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
-    if let Some(calls) = calls::recent() {
-        details.push(format!("last host calls: {calls}"));
-    }
+    details.extend(calls::recent().map(last_calls));
     details
+}
+
+fn last_calls(calls: String) -> String {
+    format!("last host calls: {calls}")
 }
 
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {

@@ -5,6 +5,7 @@ use crate::explain;
 use crate::meter::Metered;
 use crate::prepare::Ready;
 use crate::sandbox::Sandbox;
+use std::time::Instant;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::wasm_wave::wasm::{DisplayFuncResults, WasmFunc};
@@ -103,10 +104,8 @@ impl Ready {
                 .map(|()| DisplayFuncResults(&results).to_string())
                 .map_err(|e: wasmtime::Error| explain::failure(&e, limits))
         };
-        match tokio::time::timeout(limits.deadline, Metered::new(call, meter, self.engine.ticker.clone())).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(explain::deadline(limits)),
-        }
+        let mut guest = Metered::new(call, meter, self.engine.ticker.clone());
+        guest.until(Instant::now() + limits.deadline, limits).await?
     }
 
     fn exports(&self) -> Vec<Export> {

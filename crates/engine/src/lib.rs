@@ -28,6 +28,7 @@ mod inspect;
 mod limits;
 mod link;
 mod meter;
+mod packages;
 mod prepare;
 mod reserve;
 mod rewrite;

@@ -1,93 +1,48 @@
-//! One linker for all that Walnut provides, and what to say of what it does not.
+//! A linker for what a component imports, and what to say of imports that Walnut does not provide.
 
-use crate::capabilities::{self, WASI_0_2, WASI_0_3};
 use crate::error::MissingImport;
+use crate::packages::{PACKAGES, Package};
 use crate::sandbox::Sandbox;
+use walnut_policy::Printable;
 use wasmtime::component::Linker;
 
-/// Every interface that the linker provides, without version, and the versions of WASI that have it.
-const PROVIDED: [(&str, bool, bool); 31] = [
-    ("wasi:cli/environment", true, true),
-    ("wasi:cli/exit", true, true),
-    ("wasi:cli/stderr", true, true),
-    ("wasi:cli/stdin", true, true),
-    ("wasi:cli/stdout", true, true),
-    ("wasi:cli/terminal-input", true, true),
-    ("wasi:cli/terminal-output", true, true),
-    ("wasi:cli/terminal-stderr", true, true),
-    ("wasi:cli/terminal-stdin", true, true),
-    ("wasi:cli/terminal-stdout", true, true),
-    ("wasi:cli/types", false, true),
-    ("wasi:clocks/monotonic-clock", true, true),
-    ("wasi:clocks/system-clock", false, true),
-    ("wasi:clocks/types", false, true),
-    ("wasi:clocks/wall-clock", true, false),
-    ("wasi:filesystem/preopens", true, true),
-    ("wasi:filesystem/types", true, true),
-    ("wasi:http/client", false, true),
-    ("wasi:http/outgoing-handler", true, false),
-    ("wasi:http/types", true, true),
-    ("wasi:io/error", true, false),
-    ("wasi:io/poll", true, false),
-    ("wasi:io/streams", true, false),
-    ("wasi:random/insecure", true, true),
-    ("wasi:random/insecure-seed", true, true),
-    ("wasi:random/random", true, true),
-    ("wasi:sockets/ip-name-lookup", true, true),
-    ("wasi:sockets/network", true, false),
-    ("wasi:sockets/tcp", true, false),
-    ("wasi:sockets/types", false, true),
-    ("wasi:sockets/udp", true, false),
-];
-
-/// Interfaces of 0.2 that only make sockets.
-const SOCKET_MAKERS: [&str; 3] =
-    ["wasi:sockets/instance-network", "wasi:sockets/tcp-create-socket", "wasi:sockets/udp-create-socket"];
-
-/// The linker with everything in it.
-pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox>> {
+/// A linker with what `imports` need. A package that nobody asks for costs nothing.
+pub(crate) fn linker<'a>(
+    engine: &wasmtime::Engine,
+    imports: impl Iterator<Item = &'a str>,
+) -> wasmtime::Result<Linker<Sandbox>> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     linker.allow_shadowing(true);
-    capabilities::add_to_linker(&mut linker)?;
-    linker.allow_shadowing(false);
+    let mut needed: Vec<&Package> = imports.filter_map(Package::of).collect();
+    needed.sort_by_key(|p| (p.name, p.version));
+    needed.dedup_by_key(|p| (p.name, p.version));
+    for package in needed {
+        (package.add_to_linker)(&mut linker)?;
+    }
     Ok(linker)
 }
 
 /// What is wrong with importing `import`, or `None` when it is provided.
 pub(crate) fn missing(import: &str) -> Option<MissingImport> {
+    if Package::of(import).is_some() {
+        return None;
+    }
     let (interface, version) = match import.split_once('@') {
         Some((interface, version)) => (interface, Some(version)),
         None => (import, None),
     };
-    let found = PROVIDED
-        .iter()
-        .find(|(name, ..)| *name == interface)
-        .map(|(_, p2, p3)| (*p2, *p3))
-        .or_else(|| SOCKET_MAKERS.contains(&interface).then_some((true, false)));
-    match (found, version) {
-        (Some((true, _)), Some(v)) if is_release_of(v, "0.2.") => None,
-        (Some((_, true)), Some(v)) if is_release_of(v, "0.3.") => None,
-        (Some(versions), version) => Some(skew(import, interface, version, versions)),
-        (None, _) => Some(unknown(import, interface)),
-    }
+    let have: Vec<_> =
+        provided().filter(|(name, _)| name == interface).map(|(name, v)| format!("{name}@{v}")).collect();
+    Some(if have.is_empty() { unknown(import, interface) } else { skew(import, version, &have.join(" and ")) })
 }
 
-fn is_release_of(version: &str, minor: &str) -> bool {
-    version.strip_prefix(minor).is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
+/// Every interface that there is, without its version, and the version.
+fn provided() -> impl Iterator<Item = (String, &'static str)> {
+    PACKAGES.iter().flat_map(|p| p.interfaces.iter().map(|i| (format!("{}/{i}", p.name), p.version)))
 }
 
 /// The interface is there, in other versions.
-fn skew(import: &str, interface: &str, version: Option<&str>, (p2, p3): (bool, bool)) -> MissingImport {
-    let have: Vec<_> = [(p2, WASI_0_2), (p3, WASI_0_3)]
-        .iter()
-        .filter(|(has, _)| *has)
-        .map(|(_, v)| format!("{interface}@{v}"))
-        .collect();
-    let have = have.join(" and ");
+fn skew(import: &str, version: Option<&str>, have: &str) -> MissingImport {
     let problem = match version {
         Some(v) if v.contains("-rc") || v.contains("-draft") => {
             format!("which is a draft that WASI has replaced; Walnut has {have}")
@@ -103,8 +58,9 @@ fn skew(import: &str, interface: &str, version: Option<&str>, (p2, p3): (bool, b
 }
 
 fn unknown(import: &str, interface: &str) -> MissingImport {
-    let names = PROVIDED.iter().map(|(name, ..)| *name).chain(SOCKET_MAKERS);
-    let nearest = names.map(|name| (strsim::jaro_winkler(name, interface), name)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let shown = Printable(import);
+    let nearest = provided().map(|(name, _)| (strsim::jaro_winkler(&name, interface), name));
+    let nearest = nearest.max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((similarity, name)) = nearest
         && similarity > 0.93
     {
@@ -118,9 +74,9 @@ fn unknown(import: &str, interface: &str) -> MissingImport {
         ),
         _ if interface.contains(':') => (
             "which is no part of WASI, so another component has to provide it",
-            format!("compose it with a component that exports `{import}`"),
+            format!("compose it with a component that exports `{shown}`"),
         ),
-        _ => ("which the host would have to provide", format!("compose it with a component that exports `{import}`")),
+        _ => ("which the host would have to provide", format!("compose it with a component that exports `{shown}`")),
     };
     MissingImport { name: import.to_owned(), problem: problem.into(), hint }
 }

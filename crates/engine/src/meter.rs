@@ -5,14 +5,15 @@
 //! guest and counts the time that the thread spends in it, so that waiting is free and other work is not charged.
 
 use crate::calls::{self, Ring};
-use crate::error::LimitReached;
-use crate::limits::Limit;
+use crate::error::{Failure, LimitReached};
+use crate::explain;
+use crate::limits::{Limit, Limits};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The processor time of one sandbox.
 pub(crate) struct Meter {
@@ -24,6 +25,7 @@ pub(crate) struct Meter {
     spent: AtomicU64,
     /// The thread's processor time when it last entered the guest; `OUTSIDE` while it is not in it.
     entered: AtomicU64,
+    deadline: OnceLock<Instant>,
 }
 
 const OUTSIDE: u64 = u64::MAX;
@@ -36,7 +38,13 @@ impl Meter {
             interrupted: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             entered: AtomicU64::new(OUTSIDE),
+            deadline: OnceLock::new(),
         })
+    }
+
+    /// A guest that still computes at `deadline` is ended there, in the middle of what it does.
+    pub fn end_at(&self, deadline: Instant) {
+        let _ = self.deadline.set(deadline);
     }
 
     /// For a sandbox with several requests: from now on each of them may spend `cpu`.
@@ -56,8 +64,11 @@ impl Meter {
         self.interrupted.load(Relaxed) > 2
     }
 
-    /// Fails once the budget is spent. Called from the guest's own thread.
+    /// Fails once the budget is spent or the deadline has passed. Called from the guest's own thread.
     pub fn check(&self) -> Result<(), LimitReached> {
+        if self.deadline.get().is_some_and(|deadline| Instant::now() > *deadline) {
+            return Err(LimitReached(Limit::Deadline));
+        }
         let most = self.budget.load(Relaxed).min(self.turn.load(Relaxed));
         if self.so_far() > most { Err(LimitReached(Limit::Cpu)) } else { Ok(()) }
     }
@@ -93,6 +104,18 @@ impl<F: Future> Metered<F> {
     pub fn new(inner: F, meter: Arc<Meter>, ticker: Arc<Ticker>) -> Self {
         Metered { inner: Box::pin(inner), meter, ticker, ring: Ring::default() }
     }
+
+    /// Drives the guest to its end, or to `deadline`.
+    pub async fn until(&mut self, deadline: Instant, limits: &Limits) -> Result<F::Output, Failure> {
+        self.meter.end_at(deadline);
+        let ended = tokio::time::timeout_at(deadline.into(), &mut *self).await;
+        ended.map_err(|_| self.overdue(limits))
+    }
+
+    /// What to say of a guest that was waiting when its deadline passed.
+    pub fn overdue(&self, limits: &Limits) -> Failure {
+        explain::deadline(limits, self.ring.describe())
+    }
 }
 
 impl<F: Future> Future for Metered<F> {
@@ -117,6 +140,13 @@ pub(crate) struct Ticker {
     running: AtomicUsize,
     asleep: AtomicBool,
     thread: OnceLock<Thread>,
+    stuck: OnceLock<Stuck>,
+}
+
+/// What to do when a guest's thread is held by the system beyond its deadline.
+struct Stuck {
+    at: Instant,
+    act: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Ticker {
@@ -128,7 +158,13 @@ impl Ticker {
             running: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             thread: OnceLock::new(),
+            stuck: OnceLock::new(),
         })
+    }
+
+    /// Calls `act` when a guest runs at `at`, as it cannot when its thread heeds the deadline.
+    pub fn when_stuck(&self, at: Instant, act: impl Fn() + Send + Sync + 'static) {
+        let _ = self.stuck.set(Stuck { at, act: Box::new(act) });
     }
 
     /// The ticks go on for as long as the guard lives.
@@ -168,6 +204,10 @@ impl Ticker {
                 thread::park_timeout(Duration::from_secs(1));
             }
             self.asleep.store(false, SeqCst);
+        } else if let Some(stuck) = self.stuck.get()
+            && Instant::now() > stuck.at
+        {
+            (stuck.act)();
         }
         match self.engine.upgrade() {
             Some(engine) => {

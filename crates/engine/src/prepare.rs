@@ -16,13 +16,12 @@ use crate::stdio::Stdio;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 
 /// Compiles and runs components. One per process and purpose.
 pub struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
     pub(crate) ticker: Arc<Ticker>,
-    linker: Linker<Sandbox>,
     cache: Option<Cache>,
     /// The hash of everything that affects compiled code.
     hash: u64,
@@ -41,6 +40,8 @@ pub struct Prepared {
     pub(crate) component: Component,
     pub(crate) name: String,
     pub(crate) worlds: Vec<World>,
+    /// Whether it was a module of WASI 0.1.
+    adapted: bool,
 }
 
 /// What a component gets when it starts.
@@ -82,14 +83,12 @@ impl Engine {
     /// Starts an engine. Without a cache everything is compiled anew.
     pub fn new(config: &EngineConfig, cache: Option<Cache>) -> Result<Arc<Self>, LoadError> {
         let wasmtime = config.engine()?;
-        let linker = link::linker(&wasmtime).map_err(|e| LoadError::Engine(format!("{e:#}")))?;
         let mut hasher = DefaultHasher::new();
         adapt::REVISION.hash(&mut hasher);
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Arc::new(Engine {
             ticker: Ticker::new(&wasmtime, tick(&config.limits)),
             wasmtime,
-            linker,
             cache,
             hash: hasher.finish(),
         }))
@@ -111,7 +110,8 @@ impl Engine {
             return Err(LoadError::MissingImports { name: artifact.name.clone(), imports: missing });
         }
         let worlds = inspect::worlds(ty.exports(&self.wasmtime).map(|(name, _)| name));
-        Ok(Prepared { engine: self.clone(), component, name: artifact.name.clone(), worlds })
+        let adapted = !adapt::is_component(artifact)?;
+        Ok(Prepared { engine: self.clone(), component, name: artifact.name.clone(), worlds, adapted })
     }
 
     fn cached(&self, artifact: &Artifact) -> Option<Component> {
@@ -155,7 +155,14 @@ fn failed(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
 impl Prepared {
     /// Links the component with what it gets.
     pub fn ready(&self, setup: Setup) -> Result<Ready, LoadError> {
-        let pre = self.engine.linker.instantiate_pre(&self.component).map_err(|e| LoadError::WrongWorld {
+        if self.adapted {
+            adapt::check_start(&self.name, &setup.args, &setup.env)?;
+        }
+        let engine = &self.engine.wasmtime;
+        let ty = self.component.component_type();
+        let linker = link::linker(engine, ty.imports(engine).map(|(name, _)| name))
+            .map_err(|e| LoadError::Engine(format!("{e:#}")))?;
+        let pre = linker.instantiate_pre(&self.component).map_err(|e| LoadError::WrongWorld {
             name: self.name.clone(),
             verb: "linked",
             reason: format!("{:#}", e),
@@ -172,6 +179,13 @@ impl Prepared {
 }
 
 impl Ready {
+    /// For a process that ends now: only what would outlive it is removed. To free the rest piece by piece takes longer than
+    /// a small guest runs.
+    pub fn leave_to_system(self) {
+        self.setup.mounts.remove_root();
+        let _ = std::mem::ManuallyDrop::new(self);
+    }
+
     /// Makes a sandbox and drops it again: what every fresh start costs.
     pub async fn start_and_drop(&self) -> Result<(), crate::Failure> {
         let mut store = Sandbox::store(&self.engine.wasmtime, &self.setup);

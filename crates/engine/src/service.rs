@@ -110,9 +110,7 @@ impl Service {
         });
         let until = Instant::now() + limits.deadline;
         let (response, rest) = match &self.kind {
-            Kind::Fresh(pre) => timeout_at(until, self.handle_fresh(pre, request, slot, until))
-                .await
-                .unwrap_or_else(|_| Err(explain::deadline(limits)))?,
+            Kind::Fresh(pre) => self.handle_fresh(pre, request, slot, until).await?,
             Kind::Shared(shared) => shared.handle(self, with_full_uri(request), slot, until).await?,
         };
         let most = limits.response_body;
@@ -145,16 +143,18 @@ impl Service {
                 drive_fresh(store, pre, request, send, limits, cut).await
             }
         };
-        let mut guest = Box::pin(Metered::new(guest, meter, engine.ticker.clone()));
+        meter.end_at(until.into());
+        let mut guest = Metered::new(guest, meter, engine.ticker.clone());
         let first = poll_fn(|cx| {
-            let ended = guest.as_mut().poll(cx);
+            let ended = Pin::new(&mut guest).poll(cx);
             match (Pin::new(&mut receive).poll(cx), ended) {
                 (Poll::Ready(Ok(response)), ended) => Poll::Ready(First::Response(response, ended)),
                 (_, Poll::Ready(ended)) => Poll::Ready(First::Ended(ended)),
                 _ => Poll::Pending,
             }
         });
-        match first.await {
+        let Ok(first) = timeout_at(until, first).await else { return Err(guest.overdue(self.limits())) };
+        match first {
             First::Ended(Err(failure)) => Err(failure),
             First::Ended(Ok(())) => Err(Failure::NoResponse),
             // Nothing of the response has left yet.
@@ -164,8 +164,7 @@ impl Service {
                 let (report, left) = (self.report.clone(), self.limits().clone());
                 let ends = cut.clone();
                 let rest = tokio::spawn(async move {
-                    let ended = timeout_at(until, &mut guest).await.unwrap_or_else(|_| Err(explain::deadline(&left)));
-                    if let Err(failure) = ended {
+                    if let Err(failure) = guest.until(until.into(), &left).await.flatten() {
                         ends.store(true, SeqCst);
                         report(&failure);
                     }

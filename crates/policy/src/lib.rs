@@ -28,4 +28,4 @@ pub use pattern::mount::{Mount, MountAccess, normalize};
 pub use pattern::name::NamePattern;
 pub use pattern::{PatternError, Ports};
 pub use policy::Policy;
-pub use request::{Access, Protocol, Request, is_hidden};
+pub use request::{Access, Printable, Protocol, Request, is_hidden};

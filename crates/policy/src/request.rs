@@ -157,9 +157,9 @@ impl fmt::Display for Request {
     }
 }
 
-/// Guest-chosen text that is safe on a terminal: control, bidirectional and invisible characters are escaped, and what is
-/// longer than a line is cut.
-pub(crate) struct Printable<'a>(pub &'a str);
+/// Text of a guest's or a component author's choice, safe in a line on a terminal: control, bidirectional and invisible
+/// characters are escaped, and what is longer than a line is cut.
+pub struct Printable<'a>(pub &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

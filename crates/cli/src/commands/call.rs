@@ -1,4 +1,4 @@
-use super::{Outcome, Start, block_on};
+use super::{Outcome, Start, block_on, end_when_stuck};
 use crate::error::CommandError;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
@@ -24,6 +24,7 @@ pub struct CallArgs {
 pub fn run(args: &CallArgs, printer: Printer) -> Outcome {
     let ready =
         Start { target: &args.target, arguments: &[], grants: &args.grants, limits: &args.limits }.ready(printer)?;
+    end_when_stuck(&ready, &args.target, printer);
     match block_on(ready.call(&args.call))? {
         Ok(Ok(result)) => {
             if !result.is_empty() {

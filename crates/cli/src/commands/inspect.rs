@@ -4,6 +4,7 @@ use crate::printer::Printer;
 use clap::Args;
 use std::fmt::Write;
 use walnut_engine::{Artifact, Inspection, Kind, Verb};
+use walnut_policy::Printable;
 
 /// Tell what a target is and what it would ask for, without running it
 #[derive(Args, Debug)]
@@ -24,9 +25,13 @@ pub fn run(args: &InspectArgs, printer: Printer) -> Outcome {
         Inspection::wit(&artifact)?
     } else {
         let inspection = Inspection::of(&artifact)?;
-        if args.json { json(&inspection)? } else { describe(&inspection, &args.target) }
+        if args.json {
+            printer.data(&json(&inspection)?);
+            return Ok(0);
+        }
+        describe(&inspection, &args.target)
     };
-    printer.data(&text);
+    printer.names(&text);
     Ok(0)
 }
 
@@ -39,7 +44,7 @@ fn json(inspection: &Inspection) -> Result<String, crate::error::CommandError> {
 fn describe(i: &Inspection, target: &str) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
-        let _ = writeln!(text, "{label:<12} {value}");
+        let _ = writeln!(text, "{:<12} {}", Printable(label).to_string(), Printable(value));
     };
     line("name", &i.name);
     line("digest", &i.digest);
@@ -86,7 +91,7 @@ fn section(text: &mut String, title: &str, lines: &[String], empty: &str) {
         _ => {
             let _ = writeln!(text, "\n{title}:");
             lines.iter().for_each(|line| {
-                let _ = writeln!(text, "  {line}");
+                let _ = writeln!(text, "  {}", Printable(line));
             });
         }
     }

@@ -1,11 +1,9 @@
-use super::{Outcome, Start, block_on};
+use super::{Outcome, Start, block_on, end_when_stuck};
 use crate::error::CommandError;
-use crate::exit::Code;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
 use crate::printer::Printer;
 use clap::Args;
-use std::time::Duration;
 use walnut_engine::Exit;
 
 /// Run a command: a WASI 0.1 module, or a component of WASI 0.2 or 0.3
@@ -27,21 +25,11 @@ pub fn run(args: RunArgs, printer: Printer) -> Outcome {
     let (target, arguments) = args.target.split_first().map_or(("", &[][..]), |(t, rest)| (t.as_str(), rest));
     let ready = Start { target, arguments, grants: &args.grants, limits: &args.limits }.ready(printer)?;
     ready.check_command()?;
-    end_after(args.limits.limits().deadline, target.to_owned(), printer);
-    match block_on(ready.run())? {
+    end_when_stuck(&ready, target, printer);
+    let exit = block_on(ready.run())?;
+    ready.leave_to_system();
+    match exit {
         Exit::Code(code) => Ok(code),
         Exit::Failed(failure) => Err(CommandError::of_failure(target, &failure)),
     }
-}
-
-/// Ends the process when the deadline has passed and the guest's thread is held by something outside: a pipe that nobody
-/// reads, a file system that does not answer. A guest that holds it itself is ended, and explained, by the engine.
-#[expect(clippy::exit, reason = "the thread that would return the code is the one that is held")]
-fn end_after(deadline: Duration, target: String, printer: Printer) {
-    const GRACE: Duration = Duration::from_millis(500);
-    std::thread::spawn(move || {
-        std::thread::sleep(deadline + GRACE);
-        printer.error(&format!("{target} used up its time while it waited for the system"));
-        std::process::exit(Code::Time as i32);
-    });
 }

@@ -267,3 +267,18 @@ fn it_reads_standard_input() {
     let output = test_env!().walnut(["inspect", "-"]).stdin(bytes).run().succeeds();
     assert!(output.stdout.starts_with("name         standard input\n"), "{output}");
 }
+
+#[test]
+fn a_name_cannot_forge_a_line_or_drive_the_terminal() {
+    let env = test_env!();
+    let forged =
+        r#"(module (import "env" "x\0aerror: forged\1b[2J" (func)) (func (export "y\0aerror: forged\1b[2J")))"#;
+    env.file("names.wat", forged);
+    for args in [&["run", "names.wat"][..], &["inspect", "names.wat"], &["inspect", "--wit", "names.wat"]] {
+        let output = env.run(args);
+        let text = output.to_string();
+        assert!(!text.contains('\u{1b}') && !text.lines().any(|line| line.starts_with("error: forged")), "{text}");
+    }
+    let described = env.run(["inspect", "names.wat"]).stdout;
+    assert!(described.contains("y\\u{a}error: forged\\u{1b}[2J"), "{described}");
+}

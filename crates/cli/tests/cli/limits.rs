@@ -45,6 +45,7 @@ fn a_loop_in_start_ends_too() {
     insta::assert_snapshot!(run(&env, WAT_LOOP_IN_START, &["--deadline", "200ms"], &[]), @"
     --- stderr ---
     error: [GUESTS]/wat_loop_in_start.wat used up its time (limit: 200ms)
+      at forever (guests/wat/wat_loop_in_start.wat:3)
     hint: raise it with `--deadline N` (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");
@@ -74,6 +75,7 @@ fn the_deadline_ends_a_loop_and_a_wait() {
     insta::assert_snapshot!(run(&env, RUST_P1_BOMBS, &flags, &["sleep", "3600000"]), @"
     --- stderr ---
     error: [GUESTS]/rust_p1_bombs.wasm used up its time (limit: 200ms)
+      last host calls: stderr.get-stderr, descriptor.get-type, environment.get-arguments (×2), monotonic-clock.subscribe-duration, poll.poll
     hint: raise it with `--deadline N` (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");

@@ -11,6 +11,24 @@ fn hellos() -> [String; 3] {
 }
 
 #[test]
+fn arguments_that_a_module_has_no_room_for_are_refused_before_it_starts() {
+    let env = test_env!();
+    let long = "a".repeat(60 << 10);
+    let many = vec!["a"; 8000];
+    let hello = guest(RUST_P1_HELLO);
+    let run = |args: &[&str]| env.run([&["run", hello.as_str()], args].concat());
+    run(&[&long]).exits_with(2).says("the arguments given to").says("takes 56 KiB of them, 61 KiB were given");
+    run(&many).exits_with(2).says("build the program for WASI 0.2");
+    run(&[&long[..56_000]]).succeeds();
+    run(&many[..6500]).succeeds();
+    let variable = |length: usize| format!("LONG={}", &long[..length]);
+    let run = |length| env.run(["run", "--env", &variable(length), &hello]);
+    run(60_000).exits_with(2).says("the variables given to");
+    run(56_000).succeeds();
+    env.run(["run", &guest(RUST_P2_HELLO), &long]).succeeds();
+}
+
+#[test]
 fn every_wasi_says_hello_with_nothing_granted() {
     let env = test_env!();
     for hello in hellos() {

@@ -28,8 +28,8 @@ pub(crate) struct Mounts {
 
 /// The folders that only lead to mounts.
 struct Root {
-    /// Removed when the component is.
-    _folder: tempfile::TempDir,
+    /// Removed when the component is. `None` when it went at once: an open folder stays one.
+    folder: Option<tempfile::TempDir>,
     dirs: BTreeMap<String, Dir>,
 }
 
@@ -53,6 +53,14 @@ impl Mounts {
         Ok(Arc::new(Mounts { mounts, root: (!covered).then(OnceLock::new), may_block }))
     }
 
+    /// Removes the root's folder, when it has one, before the end of its component.
+    pub fn remove_root(&self) {
+        let root = self.root.as_ref().and_then(|root| root.get()?.as_ref());
+        if let Some(folder) = root.and_then(|root| root.folder.as_ref()) {
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
+
     fn root(&self) -> Option<&Root> {
         self.root.as_ref()?.get_or_init(|| Root::make(&self.mounts, self.may_block).ok()).as_ref()
     }
@@ -73,7 +81,9 @@ impl Root {
         let open =
             |path: String| Ok((path.clone(), open_dir(&folder.path().join(&path[1..]), FsPerms::ReadOnly, may_block)?));
         let dirs = paths.into_iter().map(open).collect::<std::io::Result<_>>()?;
-        Ok(Root { _folder: folder, dirs })
+        // Nothing is left behind then, however the process ends.
+        let lasts = !cfg!(unix) || !mounts.is_empty() || std::fs::remove_dir(folder.path()).is_err();
+        Ok(Root { folder: lasts.then_some(folder), dirs })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `wasi:filesystem` 0.2 behind the gate. WASI 0.1 comes through here too, by its adapter.
 
-use super::WASI_0_2;
 use super::dir::{Admitted, Refusal};
+use crate::packages::WASI_0_2;
 use crate::sandbox::Sandbox;
 use walnut_policy::Access;
 use wasmtime::StoreContextMut;
@@ -41,7 +41,7 @@ macro_rules! on_path {
     };
 }
 
-pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     linker.instance(&format!("wasi:filesystem/preopens@{WASI_0_2}"))?.func_wrap("get-directories", get_directories)?;
     let mut types = linker.instance(&format!("wasi:filesystem/types@{WASI_0_2}"))?;
     types.resource("descriptor", ResourceType::host::<Descriptor>(), drop_descriptor)?;

@@ -1,8 +1,8 @@
 //! `wasi:filesystem` 0.3 behind the gate.
 
-use super::WASI_0_3;
 use super::dir::{Admitted, Refusal};
 use super::dir_0_2::{drop_descriptor, get_directories};
+use crate::packages::WASI_0_3;
 use crate::sandbox::Sandbox;
 use walnut_policy::Access;
 use wasmtime::component::{Accessor, Linker, LinkerInstance, Resource, ResourceType};
@@ -38,7 +38,7 @@ macro_rules! on_path {
     };
 }
 
-pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     linker.instance(&format!("wasi:filesystem/preopens@{WASI_0_3}"))?.func_wrap("get-directories", get_directories)?;
     let mut types = linker.instance(&format!("wasi:filesystem/types@{WASI_0_3}"))?;
     types.resource("descriptor", ResourceType::host::<Descriptor>(), drop_descriptor)?;

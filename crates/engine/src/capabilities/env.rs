@@ -1,16 +1,12 @@
 //! `env`: a guest sees the variables that were granted, and no others.
 
-use super::{WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
 use walnut_policy::Request;
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
-pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    for version in [WASI_0_2, WASI_0_3] {
-        linker.instance(&format!("wasi:cli/environment@{version}"))?.func_wrap("get-environment", get_environment)?;
-    }
-    Ok(())
+pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>, version: &str) -> wasmtime::Result<()> {
+    linker.instance(&format!("wasi:cli/environment@{version}"))?.func_wrap("get-environment", get_environment)
 }
 
 fn get_environment(cx: StoreContextMut<'_, Sandbox>, (): ()) -> wasmtime::Result<(Vec<(String, String)>,)> {

@@ -3,7 +3,7 @@
 //! A request without a path goes to `/` instead of failing, and the guest that waits to hear whether its request was sent
 //! is told when it was not. Both are as the WASI test suite has them (`http-client-path-none`, `http-client-sent`).
 
-use super::WASI_0_3;
+use crate::packages::WASI_0_3;
 use crate::sandbox::Sandbox;
 use futures_channel::oneshot;
 use http::uri::PathAndQuery;
@@ -12,7 +12,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
-pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     linker.instance(&format!("wasi:http/client@{WASI_0_3}"))?.func_wrap_concurrent(
         "send",
         |accessor: &Accessor<Sandbox>, (request,): (Resource<Request>,)| {

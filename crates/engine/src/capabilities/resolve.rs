@@ -1,7 +1,7 @@
 //! `resolve`: a name is decided before it is looked up, and each of its addresses before the guest learns it.
 
-use super::{WASI_0_2, WASI_0_3};
 use crate::gate::Permit;
+use crate::packages::{WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
 use std::net::IpAddr;
 use walnut_policy::Request;
@@ -18,10 +18,13 @@ const IMPORT: &str = "wasi:sockets/ip-name-lookup.resolve-addresses";
 
 type P2Stream = Resource<p2::ResolveAddressStream>;
 
-pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_2}"))?;
     lookup.func_wrap("resolve-addresses", resolve_0_2)?;
-    lookup.func_wrap("[method]resolve-address-stream.resolve-next-address", next_0_2)?;
+    lookup.func_wrap("[method]resolve-address-stream.resolve-next-address", next_0_2)
+}
+
+pub(crate) fn add_to_linker_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_3}"))?;
     lookup.func_wrap_concurrent("resolve-addresses", |accessor: &Accessor<Sandbox>, (name,): (String,)| {
         Box::pin(async move { Ok((resolve_0_3(accessor, name).await?,)) })

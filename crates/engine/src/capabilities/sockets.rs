@@ -1,7 +1,7 @@
 //! `connect` and `listen`: TCP and UDP. wasmtime's sockets ask before every operation; the answer comes from the gate.
 
-use super::{WASI_0_2, WASI_0_3};
 use crate::gate::{Gate, LearnedNames};
+use crate::packages::{WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use wasmtime_wasi::p3::bindings::sockets::types as p3;
 use wasmtime_wasi::sockets::{SocketAddrUse, TcpSocket, WasiSockets, WasiSocketsView};
 
 /// Counts connections. Everything else about sockets is decided by what [`connect`] puts in.
-pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut tcp = linker.instance(&format!("wasi:sockets/tcp@{WASI_0_2}"))?;
     tcp.func_wrap("[method]tcp-socket.start-connect", start_connect_0_2)?;
     tcp.resource("tcp-socket", ResourceType::host::<p2::TcpSocket>(), |mut cx, handle| {
@@ -24,7 +24,11 @@ pub(super) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
         sandbox.connected.remove(&handle);
         sandbox.table.delete(Resource::<p2::TcpSocket>::new_own(handle))?;
         Ok(())
-    })?;
+    })
+}
+
+/// As [`add_to_linker_0_2`].
+pub(crate) fn add_to_linker_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut types = linker.instance(&format!("wasi:sockets/types@{WASI_0_3}"))?;
     types.func_wrap_concurrent("[method]tcp-socket.connect", |accessor: &Accessor<Sandbox>, (socket, address)| {
         Box::pin(async move { Ok((connect_0_3(accessor, socket, address).await?,)) })

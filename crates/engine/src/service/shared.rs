@@ -64,7 +64,7 @@ impl Shared {
             let mut sent = self.send(service, request, &slot, until);
             match sent.was_left(BUSY * (1 << tries.min(8)), until).await {
                 None => break sent,
-                Some(_) if Instant::now() >= until => return Err(explain::deadline(service.limits())),
+                Some(_) if Instant::now() >= until => return Err(explain::deadline(service.limits(), None)),
                 Some(_) if tries > 2 && sent.ended.has_changed().is_err() => return Err(why(&mut sent.ended).await),
                 Some(back) => request = back,
             }
@@ -80,12 +80,12 @@ impl Shared {
                 Err(_) => Err(why(&mut ended).await),
             }
         });
-        let answer = answered.await.unwrap_or_else(|_| Err(explain::deadline(service.limits())));
+        let answer = answered.await.unwrap_or_else(|_| Err(explain::deadline(service.limits(), None)));
         drop(waits);
         if Instant::now() >= until {
             self.replace(&ended, service.limits());
         }
-        let late = (service.report.clone(), explain::deadline(service.limits()));
+        let late = (service.report.clone(), explain::deadline(service.limits(), None));
         let stay = Stay { over: Box::pin(sleep_until(until)), late: Some(late), counts, _visit: visit, _slot: slot };
         Ok((answer?, Rest::Stay(stay)))
     }
@@ -153,7 +153,7 @@ async fn why(ended: &mut Ended) -> Failure {
 
 fn request_failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
     if error.is::<ExpirationError>() {
-        return explain::deadline(limits);
+        return explain::deadline(limits, None);
     }
     if let Some(code) = error.downcast_ref::<p3::http::types::ErrorCode>() {
         return Failure::GuestError(words(&format!("{code:?}")));
