@@ -8,6 +8,7 @@ use crate::gate::{Gate, LearnedNames};
 use crate::limits::{Limit, Limits};
 use crate::meter::Meter;
 use crate::prepare::Setup;
+use crate::stdio::Said;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wasmtime::component::{Instance, InstancePre, ResourceTable};
@@ -26,6 +27,7 @@ pub(crate) struct Sandbox {
     /// The connections of TCP sockets, by handle.
     pub connected: HashMap<u32, Connection>,
     pub setup: Arc<Setup>,
+    pub said: Said,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
@@ -68,7 +70,7 @@ impl Sandbox {
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
         let mut wasi = WasiCtxBuilder::new();
-        setup.stdio.connect(&mut wasi);
+        let said = setup.stdio.connect(&mut wasi);
         wasi.args(&setup.args).allow_blocking_current_thread(setup.may_block);
         crate::capabilities::sockets::connect(&mut wasi, &gate, &names);
         Sandbox {
@@ -83,6 +85,7 @@ impl Sandbox {
             connected: HashMap::new(),
             memory: MemoryLimit::new(limits),
             gate,
+            said,
             setup: setup.clone(),
         }
     }

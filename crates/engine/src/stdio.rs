@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
@@ -24,20 +25,33 @@ pub enum Stdio {
 
 /// A line longer than this is handed over in pieces.
 const LONGEST_LINE: usize = 8 << 10;
-/// What one sandbox may say. A guest that logs without end must not fill a disk.
+/// What a sandbox may say for one request. A guest that logs without end must not fill a disk.
 const MOST_OUTPUT: usize = 1 << 20;
 
+/// How much a sandbox has said since its last request came.
+#[derive(Clone, Default)]
+pub(crate) struct Said(Arc<AtomicUsize>);
+
+impl Said {
+    /// Another request came, for which it may say as much again.
+    pub fn renew(&self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
 impl Stdio {
-    pub(crate) fn connect(&self, wasi: &mut WasiCtxBuilder) {
+    pub(crate) fn connect(&self, wasi: &mut WasiCtxBuilder) -> Said {
+        let said = Said::default();
         match self {
             Stdio::Inherit => {
                 wasi.inherit_stdio();
             }
             Stdio::Lines(sink) => {
-                wasi.stdout(Lines::new(false, sink));
-                wasi.stderr(Lines::new(true, sink));
+                wasi.stdout(Lines::new(false, sink, &said));
+                wasi.stderr(Lines::new(true, sink, &said));
             }
         }
+        said
     }
 }
 
@@ -46,55 +60,51 @@ impl Stdio {
 struct Lines {
     is_stderr: bool,
     sink: LineSink,
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    pending: Vec<u8>,
-    said: usize,
+    said: Said,
+    /// What has no end of line yet.
+    pending: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Lines {
-    fn new(is_stderr: bool, sink: &LineSink) -> Self {
-        Lines { is_stderr, sink: sink.clone(), state: Arc::default() }
+    fn new(is_stderr: bool, sink: &LineSink, said: &Said) -> Self {
+        Lines { is_stderr, sink: sink.clone(), said: said.clone(), pending: Arc::default() }
     }
 
     fn take(&self, mut bytes: &[u8]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.said > MOST_OUTPUT {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.said.0.fetch_add(bytes.len(), Relaxed);
+        if before > MOST_OUTPUT {
             return;
         }
-        state.said += bytes.len();
-        if state.said > MOST_OUTPUT {
+        if before + bytes.len() > MOST_OUTPUT {
             (self.sink)(self.is_stderr, "[the rest of this guest's output is left out]");
             return;
         }
         while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
-            state.pending.extend_from_slice(&bytes[..end]);
-            self.emit(&mut state);
+            pending.extend_from_slice(&bytes[..end]);
+            self.emit(&mut pending);
             bytes = &bytes[end + 1..];
         }
         for piece in bytes.chunks(LONGEST_LINE) {
-            state.pending.extend_from_slice(piece);
-            if state.pending.len() >= LONGEST_LINE {
-                self.emit(&mut state);
+            pending.extend_from_slice(piece);
+            if pending.len() >= LONGEST_LINE {
+                self.emit(&mut pending);
             }
         }
     }
 
-    fn emit(&self, state: &mut State) {
-        (self.sink)(self.is_stderr, &String::from_utf8_lossy(&state.pending));
-        state.pending.clear();
+    fn emit(&self, pending: &mut Vec<u8>) {
+        (self.sink)(self.is_stderr, &String::from_utf8_lossy(pending));
+        pending.clear();
     }
 }
 
 /// What has no end of line yet is said when the sandbox ends.
 impl Drop for Lines {
     fn drop(&mut self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if Arc::strong_count(&self.state) == 1 && !state.pending.is_empty() {
-            self.emit(&mut state);
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::strong_count(&self.pending) == 1 && !pending.is_empty() {
+            self.emit(&mut pending);
         }
     }
 }
@@ -154,14 +164,22 @@ impl AsyncWrite for Lines {
 mod tests {
     use super::*;
 
+    const RENEW: &str = "(another request)";
+
     fn collect(writes: &[&str]) -> Vec<String> {
         let said = Arc::new(Mutex::new(Vec::new()));
         let sink: LineSink = {
             let said = said.clone();
             Arc::new(move |_, line| said.lock().unwrap().push(line.to_owned()))
         };
-        let lines = Lines::new(false, &sink);
-        writes.iter().for_each(|w| lines.take(w.as_bytes()));
+        let counted = Said::default();
+        let lines = Lines::new(false, &sink, &counted);
+        for write in writes {
+            match *write {
+                RENEW => counted.renew(),
+                text => lines.take(text.as_bytes()),
+            }
+        }
         drop(lines);
         let said = said.lock().unwrap();
         said.clone()
@@ -178,5 +196,12 @@ mod tests {
         let bytes: usize = said.iter().map(String::len).sum();
         assert!(bytes <= MOST_OUTPUT + 100, "{bytes}");
         assert_eq!(said.iter().filter(|l| l.contains("left out")).count(), 1);
+    }
+
+    #[test]
+    fn each_request_may_say_as_much_again() {
+        let bomb = "x".repeat(MOST_OUTPUT + 1);
+        assert!(!collect(&[&bomb, "unheard\n"]).contains(&"unheard".to_owned()));
+        assert!(collect(&[&bomb, RENEW, "heard\n"]).contains(&"heard".to_owned()));
     }
 }

@@ -322,6 +322,7 @@ impl Requests {
                     let _ = job.taken.send(());
                     taken += 1;
                     let prepared = accessor.with(|mut store| {
+                        store.as_context_mut().data().said.renew();
                         Prepared::new(store.as_context_mut(), proxy, request, Sandbox::http, job.answer)
                     })?;
                     let (until, slot) = (job.until, job._slot);
