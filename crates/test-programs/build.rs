@@ -7,7 +7,7 @@ use std::{env, error::Error, fmt::Write, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut guests = Vec::new();
-    for language in ["rust", "c", "js", "py", "wat"] {
+    for language in ["rust", "c", "go", "js", "py", "wat"] {
         let folder = Path::new("guests").join(language);
         println!("cargo::rerun-if-changed={}", folder.display());
         for entry in fs::read_dir(&folder)? {

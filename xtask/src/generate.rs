@@ -1,6 +1,7 @@
 //! `cargo xtask generate`: writes the files that say what the code says, and with `--check` fails when one is behind.
 //!
-//! There is one today: `docs/reference.md`, the help of every command as the binary prints it.
+//! `docs/reference.md` is the help of every command as the binary prints it; `docs/manifest.md` and
+//! `docs/walnut.schema.json` describe `walnut.toml`, from the manifest's own table of keys.
 
 use std::{
     error::Error,
@@ -27,16 +28,21 @@ pub fn run(arguments: Vec<String>) -> Result<()> {
         ["--check"] => true,
         other => return Err(format!("generate knows `--check`, not `{}`", other.join(" ")).into()),
     };
-    let path = root().join("docs/reference.md");
-    let fresh = reference()?;
-    if fs::read_to_string(&path).is_ok_and(|old| old == fresh) {
-        return Ok(());
+    let files = [
+        ("docs/manifest.md", walnut_manifest::reference()),
+        ("docs/walnut.schema.json", format!("{:#}\n", walnut_manifest::schema())),
+        ("docs/reference.md", reference()?),
+    ];
+    let fresh = |(name, text): &&(&str, String)| fs::read_to_string(root().join(name)).is_ok_and(|old| old == *text);
+    let behind: Vec<_> = files.iter().filter(|file| !fresh(file)).collect();
+    if check && !behind.is_empty() {
+        let names: Vec<_> = behind.iter().map(|(name, _)| *name).collect();
+        return Err(format!("behind the code: {}; run `cargo xtask generate`", names.join(", ")).into());
     }
-    if check {
-        return Err("docs/reference.md is behind the commands' help; run `cargo xtask generate`".into());
+    for (name, text) in behind {
+        fs::create_dir_all(root().join("docs"))?;
+        fs::write(root().join(name), text)?;
     }
-    fs::create_dir_all(root().join("docs"))?;
-    fs::write(path, fresh)?;
     Ok(())
 }
 
@@ -79,7 +85,9 @@ fn commands(help: &str) -> Vec<String> {
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     // A description goes on in lines that start further right.
     let names = listed.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
-    names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    // Every command has this one, and it has nothing of its own to say.
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
 fn binary() -> PathBuf {

@@ -17,7 +17,8 @@ verbs:
                                  --install first installs the tools that are missing
   bench start [--short]          times how long starting takes, against wasmtime and a native program, and prints the
                                  table of docs/benchmarks.md; --short only shows that it works
-  generate [--check]             writes docs/reference.md from the commands' help; --check fails when it is behind";
+  generate [--check]             writes docs/reference.md from the commands' help, docs/manifest.md and
+                                 docs/walnut.schema.json from the manifest's keys; --check fails when one is behind";
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);

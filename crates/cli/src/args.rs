@@ -7,7 +7,7 @@ use walnut_engine::Limits;
 
 /// Runs any WebAssembly, sealed: it can do nothing until you grant it
 #[derive(Parser, Debug)]
-#[command(name = "walnut", version, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "walnut", version, max_term_width = 110)]
 #[command(
     after_help = "Try:\n  walnut run app.wasm              run a program\n  walnut serve app.wasm            serve HTTP requests\n  walnut inspect app.wasm          see what it is and what it would ask for"
 )]

@@ -56,10 +56,10 @@ impl Start<'_> {
         walnut_engine::record_host_calls();
         let limits = self.limits.limits();
         let artifact = Artifact::load(self.target)?;
-        let gate = self.grants.gate(artifact.short_name(), printer)?;
+        let gate = self.grants.gate(artifact.short_name(), self.arguments, printer)?;
         let engine = Engine::new(&EngineConfig::command(limits.clone()), cache(printer))?;
         let prepared = engine.prepare(&artifact, Some(&Terminal))?;
-        let env = self.grants.env_values(gate.policy());
+        let env = self.grants.env_values(gate.policy(), printer);
         let mut setup = Setup::new(gate, limits, Stdio::Inherit, true)?;
         setup.args = std::iter::once(artifact.short_name().to_owned()).chain(self.arguments.iter().cloned()).collect();
         setup.env = env;

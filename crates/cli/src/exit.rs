@@ -28,7 +28,9 @@ impl Code {
             LoadError::NotFound(_) => Code::NotFound,
             LoadError::Call(_) | LoadError::Start { .. } => Code::Usage,
             LoadError::Mount { .. } | LoadError::Engine(_) | LoadError::Unreadable { .. } => Code::Host,
+            LoadError::Memory { .. } => Code::Memory,
             LoadError::TooLarge { .. }
+            | LoadError::Text { .. }
             | LoadError::NotWasm { .. }
             | LoadError::Invalid { .. }
             | LoadError::MissingImports { .. }

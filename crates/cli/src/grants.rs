@@ -3,6 +3,7 @@
 use crate::error::{CommandError, of_pattern, of_system};
 use crate::printer::Printer;
 use clap::Args;
+use std::env::VarError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use walnut_engine::{Audit, Explainer, Gate, Listener};
@@ -90,8 +91,8 @@ impl GrantFlags {
         ]
     }
 
-    /// The gate for `component`, with its listeners.
-    pub fn gate(&self, component: &str, printer: Printer) -> Result<Gate, CommandError> {
+    /// The gate for `component`, with its listeners. `arguments` are the guest's.
+    pub fn gate(&self, component: &str, arguments: &[String], printer: Printer) -> Result<Gate, CommandError> {
         let policy = self.policy()?;
         if self.allow_all {
             printer
@@ -99,23 +100,39 @@ impl GrantFlags {
         }
         let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
         if !self.quiet {
-            listeners.push(Arc::new(Explainer::new(move |text| printer.explanation(text))));
+            let misplaced = misplaced(arguments);
+            listeners.push(Arc::new(Explainer::new(move |text| {
+                printer.explanation(text);
+                if let Some(flag) = misplaced.iter().find(|flag| text.contains(&format!("allow it: {flag} "))) {
+                    printer.hint(&format!("`{flag}` after the target went to the guest; write it before the target"));
+                }
+            })));
         }
         if let Some(path) = &self.audit {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
             let file =
                 file.map_err(|e| of_system(format!("the audit file {} cannot be written", path.display()), &e))?;
-            listeners.push(Arc::new(Audit::new(file)));
+            let lost = format!("the audit file {} cannot be written", path.display());
+            let report = move |e: &std::io::Error| printer.warning(&format!("{lost}: {e}; decisions are lost"));
+            listeners.push(Arc::new(Audit::new(file, report)));
         }
         Ok(Gate::new(component, policy, listeners))
     }
 
     /// The values of the granted variables.
-    pub fn env_values(&self, policy: &Policy) -> Vec<(String, String)> {
-        let granted = policy.env().iter().filter_map(|grant| {
-            let value = grant.value.clone().or_else(|| std::env::var(&grant.name).ok())?;
-            Some((grant.name.clone(), value))
-        });
+    pub fn env_values(&self, policy: &Policy, printer: Printer) -> Vec<(String, String)> {
+        let inherited = |name: &str| match std::env::var(name) {
+            Ok(value) => Some(value),
+            Err(e) => {
+                let why = if matches!(e, VarError::NotPresent) { "is not set here" } else { "is no text here" };
+                printer.warning(&format!("--env {name}: `{name}` {why}, so the guest does not see it"));
+                None
+            }
+        };
+        let granted = policy
+            .env()
+            .iter()
+            .filter_map(|grant| Some((grant.name.clone(), grant.value.clone().or_else(|| inherited(&grant.name))?)));
         // Of all, the ones that are not text cannot be told to a guest.
         let all = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         let named: Vec<(String, String)> = granted.collect();
@@ -123,4 +140,11 @@ impl GrantFlags {
         let rest: Vec<_> = rest.collect();
         named.into_iter().chain(rest).collect()
     }
+}
+
+/// Grants of ours among the guest's arguments.
+fn misplaced(arguments: &[String]) -> Vec<String> {
+    let flags = Capability::ALL.map(|capability| format!("--{capability}"));
+    let given = |flag: &String| arguments.iter().any(|a| a.split('=').next() == Some(flag));
+    flags.into_iter().filter(given).collect()
 }

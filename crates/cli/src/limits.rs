@@ -2,7 +2,7 @@
 
 use clap::{Args, Command};
 use std::time::Duration;
-use walnut_engine::{Limit, Limits, parse_duration, parse_size};
+use walnut_engine::{Limit, Limits, STACK, parse_duration, parse_size};
 
 /// What the guest may use. Each limit is always on.
 #[derive(Args, Debug)]
@@ -18,7 +18,7 @@ pub struct LimitFlags {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     deadline: Duration,
     /// Depth of the guest's call stack
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_stack)]
     stack: u64,
     /// Files, sockets, streams and other handles open at once
     #[arg(long, value_name = "N")]
@@ -29,9 +29,15 @@ pub struct LimitFlags {
     /// Size of one response's body
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     response_body: u64,
-    /// Outbound HTTP connections open at once
+    /// Outbound connections open at once: TCP sockets and HTTP requests
     #[arg(long, value_name = "N")]
     connections: u64,
+}
+
+/// Reads the depth of a call stack, which is memory that the host reserves.
+fn parse_stack(text: &str) -> Result<u64, String> {
+    let size = parse_size(text).map_err(|e| e.to_string())?;
+    if STACK.contains(&size) { Ok(size) } else { Err("a call stack has between 64KiB and 256MiB".into()) }
 }
 
 const ALL: [Limit; 8] = [

@@ -1,7 +1,7 @@
 //! The one place where wasmtime is configured.
 
 use crate::error::LoadError;
-use crate::limits::Limits;
+use crate::limits::{Limits, STACK};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures,
 };
@@ -29,7 +29,7 @@ impl EngineConfig {
     pub(crate) fn engine(&self) -> Result<wasmtime::Engine, LoadError> {
         let mut config = code_config();
         // A fiber holds the guest's stack and the host calls made from it.
-        let stack = usize::try_from(self.limits.stack).unwrap_or(usize::MAX).clamp(64 << 10, 256 << 20);
+        let stack = usize::try_from(self.limits.stack.clamp(*STACK.start(), *STACK.end())).unwrap_or(usize::MAX);
         config.max_wasm_stack(stack);
         config.async_stack_size(stack + (1 << 20));
         if self.sandboxes > 1 {

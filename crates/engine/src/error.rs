@@ -2,7 +2,7 @@
 
 use crate::limits::Limit;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use walnut_policy::Printable;
 
 /// Why a target could not be loaded, before any of it ran.
@@ -19,6 +19,10 @@ pub enum LoadError {
     NotWasm { name: String, reason: String },
     #[error("{name} is damaged or not valid WebAssembly: {reason}")]
     Invalid { name: String, reason: String },
+    #[error("{name} is damaged or not valid WebAssembly: its text does not parse\n{reason}")]
+    Text { name: String, reason: String },
+    #[error("{name} starts with {needs} of memory, more than its limit")]
+    Memory { name: String, needs: String },
     /// Imports that nobody provides; each with what to do.
     #[error("{name} needs {}", list(.imports))]
     MissingImports { name: String, imports: Vec<MissingImport> },
@@ -82,6 +86,14 @@ impl LoadError {
             LoadError::Invalid { .. } => {
                 vec!["build it again, or copy it again; `walnut inspect` tells what it is made of".into()]
             }
+            LoadError::Memory { needs, .. } => vec![format!("raise it with `--memory {needs}`")],
+            LoadError::Engine(reason) if reason.contains("mmap") => {
+                vec!["it cannot reserve address space for so many sandboxes; lower `--sandboxes` or `--memory`".into()]
+            }
+            LoadError::NotFound(path) => vec![nearest(path).map_or_else(
+                || "a target is the path of a .wasm or .wat file, or `-` for standard input".into(),
+                |found| format!("did you mean `{}`?", found.display()),
+            )],
             LoadError::Start { .. } => {
                 vec!["pass them in a file, or build the program for WASI 0.2, which has no such limit".into()]
             }
@@ -89,6 +101,19 @@ impl LoadError {
             _ => Vec::new(),
         }
     }
+}
+
+/// The target in the same folder whose name is most like that of `path`, if one is.
+fn nearest(path: &Path) -> Option<PathBuf> {
+    let wanted = path.file_name()?.to_str()?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let likeness = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        (name.ends_with(".wasm") || name.ends_with(".wat")).then(|| (strsim::jaro_winkler(&name, wanted), name))
+    };
+    let entries = std::fs::read_dir(folder).ok()?.take(1000).filter_map(|entry| likeness(entry.ok()?));
+    let (likeness, name) = entries.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (likeness > 0.85).then(|| path.with_file_name(name))
 }
 
 /// The words of a parser for binaries, without the bytes that it found and where they are, which help nobody who did not

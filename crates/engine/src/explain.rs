@@ -4,6 +4,7 @@ use crate::calls;
 use crate::error::{Failure, LimitReached};
 use crate::limits::{Limit, Limits};
 use std::fmt;
+use walnut_policy::Printable;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
@@ -33,6 +34,9 @@ pub(crate) fn deadline(limits: &Limits, calls: Option<String>) -> Failure {
 fn limit(error: &wasmtime::Error) -> Option<Limit> {
     if let Some(LimitReached(limit)) = error.downcast_ref() {
         return Some(*limit);
+    }
+    if error.is::<wasmtime::GcHeapOutOfMemory<()>>() {
+        return Some(Limit::Memory);
     }
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
         return Some(Limit::Handles);
@@ -136,8 +140,8 @@ impl Frame {
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            Some(name) => write!(f, "{name}{}", self.place),
-            None => write!(f, "function {}{}", self.index, self.place),
+            Some(name) => write!(f, "{}{}", Printable(name), Printable(&self.place)),
+            None => write!(f, "function {}{}", self.index, Printable(&self.place)),
         }
     }
 }

@@ -173,7 +173,9 @@ fn in_words(error: &str, call: &str) -> String {
         None => (error, None),
     };
     match (words.trim_start_matches("error converting Wasm value: "), about) {
-        (words, _) if words.contains("missing required param") => "there are too few".into(),
+        (words, _) if words.contains("missing required param") || words.contains("no params provided") => {
+            "there are too few".into()
+        }
         (words, Some(about)) if words.contains("more param") => format!("there are too many, from `{about}` on"),
         ("invalid value type", Some(about)) => format!("`{about}` is of another type"),
         (words, Some(about)) if !about.is_empty() => format!("{words}, at `{about}`"),

@@ -1,8 +1,8 @@
 //! The one place that decides.
 //!
 //! A capability describes what the guest asks for as a [`Request`], and [`Gate::check`] answers with a [`Permit`] or a
-//! [`Denial`]. Nothing else makes a permit, and the operations in `capabilities/` take one, so that an operation that
-//! nobody checked does not compile. Every decision goes to the listeners: today the explanation for the person and the
+//! [`Denial`]. Nothing else makes a permit, and the operations in `capabilities/` take one or what was made with one, so
+//! that an operation that nobody checked does not compile. Sockets are wasmtime's, and call back to ask. Every decision goes to the listeners: today the explanation for the person and the
 //! audit file. What else wants to know (a metric, a prompt, a recorder) is another listener, not another path.
 
 use crate::calls;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use walnut_policy::{Access, Decision, Denial, Fix, Policy, Reason, Request};
@@ -130,7 +131,8 @@ impl LearnedNames {
     /// The most that one sandbox may learn; a guest must not fill the host's memory by looking up names.
     const MOST: usize = 4096;
 
-    pub fn learn(&self, ip: IpAddr, name: &str) {
+    /// The name's grants reach `ip` from now on. Always true, for whoever asks whether it was permitted.
+    pub fn learn(&self, _: Permit, ip: IpAddr, name: &str) -> bool {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if map.len() < Self::MOST {
             let names = map.entry(ip.to_canonical()).or_default();
@@ -138,6 +140,7 @@ impl LearnedNames {
                 names.push(name.to_owned());
             }
         }
+        true
     }
 
     pub fn names(&self, ip: IpAddr) -> Vec<String> {
@@ -204,12 +207,15 @@ fn explanation(event: &Event<'_>, denial: &Denial, fix: Option<&Fix>) -> String 
 /// Writes one JSON line for every decision.
 pub struct Audit {
     file: Mutex<std::io::BufWriter<std::fs::File>>,
+    failed: AtomicBool,
+    report: Box<dyn Fn(&std::io::Error) + Send + Sync>,
 }
 
 impl Audit {
-    /// Appends to `file`.
-    pub fn new(file: std::fs::File) -> Self {
-        Audit { file: Mutex::new(std::io::BufWriter::new(file)) }
+    /// Appends to `file`. `report` hears, once, that a line could not be written.
+    pub fn new(file: std::fs::File, report: impl Fn(&std::io::Error) + Send + Sync + 'static) -> Self {
+        let file = Mutex::new(std::io::BufWriter::new(file));
+        Audit { file, failed: AtomicBool::new(false), report: Box::new(report) }
     }
 }
 
@@ -252,6 +258,10 @@ impl Listener for Audit {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // A line at a time, so that the file is whole whenever the process ends. A full disk must not end the guest.
         let written = serde_json::to_writer(&mut *file, &line).map_err(std::io::Error::from);
-        let _ = written.and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush());
+        if let Err(e) = written.and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush())
+            && !self.failed.swap(true, Relaxed)
+        {
+            (self.report)(&e);
+        }
     }
 }

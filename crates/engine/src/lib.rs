@@ -13,6 +13,7 @@
 
 mod adapt;
 mod artifact;
+mod body;
 mod cache;
 mod calls;
 mod capabilities;
@@ -37,6 +38,7 @@ mod service;
 mod stdio;
 
 pub use artifact::{Artifact, Digest};
+pub use body::Patient;
 pub use cache::{Cache, CacheError, CacheUsage};
 pub use calls::record_host_calls;
 pub use command::Exit;
@@ -45,7 +47,7 @@ pub use error::{Failure, LoadError};
 pub use function::{WrittenCall, parse_call};
 pub use gate::{Audit, Event, Explainer, Gate, Listener, Permit};
 pub use inspect::{CapabilityUse, Inspection, Kind, Verb};
-pub use limits::{Limit, LimitError, Limits, parse_duration, parse_size};
+pub use limits::{Limit, LimitError, Limits, STACK, parse_duration, parse_size};
 pub use prepare::{Engine, Prepared, Progress, Ready, Setup};
 pub use service::{Body, BodyError, Service};
 pub use stdio::{LineSink, Stdio};

@@ -5,12 +5,13 @@ use crate::artifact::Artifact;
 use crate::cache::Cache;
 use crate::capabilities::dir::Mounts;
 use crate::config::EngineConfig;
-use crate::error::LoadError;
+use crate::error::{LoadError, parser_words};
 use crate::gate::Gate;
 use crate::inspect::{self, World};
-use crate::limits::Limits;
+use crate::limits::{Limits, size};
 use crate::link;
 use crate::meter::Ticker;
+use crate::packages::{Package, WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
 use crate::stdio::Stdio;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -59,13 +60,15 @@ pub struct Setup {
     /// Whether file operations may block the thread: where one guest has it for itself.
     pub may_block: bool,
     pub(crate) mounts: Arc<Mounts>,
+    /// The version of WASI by which the component asks for things.
+    pub(crate) version: &'static str,
 }
 
 impl Setup {
     /// Opens the mounts of the gate's policy.
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
-        Ok(Setup { gate, limits, stdio, args: Vec::new(), env: Vec::new(), may_block, mounts })
+        Ok(Setup { gate, limits, stdio, args: Vec::new(), env: Vec::new(), may_block, mounts, version: WASI_0_2 })
     }
 }
 
@@ -141,25 +144,40 @@ fn tick(limits: &Limits) -> Duration {
     (limits.cpu.min(limits.deadline) / 50).clamp(Duration::from_millis(1), Duration::from_millis(10))
 }
 
+/// How large the pool says that a memory is from the start, when that is more than its slots hold.
+fn minimum_memory(message: &str) -> Option<String> {
+    let bytes = message.split_once("minimum byte size of ")?.1.split(' ').next()?;
+    Some(size(bytes.parse().ok()?))
+}
+
 /// A component is validated where it is compiled, so what fails may be either.
 fn failed(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
-    match error.chain().find_map(|e| e.downcast_ref::<wasmparser::BinaryReaderError>()) {
-        Some(e) => adapt::invalid(artifact, e),
-        None => {
-            let reason = error.root_cause().to_string().lines().next().unwrap_or_default().to_owned();
-            LoadError::Compile { name: artifact.name.clone(), reason }
-        }
+    let name = artifact.name.clone();
+    if let Some(e) = error.chain().find_map(|e| e.downcast_ref::<wasmparser::BinaryReaderError>()) {
+        return adapt::invalid(artifact, e);
+    }
+    let cause = error.root_cause().to_string();
+    let cause = cause.lines().next().unwrap_or_default();
+    // The compiler reads functions by itself, and what it says of them has no type here.
+    let unread = cause.strip_prefix("Invalid input WebAssembly code at offset ").and_then(|rest| rest.split_once(": "));
+    match (minimum_memory(cause), unread) {
+        (Some(needs), _) => LoadError::Memory { name, needs },
+        (None, Some((_, words))) => LoadError::Invalid { name, reason: parser_words(words) },
+        (None, None) => LoadError::Compile { name, reason: cause.to_owned() },
     }
 }
 
 impl Prepared {
     /// Links the component with what it gets.
-    pub fn ready(&self, setup: Setup) -> Result<Ready, LoadError> {
+    pub fn ready(&self, mut setup: Setup) -> Result<Ready, LoadError> {
         if self.adapted {
             adapt::check_start(&self.name, &setup.args, &setup.env)?;
         }
         let engine = &self.engine.wasmtime;
         let ty = self.component.component_type();
+        if ty.imports(engine).any(|(name, _)| Package::of(name).is_some_and(|p| p.version == WASI_0_3)) {
+            setup.version = WASI_0_3;
+        }
         let linker = link::linker(engine, ty.imports(engine).map(|(name, _)| name))
             .map_err(|e| LoadError::Engine(format!("{e:#}")))?;
         let pre = linker.instantiate_pre(&self.component).map_err(|e| LoadError::WrongWorld {

@@ -400,30 +400,37 @@ impl Code {
         self.seen += 1;
         let entry = std::mem::replace(&mut self.read_to, body.range().end);
         let (mut sizes, mut grows) = (Vec::new(), Vec::new());
-        for operator in body.get_operators_reader()?.into_iter_with_offsets() {
-            match operator? {
-                (Operator::MemorySize { .. }, at) => sizes.push(at),
-                (Operator::MemoryGrow { .. }, at) => grows.push(at),
+        let mut operators = body.get_operators_reader()?;
+        while !operators.eof() {
+            let (operator, at) = operators.read_with_offset()?;
+            // The index of the memory may be written in several bytes.
+            let place = at..operators.original_position();
+            match operator {
+                Operator::MemorySize { .. } => sizes.push(place),
+                Operator::MemoryGrow { .. } => grows.push(place),
                 _ => {}
             }
         }
         let size = leb(rewriter.size());
         let get_size = [&[0x23][..], &size].concat();
         if grows.is_empty() {
-            self.patches.extend(sizes.into_iter().map(|at| (at..at + 2, get_size.clone())));
+            self.patches.extend(sizes.into_iter().map(|place| (place, get_size.clone())));
             return Ok(());
         }
         let ty = rewriter.facts.functions[nth];
         let range = body.range();
         let call = [&[0x10][..], &leb(rewriter.grow())].concat();
-        let mut edits: Vec<_> =
-            sizes.into_iter().map(|at| (at, &get_size)).chain(grows.into_iter().map(|at| (at, &call))).collect();
-        edits.sort();
+        let mut edits: Vec<_> = sizes
+            .into_iter()
+            .map(|place| (place, &get_size))
+            .chain(grows.into_iter().map(|place| (place, &call)))
+            .collect();
+        edits.sort_by_key(|(place, _)| place.start);
         let (mut moved, mut from) = (Vec::new(), range.start);
-        for (at, instruction) in edits {
-            moved.extend(&module[from..at]);
+        for (place, instruction) in edits {
+            moved.extend(&module[from..place.start]);
             moved.extend(instruction);
-            from = at + 2;
+            from = place.end;
         }
         moved.extend(&module[from..range.end]);
         match stand_in(rewriter.facts.params[ty as usize], rewriter.moved(self.moved.len()), range.len()) {

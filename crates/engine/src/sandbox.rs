@@ -24,6 +24,8 @@ pub(crate) struct Sandbox {
     pub files: Files,
     pub meter: Arc<Meter>,
     pub connections: Connections,
+    /// The name of each look-up under way in WASI 0.2, by its handle.
+    pub lookups: HashMap<u32, String>,
     /// The connections of TCP sockets, by handle.
     pub connected: HashMap<u32, Connection>,
     pub setup: Arc<Setup>,
@@ -72,7 +74,7 @@ impl Sandbox {
         let mut wasi = WasiCtxBuilder::new();
         let said = setup.stdio.connect(&mut wasi);
         wasi.args(&setup.args).allow_blocking_current_thread(setup.may_block);
-        crate::capabilities::sockets::connect(&mut wasi, &gate, &names);
+        crate::capabilities::sockets::connect(&mut wasi, &gate, &names, setup.version);
         Sandbox {
             table,
             names,
@@ -80,8 +82,9 @@ impl Sandbox {
             meter: Meter::new(limits.cpu),
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outbound: Outbound::new(gate.clone(), connections.clone(), limits),
+            outbound: Outbound::new(gate.clone(), connections.clone(), limits, setup.version),
             connections,
+            lookups: HashMap::new(),
             connected: HashMap::new(),
             memory: MemoryLimit::new(limits),
             gate,

@@ -9,6 +9,7 @@
 mod shared;
 
 use self::shared::{Shared, Stay};
+use crate::body::Bounded;
 use crate::error::{Failure, LoadError};
 use crate::explain;
 use crate::inspect::World;
@@ -303,38 +304,5 @@ impl<B> Drop for Leaving<B> {
         if let Rest::Guest { task, .. } = &self.rest {
             task.abort();
         }
-    }
-}
-
-/// A body with a limit on its size. `E` is what the reader of the body understands.
-struct Bounded<B: HttpBody, E> {
-    inner: B,
-    left: u64,
-    too_large: fn() -> E,
-    broken: fn(B::Error) -> E,
-}
-
-impl<B: HttpBody<Data = Bytes> + Unpin, E> HttpBody for Bounded<B, E> {
-    type Data = Bytes;
-    type Error = E;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, E>>> {
-        let this = &mut *self;
-        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else { return Poll::Pending };
-        let Some(frame) = frame else { return Poll::Ready(None) };
-        let checked = frame.map_err(this.broken).and_then(|frame| {
-            let size = frame.data_ref().map_or(0, |data| data.len() as u64);
-            this.left = this.left.checked_sub(size).ok_or_else(this.too_large)?;
-            Ok(frame)
-        });
-        Poll::Ready(Some(checked))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

@@ -7,16 +7,18 @@ use http::header::HOST;
 use http::uri::Authority;
 use http::{Request, Response};
 use http_body::Body as _;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use walnut_engine::Body;
+use walnut_engine::{Body, Patient};
 
 /// Serves a connection on a task of its own. `slot` is its place among the connections.
 pub(crate) fn spawn(stream: TcpStream, slot: OwnedSemaphorePermit, shared: Arc<Shared>, graceful: &GracefulShutdown) {
@@ -48,6 +50,9 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Body> {
     let Ok(Ok(slot)) = timeout(shared.config.patience, shared.sandboxes.clone().acquire_owned()).await else {
         return rescue::overloaded();
     };
+    let patience = shared.config.body_timeout;
+    let request =
+        request.map(|body| Patient::new(body.map_err(io::Error::other), patience, || io::ErrorKind::TimedOut.into()));
     match shared.service.handle(request, slot).await {
         Ok(response) => response,
         Err(failure) => {

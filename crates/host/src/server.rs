@@ -21,6 +21,8 @@ pub struct ServerConfig {
     pub patience: Duration,
     /// How long a client may take to send the head of a request, and how long a connection may idle between two.
     pub head_timeout: Duration,
+    /// How long a client may pause in the body of a request.
+    pub body_timeout: Duration,
     /// How long a client may refuse to read before its connection is closed.
     pub stall_timeout: Duration,
     /// How long requests under way may go on after a stop was asked for.
@@ -38,6 +40,7 @@ impl ServerConfig {
             connections: 1000,
             patience: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             request_body: 128 << 20,

@@ -29,7 +29,7 @@ impl Capability {
     ];
 
     /// The word for it, without dashes.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Capability::Dir => "dir",
             Capability::Env => "env",

@@ -17,6 +17,7 @@ mod denial;
 mod pattern;
 mod policy;
 mod request;
+pub mod units;
 
 pub use capability::Capability;
 pub use decide::{Decision, Reason};

@@ -3,6 +3,7 @@ use crate::{
     Capability, EnvGrant, HostPattern, Mount, MountAccess, NamePattern, PatternError, SocketPattern, UrlPattern,
     normalize,
 };
+use std::path::Path;
 
 /// A component's grants and denials. The default is sealed: it allows nothing.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +63,14 @@ impl Policy {
             Capability::Http => self.deny_http.push(UrlPattern::parse(text)?),
         }
         Ok(())
+    }
+
+    /// Lets relative host folders begin at `base`. Whoever reads grants from a file calls this once, with the file's folder.
+    pub fn resolve_mounts(&mut self, base: &Path) {
+        for mount in &mut self.mounts {
+            // By components, so that `./data` leaves no dot behind.
+            mount.host = base.join(&mount.host).components().collect();
+        }
     }
 
     /// Whether everything is allowed that no denial forbids.
@@ -133,13 +142,19 @@ impl Policy {
 }
 
 fn listen(text: &str) -> Result<SocketPattern, PatternError> {
+    const HINT: &str = "write an address of this machine: `127.0.0.1:8080`, `0.0.0.0:8080`, `localhost:8080`, `*:8080`";
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(PatternError::new(
+            text,
+            "has no address",
+            format!("write `127.0.0.1:{text}`, or `*:{text}` for all"),
+        ));
+    }
     let pattern = SocketPattern::parse(text)?;
     match &pattern.host {
-        HostPattern::Name(name) if *name != NamePattern::Any && !name.matches("localhost") => Err(PatternError::new(
-            text,
-            "names a host that is not this one",
-            "write an address of this machine: `127.0.0.1:8080`, `0.0.0.0:8080`, `localhost:8080`, `*:8080`",
-        )),
+        HostPattern::Name(name) if *name != NamePattern::Any && !name.matches("localhost") => {
+            Err(PatternError::new(text, "names a host that is not this one", HINT))
+        }
         _ => Ok(pattern),
     }
 }

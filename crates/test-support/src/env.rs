@@ -171,6 +171,18 @@ impl Invocation<'_> {
         self
     }
 
+    /// Lets it have a terminal for its standard streams, instead of pipes. What it says on either of them is on the
+    /// terminal, as `stdout`, with the terminal's ends of lines.
+    pub fn on_a_terminal(mut self) -> Self {
+        let mut command = Command::new("python3");
+        command.args(["-c", "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"]);
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        command.current_dir(&self.env.dir).env_clear();
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.command = command;
+        self.env("TERM", "xterm")
+    }
+
     /// Runs it in this folder.
     pub fn current_dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);

@@ -10,8 +10,10 @@ mod client;
 mod env;
 mod output;
 mod serve;
+mod tls;
 
 pub use client::{Connection, Response};
 pub use env::{Invocation, TestEnv, guest};
 pub use output::Output;
 pub use serve::ServeProcess;
+pub use tls::TlsServer;

@@ -6,6 +6,7 @@
 //! | `rust_p2_*`, `rust_p3_*` with `src/main.rs` | a component, with the command adapter |
 //! | the same with `src/lib.rs` | a component, with the proxy adapter when `_http_` is in its name, else the reactor adapter |
 //! | `c_p1_*.c` | a core module; a first line `// flags: ...` adds compiler flags |
+//! | `go_p1_*.go` | a core module |
 //! | `js_*.js`, `py_*.py` | a component of a world of `wit/guests.wit`: `http` when `_http_` is in its name, else `command` |
 
 use std::{
@@ -38,6 +39,7 @@ pub struct Recipe {
 enum Shape {
     Rust(RustShape),
     C,
+    Go,
     JavaScript,
     Python,
 }
@@ -75,6 +77,7 @@ impl Recipe {
                 (folder, Shape::Rust(shape))
             }
             "c" => (folder.with_extension("c"), Shape::C),
+            "go" => (folder.with_extension("go"), Shape::Go),
             "js" => (folder.with_extension("js"), Shape::JavaScript),
             "py" => (folder.with_extension("py"), Shape::Python),
             other => return Err(format!("no recipe for the language {other:?}").into()),
@@ -86,6 +89,7 @@ impl Recipe {
         match self.shape {
             Shape::Rust(_) => KitName::Rust,
             Shape::C => KitName::C,
+            Shape::Go => KitName::Go,
             Shape::JavaScript => KitName::JavaScript,
             Shape::Python => KitName::Python,
         }
@@ -102,7 +106,7 @@ impl Recipe {
                 list_files(&workspace.join("shared"), &mut files)?;
             }
             Shape::JavaScript | Shape::Python => files.push(self.sources.join(WORLDS)),
-            Shape::C => {}
+            Shape::C | Shape::Go => {}
         }
         files.sort();
         let mut hasher = DefaultHasher::new();
@@ -123,6 +127,7 @@ impl Recipe {
         match self.shape {
             Shape::Rust(shape) => self.build_rust(kit, shape),
             Shape::C => self.build_c(kit),
+            Shape::Go => self.build_go(kit),
             Shape::JavaScript => self.build_javascript(kit),
             Shape::Python => self.build_python(kit),
         }
@@ -187,6 +192,20 @@ impl Recipe {
             .arg(self.own.strip_prefix(&self.sources)?)
             .arg("-o")
             .arg(&out))?;
+        Ok(fs::read(out)?)
+    }
+
+    fn build_go(&self, kit: &Kit) -> Result<Vec<u8>> {
+        let out = self.scratch(kit)?;
+        let home = kit.scratch.join("go");
+        run(Command::new(&kit.program)
+            .current_dir(&self.sources)
+            .args(["build", "-trimpath", "-o"])
+            .arg(&out)
+            .arg(self.own.strip_prefix(&self.sources)?)
+            .envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOENV", "off"), ("GOTOOLCHAIN", "local")])
+            // It needs nothing but its standard library, and keeps what it compiles of that here.
+            .envs([("GOCACHE", home.join("cache")), ("GOPATH", home)]))?;
         Ok(fs::read(out)?)
     }
 

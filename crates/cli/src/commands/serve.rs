@@ -20,10 +20,10 @@ pub struct ServeArgs {
     /// A .wasm or .wat file, or `-` for standard input
     target: String,
     /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = parse_address)]
     addr: SocketAddr,
     /// Sandboxes at once; a request beyond that waits
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=5_000))]
     sandboxes: u32,
     /// How long requests under way may go on after a stop
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
@@ -32,6 +32,16 @@ pub struct ServeArgs {
     grants: GrantFlags,
     #[command(flatten)]
     limits: LimitFlags,
+}
+
+/// Reads where to listen; `localhost` is 127.0.0.1.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.replacen("localhost:", "127.0.0.1:", 1);
+    numeric.parse().map_err(|_| {
+        let port = text.trim_start_matches(':');
+        let port = if port.parse::<u16>().is_ok() { port } else { "8080" };
+        format!("write an address of this machine and a port: `127.0.0.1:{port}`, or `0.0.0.0:{port}` for all of them")
+    })
 }
 
 pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
@@ -68,10 +78,10 @@ fn prepare(args: &ServeArgs, printer: Printer) -> Result<Service, CommandError> 
     walnut_engine::record_host_calls();
     let limits = args.limits.limits();
     let artifact = Artifact::load(&args.target)?;
-    let gate = args.grants.gate(artifact.short_name(), printer)?;
+    let gate = args.grants.gate(artifact.short_name(), &[], printer)?;
     let engine = Engine::new(&EngineConfig::service(limits.clone(), args.sandboxes), cache(printer))?;
     let prepared = engine.prepare(&artifact, Some(&Terminal))?;
-    let env = args.grants.env_values(gate.policy());
+    let env = args.grants.env_values(gate.policy(), printer);
     let name = artifact.short_name().to_owned();
     let say = {
         let name = name.clone();
@@ -107,6 +117,9 @@ fn in_use(address: SocketAddr, error: &std::io::Error) -> CommandError {
         }
         std::io::ErrorKind::PermissionDenied => {
             failed.hint("ports below 1024 need privileges; take a higher one with `--addr`")
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            failed.hint("this machine has no such address; `127.0.0.1` is itself, `0.0.0.0` every address that it has")
         }
         _ => failed,
     }

@@ -307,3 +307,38 @@ fn names_that_are_no_names() {
         run(&env, &program, &[], &["read", "//data//inside"]).prints("inside\n");
     }
 }
+
+#[test]
+fn a_second_mount_does_not_reach_around_a_denial() {
+    let env = world();
+    env.file("data/private/secret", SECRET);
+    env.file("data/public", "public\n");
+    let (all, here) = (["--dir", ".::/all"], ["--dir", "data::/data"]);
+    for program in programs() {
+        for mounts in [[all, here].concat(), [here, all].concat(), [&["--allow-all"], &here[..]].concat()] {
+            let read = |path: &str| {
+                let flags = [&["run"], &mounts[..], &["--deny-dir", "/data/private", &program, "read", path]].concat();
+                env.run(flags)
+            };
+            is_refused(&read("/data/private/secret"));
+            if mounts.contains(&".::/all") {
+                is_refused(&read("/all/data/private/secret"));
+            }
+            assert_eq!(read("/data/public").succeeds().stdout, "public\n");
+        }
+    }
+}
+
+#[test]
+fn a_link_to_nothing_makes_no_file_in_a_denied_folder() {
+    let env = world();
+    env.folder("data/private");
+    symlink("private/made", env.path("data/dangling")).expect("a link");
+    symlink("made", env.path("data/good")).expect("a link");
+    for program in programs() {
+        is_refused(&run(&env, &program, &["--deny-dir", "/data/private"], &["write", "/data/dangling", "x"]));
+        assert!(!env.path("data/private/made").exists());
+        run(&env, &program, &["--deny-dir", "/data/private"], &["write", "/data/good", "x"]).succeeds();
+        assert!(env.path("data/made").exists());
+    }
+}

@@ -37,6 +37,23 @@ fn c_p1_hello() {
 }
 
 #[test]
+fn go_p1_hello() {
+    run(programs::GO_P1_HELLO, &[]).prints(HELLO);
+    reads_a_file(programs::GO_P1_HELLO);
+    let refused = run(programs::GO_P1_HELLO, &["read", "/data/name.txt"]).exits_with(1);
+    assert_eq!(refused.stdout, "", "{refused}");
+    let _refused = refused.says("allow it: --dir ./data::/data");
+}
+
+/// Go's heap holds what comes after it for its own, where the adapter of 0.1 has its state.
+#[test]
+fn go_grows_its_heap() {
+    run(programs::GO_P1_HELLO, &["heap", "64"]).prints("whole: 64 MiB\n");
+    let path = guest(programs::GO_P1_HELLO);
+    test_env!().run(["run", "--memory", "32MiB", &path, "heap", "64"]).exits_with(137).says("used up its memory");
+}
+
+#[test]
 fn js_p2_http_hello() {
     is_a_service(programs::JS_P2_HTTP_HELLO);
 }

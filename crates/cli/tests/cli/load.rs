@@ -30,8 +30,11 @@ fn a_target_that_is_not_there() {
     insta::assert_snapshot!(env.run(["run", "nothing.wasm"]), @"
     --- stderr ---
     error: there is no file nothing.wasm
+    hint: a target is the path of a .wasm or .wat file, or `-` for standard input
     --- exit code 127 ---
     ");
+    env.file("code/shop.wasm", "");
+    env.run(["run", "code/shp.wasm"]).exits_with(127).says("hint: did you mean `code/shop.wasm`?");
     for verb in ["run", "serve", "inspect"] {
         env.run([verb, "no/such/file.wasm"]).exits_with(127);
         env.run([verb, "a-file/below.wasm"]).exits_with(127);
@@ -125,7 +128,6 @@ fn text_that_does_not_parse_shows_the_place() {
           |
         3 |     i32.cnst 1))
           |     ^
-    hint: build it again, or copy it again; `walnut inspect` tells what it is made of
     --- exit code 126 ---
     ");
     env.file("open.wat", "(module");

@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::thread;
+use std::time::Duration;
 use walnut_test_programs::{RUST_P2_SOCKETS, RUST_P3_SOCKETS};
 use walnut_test_support::{Output, TestEnv, guest, test_env};
 
@@ -147,6 +148,19 @@ fn http() {
     }
 }
 
+/// A guest that listens, and where it says that it does.
+fn listening(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> (Child, SocketAddr) {
+    let mut command = env.command();
+    // Should nobody come, it ends all the same.
+    command.args(["run", "--deadline", "1m"]).args(flags).arg(program).args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it speaks");
+    let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+    (child, address.unwrap_or_else(|| panic!("it said {line:?}")))
+}
+
 #[test]
 fn listen() {
     let env = test_env!();
@@ -168,16 +182,7 @@ fn listen_when_granted() {
     for program in programs() {
         // Port 0 is any free port, and needs a rule that has it.
         for pattern in ["127.0.0.1:0", "127.0.0.1:*", "*:0-65535", "tcp:127.0.0.0/8:0"] {
-            let mut child = env
-                .command()
-                .args(["run", "--listen", pattern, &program, "listen", "127.0.0.1:0"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("the binary starts");
-            let mut line = String::new();
-            BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it speaks");
-            let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("it said {line:?}"));
+            let (mut child, address) = listening(&env, &program, &["--listen", pattern], &["listen", "127.0.0.1:0"]);
             let mut stream = TcpStream::connect(address).expect("it listens");
             stream.write_all(b"ahoy").expect("it reads");
             stream.shutdown(Shutdown::Write).expect("it is open");
@@ -189,5 +194,88 @@ fn listen_when_granted() {
         run(&env, &program, &["--listen", "udp:127.0.0.1:0"], &["listen", "127.0.0.1:0"])
             .exits_with(1)
             .says("denied: ");
+    }
+}
+
+/// Sends datagrams from an address of its own, and waits for answers.
+fn peer() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("it is a time");
+    socket
+}
+
+fn next_datagram(socket: &UdpSocket) -> String {
+    let mut buffer = [0; 2048];
+    let (length, _) = socket.recv_from(&mut buffer).expect("an answer comes");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+#[track_caller]
+fn hears_nothing(socket: &UdpSocket) {
+    socket.set_nonblocking(true).expect("it is open");
+    let heard = socket.recv_from(&mut [0; 2048]);
+    assert!(heard.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock), "{heard:?}");
+}
+
+#[test]
+fn listen_over_udp() {
+    let env = test_env!();
+    for program in programs() {
+        // A port that was free a moment ago.
+        let address = peer().local_addr().expect("it has an address").to_string();
+        let granted = format!("udp:{address}");
+        let args = ["listen-udp", address.as_str()];
+        let refused = run(&env, &program, &[], &args).exits_with(1).says("error: access-denied");
+        assert_eq!(shown_grant(&refused), ["--listen", granted.as_str()]);
+        run(&env, &program, &["--listen", &format!("tcp:{address}")], &args).exits_with(1).says("denied: ");
+        run(&env, &program, &["--listen", "udp:127.0.0.1:1"], &args).exits_with(1).says("denied: ");
+        run(&env, &program, &["--listen", &granted, "--deny-listen", "udp:*:*"], &args)
+            .exits_with(1)
+            .says("deny-listen");
+        for pattern in [granted.as_str(), &address, "udp:127.0.0.1:*"] {
+            let (mut child, bound) = listening(&env, &program, &["--listen", pattern], &args);
+            assert_eq!(bound.to_string(), address);
+            let peer = peer();
+            peer.send_to(b"ahoy", bound).expect("it is sent");
+            assert_eq!(next_datagram(&peer), "ahoy");
+            assert!(child.wait().expect("it ends").success());
+        }
+    }
+}
+
+#[test]
+fn an_answer_over_udp_can_be_denied() {
+    let env = test_env!();
+    for program in programs() {
+        let peer = peer();
+        let (grant, denial) = (["--listen", "udp:127.0.0.1:0"], ["--deny-connect", "udp:127.0.0.1:*"]);
+        let args = ["listen-udp", "127.0.0.1:0"];
+        let (child, bound) = listening(&env, &program, &[grant, denial].concat(), &args);
+        peer.send_to(b"ahoy", bound).expect("it is sent");
+        let ended = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.code() == Some(1) && said.contains("deny-connect"), "{said}");
+        hears_nothing(&peer);
+        let (mut child, bound) = listening(&env, &program, &grant, &args);
+        peer.set_nonblocking(false).expect("it is open");
+        peer.send_to(b"ahoy", bound).expect("it is sent");
+        assert_eq!(next_datagram(&peer), "ahoy");
+        assert!(child.wait().expect("it ends").success());
+    }
+}
+
+/// A socket that sends has a port too, and whoever finds it is not heard.
+#[test]
+fn who_may_only_send_over_udp_hears_no_strangers() {
+    let env = test_env!();
+    for program in programs() {
+        let (peer, stranger) = (peer(), peer());
+        let grant = format!("udp:{}", peer.local_addr().expect("it has an address"));
+        let (mut child, bound) = listening(&env, &program, &["--connect", &grant], &["listen-udp", "127.0.0.1:0"]);
+        stranger.send_to(b"a stranger", bound).expect("it is sent");
+        peer.send_to(b"a peer", bound).expect("it is sent");
+        assert_eq!(next_datagram(&peer), "a peer");
+        assert!(child.wait().expect("it ends").success());
+        hears_nothing(&stranger);
     }
 }

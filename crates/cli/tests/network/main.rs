@@ -2,6 +2,9 @@
 //!
 //! What a plain grant and its absence do is in `tests/cli/sockets.rs`.
 
+mod limits;
+mod tls;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;

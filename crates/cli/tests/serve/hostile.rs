@@ -193,6 +193,21 @@ fn a_client_of_one_byte_a_time_is_served_or_dropped_and_holds_up_nobody() {
 }
 
 #[test]
+fn a_client_that_pauses_in_its_body_gives_its_sandbox_back() {
+    for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
+        let server = serve(guest, &["--sandboxes", "1"]);
+        let mut client = server.connect();
+        client.send("POST /hash HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\n12345").unwrap();
+        thread::sleep(Duration::from_secs(1));
+        client.send("67890").unwrap();
+        assert_eq!(client.response().status, 200);
+        // Now the rest does not come, and somebody waits for the one sandbox.
+        client.send("POST /hash HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\n12345").unwrap();
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
+#[test]
 fn a_client_that_never_reads_costs_one_sandbox_until_the_deadline() {
     let server = serve(RUST_P2_HTTP_BAD, &["--sandboxes", "1", "--deadline", "2s"]);
     let before = server.resident();

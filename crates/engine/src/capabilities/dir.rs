@@ -116,8 +116,6 @@ pub(crate) struct Files {
     mounts: Arc<Mounts>,
     /// The guest path of each open folder, by its handle.
     places: HashMap<u32, String>,
-    /// The name of each look-up under way in WASI 0.2, by its handle.
-    pub lookups: HashMap<u32, String>,
 }
 
 /// An operation on a path that may be tried: in `dir`, on `path`.
@@ -151,7 +149,7 @@ enum Spot {
 
 impl Files {
     pub fn new(mounts: Arc<Mounts>) -> Self {
-        Files { mounts, places: HashMap::new(), lookups: HashMap::new() }
+        Files { mounts, places: HashMap::new() }
     }
 
     /// The folders that the guest starts with and their names: the mounts in order, then the root.
@@ -194,8 +192,12 @@ impl Files {
             Spot::Mount { dir, path, guest } => (dir, path, guest),
         };
         let access = if is_special(&dir, &path, access) { Access::Special } else { access };
-        let target = hidden_target(gate.policy(), &dir, &path).unwrap_or_else(|| guest.clone());
-        let permit = gate.check(import, Request::Dir { path: target, access }).map_err(|d| refusal(&d))?;
+        let permit = gate.check(import, Request::Dir { path: guest.clone(), access }).map_err(|d| refusal(&d))?;
+        let real = || resolve(&real_path(&dir.dir)?.join(&path));
+        if !gate.policy().denied_dirs().is_empty() && real().is_some_and(|real| is_denied(gate, import, &real, access))
+        {
+            return Err(Refusal::Access);
+        }
         Ok(Admitted { dir, path, guest, permit: Some(permit) })
     }
 
@@ -216,16 +218,14 @@ impl Files {
 
     /// Whether what was opened lies in a denied folder after all: a link may have been swapped since it was decided.
     pub fn opened_denied(&self, gate: &Gate, import: &'static str, opened: &Descriptor) -> bool {
-        let policy = gate.policy();
-        if policy.denied_dirs().is_empty() {
+        if gate.policy().denied_dirs().is_empty() {
             return false;
         }
         let file = match opened {
             Descriptor::File(file) => &file.file,
             Descriptor::Dir(dir) => &dir.dir,
         };
-        let Some(path) = real_path(file).and_then(|real| guest_path(policy, &real)) else { return false };
-        gate.check(import, Request::Dir { path, access: Access::Read }).is_err()
+        real_path(file).is_some_and(|real| is_denied(gate, import, &real, Access::Read))
     }
 
     fn locate(&self, place: &str, base: &Dir, path: &str) -> Spot {
@@ -340,28 +340,36 @@ fn leads_out(dir: &Dir, path: &str) -> bool {
     }
 }
 
-/// When some folder is denied, where `path` really leads, as a guest path: a link must not reach around a denial.
-fn hidden_target(policy: &Policy, dir: &Dir, path: &str) -> Option<String> {
-    if policy.denied_dirs().is_empty() {
-        return None;
-    }
-    guest_path(policy, &resolve(&real_path(&dir.dir)?.join(path))?)
-}
-
-/// Where a path of the host lies for the guest.
-fn guest_path(policy: &Policy, real: &Path) -> Option<String> {
-    policy.mounts().iter().find_map(|mount| {
+/// Whether what lies at `real` on the host is denied by any of the paths under which the guest may know it: neither a link
+/// nor a second mount of the same folder reaches around a denial.
+fn is_denied(gate: &Gate, import: &'static str, real: &Path, access: Access) -> bool {
+    let guest_path = |mount: &Mount| {
         let host = std::fs::canonicalize(&mount.host).ok()?;
         let rest = real.strip_prefix(&host).ok()?;
         normalize(&format!("{}/{}", mount.guest, rest.to_str()?))
-    })
+    };
+    let paths = gate.policy().mounts().iter().filter_map(guest_path);
+    let denied = paths.map(|path| Request::Dir { path, access }).find(|request| gate.denies(request));
+    // It is a denial already; it is made again for the listeners.
+    denied.is_some_and(|request| gate.check(import, request).is_err())
 }
 
-/// The real path of `target`, which need not exist itself.
+/// The real path of `target`, which need not exist itself, nor what it links to.
 fn resolve(target: &Path) -> Option<PathBuf> {
-    std::fs::canonicalize(target)
-        .ok()
-        .or_else(|| Some(std::fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?)))
+    const MOST_LINKS: usize = 40;
+    let mut target = target.to_owned();
+    for _ in 0..MOST_LINKS {
+        if let Ok(real) = std::fs::canonicalize(&target) {
+            return Some(real);
+        }
+        let folder = std::fs::canonicalize(target.parent()?).ok()?;
+        let place = folder.join(target.file_name()?);
+        match std::fs::read_link(&place) {
+            Ok(link) => target = folder.join(link),
+            Err(_) => return Some(place),
+        }
+    }
+    None
 }
 
 /// The path of an open file or folder.

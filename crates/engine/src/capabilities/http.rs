@@ -1,15 +1,14 @@
 //! `http`: requests that a guest sends. The URL is decided first, then each address that its host resolves to.
 
+use crate::body::{Bounded, Patient};
 use crate::connections::{Connection, Connections};
-use crate::gate::Gate;
+use crate::gate::{Gate, Permit};
 use crate::limits::Limits;
-use bytes::Bytes;
+use crate::packages::WASI_0_3;
 use http::uri::Scheme;
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use http_body_util::BodyExt;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -18,7 +17,6 @@ use walnut_policy::Request;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-const IMPORT: &str = "wasi:http/outgoing-handler.handle";
 /// Where the guest sets no time-out of its own. The sandbox's deadline is usually sooner.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -29,12 +27,16 @@ type Sent = Result<(http::Response<WasiBody>, Completion), Error>;
 pub(crate) struct Outbound {
     gate: Gate,
     connections: Connections,
-    most_body: u64,
+    most_request: u64,
+    most_response: u64,
+    /// Through which the guest asks, which its version of WASI decides.
+    import: &'static str,
 }
 
 impl Outbound {
-    pub fn new(gate: Gate, connections: Connections, limits: &Limits) -> Self {
-        Outbound { gate, connections, most_body: limits.response_body }
+    pub fn new(gate: Gate, connections: Connections, limits: &Limits, version: &str) -> Self {
+        let import = if version == WASI_0_3 { "wasi:http/client.send" } else { "wasi:http/outgoing-handler.handle" };
+        Outbound { gate, connections, most_request: limits.request_body, most_response: limits.response_body, import }
     }
 }
 
@@ -45,11 +47,13 @@ impl WasiHttpHooks for Outbound {
         options: Option<RequestOptions>,
         _done: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let (gate, most_body) = (self.gate.clone(), self.most_body);
+        let (gate, import, most_response) = (self.gate.clone(), self.import, self.most_response);
+        let (left, too_large) = (self.most_request, || Error::HttpRequestBodySize(None));
+        let request = request.map(|inner| Bounded { inner, left, too_large, broken: |e| e }.boxed_unsync());
         let Some(connection) = self.connections.open() else {
             return Box::new(async { Err(Error::ConnectionLimitReached) });
         };
-        Box::new(async move { send(gate, connection, most_body, request, Patience::of(options)).await })
+        Box::new(async move { send(gate, import, connection, most_response, request, Patience::of(options)).await })
     }
 }
 
@@ -96,8 +100,9 @@ impl Target {
 
 async fn send(
     gate: Gate,
+    import: &'static str,
     slot: Connection,
-    most_body: u64,
+    most_response: u64,
     mut request: http::Request<WasiBody>,
     patience: Patience,
 ) -> Sent {
@@ -109,8 +114,10 @@ async fn send(
         port: target.port,
         path: request.uri().path().to_owned(),
     };
-    let _permit = gate.check(IMPORT, asked).map_err(|_| Error::HttpRequestDenied)?;
-    let stream = timeout(patience.connect, connect(&gate, &target)).await.map_err(|_| Error::ConnectionTimeout)??;
+    let permit = gate.check(import, asked).map_err(|_| Error::HttpRequestDenied)?;
+    let stream = timeout(patience.connect, connect(permit, &gate, import, &target))
+        .await
+        .map_err(|_| Error::ConnectionTimeout)??;
     // RFC 9112 section 3.2.1: to an origin server goes the path alone.
     let path =
         request.uri().path_and_query().map_or("/", |p| p.as_str()).parse().map_err(|_| Error::HttpRequestUriInvalid)?;
@@ -124,42 +131,47 @@ async fn send(
     let response = timeout(patience.first_byte, sender.send_request(request))
         .await
         .map_err(|_| Error::ConnectionReadTimeout)??;
-    let body = ResponseBody { inner: response.into_parts(), left: most_body, patience: patience.between_bytes };
-    Ok((body.into_response(), Box::new(driver)))
+    let too_large = || Error::HttpResponseBodySize(None);
+    let bounded = |inner| Bounded { inner, left: most_response, too_large, broken: Error::from };
+    let patient = |body| Patient::new(body, patience.between_bytes, || Error::ConnectionReadTimeout).boxed_unsync();
+    Ok((response.map(|incoming| patient(bounded(incoming))), Box::new(driver)))
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-async fn connect(gate: &Gate, target: &Target) -> Result<Box<dyn Stream>, Error> {
-    let stream = connect_to_first(permitted_addresses(gate, target).await?).await?;
+async fn connect(_: Permit, gate: &Gate, import: &'static str, target: &Target) -> Result<Box<dyn Stream>, Error> {
+    let stream = connect_to_first(permitted_addresses(gate, import, target).await?).await?;
     if !target.tls {
         return Ok(Box::new(stream));
     }
     let name = rustls::pki_types::ServerName::try_from(target.host.clone()).map_err(|_| Error::TlsProtocolError)?;
-    let stream = tokio_rustls::TlsConnector::from(tls_config()).connect(name, stream).await.map_err(Error::Tls)?;
+    let stream = tokio_rustls::TlsConnector::from(tls_config()?).connect(name, stream).await.map_err(tls_error)?;
     Ok(Box::new(stream))
 }
 
-async fn permitted_addresses(gate: &Gate, target: &Target) -> Result<Vec<SocketAddr>, Error> {
+/// An address that may be connected to.
+type Permitted = (Permit, SocketAddr);
+
+async fn permitted_addresses(gate: &Gate, import: &'static str, target: &Target) -> Result<Vec<Permitted>, Error> {
     let found = tokio::net::lookup_host((target.host.as_str(), target.port))
         .await
         .map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
-    let mut found: Vec<_> = found.collect();
+    let found: Vec<_> = found.collect();
     if found.is_empty() {
         return Err(Error::DestinationNotFound);
     }
-    found.retain(|address| {
-        let asked =
-            Request::HttpAddress { scheme: target.scheme().to_owned(), host: target.host.clone(), address: *address };
-        gate.check(IMPORT, asked).is_ok()
+    let permitted = found.into_iter().filter_map(|address| {
+        let asked = Request::HttpAddress { scheme: target.scheme().to_owned(), host: target.host.clone(), address };
+        Some((gate.check(import, asked).ok()?, address))
     });
-    if found.is_empty() { Err(Error::DestinationIpProhibited) } else { Ok(found) }
+    let permitted: Vec<_> = permitted.collect();
+    if permitted.is_empty() { Err(Error::DestinationIpProhibited) } else { Ok(permitted) }
 }
 
-async fn connect_to_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, Error> {
+async fn connect_to_first(addresses: Vec<Permitted>) -> Result<TcpStream, Error> {
     let mut last = Error::DestinationNotFound;
-    for address in addresses {
+    for (_permit, address) in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {
                 let _ = stream.set_nodelay(true);
@@ -172,70 +184,32 @@ async fn connect_to_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, Error
     Err(last)
 }
 
-/// The public roots of the web, made once.
-fn tls_config() -> Arc<rustls::ClientConfig> {
-    static CONFIG: std::sync::LazyLock<Arc<rustls::ClientConfig>> = std::sync::LazyLock::new(|| {
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
-        Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+/// A certificate that is not trusted has a word of its own in WASI.
+fn tls_error(error: std::io::Error) -> Error {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
+        Error::TlsCertificateError
+    } else {
+        Error::Tls(error)
+    }
+}
+
+/// The public roots of the web, or those in the file that `SSL_CERT_FILE` names; made once.
+fn tls_config() -> Result<Arc<rustls::ClientConfig>, Error> {
+    static CONFIG: std::sync::LazyLock<Option<Arc<rustls::ClientConfig>>> = std::sync::LazyLock::new(|| {
+        let roots = roots()?;
+        Some(Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
     });
-    CONFIG.clone()
+    CONFIG.clone().ok_or(Error::ConfigurationError)
 }
 
-/// A response's body, with its size and its pauses bounded.
-struct ResponseBody {
-    inner: (http::response::Parts, hyper::body::Incoming),
-    left: u64,
-    patience: Duration,
-}
-
-impl ResponseBody {
-    fn into_response(self) -> http::Response<WasiBody> {
-        let (parts, incoming) = self.inner;
-        let bounded = Bounded { incoming, left: self.left, patience: self.patience, pause: None };
-        http::Response::from_parts(parts, UnsyncBoxBody::new(bounded.boxed_unsync()))
-    }
-}
-
-struct Bounded {
-    incoming: hyper::body::Incoming,
-    left: u64,
-    patience: Duration,
-    pause: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-impl http_body::Body for Bounded {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Error>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.pause = None;
-                let size = frame.data_ref().map_or(0, |d| d.len() as u64);
-                match self.left.checked_sub(size) {
-                    Some(left) => self.left = left,
-                    None => return Poll::Ready(Some(Err(Error::HttpResponseBodySize(None)))),
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e.into()))),
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => {
-                let patience = self.patience;
-                let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-                pause.as_mut().poll(cx).map(|()| Some(Err(Error::ConnectionReadTimeout)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.incoming.size_hint()
-    }
+fn roots() -> Option<rustls::RootCertStore> {
+    use rustls::pki_types::pem::PemObject;
+    let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) else {
+        return Some(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() });
+    };
+    let certificates = rustls::pki_types::CertificateDer::pem_file_iter(file).ok()?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(certificates.filter_map(Result::ok));
+    Some(roots)
 }

@@ -75,6 +75,7 @@ fn code_of(error: &Error) -> ErrorCode {
         Error::DnsError { .. } => ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None }),
         Error::DestinationNotFound => ErrorCode::DestinationNotFound,
         Error::DestinationIpProhibited => ErrorCode::DestinationIpProhibited,
+        Error::TlsCertificateError => ErrorCode::TlsCertificateError,
         Error::Tls(_) | Error::TlsProtocolError => ErrorCode::TlsProtocolError,
         Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
         Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),

@@ -84,9 +84,10 @@ async fn connect_0_3(
 }
 
 /// Lets `wasi` have sockets that ask `gate`.
-pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNames) {
+pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNames, version: &str) {
     let (gate, names) = (gate.clone(), names.clone());
-    let sockets = Arc::new(Sockets { gate, names, bound: Mutex::default(), heard: Mutex::default() });
+    let imports = if version == WASI_0_3 { &IMPORTS_0_3 } else { &IMPORTS_0_2 };
+    let sockets = Arc::new(Sockets { gate, names, imports, bound: Mutex::default(), heard: Mutex::default() });
     // Look-ups are decided in `resolve.rs`, which is defined over wasmtime's.
     wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
     wasi.socket_addr_check(move |address, use_| {
@@ -95,9 +96,34 @@ pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNam
     });
 }
 
+/// Through which functions a guest asks.
+struct Imports {
+    tcp_bind: &'static str,
+    tcp_listen: &'static str,
+    tcp_connect: &'static str,
+    udp_bind: &'static str,
+    udp_send: &'static str,
+}
+
+const IMPORTS_0_2: Imports = Imports {
+    tcp_bind: "wasi:sockets/tcp.start-bind",
+    tcp_listen: "wasi:sockets/tcp.start-listen",
+    tcp_connect: "wasi:sockets/tcp.start-connect",
+    udp_bind: "wasi:sockets/udp.start-bind",
+    udp_send: "wasi:sockets/udp.send",
+};
+const IMPORTS_0_3: Imports = Imports {
+    tcp_bind: "wasi:sockets/types.tcp-socket.bind",
+    tcp_listen: "wasi:sockets/types.tcp-socket.listen",
+    tcp_connect: "wasi:sockets/types.tcp-socket.connect",
+    udp_bind: "wasi:sockets/types.udp-socket.bind",
+    udp_send: "wasi:sockets/types.udp-socket.send",
+};
+
 struct Sockets {
     gate: Gate,
     names: LearnedNames,
+    imports: &'static Imports,
     /// Where this sandbox may receive: addresses that it was permitted to bind.
     bound: Mutex<Vec<(Protocol, SocketAddr)>>,
     /// Who sent it datagrams there, the last [`MOST_HEARD`] of them.
@@ -113,20 +139,25 @@ impl Sockets {
         match use_ {
             // The system picks a port for a socket that connects. It is the connection that is decided.
             SocketAddrUse::TcpBind if anywhere => true,
-            SocketAddrUse::TcpBind => self.listen("wasi:sockets/tcp.bind", Protocol::Tcp, address),
-            SocketAddrUse::TcpListen if self.is_bound(Protocol::Tcp, address) => true,
-            SocketAddrUse::TcpListen => self.listen("wasi:sockets/tcp.listen", Protocol::Tcp, address),
+            SocketAddrUse::TcpBind => self.listen(self.imports.tcp_bind, Protocol::Tcp, address),
+            SocketAddrUse::TcpListen
+                if self.is_bound(Protocol::Tcp, address)
+                    && !self.gate.denies(&Request::Listen { protocol: Protocol::Tcp, address }) =>
+            {
+                true
+            }
+            SocketAddrUse::TcpListen => self.listen(self.imports.tcp_listen, Protocol::Tcp, address),
             // Whoever may listen may take what comes.
             SocketAddrUse::TcpAccept => true,
-            SocketAddrUse::TcpConnect => self.send("wasi:sockets/tcp.connect", Protocol::Tcp, address),
+            SocketAddrUse::TcpConnect => self.send(self.imports.tcp_connect, Protocol::Tcp, address),
             SocketAddrUse::UdpBind
                 if address.port() == 0
                     && !self.gate.would_allow(&Request::Listen { protocol: Protocol::Udp, address }) =>
             {
-                self.gate.check("wasi:sockets/udp.bind", Request::BindForSending { address }).is_ok()
+                self.gate.check(self.imports.udp_bind, Request::BindForSending { address }).is_ok()
             }
-            SocketAddrUse::UdpBind => self.listen("wasi:sockets/udp.bind", Protocol::Udp, address),
-            SocketAddrUse::UdpSend => self.send("wasi:sockets/udp.send", Protocol::Udp, address),
+            SocketAddrUse::UdpBind => self.listen(self.imports.udp_bind, Protocol::Udp, address),
+            SocketAddrUse::UdpSend => self.send(self.imports.udp_send, Protocol::Udp, address),
             SocketAddrUse::UdpReceive => self.may_receive(address),
         }
     }
@@ -141,13 +172,10 @@ impl Sockets {
     }
 
     fn send(&self, import: &'static str, protocol: Protocol, address: SocketAddr) -> bool {
-        let names = self.names.names(address.ip());
         // A guest that answers a peer on a socket it may listen on needs no second grant. A denial stands all the same.
         let answers = protocol == Protocol::Udp && lock(&self.heard).contains(&address);
-        if answers && !self.gate.denies(&self.connecting(protocol, address)) {
-            return true;
-        }
-        self.gate.check(import, Request::Connect { protocol, address, names }).is_ok()
+        let request = self.connecting(protocol, address);
+        (answers && !self.gate.denies(&request)) || self.gate.check(import, request).is_ok()
     }
 
     fn connecting(&self, protocol: Protocol, address: SocketAddr) -> Request {
@@ -195,7 +223,13 @@ mod tests {
             added.unwrap();
         }
         let gate = Gate::new("test", policy, Vec::new());
-        Sockets { gate, names: LearnedNames::default(), bound: Mutex::default(), heard: Mutex::default() }
+        Sockets {
+            gate,
+            names: LearnedNames::default(),
+            imports: &IMPORTS_0_2,
+            bound: Mutex::default(),
+            heard: Mutex::default(),
+        }
     }
 
     fn at(address: &str) -> SocketAddr {
@@ -254,5 +288,17 @@ mod tests {
         assert!(sockets.permits(at("127.0.0.1:0"), SocketAddrUse::TcpBind));
         assert!(sockets.permits(at("127.0.0.1:54321"), SocketAddrUse::TcpListen));
         assert!(!sockets.permits(at("127.0.0.1:54321"), SocketAddrUse::TcpBind));
+    }
+
+    #[test]
+    fn a_port_of_the_systems_choice_may_be_denied() {
+        let denial = (false, Capability::Listen, "*:1024-65535");
+        let sockets = sockets(&[(true, Capability::Listen, "127.0.0.1:*"), denial]);
+        assert!(sockets.permits(at("127.0.0.1:0"), SocketAddrUse::TcpBind));
+        assert!(!sockets.permits(at("127.0.0.1:54321"), SocketAddrUse::TcpListen));
+        assert!(sockets.permits(at("127.0.0.1:1023"), SocketAddrUse::TcpListen));
+        // Nothing is asked after a bind of UDP.
+        assert!(!sockets.permits(at("127.0.0.1:0"), SocketAddrUse::UdpBind));
+        assert!(sockets.permits(at("127.0.0.1:1023"), SocketAddrUse::UdpBind));
     }
 }

@@ -145,8 +145,9 @@ impl SocketPattern {
                 "write it as `[::1]:443` or `[fd00::/8]:443`",
             ));
         }
-        let ports = Ports::parse(ports).ok_or_else(|| error("has no port, port range or `*` after its last colon"))?;
-        let host = HostPattern::parse(host).map_err(|e| PatternError::new(text, e.problem, e.hint))?;
+        let ports = Ports::parse(ports).ok_or_else(|| error(bad_ports(ports)))?;
+        let host = HostPattern::read(host, &format!(":{ports}"), HINT)
+            .map_err(|e| PatternError::new(text, e.problem, e.hint))?;
         // A host of that name, however it was spelled, is written with its protocol: `tcp:udp:80`.
         if protocol.is_none() && matches!(&host, HostPattern::Name(NamePattern::Exact(n)) if n == "tcp" || n == "udp") {
             return Err(error("has a protocol but no host"));
@@ -192,7 +193,9 @@ impl SocketPattern {
                 overlaps || net.contains(&ip) || net.contains(&plain)
             }
         };
-        self.transport(protocol, port) && denied
+        // Any port of the system's choice is one that may be denied, and for UDP nobody asks again once it is known.
+        let chosen = protocol == Protocol::Udp && port == 0 && self.protocol.is_none_or(|p| p == protocol);
+        (chosen || self.transport(protocol, port)) && denied
     }
 
     fn transport(&self, protocol: Protocol, port: u16) -> bool {
@@ -205,6 +208,15 @@ fn split_protocol(text: &str) -> (Option<Protocol>, &str) {
         Some((word, rest)) if word.eq_ignore_ascii_case("tcp") && rest.contains(':') => (Some(Protocol::Tcp), rest),
         Some((word, rest)) if word.eq_ignore_ascii_case("udp") && rest.contains(':') => (Some(Protocol::Udp), rest),
         _ => (None, text),
+    }
+}
+
+fn bad_ports(text: &str) -> &'static str {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if text.split('-').all(digits) {
+        "has a port above 65535, or a range that ends before it begins"
+    } else {
+        "has no port, port range or `*` after its last colon"
     }
 }
 
@@ -231,24 +243,42 @@ impl HostPattern {
 
     /// Reads a name pattern, an address or a CIDR block; IPv6 in brackets.
     pub fn parse(host: &str) -> Result<Self, PatternError> {
+        const HINT: &str = "write a name or an address alone: `example.com`, `*.example.com`, `10.0.0.0/8`, `[::1]`";
+        if let Some((_, rest)) = host.split_once("://") {
+            let name = rest.split(['/', ':']).next().unwrap_or_default();
+            return Err(PatternError::new(host, "is a URL, not a name", format!("write `{name}`")));
+        }
+        if let Some((name, port)) = host.rsplit_once(':')
+            && !name.contains(':')
+            && Ports::parse(port).is_some()
+        {
+            return Err(PatternError::new(host, "has a port", format!("write `{name}`")));
+        }
+        Self::read(host, "", HINT)
+    }
+
+    /// As [`HostPattern::parse`], where `ports` follow the host and `otherwise` is the hint for what cannot be guessed.
+    fn read(host: &str, ports: &str, otherwise: &str) -> Result<Self, PatternError> {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         let numeric = bare.unwrap_or(host);
         if let Ok(ip) = numeric.parse::<IpAddr>() {
             return Ok(HostPattern::Net(IpNet::from(ip.to_canonical())));
         }
         if let Ok(net) = numeric.parse::<IpNet>() {
-            return block(host, net).map(HostPattern::Net);
+            return block(host, net, ports).map(HostPattern::Net);
         }
         if bare.is_some() || host.contains([':', '/']) {
-            return Err(PatternError::new(host, "is not an address", HINT));
+            return Err(PatternError::new(host, "is not an address", otherwise));
         }
         match HostName::read(host) {
             HostName::Ip(ip) => Err(PatternError::new(
                 host,
                 "is a number that some programs read as an address and some do not",
-                format!("write `{}` if that is what you mean", HostPattern::Net(IpNet::from(ip))),
+                format!("write `{}{ports}` if that is what you mean", HostPattern::Net(IpNet::from(ip))),
             )),
-            _ if ends_in_number(host.trim_end_matches('.')) => Err(PatternError::new(host, "is not an address", HINT)),
+            _ if ends_in_number(host.trim_end_matches('.')) => {
+                Err(PatternError::new(host, "is not an address", otherwise))
+            }
             _ => NamePattern::parse(host).map(HostPattern::Name),
         }
     }
@@ -315,7 +345,7 @@ impl HostPattern {
 }
 
 /// A block as it must be written: with the bits below its length zero, or it is not clear what was meant.
-fn block(text: &str, net: IpNet) -> Result<IpNet, PatternError> {
+fn block(text: &str, net: IpNet, ports: &str) -> Result<IpNet, PatternError> {
     let net = match net {
         IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {
             Some(v4) => IpNet::new(v4.into(), v6.prefix_len() - 96).unwrap_or(net),
@@ -330,7 +360,7 @@ fn block(text: &str, net: IpNet) -> Result<IpNet, PatternError> {
     Err(PatternError::new(
         text,
         "is an address inside a block",
-        format!("write `{whole}` for the whole block, or `{one}` for the one address"),
+        format!("write `{whole}{ports}` for the whole block, or `{one}{ports}` for the one address"),
     ))
 }
 

@@ -45,6 +45,12 @@ impl Mount {
         if access.is_some() {
             parts.pop();
         }
+        if let [one] = parts.as_slice()
+            && let Some((host, guest)) = one.split_once(":/")
+        {
+            let hint = format!("write `{host}::/{guest}`, with `::rw` after it to let the guest write");
+            return Err(PatternError::new(text, "has one colon where a mount has two", hint));
+        }
         let (host, name) = match parts.as_slice() {
             [host] => (*host, *host),
             [host, guest] => (*host, *guest),
@@ -62,7 +68,10 @@ impl Mount {
         if name.contains(':') && host != name {
             return Err(error("has a colon in its guest path"));
         }
-        let guest = normalize(name).ok_or_else(|| error("has a guest path that leaves the root"))?;
+        let guest = normalize(name).ok_or_else(|| {
+            let inside = name.trim_start_matches("../");
+            PatternError::new(text, "has a guest path that leaves the root", format!("write `{host}::/{inside}`"))
+        })?;
         Ok(Mount {
             host: PathBuf::from(host),
             name: name.to_owned(),

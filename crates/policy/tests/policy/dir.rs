@@ -134,3 +134,11 @@ fn paths_normalize() {
         assert_eq!(normalize(text).as_deref(), expected, "{text}");
     }
 }
+
+#[test]
+fn relative_folders_begin_where_the_file_is() {
+    let mut policy = policy(&["dir ./h::/data", "dir ../h::/up", "dir /abs::/abs"]);
+    policy.resolve_mounts("/srv/shop".as_ref());
+    let hosts: Vec<_> = policy.mounts().iter().map(|mount| mount.host.to_str().expect("text")).collect();
+    assert_eq!(hosts, ["/srv/shop/h", "/srv/shop/../h", "/abs"]);
+}

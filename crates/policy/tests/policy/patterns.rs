@@ -11,17 +11,21 @@ fn mistakes_in_addresses_say_what_to_type() {
         ("udp:53", "has a protocol but no host", "HOST:PORT"),
         ("db.example:", "has no port, port range or `*`", "HOST:PORT"),
         ("db.example:http", "has no port, port range or `*`", "HOST:PORT"),
-        ("db.example:65536", "has no port, port range or `*`", "HOST:PORT"),
-        ("db.example:90-80", "has no port, port range or `*`", "HOST:PORT"),
+        ("db.example:65536", "has a port above 65535", "HOST:PORT"),
+        ("db.example:90-80", "a range that ends before it begins", "HOST:PORT"),
         ("https://db.example", "is a URL", "use `http`"),
         ("::1:80", "without brackets", "`[::1]:443`"),
         ("[::1", "is not an address", "HOST:PORT"),
         ("[db.example]:80", "is not an address", "HOST:PORT"),
-        ("10.0.0.1/8:80", "inside a block", "`10.0.0.0/8` for the whole block, or `10.0.0.1` for the one address"),
+        (
+            "10.0.0.1/8:80",
+            "inside a block",
+            "`10.0.0.0/8:80` for the whole block, or `10.0.0.1:80` for the one address",
+        ),
         ("10.0.0.0/33:80", "is not an address", "HOST:PORT"),
-        ("127.1:80", "is a number that some programs read", "`127.0.0.1`"),
-        ("010.0.0.1:80", "is a number that some programs read", "`8.0.0.1`"),
-        ("0x7f000001:80", "is a number that some programs read", "`127.0.0.1`"),
+        ("127.1:80", "is a number that some programs read", "`127.0.0.1:80`"),
+        ("010.0.0.1:80", "is a number that some programs read", "`8.0.0.1:80`"),
+        ("0x7f000001:80", "is a number that some programs read", "`127.0.0.1:80`"),
         ("300.1.1.1:80", "is not an address", "HOST:PORT"),
         ("a.*.example:80", "has a `*` that is not the whole first part", "`*.example.com`"),
         ("*example:80", "has a `*` that is not the whole first part", "`*.example.com`"),
@@ -96,5 +100,21 @@ fn an_error_is_not_longer_than_a_line_or_two() {
         if let Err(error) = Policy::sealed().allow(capability, &long) {
             assert!(error.to_string().len() < 400, "{capability}");
         }
+    }
+}
+
+#[test]
+fn mistakes_in_other_grants_say_what_to_type() {
+    for (capability, text, message, hint) in [
+        (Capability::Dir, "./x:/data", "one colon where a mount has two", "`./x::/data`"),
+        (Capability::Dir, "../x", "leaves the root", "`../x::/x`"),
+        (Capability::Listen, "8080", "has no address", "`127.0.0.1:8080`"),
+        (Capability::Resolve, "http://a.example/x", "is a URL", "`a.example`"),
+        (Capability::Resolve, "a.example:80", "has a port", "`a.example`"),
+        (Capability::Resolve, "10.0.0.1/8", "inside a block", "`10.0.0.0/8` for the whole block"),
+    ] {
+        let error = Policy::sealed().allow(capability, text).expect_err(text);
+        assert!(error.to_string().contains(message), "{text}: {error}");
+        assert!(error.hint.contains(hint), "{text}: {}", error.hint);
     }
 }

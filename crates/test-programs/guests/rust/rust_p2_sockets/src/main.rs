@@ -36,9 +36,11 @@ fn main() -> ExitCode {
     let outcome = match arguments[..] {
         ["tcp", address, text] => parse(address).and_then(|address| tcp(address, text)),
         ["tcp-name", name, port, text] => tcp_name(name, port, text),
+        ["tcp-storm", address, count] => parse(address).and_then(|address| tcp_storm(address, count)),
         ["udp", address, text] => parse(address).and_then(|address| udp(address, text)),
         ["resolve", name] => resolve(name).map(|found| found.iter().for_each(|address| println!("{address}"))),
         ["listen", address] => parse(address).and_then(listen),
+        ["listen-udp", address] => parse(address).and_then(listen_udp),
         ["http", method, url] => http(method, url, ""),
         ["http", method, url, body] => http(method, url, body),
         ["http-storm", url, count] => http_storm(url, count),
@@ -107,6 +109,27 @@ fn tcp_name(name: &str, port: &str, text: &str) -> Outcome {
     last
 }
 
+/// Connections that are all held until the last was tried.
+fn tcp_storm(address: SocketAddr, count: &str) -> Outcome {
+    let count: usize = count.parse().map_err(|_| "bad-count")?;
+    let mut tally: BTreeMap<String, usize> = BTreeMap::new();
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let socket = create_tcp_socket(family(&address))?;
+        let started = socket.start_connect(&instance_network(), to_wasi(address));
+        let outcome = match started.and_then(|()| wait(|| socket.finish_connect(), || socket.subscribe())) {
+            Ok(streams) => {
+                held.push((streams, socket));
+                "connected"
+            }
+            Err(error) => error.name(),
+        };
+        *tally.entry(outcome.to_owned()).or_default() += 1;
+    }
+    print_tally(tally);
+    Ok(())
+}
+
 fn udp(address: SocketAddr, text: &str) -> Outcome {
     let socket = create_udp_socket(family(&address))?;
     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
@@ -130,6 +153,26 @@ fn udp(address: SocketAddr, text: &str) -> Outcome {
             return Err("timeout".into());
         }
     }
+}
+
+/// Answers one datagram with what it said.
+fn listen_udp(address: SocketAddr) -> Outcome {
+    let socket = create_udp_socket(family(&address))?;
+    socket.start_bind(&instance_network(), to_wasi(address))?;
+    wait(|| socket.finish_bind(), || socket.subscribe())?;
+    let (incoming, outgoing) = socket.stream(None)?;
+    println!("listening on {}", from_wasi(socket.local_address()?));
+    let datagram = loop {
+        match incoming.receive(1)?.pop() {
+            Some(datagram) => break datagram,
+            None => incoming.subscribe().block(),
+        }
+    };
+    while outgoing.check_send()? == 0 {
+        outgoing.subscribe().block();
+    }
+    outgoing.send(&[OutgoingDatagram { data: datagram.data, remote_address: Some(datagram.remote_address) }])?;
+    Ok(())
 }
 
 fn resolve(name: &str) -> Outcome<Vec<IpAddr>> {
@@ -198,10 +241,14 @@ fn http_storm(url: &str, count: &str) -> Outcome {
         };
         *tally.entry(outcome).or_default() += 1;
     }
+    print_tally(tally);
+    Ok(())
+}
+
+fn print_tally(tally: BTreeMap<String, usize>) {
     for (outcome, times) in tally {
         println!("{times} x {outcome}");
     }
-    Ok(())
 }
 
 fn send(method: &str, url: &str, body: &str) -> Outcome<FutureIncomingResponse> {

@@ -1,6 +1,7 @@
 //! One network operation per run over WASI 0.3, and WASI's own name for the error when it is refused.
 
 use std::{
+    collections::BTreeMap,
     fmt::Debug,
     net::{IpAddr, SocketAddr},
 };
@@ -37,6 +38,7 @@ impl Guest for Sockets {
                 Err(error) => Err(error),
             },
             ["tcp-name", name, port, text] => tcp_name(name, port, text).await,
+            ["tcp-storm", address, count] => tcp_storm(address, count).await,
             ["udp", address, text] => udp(address, text).await,
             ["resolve", name] => match resolve(name).await {
                 Ok(found) => {
@@ -46,8 +48,10 @@ impl Guest for Sockets {
                 Err(error) => Err(error),
             },
             ["listen", address] => listen(address).await,
+            ["listen-udp", address] => listen_udp(address).await,
             ["http", method, url] => http(method, url, "").await,
             ["http", method, url, body] => http(method, url, body).await,
+            ["http-storm", url, count] => http_storm(url, count).await,
             _ => Err("unknown operation".to_owned()),
         };
         outcome.map_err(|error| eprintln!("error: {error}"))
@@ -88,6 +92,21 @@ async fn tcp_name(host: &str, port: &str, text: &str) -> Result<(), String> {
     last
 }
 
+/// Connections that are all held until the last was tried.
+async fn tcp_storm(address: &str, count: &str) -> Result<(), String> {
+    let (address, count) = (parse(address)?, count.parse::<usize>().map_err(|_| "bad-count")?);
+    let mut tally: BTreeMap<String, usize> = BTreeMap::new();
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let socket = TcpSocket::create(family(&address)).map_err(name)?;
+        let outcome = socket.connect(to_wasi(address)).await.map_or_else(name, |()| "connected".to_owned());
+        held.push(socket);
+        *tally.entry(outcome).or_default() += 1;
+    }
+    print_tally(tally).await;
+    Ok(())
+}
+
 async fn udp(address: &str, text: &str) -> Result<(), String> {
     let address = parse(address)?;
     let socket = UdpSocket::create(family(&address)).map_err(name)?;
@@ -122,7 +141,54 @@ async fn listen(address: &str) -> Result<(), String> {
     received.await.map_err(name)
 }
 
+/// Answers one datagram with what it said.
+async fn listen_udp(address: &str) -> Result<(), String> {
+    let address = parse(address)?;
+    let socket = UdpSocket::create(family(&address)).map_err(name)?;
+    socket.bind(to_wasi(address)).map_err(name)?;
+    let bound = from_wasi(socket.get_local_address().map_err(name)?);
+    print(format!("listening on {bound}\n").into_bytes()).await;
+    let (text, peer) = socket.receive().await.map_err(name)?;
+    socket.send(text, Some(peer)).await.map_err(name)
+}
+
 async fn http(method: &str, url: &str, body: &str) -> Result<(), String> {
+    let response = send(method, url, body).await?;
+    let mut head = format!("status {}\n", response.get_status_code());
+    for (name, value) in response.get_headers().copy_all() {
+        if name.starts_with("x-") || name == "content-type" || name == "location" {
+            head += &format!("{name}: {}\n", String::from_utf8_lossy(&value));
+        }
+    }
+    print(head.into_bytes()).await;
+    let (all_well, result) = wit_future::new(|| Ok(()));
+    let (bytes, trailers) = Response::consume_body(response, result);
+    print_stream(bytes).await;
+    drop(all_well);
+    trailers.await.map(drop).map_err(name)
+}
+
+/// Responses that are all held until the last was asked for.
+async fn http_storm(url: &str, count: &str) -> Result<(), String> {
+    let count: usize = count.parse().map_err(|_| "bad-count")?;
+    let mut tally: BTreeMap<String, usize> = BTreeMap::new();
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let outcome = match send("GET", url, "").await {
+            Ok(response) => {
+                let status = response.get_status_code();
+                held.push(response);
+                format!("status {status}")
+            }
+            Err(name) => name,
+        };
+        *tally.entry(outcome).or_default() += 1;
+    }
+    print_tally(tally).await;
+    Ok(())
+}
+
+async fn send(method: &str, url: &str, body: &str) -> Result<Response, String> {
     let (scheme, authority, target) = split_url(url).ok_or("not-a-url")?;
     let method = match method {
         "GET" => Method::Get,
@@ -150,19 +216,12 @@ async fn http(method: &str, url: &str, body: &str) -> Result<(), String> {
     spawn_local(async move {
         writer.write_all(body).await;
     });
-    let response = client::send(request).await.map_err(name)?;
-    let mut head = format!("status {}\n", response.get_status_code());
-    for (name, value) in response.get_headers().copy_all() {
-        if name.starts_with("x-") || name == "content-type" || name == "location" {
-            head += &format!("{name}: {}\n", String::from_utf8_lossy(&value));
-        }
-    }
-    print(head.into_bytes()).await;
-    let (all_well, result) = wit_future::new(|| Ok(()));
-    let (bytes, trailers) = Response::consume_body(response, result);
-    print_stream(bytes).await;
-    drop(all_well);
-    trailers.await.map(drop).map_err(name)
+    client::send(request).await.map_err(name)
+}
+
+async fn print_tally(tally: BTreeMap<String, usize>) {
+    let lines: String = tally.iter().map(|(outcome, times)| format!("{times} x {outcome}\n")).collect();
+    print(lines.into_bytes()).await;
 }
 
 async fn print(bytes: Vec<u8>) {

@@ -1,0 +1,82 @@
+//! Bodies of requests and responses, bounded in size and in how long they pause.
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
+
+/// A body with a limit on its size. `E` is what the reader of the body understands.
+pub(crate) struct Bounded<B: HttpBody, E> {
+    pub inner: B,
+    /// Bytes that may still come.
+    pub left: u64,
+    pub too_large: fn() -> E,
+    pub broken: fn(B::Error) -> E,
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin, E> HttpBody for Bounded<B, E> {
+    type Data = Bytes;
+    type Error = E;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, E>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else { return Poll::Pending };
+        let Some(frame) = frame else { return Poll::Ready(None) };
+        let checked = frame.map_err(this.broken).and_then(|frame| {
+            let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+            this.left = this.left.checked_sub(size).ok_or_else(this.too_large)?;
+            Ok(frame)
+        });
+        Poll::Ready(Some(checked))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A body that fails when nothing of it comes for too long.
+pub struct Patient<B: HttpBody> {
+    inner: B,
+    patience: Duration,
+    too_slow: fn() -> B::Error,
+    /// Runs while nothing comes.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B: HttpBody> Patient<B> {
+    /// `inner` may pause for `patience`, and fails with `too_slow` after that.
+    pub fn new(inner: B, patience: Duration, too_slow: fn() -> B::Error) -> Self {
+        Patient { inner, patience, too_slow, pause: None }
+    }
+}
+
+impl<B: HttpBody + Unpin> HttpBody for Patient<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = &mut *self;
+        let frame = Pin::new(&mut this.inner).poll_frame(cx);
+        if frame.is_ready() {
+            this.pause = None;
+            return frame;
+        }
+        let pause = this.pause.get_or_insert_with(|| Box::pin(sleep(this.patience)));
+        pause.as_mut().poll(cx).map(|()| Some(Err((this.too_slow)())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,109 @@
+//! Reads `walnut.toml`: an app, its components, what each may do, and which requests they answer.
+//!
+//! This crate is pure. It takes text and the folder that relative paths begin at, and looks at no file: whether a source
+//! or a folder is there is for its caller to see. Front doors and the host read apps through it.
+//!
+//! What holds for every manifest that was read:
+//! * every name, pattern, number and route in it is valid, and every route leads somewhere;
+//! * no two routes are for the same requests;
+//! * paths of the host begin at the manifest's folder.
+//!
+//! What does not hold is told at once, all of it: [`ManifestErrors`]. The keys, their defaults and ranges are one table
+//! (`keys.rs`), of which the reader, [`schema()`] and [`reference()`] are three readings.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod keys;
+mod read;
+mod reference;
+mod route;
+mod schema;
+mod section;
+mod syntax;
+
+pub use error::{ManifestError, ManifestErrors};
+pub use reference::reference;
+pub use route::{HostRule, PathRule, Route, Target, match_route};
+pub use schema::schema;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use walnut_policy::Policy;
+
+/// The longest manifest that is read, in bytes. A longer file is something else.
+pub const LARGEST: usize = 1 << 20;
+
+/// A manifest that was read and found right.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The app itself.
+    pub app: App,
+    /// In the order of the file.
+    pub components: Vec<Component>,
+    /// In the order of the file, which has no meaning: see [`match_route`].
+    pub routes: Vec<Route>,
+}
+
+/// What is said of the app itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct App {
+    /// Lowercase letters, digits and hyphens.
+    pub name: String,
+    /// As [semver](https://semver.org) writes versions.
+    pub version: Option<String>,
+}
+
+/// One component of an app.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Lowercase letters, digits and hyphens; each component has its own.
+    pub name: String,
+    /// The file.
+    pub source: PathBuf,
+    /// What it may do.
+    pub policy: Policy,
+    /// What a sandbox of it may use, where the manifest says it.
+    pub limits: Limits,
+    /// How many requests one sandbox of WASI 0.2 serves; 1 is a fresh sandbox for each.
+    pub reuse: u32,
+    /// How many sandboxes live at once, at least 1.
+    pub sandboxes: u32,
+    /// How many requests may wait for one.
+    pub queue: u32,
+    /// How long they wait.
+    pub patience: Duration,
+}
+
+/// The limits of one component's sandboxes, as the flags of the same names; `None` is the default of whoever runs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all memories and tables together.
+    pub memory: Option<u64>,
+    /// Time on a processor.
+    pub cpu: Option<Duration>,
+    /// Time on the clock.
+    pub deadline: Option<Duration>,
+    /// Bytes of the call stack.
+    pub stack: Option<u64>,
+    /// Files, sockets and other handles that are open at once.
+    pub handles: Option<u64>,
+    /// Bytes of one request's body.
+    pub request_body: Option<u64>,
+    /// Bytes of one response's body.
+    pub response_body: Option<u64>,
+    /// Outbound connections that are open at once.
+    pub connections: Option<u64>,
+}
+
+impl Manifest {
+    /// Reads `text`. `file` names it in errors, and `base` is the folder in which it lies.
+    pub fn parse(text: &str, file: &str, base: &Path) -> Result<Self, ManifestErrors> {
+        read::manifest(text, file, base)
+    }
+
+    /// The component of this name.
+    pub fn component(&self, name: &str) -> Option<&Component> {
+        self.components.iter().find(|component| component.name == name)
+    }
+}

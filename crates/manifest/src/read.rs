@@ -1,0 +1,258 @@
+//! From the file's tables to a [`Manifest`]. Each function reads one kind of table and goes on after an error, so that
+//! all of them are told; what it returns then is never seen.
+
+use crate::error::Report;
+use crate::keys::{Kind, MOST_PATTERNS, Table};
+use crate::route::{HostRule, PathRule, Route, Target};
+use crate::section::{Section, describe, nearest, wrong};
+use crate::{App, Component, LARGEST, Limits, Manifest, ManifestErrors, syntax};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+use walnut_policy::{PatternError, Policy, Printable};
+
+/// The longest name of an app or a component: that of a label in a host name.
+const LONGEST_NAME: usize = 63;
+
+pub(crate) fn manifest(text: &str, file: &str, base: &Path) -> Result<Manifest, ManifestErrors> {
+    if text.len() > LARGEST {
+        let mut report = Report::new(file, "");
+        report.whole(format!("{} bytes are more than a manifest has", text.len()), format!("it has at most {LARGEST}"));
+        return Err(report.into_errors());
+    }
+    let mut report = Report::new(file, text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    syntax::tell(text, errors, &mut report);
+    let root = Section::root(document.get_ref(), &mut report);
+    let app = app(&root, &mut report);
+    let components = components(&root, base, &mut report);
+    let routes = routes(&root, base, &mut report);
+    if root.entry("component").is_none() && root.entry("http").is_none() && report.is_empty() {
+        report.whole("there is no component and no route", "add `[component.NAME]` with `source = \"app.wasm\"`");
+    }
+    if report.is_empty() { Ok(Manifest { app, components, routes }) } else { Err(report.into_errors()) }
+}
+
+fn app(root: &Section<'_>, report: &mut Report<'_>) -> App {
+    let Some(section) = root.child("app", report) else {
+        if root.entry("app").is_none() && !report.is_broken() {
+            report.whole("the table [app] is missing", "begin with `[app]` and `name = \"shop\"`");
+        }
+        return App::default();
+    };
+    let name = section.text("name", report).map(|(name, span)| {
+        if let Err(error) = check_name(name) {
+            wrong(report, &span, error);
+        }
+        name.to_owned()
+    });
+    let version = section.text("version", report).map(|(version, span)| {
+        if !is_version(version) {
+            wrong(report, &span, refused(version, "is not a version", "write it as `1.2.0` or `1.2.0-rc.1`"));
+        }
+        version.to_owned()
+    });
+    App { name: name.unwrap_or_default(), version }
+}
+
+fn components(root: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Vec<Component> {
+    let Some(all) = root.child("component", report) else { return Vec::new() };
+    let mut components = Vec::new();
+    for (name, span, value) in all.entries() {
+        if let Err(error) = check_name(name) {
+            wrong(report, &span, error);
+        }
+        let place = format!("[component.{}]", Printable(name));
+        if let Some(section) = Section::new(Table::Component, place, value, report) {
+            components.push(component(name, &section, base, report));
+        }
+    }
+    components
+}
+
+fn component(name: &str, section: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Component {
+    let mut count = |key| section.number(key, report).and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+    let (reuse, sandboxes, queue) = (count("reuse"), count("sandboxes"), count("queue"));
+    Component {
+        name: name.to_owned(),
+        source: path(section, "source", base, report).unwrap_or_default(),
+        policy: policy(section, base, report),
+        limits: limits(section, report),
+        reuse,
+        sandboxes,
+        queue,
+        patience: section.time("patience", report).unwrap_or_default(),
+    }
+}
+
+fn policy(component: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Policy {
+    let mut policy = Policy::sealed();
+    for (table, add) in [
+        (Table::Allow, Policy::allow as fn(&mut Policy, _, &str) -> Result<(), PatternError>),
+        (Table::Deny, Policy::deny),
+    ] {
+        let name = if table == Table::Allow { "allow" } else { "deny" };
+        let Some(section) = component.child(name, report) else { continue };
+        for key in table.keys() {
+            let (Kind::Patterns(capability), Some(field)) = (key.kind, section.field(key.name)) else { continue };
+            let texts = field.texts(report);
+            if texts.len() > MOST_PATTERNS {
+                let problem = format!("`{}` has {} patterns", key.name, texts.len());
+                report.error(&field.span, problem, format!("it may have {MOST_PATTERNS}; wider ones say more"));
+            }
+            for (text, span) in texts.into_iter().take(MOST_PATTERNS) {
+                if let Err(error) = add(&mut policy, capability, text) {
+                    wrong(report, &span, error);
+                }
+            }
+        }
+    }
+    policy.resolve_mounts(base);
+    policy
+}
+
+fn limits(component: &Section<'_>, report: &mut Report<'_>) -> Limits {
+    let Some(section) = component.child("limits", report) else { return Limits::default() };
+    Limits {
+        memory: section.number("memory", report),
+        cpu: section.time("cpu", report),
+        deadline: section.time("deadline", report),
+        stack: section.number("stack", report),
+        handles: section.number("handles", report),
+        request_body: section.number("request-body", report),
+        response_body: section.number("response-body", report),
+        connections: section.number("connections", report),
+    }
+}
+
+fn routes(root: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Vec<Route> {
+    let Some((span, value)) = root.entry("http") else { return Vec::new() };
+    let DeValue::Array(items) = value.get_ref() else {
+        if !report.is_line_broken(&value.span()) {
+            let problem = format!("`http` is {}, not a list of routes", describe(value.get_ref()));
+            report.error(&span, problem, "write `[[http]]`, once for each route");
+        }
+        return Vec::new();
+    };
+    let components = root.entry("component").and_then(|(_, value)| value.get_ref().as_table());
+    let mut routes = Vec::new();
+    let mut taken = HashMap::new();
+    for item in items.iter() {
+        let Some(section) = Section::new(Table::Http, "[[http]]".to_owned(), item, report) else { continue };
+        let target = target(&section, components, base, report);
+        let (Some(host), Some((path, span))) = (host(&section, report), path_rule(&section, report)) else { continue };
+        let line = report.line(span.start);
+        match taken.entry((host.clone(), path.clone())) {
+            Entry::Occupied(first) => clash(&span, host.as_ref(), &path, *first.get(), report),
+            Entry::Vacant(place) => _ = place.insert(line),
+        }
+        routes.extend(target.map(|target| Route { host, path, target, line }));
+    }
+    routes
+}
+
+fn clash(span: &Range<usize>, host: Option<&HostRule>, path: &PathRule, first: usize, report: &mut Report<'_>) {
+    let host = host.map_or("every host".to_owned(), ToString::to_string);
+    let problem = format!("the route `{}` of {} is taken already, on line {first}", Printable(&path.to_string()), host);
+    report.error(span, problem, "give one of the two another `host` or `route`; the narrower one goes first");
+}
+
+/// `Some(None)` is every host, `None` one that cannot be read.
+fn host(section: &Section<'_>, report: &mut Report<'_>) -> Option<Option<HostRule>> {
+    if section.field("host").is_none() {
+        return Some(None);
+    }
+    let (text, span) = section.text("host", report)?;
+    HostRule::parse(text).map_err(|error| wrong(report, &span, error)).ok().map(Some)
+}
+
+fn path_rule(section: &Section<'_>, report: &mut Report<'_>) -> Option<(PathRule, Range<usize>)> {
+    let (text, span) = section.text("route", report)?;
+    let path = PathRule::parse(text).map_err(|error| wrong(report, &span, error)).ok()?;
+    Some((path, span))
+}
+
+fn target(
+    section: &Section<'_>,
+    components: Option<&DeTable<'_>>,
+    base: &Path,
+    report: &mut Report<'_>,
+) -> Option<Target> {
+    let component = section.entry("component").is_some();
+    let dir = section.entry("dir").is_some();
+    match (component, dir) {
+        (true, false) => component_target(section, components, report),
+        (false, true) => path(section, "dir", base, report).map(Target::Dir),
+        (true, true) => {
+            let problem = "this route has both `component` and `dir`";
+            report.error(&section.span, problem, "keep one of the two; a second `[[http]]` can have the other");
+            None
+        }
+        (false, false) => {
+            if !report.is_broken() {
+                let problem = "this route leads nowhere: it has neither `component` nor `dir`";
+                report.error(&section.span, problem, "add `component = \"api\"` or `dir = \"./public\"`");
+            }
+            None
+        }
+    }
+}
+
+fn component_target(
+    section: &Section<'_>,
+    components: Option<&DeTable<'_>>,
+    report: &mut Report<'_>,
+) -> Option<Target> {
+    let (name, span) = section.text("component", report)?;
+    // Of very many, the first are enough to guess from.
+    let known = components.map(|all| all.keys().map(|name| name.get_ref().as_ref()).take(1000));
+    if !components.is_some_and(|all| all.contains_key(name)) && !report.is_broken() {
+        let hint = match known.filter(|_| !report.is_full()).and_then(|known| nearest(name, known)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("add `[component.{}]` with its `source`", Printable(name)),
+        };
+        report.error(&span, format!("there is no component `{}`", Printable(name)), hint);
+    }
+    Some(Target::Component(name.to_owned()))
+}
+
+/// A path of the host, which begins at `base`.
+fn path(section: &Section<'_>, key: &str, base: &Path, report: &mut Report<'_>) -> Option<PathBuf> {
+    let (text, span) = section.text(key, report)?;
+    if text.is_empty() || text.contains('\0') {
+        wrong(report, &span, refused(text, "is not a path", "write one that begins at the folder of this file"));
+        return None;
+    }
+    // By components, so that `./public` leaves no dot behind.
+    Some(base.join(text).components().collect())
+}
+
+fn check_name(name: &str) -> Result<(), PatternError> {
+    let is_letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let letters = name.bytes().all(|b| is_letter(b) || b == b'-');
+    let ends = !name.is_empty() && !name.starts_with('-') && !name.ends_with('-');
+    if letters && ends && name.len() <= LONGEST_NAME {
+        return Ok(());
+    }
+    let hint = "use up to 63 lowercase letters, digits and hyphens, with no hyphen at an end";
+    Err(refused(name, "is not a name", hint))
+}
+
+/// What [semver](https://semver.org) looks like: three numbers, and words after `-` and `+`.
+fn is_version(text: &str) -> bool {
+    let (text, build) = text.split_once('+').unwrap_or((text, "0"));
+    let (core, before) = text.split_once('-').unwrap_or((text, "0"));
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_number = |n: &str| !n.is_empty() && n.len() < 20 && n.bytes().all(|b| b.is_ascii_digit());
+    let numbers: Vec<_> = core.split('.').collect();
+    numbers.len() == 3
+        && numbers.into_iter().all(is_number)
+        && before.split('.').all(is_word)
+        && build.split('.').all(is_word)
+}
+
+fn refused(text: &str, problem: &str, hint: &str) -> PatternError {
+    PatternError { text: text.to_owned(), problem: problem.to_owned(), hint: hint.to_owned() }
+}

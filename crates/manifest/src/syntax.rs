@@ -1,0 +1,71 @@
+//! What is not TOML, or says a thing twice, in words for people.
+
+use crate::error::Report;
+use std::collections::HashMap;
+use std::ops::Range;
+use toml::de::Error;
+use walnut_policy::Printable;
+
+/// What the parser says of a value that is no value.
+const UNQUOTED: &str = "string values must be quoted, expected literal string";
+
+/// Puts the parser's errors into the report.
+pub(crate) fn tell(text: &str, errors: Vec<Error>, report: &mut Report<'_>) {
+    let headers = headers(text);
+    let (twice, mut broken): (Vec<_>, Vec<_>) =
+        errors.into_iter().partition(|error| error.message() == "duplicate key");
+    broken.sort_by_key(|error| error.span().map(|span| span.start));
+    for error in broken {
+        tell_broken(error.span().unwrap_or_default(), error.message(), report);
+    }
+    for error in twice {
+        tell_twice(text, error.span().unwrap_or_default(), &headers, report);
+    }
+}
+
+fn tell_broken(span: Range<usize>, message: &str, report: &mut Report<'_>) {
+    let line = report.line(span.start);
+    if message == UNQUOTED && header(report.line_text(line)).is_some() {
+        report.syntax(span, "a table begins inside a list", Some("close the list above it with `]`".to_owned()));
+        // To the parser, the rest of the file is in the list.
+        report.give_up(line);
+        return;
+    }
+    let (problem, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let hint = match expected {
+        _ if message == UNQUOTED => Some("write text in quotes: `\"text\"`".to_owned()),
+        "" | "nothing" => None,
+        expected => Some(format!("expected {expected}")),
+    };
+    report.syntax(span, problem, hint);
+}
+
+fn tell_twice(text: &str, span: Range<usize>, headers: &HashMap<&str, usize>, report: &mut Report<'_>) {
+    let line = report.line(span.start);
+    let Some(header) = header(report.line_text(line)) else {
+        let key = text.get(span.clone()).unwrap_or_default();
+        report.error(&span, format!("the key `{}` is there twice", Printable(key)), "keep one of the two");
+        return;
+    };
+    let first = headers.get(header).filter(|first| **first < line);
+    let first = first.map(|line| format!(", first on line {line}")).unwrap_or_default();
+    report.error(&span, format!("{} is there twice{first}", Printable(header)), "put what both say into one of them");
+}
+
+/// The first line of each table's header.
+fn headers(text: &str) -> HashMap<&str, usize> {
+    let mut found = HashMap::new();
+    for (at, line) in text.lines().enumerate() {
+        if let Some(header) = header(line) {
+            found.entry(header).or_insert(at + 1);
+        }
+    }
+    found
+}
+
+/// The header that `line` is, rather than a list.
+fn header(line: &str) -> Option<&str> {
+    let line = line.split('#').next()?.trim();
+    let name = line.trim_start_matches('[').starts_with(|c: char| c.is_ascii_alphabetic());
+    (name && line.starts_with('[') && line.ends_with(']')).then_some(line)
+}

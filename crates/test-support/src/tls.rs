@@ -1,0 +1,121 @@
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{ServerConfig, ServerConnection, Stream};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Longer than a handshake takes on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Vouched for by nobody but itself, and right in everything else: it is for `localhost` and 127.0.0.1, until 2126.
+const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.pem");
+const KEY: &[u8] = include_bytes!("tls/key.pem");
+
+/// A server that answers each request with "answer", with TLS and without on one port of 127.0.0.1.
+///
+/// Its certificate is its own, so that only who is told to trust it does.
+pub struct TlsServer {
+    address: SocketAddr,
+    outcomes: Receiver<String>,
+}
+
+impl TlsServer {
+    /// Serves for as long as the test runs.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it has an address");
+        let key = PrivateKeyDer::from_pem_slice(KEY).expect("the key is one");
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate()], key);
+        let config = Arc::new(config.expect("the key is the certificate's"));
+        let (tell, outcomes) = channel();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (config, tell) = (config.clone(), tell.clone());
+                thread::spawn(move || serve(stream, config, &tell));
+            }
+        });
+        TlsServer { address, outcomes }
+    }
+
+    /// Its certificate, as PEM.
+    pub fn certificate(&self) -> &'static [u8] {
+        CERTIFICATE
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How the next handshake ended: `agreed`, or rustls' own words, which name the client's alert.
+    ///
+    /// # Panics
+    /// When no client comes.
+    #[track_caller]
+    pub fn handshake(&self) -> String {
+        self.outcomes.recv_timeout(PATIENCE).expect("a client comes")
+    }
+}
+
+fn certificate() -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(CERTIFICATE).expect("the certificate is one")
+}
+
+fn serve(mut stream: TcpStream, config: Arc<ServerConfig>, tell: &Sender<String>) {
+    let mut first = [0];
+    // The record of a handshake starts with 22, and a request with a letter.
+    if !stream.peek(&mut first).is_ok_and(|length| length == 1 && first == [22]) {
+        let _ = answer(&mut stream);
+        return;
+    }
+    let mut connection = ServerConnection::new(config).expect("the settings are sound");
+    let mut outcome = Ok((0, 0));
+    while connection.is_handshaking() && outcome.is_ok() {
+        outcome = connection.complete_io(&mut stream);
+    }
+    let _ = tell.send(outcome.map_or_else(|e| e.to_string(), |_| "agreed".to_owned()));
+    let _ = answer(&mut Stream::new(&mut connection, &mut stream));
+}
+
+fn answer(stream: &mut (impl Read + Write)) -> io::Result<()> {
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        request.push(byte[0]);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nanswer")?;
+    stream.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+    /// Or a test of who does not trust it would show nothing.
+    #[test]
+    fn who_is_told_to_trust_the_certificate_does() {
+        let server = TlsServer::start();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate()).unwrap();
+        let config = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+        for name in ["localhost", "127.0.0.1"] {
+            let mut client = ClientConnection::new(config.clone(), ServerName::try_from(name).unwrap()).unwrap();
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            let mut stream = Stream::new(&mut client, &mut stream);
+            stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+            let mut answer = [0; 256];
+            let length = stream.read(&mut answer).unwrap();
+            assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK"), "{:?}", &answer[..length]);
+            assert_eq!(server.handshake(), "agreed");
+        }
+    }
+}
