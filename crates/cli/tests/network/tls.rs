@@ -9,7 +9,8 @@ fn a_certificate_that_the_operator_trusts_is_accepted() {
     let roots = env.file("roots.pem", server.certificate());
     for program in programs() {
         let url = format!("https://localhost:{}/", server.address().port());
-        let args = ["run", "--http", &url, "--connect", "127.0.0.1:*", "--connect", "[::1]:*", &program, "http", "GET", &url];
+        let args =
+            ["run", "--http", &url, "--connect", "127.0.0.1:*", "--connect", "[::1]:*", &program, "http", "GET", &url];
         env.walnut(args).env("SSL_CERT_FILE", &roots).run().prints("status 200\nanswer");
         assert_eq!(server.handshake(), "agreed");
         env.walnut(args).env("SSL_CERT_FILE", "nothing.pem").run().exits_with(1);
