@@ -149,7 +149,7 @@ pub(crate) static KEYS: [Key; 32] = [
     key(Table::App, "version", Kind::Version, Optional, "The app's version.", "\"1.2.0\""),
     key(Table::Component, "source", Kind::Path, Required, "The component's file.", "\"api.wasm\""),
     key(Table::Component, "reuse", count(1, 1_000_000), Preset("1"), REUSE, "1"),
-    key(Table::Component, "sandboxes", count(1, 10_000), Preset("100"), "How many sandboxes live at once.", "100"),
+    key(Table::Component, "sandboxes", count(1, 5_000), Preset("100"), "How many sandboxes live at once.", "100"),
     key(Table::Component, "queue", count(0, 100_000), Preset("100"), "How many requests may wait for one.", "100"),
     key(Table::Component, "patience", Kind::Time, Preset("\"10s\""), "How long they wait.", "\"10s\""),
     key(Table::Component, "uses", Kind::Reserved, Optional, "Kept for a version that can compose components.", "{}"),
