@@ -91,16 +91,36 @@ impl GrantFlags {
         ]
     }
 
-    /// The gate for `component`, with its listeners. `arguments` are the guest's.
+    /// The gate for `component` under the policy of the flags. `arguments` are the guest's.
     pub fn gate(&self, component: &str, arguments: &[String], printer: Printer) -> Result<Gate, CommandError> {
         let policy = self.policy()?;
         if self.allow_all {
             printer
                 .warning("--allow-all: the guest may read and write every file and reach every address that you can");
         }
+        self.gate_with(component, policy, misplaced(arguments), printer)
+    }
+
+    /// The gate for `component` under a policy of its own.
+    pub fn gate_of(&self, component: &str, policy: Policy, printer: Printer) -> Result<Gate, CommandError> {
+        self.gate_with(component, policy, Vec::new(), printer)
+    }
+
+    /// Whether any flag grants or denies something.
+    pub fn is_empty(&self) -> bool {
+        !self.allow_all
+            && self.by_capability().iter().all(|(_, grants, denials)| grants.is_empty() && denials.is_empty())
+    }
+
+    fn gate_with(
+        &self,
+        component: &str,
+        policy: Policy,
+        misplaced: Vec<String>,
+        printer: Printer,
+    ) -> Result<Gate, CommandError> {
         let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
         if !self.quiet {
-            let misplaced = misplaced(arguments);
             listeners.push(Arc::new(Explainer::new(move |text| {
                 printer.explanation(text);
                 if let Some(flag) = misplaced.iter().find(|flag| text.contains(&format!("allow it: {flag} "))) {

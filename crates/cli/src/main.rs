@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod apps;
 mod args;
 mod commands;
 mod error;

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
@@ -44,6 +46,8 @@ impl<B: HttpBody<Data = Bytes> + Unpin, E> HttpBody for Bounded<B, E> {
 /// A body that fails when nothing of it comes for too long.
 pub struct Patient<B: HttpBody> {
     inner: B,
+    /// Set once pauses of any length are right.
+    endless: Option<Arc<AtomicBool>>,
     patience: Duration,
     too_slow: fn() -> B::Error,
     /// Runs while nothing comes.
@@ -53,7 +57,13 @@ pub struct Patient<B: HttpBody> {
 impl<B: HttpBody> Patient<B> {
     /// `inner` may pause for `patience`, and fails with `too_slow` after that.
     pub fn new(inner: B, patience: Duration, too_slow: fn() -> B::Error) -> Self {
-        Patient { inner, patience, too_slow, pause: None }
+        Patient { inner, endless: None, patience, too_slow, pause: None }
+    }
+
+    /// Pauses may be of any length once `endless` is set.
+    pub fn unless(mut self, endless: Arc<AtomicBool>) -> Self {
+        self.endless = Some(endless);
+        self
     }
 }
 
@@ -67,6 +77,9 @@ impl<B: HttpBody + Unpin> HttpBody for Patient<B> {
         if frame.is_ready() {
             this.pause = None;
             return frame;
+        }
+        if this.endless.as_ref().is_some_and(|endless| endless.load(Relaxed)) {
+            return Poll::Pending;
         }
         let pause = this.pause.get_or_insert_with(|| Box::pin(sleep(this.patience)));
         pause.as_mut().poll(cx).map(|()| Some(Err((this.too_slow)())))

@@ -121,8 +121,14 @@ impl Service {
             .map(|inner| Leaving { inner: Bounded { inner, left: most, too_large, broken }, rest }.boxed_unsync()))
     }
 
-    fn limits(&self) -> &Limits {
+    /// What each request may use.
+    pub fn limits(&self) -> &Limits {
         &self.ready.setup.limits
+    }
+
+    /// Tells of a failure that [`Service::handle`] returned, as it tells itself of those that come later.
+    pub fn report(&self, failure: &Failure) {
+        (self.report)(failure);
     }
 
     async fn handle_fresh(

@@ -1,8 +1,10 @@
 //! One client's connection.
 
+use crate::node::{Destination, Hosted};
 use crate::rescue;
 use crate::server::Shared;
 use crate::stall::Stall;
+use crate::worker::Here;
 use http::header::HOST;
 use http::uri::Authority;
 use http::{Request, Response};
@@ -15,13 +17,12 @@ use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 use walnut_engine::{Body, Patient};
 
-/// Serves a connection on a task of its own. `slot` is its place among the connections.
-pub(crate) fn spawn(stream: TcpStream, slot: OwnedSemaphorePermit, shared: Arc<Shared>, graceful: &GracefulShutdown) {
+/// Serves a connection on a task of its own. `here` is its place among the connections.
+pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, graceful: &GracefulShutdown) {
     let io = TokioIo::new(Stall::new(stream, shared.config.stall_timeout));
     let head_timeout = shared.config.head_timeout;
     let answer = service_fn(move |request| {
@@ -34,42 +35,53 @@ pub(crate) fn spawn(stream: TcpStream, slot: OwnedSemaphorePermit, shared: Arc<S
         .serve_connection(io, answer);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
-        let _slot = slot;
+        let _here = here;
         // A connection that breaks is the client's affair; a guest that failed was reported where it did.
         let _ = connection.await;
     });
 }
 
 async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Body> {
-    if request.body().size_hint().lower() > shared.config.request_body {
+    let Some(host) = host(&request) else { return rescue::no_host() };
+    match shared.node.route(host, request.uri().path()) {
+        Some(Destination::Component(component)) => component_answer(shared, &component, request).await,
+        None => rescue::no_route(),
+    }
+}
+
+async fn component_answer(shared: &Shared, component: &Hosted, request: Request<Incoming>) -> Response<Body> {
+    if request.body().size_hint().lower() > component.service.limits().request_body {
         return rescue::body_too_large();
     }
-    if !names_host(&request) {
-        return rescue::no_host();
-    }
-    let Ok(Ok(slot)) = timeout(shared.config.patience, shared.sandboxes.clone().acquire_owned()).await else {
-        return rescue::overloaded();
-    };
-    let patience = shared.config.body_timeout;
-    let request =
-        request.map(|body| Patient::new(body.map_err(io::Error::other), patience, || io::ErrorKind::TimedOut.into()));
-    match shared.service.handle(request, slot).await {
+    let Some(place) = component.admit().await else { return rescue::overloaded() };
+    let (patience, answered) = (shared.config.body_timeout, Arc::<AtomicBool>::default());
+    let request = request.map(|body| {
+        let body = Patient::new(body.map_err(io::Error::other), patience, || io::ErrorKind::TimedOut.into());
+        // From then on it is a conversation, in which either side may be silent until the deadline.
+        body.unless(answered.clone())
+    });
+    let response = component.service.handle(request, place).await;
+    answered.store(true, Relaxed);
+    match response {
         Ok(response) => response,
         Err(failure) => {
-            (shared.report)(&failure);
+            component.service.report(&failure);
             rescue::failed(&failure)
         }
     }
 }
 
-/// RFC 9112 section 3.2: a request names one host, and a valid one.
-fn names_host(request: &Request<Incoming>) -> bool {
+/// The host that a request is for. RFC 9112 section 3.2: it names one, and a valid one.
+fn host(request: &Request<Incoming>) -> Option<&str> {
     let is_good = |authority: &Authority| !authority.as_str().contains('@');
     let mut named = request.headers().get_all(HOST).iter();
     let by_header = match (named.next(), named.next()) {
-        (Some(host), None) => host.to_str().is_ok_and(|host| host.parse().is_ok_and(|host| is_good(&host))),
-        (None, None) => request.uri().authority().is_some(),
-        _ => false,
+        (Some(host), None) => Some(host.to_str().ok().filter(|host| host.parse().is_ok_and(|host| is_good(&host)))?),
+        (None, None) => None,
+        _ => return None,
     };
-    by_header && request.uri().authority().is_none_or(is_good)
+    match request.uri().authority() {
+        Some(authority) => is_good(authority).then_some(authority.as_str()),
+        None => by_header,
+    }
 }

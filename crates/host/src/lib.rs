@@ -7,8 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+mod node;
 mod rescue;
 mod server;
 mod stall;
+mod worker;
 
+pub use node::{App, Hosted, Limits, Node};
 pub use server::{Drained, Server, ServerConfig};

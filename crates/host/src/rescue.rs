@@ -35,6 +35,11 @@ pub(crate) fn no_host() -> Response<Body> {
     respond(StatusCode::BAD_REQUEST, "the request names no valid host\n")
 }
 
+/// The answer to a request that no route is for.
+pub(crate) fn no_route() -> Response<Body> {
+    respond(StatusCode::NOT_FOUND, "nothing is served here\n")
+}
+
 fn respond(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response =
         Response::new(Full::new(Bytes::from_static(text.as_bytes())).map_err(|e| match e {}).boxed_unsync());

@@ -1,34 +1,29 @@
-use crate::connection;
-use hyper_util::server::graceful::GracefulShutdown;
+use crate::node::Node;
+use crate::worker::Worker;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use walnut_engine::{Failure, Service};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How a server behaves.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// Where it listens. Port 0 takes any free one.
     pub address: SocketAddr,
-    /// Sandboxes at once. A request beyond that waits.
-    pub sandboxes: usize,
+    /// Threads that serve, each with connections of its own.
+    pub workers: usize,
     /// Connections at once. A client beyond that waits to be accepted.
     pub connections: usize,
-    /// How long a request waits for a sandbox before it is answered with 503.
-    pub patience: Duration,
     /// How long a client may take to send the head of a request, and how long a connection may idle between two.
     pub head_timeout: Duration,
-    /// How long a client may pause in the body of a request.
+    /// How long a client may pause in the body of a request that has no answer yet.
     pub body_timeout: Duration,
     /// How long a client may refuse to read before its connection is closed.
     pub stall_timeout: Duration,
     /// How long requests under way may go on after a stop was asked for.
     pub drain: Duration,
-    /// The largest request body, in bytes, as the component's limits have it.
-    pub request_body: u64,
 }
 
 impl ServerConfig {
@@ -36,14 +31,12 @@ impl ServerConfig {
     pub fn new(address: SocketAddr) -> Self {
         ServerConfig {
             address,
-            sandboxes: 100,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
             connections: 1000,
-            patience: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
-            request_body: 128 << 20,
         }
     }
 }
@@ -65,10 +58,8 @@ pub struct Server {
 
 /// What the connections share.
 pub(crate) struct Shared {
-    pub service: Service,
+    pub node: Arc<Node>,
     pub config: ServerConfig,
-    pub sandboxes: Arc<Semaphore>,
-    pub report: Box<dyn Fn(&Failure) + Send + Sync>,
 }
 
 impl Server {
@@ -82,41 +73,36 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` ends, then answers what is under way. `report` hears of every failure.
-    pub async fn serve(
-        self,
-        service: Service,
-        report: impl Fn(&Failure) + Send + Sync + 'static,
-        stop: impl Future<Output = ()>,
-    ) -> Drained {
+    /// Serves the apps of `node` until `stop` ends, then answers what is under way.
+    ///
+    /// # Errors
+    /// When the system refuses a thread or what its runtime needs.
+    pub async fn serve(self, node: Arc<Node>, stop: impl Future<Output = ()>) -> io::Result<Drained> {
         let Server { listener, config } = self;
         let room = Arc::new(Semaphore::new(config.connections));
-        let drain = config.drain;
-        let sandboxes = Arc::new(Semaphore::new(config.sandboxes));
-        let shared = Arc::new(Shared { service, config, sandboxes, report: Box::new(report) });
-        let graceful = GracefulShutdown::new();
+        let count = config.workers.max(1);
+        let shared = Arc::new(Shared { node, config });
+        let workers = (0..count).map(|n| Worker::start(n, shared.clone())).collect::<io::Result<Vec<_>>>()?;
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&listener, &room) => accepted,
                 () = &mut stop => break,
             };
-            if let Some((stream, slot)) = accepted {
-                connection::spawn(stream, slot, shared.clone(), &graceful);
+            let least = workers.iter().min_by_key(|worker| worker.load());
+            if let (Some((stream, slot)), Some(worker)) = (accepted, least)
+                && let Ok(stream) = stream.into_std()
+            {
+                worker.take(stream, slot);
             }
         }
         drop(listener);
-        match tokio::time::timeout(drain, graceful.shutdown()).await {
-            Ok(()) => Drained::Cleanly,
-            Err(_) => Drained::Cut,
-        }
+        let drained = futures_util::future::join_all(workers.into_iter().map(Worker::drain)).await;
+        Ok(if drained.contains(&Drained::Cut) { Drained::Cut } else { Drained::Cleanly })
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let slot = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => {

@@ -161,3 +161,21 @@ impl fmt::Display for PathRule {
         }
     }
 }
+
+impl Route {
+    /// Every request, to the one component of an app that no manifest describes.
+    pub fn everything(component: &str) -> Self {
+        let target = Target::Component(component.to_owned());
+        Route { host: None, path: PathRule::Below(String::new()), target, line: 0 }
+    }
+}
+
+/// Which requests: `shop.example/api/**`, or the path alone where every host is meant.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(host) = &self.host {
+            host.fmt(f)?;
+        }
+        self.path.fmt(f)
+    }
+}

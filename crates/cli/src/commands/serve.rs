@@ -1,37 +1,55 @@
 use super::{Outcome, cache};
+use crate::apps::{self, Described};
 use crate::error::{CommandError, of_system};
+use crate::exit::Code;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
 use crate::printer::Printer;
-use crate::progress::Terminal;
 use clap::Args;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use walnut_engine::{Artifact, Engine, EngineConfig, Failure, Service, Setup, Stdio, parse_duration};
-use walnut_host::{Drained, Server, ServerConfig};
+use walnut_engine::parse_duration;
+use walnut_host::{Drained, Limits, Node, Server, ServerConfig};
 
-/// Serve HTTP requests with a component of WASI 0.2 (a fresh sandbox for each) or 0.3
+/// Serve HTTP requests: a component of WASI 0.2 (a fresh sandbox for each) or 0.3, or whole apps
 #[derive(Args, Debug)]
 #[command(
-    after_help = "SIGINT and SIGTERM stop it: requests under way are answered, new ones are not taken. A second signal ends it at once."
+    after_help = "An app is a walnut.toml, or a folder with one; it says which component answers what and what each may do.\nSIGINT and SIGTERM stop it: requests under way are answered, new ones are not taken. A second signal ends it at once."
 )]
 pub struct ServeArgs {
-    /// A .wasm or .wat file, or `-` for standard input
-    target: String,
+    /// A .wasm or .wat file or `-` for standard input, a walnut.toml, or a folder with one
+    #[arg(value_name = "TARGET", default_value = ".")]
+    pub targets: Vec<String>,
     /// Where to listen; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = parse_address)]
     addr: SocketAddr,
     /// Sandboxes at once; a request beyond that waits
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=5_000))]
     sandboxes: u32,
+    /// Requests that may wait for a sandbox; one beyond that gets 503 at once
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    queue: u32,
+    /// How long a request may wait for a sandbox
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    patience: Duration,
+    /// Threads that serve; one for each processor unless said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
     /// How long requests under way may go on after a stop
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     drain: Duration,
     #[command(flatten)]
-    grants: GrantFlags,
+    pub grants: GrantFlags,
     #[command(flatten)]
-    limits: LimitFlags,
+    pub limits: LimitFlags,
+}
+
+impl ServeArgs {
+    /// How a component that is served by itself takes requests.
+    pub fn admission(&self) -> Limits {
+        Limits { sandboxes: self.sandboxes, queue: self.queue, patience: self.patience }
+    }
 }
 
 /// Reads where to listen; `localhost` is 127.0.0.1.
@@ -45,13 +63,11 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| of_system("the runtime could not start", &e))?;
-    let drained = runtime.block_on(serve(&args, printer));
-    runtime.shutdown_background();
-    match drained? {
+    match runtime.block_on(serve(&args, printer))? {
         Drained::Cleanly => Ok(0),
         Drained::Cut => {
             printer.warning("stopped before every request was answered; `--drain` gives them more time");
@@ -61,52 +77,30 @@ pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
 }
 
 async fn serve(args: &ServeArgs, printer: Printer) -> Result<Drained, CommandError> {
-    let service = prepare(args, printer)?;
+    walnut_engine::record_host_calls();
+    let apps = Described::all(args, printer)?;
+    if !args.grants.is_empty() && apps.iter().any(|app| app.has_manifest) {
+        return Err(CommandError::new(
+            Code::Usage,
+            "grants on the command line are for a component by itself, not for an app",
+        )
+        .hint("write them in its walnut.toml, under the component that needs them"));
+    }
+    let engine = apps::engine(&apps, cache(printer))?;
+    let said: Vec<_> = apps.iter().map(|app| (app.place.clone(), app.summary())).collect();
+    let node = Arc::new(Node::default());
+    node.replace(apps.into_iter().map(|app| app.prepare(&engine, printer)).collect::<Result<_, _>>()?);
     let mut config = ServerConfig::new(args.addr);
-    config.sandboxes = args.sandboxes as usize;
     config.drain = args.drain;
-    config.request_body = args.limits.limits().request_body;
+    config.workers = args.workers.map_or(config.workers, usize::from);
     let stop = stop_signal().map_err(|e| of_system("signals cannot be caught", &e))?;
     let server = Server::bind(config).await.map_err(|e| in_use(args.addr, &e))?;
     let address = server.address().map_err(|e| of_system("the address cannot be told", &e))?;
-    announce(args, address, printer)?;
-    let name = args.target.clone();
-    Ok(server.serve(service, move |failure| report(&name, failure, printer), stop).await)
-}
-
-fn prepare(args: &ServeArgs, printer: Printer) -> Result<Service, CommandError> {
-    walnut_engine::record_host_calls();
-    let limits = args.limits.limits();
-    let artifact = Artifact::load(&args.target)?;
-    let gate = args.grants.gate(artifact.short_name(), &[], printer)?;
-    let engine = Engine::new(&EngineConfig::service(limits.clone(), args.sandboxes), cache(printer))?;
-    let prepared = engine.prepare(&artifact, Some(&Terminal))?;
-    let env = args.grants.env_values(gate.policy(), printer);
-    let name = artifact.short_name().to_owned();
-    let say = {
-        let name = name.clone();
-        move |is_stderr: bool, line: &str| printer.guest_line(&name, is_stderr, line)
-    };
-    let mut setup = Setup::new(gate, limits, Stdio::Lines(Arc::new(say)), false)?;
-    setup.args = vec![name];
-    setup.env = env;
-    let target = args.target.clone();
-    Ok(Service::new(prepared.ready(setup)?, move |failure| report(&target, failure, printer))?)
-}
-
-fn announce(args: &ServeArgs, address: SocketAddr, printer: Printer) -> Result<(), CommandError> {
-    let policy = args.grants.policy()?;
-    printer.say(&format!("serving {} on http://{address}", args.target));
-    match policy.summary().as_slice() {
-        _ if policy.allows_all() => printer.say("  it may do everything"),
-        [] => printer.say("  sealed: it may do nothing but answer"),
-        grants => grants.iter().for_each(|grant| printer.say(&format!("  {grant}"))),
+    for (place, lines) in said {
+        printer.say(&format!("serving {place} on http://{address}"));
+        lines.iter().for_each(|line| printer.say(&format!("  {line}")));
     }
-    Ok(())
-}
-
-fn report(target: &str, failure: &Failure, printer: Printer) {
-    CommandError::of_failure(target, failure).print(&printer);
+    server.serve(node, stop).await.map_err(|e| of_system("the server could not start", &e))
 }
 
 fn in_use(address: SocketAddr, error: &std::io::Error) -> CommandError {

@@ -1,4 +1,5 @@
-//! The sandboxes of a WASI 0.3 component. One is current and takes many requests at once.
+//! The sandboxes of a WASI 0.3 component. On each thread that serves, one is current and takes many requests at once: a
+//! sandbox lives on its thread's runtime, and what comes to that thread never waits for another.
 //!
 //! It is replaced when it failed, idled or took enough requests; when it does not take a request soon, because its guest
 //! computes and nothing else in it can go on meanwhile; and when a deadline passed in it, because there is no way to end
@@ -13,11 +14,13 @@ use crate::sandbox::Sandbox;
 use futures_channel::oneshot;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::any::Any;
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -38,10 +41,10 @@ const BUSY: Duration = Duration::from_millis(100);
 
 type Slot = Arc<dyn Any + Send + Sync>;
 
-/// A 0.3 component, with its current sandbox.
+/// A 0.3 component, with the current sandbox of each thread.
 pub(super) struct Shared {
     pre: p3::ServicePre<Sandbox>,
-    current: Mutex<Option<Worker>>,
+    current: Mutex<HashMap<ThreadId, Worker>>,
 }
 
 impl Shared {
@@ -92,9 +95,9 @@ impl Shared {
 
     fn send(&self, service: &Service, request: GuestRequest, slot: &Slot, until: Instant) -> Sent {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let request = Arc::new(Mutex::new(Some(request)));
+        let (request, here) = (Arc::new(Mutex::new(Some(request))), thread::current().id());
         loop {
-            let worker = current.get_or_insert_with(|| Worker::start(service, &self.pre));
+            let worker = current.entry(here).or_insert_with(|| Worker::start(service, &self.pre));
             let (answer, answered) = oneshot::channel();
             let (taken, was_taken) = oneshot::channel();
             let job = Job { request: request.clone(), answer, taken, until, _slot: slot.clone() };
@@ -104,7 +107,7 @@ impl Shared {
                 let meter = worker.meter.clone();
                 return Sent { request, answered, was_taken, ended, visit, counts, meter };
             }
-            if let Some(full) = current.take() {
+            if let Some(full) = current.remove(&here) {
                 full.leave(service.limits().deadline);
             }
         }
@@ -113,7 +116,10 @@ impl Shared {
     /// The next request gets another sandbox than the one that `ended` belongs to.
     fn replace(&self, ended: &Ended, limits: &Limits) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(worker) = current.take_if(|worker| worker.ended.same_channel(ended)) {
+        let here = thread::current().id();
+        if current.get(&here).is_some_and(|worker| worker.ended.same_channel(ended))
+            && let Some(worker) = current.remove(&here)
+        {
             worker.leave(limits.deadline);
         }
     }

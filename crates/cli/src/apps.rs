@@ -1,0 +1,191 @@
+//! From what is named on the command line to apps that are ready to serve.
+
+use crate::commands::serve::ServeArgs;
+use crate::error::{CommandError, of_system};
+use crate::exit::Code;
+use crate::printer::Printer;
+use crate::progress::Terminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use walnut_engine::{Artifact, Cache, Engine, EngineConfig, Failure, Gate, Limits, Service, Setup, Stdio};
+use walnut_host::{App, Hosted};
+use walnut_manifest::{Manifest, Route, Target};
+
+/// The name of a manifest in its folder.
+const MANIFEST: &str = "walnut.toml";
+
+/// One app as it is described, by a manifest or by flags.
+pub struct Described {
+    /// Where it was described: the manifest's path, or the component's.
+    pub place: String,
+    /// Whether a manifest describes it, and not flags.
+    pub has_manifest: bool,
+    components: Vec<Component>,
+    pub routes: Vec<Route>,
+}
+
+struct Component {
+    /// Its name in the app.
+    name: String,
+    /// What it is called in a log: `app/component`, or the file.
+    title: String,
+    artifact: Artifact,
+    gate: Gate,
+    env: Vec<(String, String)>,
+    limits: Limits,
+    admission: walnut_host::Limits,
+}
+
+impl Described {
+    /// Reads every target: a component, a manifest, or a folder with one.
+    pub fn all(args: &ServeArgs, printer: Printer) -> Result<Vec<Self>, CommandError> {
+        let apps = args.targets.iter().map(|target| match manifest_of(target) {
+            Some(path) => Self::of_manifest(&path, args, printer),
+            None => Self::of_component(target, args, printer),
+        });
+        let apps = apps.collect::<Result<Vec<_>, _>>()?;
+        no_clash(&apps)?;
+        Ok(apps)
+    }
+
+    fn of_component(target: &str, args: &ServeArgs, printer: Printer) -> Result<Self, CommandError> {
+        let artifact = Artifact::load(target)?;
+        let name = artifact.short_name().to_owned();
+        let gate = args.grants.gate(&name, &[], printer)?;
+        let env = args.grants.env_values(gate.policy(), printer);
+        let component = Component {
+            name: COMPONENT.to_owned(),
+            title: name.clone(),
+            artifact,
+            gate,
+            env,
+            limits: args.limits.limits(),
+            admission: args.admission(),
+        };
+        let routes = vec![Route::everything(COMPONENT)];
+        Ok(Described { place: target.to_owned(), has_manifest: false, components: vec![component], routes })
+    }
+
+    fn of_manifest(path: &Path, args: &ServeArgs, printer: Printer) -> Result<Self, CommandError> {
+        let place = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| of_system(format!("{place} cannot be read"), &e))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let manifest =
+            Manifest::parse(&text, &place, base).map_err(|e| CommandError::new(Code::Host, e.to_string()))?;
+        let app = manifest.app.name.clone();
+        let component = |c: &walnut_manifest::Component| {
+            let title = format!("{app}/{}", c.name);
+            let gate = args.grants.gate_of(&title, c.policy.clone(), printer)?;
+            Ok(Component {
+                name: c.name.clone(),
+                artifact: Artifact::load(&c.source.display().to_string())?,
+                env: args.grants.env_values(gate.policy(), printer),
+                gate,
+                limits: overlaid(args.limits.limits(), &c.limits),
+                admission: walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience },
+                title,
+            })
+        };
+        let components = manifest.components.iter().map(component).collect::<Result<_, CommandError>>()?;
+        Ok(Described { place, has_manifest: true, components, routes: manifest.routes })
+    }
+
+    /// What is served and what it may do: a line for each component, or for each grant of the only one.
+    pub fn summary(&self) -> Vec<String> {
+        if let (false, [component]) = (self.has_manifest, self.components.as_slice()) {
+            return component.grants();
+        }
+        let line = |c: &Component| {
+            let routes = self.routes.iter().filter(|r| r.target == Target::Component(c.name.clone()));
+            let routes: Vec<_> = routes.map(ToString::to_string).collect();
+            (routes.join(" "), c.title.clone(), c.grants().join(", "))
+        };
+        let rows: Vec<_> = self.components.iter().map(line).collect();
+        let width = |of: fn(&(String, String, String)) -> usize| rows.iter().map(of).max().unwrap_or(0);
+        let (first, second) = (width(|r| r.0.chars().count()), width(|r| r.1.chars().count()));
+        rows.iter().map(|(routes, title, grants)| format!("{routes:first$}  {title:second$}  {grants}")).collect()
+    }
+
+    /// Compiles and links its components.
+    pub fn prepare(self, engine: &Arc<Engine>, printer: Printer) -> Result<App, CommandError> {
+        let components = self.components.into_iter().map(|c| c.prepare(engine, printer)).collect::<Result<_, _>>()?;
+        Ok(App { components, routes: self.routes })
+    }
+}
+
+/// The name of the only component of an app that is one.
+const COMPONENT: &str = "component";
+
+impl Component {
+    fn grants(&self) -> Vec<String> {
+        let policy = self.gate.policy();
+        match policy.summary() {
+            _ if policy.allows_all() => vec!["it may do everything".to_owned()],
+            none if none.is_empty() => vec!["sealed: it may do nothing but answer".to_owned()],
+            grants => grants,
+        }
+    }
+
+    fn prepare(self, engine: &Arc<Engine>, printer: Printer) -> Result<Arc<Hosted>, CommandError> {
+        let prepared = engine.prepare(&self.artifact, Some(&Terminal))?;
+        let title = self.title.clone();
+        let say = move |is_stderr: bool, line: &str| printer.guest_line(&title, is_stderr, line);
+        let mut setup = Setup::new(self.gate, self.limits, Stdio::Lines(Arc::new(say)), false)?;
+        setup.args = vec![self.artifact.short_name().to_owned()];
+        setup.env = self.env;
+        let name = self.artifact.name.clone();
+        let report = move |failure: &Failure| CommandError::of_failure(&name, failure).print(&printer);
+        let service = Service::new(prepared.ready(setup)?, report)?;
+        Ok(Hosted::new(&self.name, service, self.admission))
+    }
+}
+
+/// The manifest that `target` names, if it is one or a folder with one.
+fn manifest_of(target: &str) -> Option<PathBuf> {
+    let path = Path::new(target);
+    if path.is_dir() {
+        return Some(path.join(MANIFEST));
+    }
+    path.extension().is_some_and(|e| e == "toml").then(|| path.to_owned())
+}
+
+/// An engine with room for the sandboxes of all of them.
+pub fn engine(apps: &[Described], cache: Option<Cache>) -> Result<Arc<Engine>, CommandError> {
+    let components = || apps.iter().flat_map(|app| &app.components);
+    let mut limits = Limits::for_service();
+    limits.memory = components().map(|c| c.limits.memory).max().unwrap_or(limits.memory);
+    limits.stack = components().map(|c| c.limits.stack).max().unwrap_or(limits.stack);
+    limits.cpu = components().map(|c| c.limits.cpu).min().unwrap_or(limits.cpu);
+    limits.deadline = components().map(|c| c.limits.deadline).min().unwrap_or(limits.deadline);
+    let sandboxes = components().fold(0_u32, |sum, c| sum.saturating_add(c.admission.sandboxes));
+    Ok(Engine::new(&EngineConfig::service(limits, sandboxes), cache)?)
+}
+
+/// Two apps may not claim the same requests; within one, its manifest was checked.
+fn no_clash(apps: &[Described]) -> Result<(), CommandError> {
+    for (i, app) in apps.iter().enumerate() {
+        for other in &apps[..i] {
+            let clash =
+                app.routes.iter().find(|r| other.routes.iter().any(|o| (&o.host, &o.path) == (&r.host, &r.path)));
+            if let Some(route) = clash {
+                let message = format!("{} and {} both serve {route}", other.place, app.place);
+                let hint = "give one of them another route, or a `host` of its own, in its walnut.toml";
+                return Err(CommandError::new(Code::Host, message).hint(hint));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn overlaid(defaults: Limits, own: &walnut_manifest::Limits) -> Limits {
+    Limits {
+        memory: own.memory.unwrap_or(defaults.memory),
+        cpu: own.cpu.unwrap_or(defaults.cpu),
+        deadline: own.deadline.unwrap_or(defaults.deadline),
+        stack: own.stack.unwrap_or(defaults.stack),
+        handles: own.handles.unwrap_or(defaults.handles),
+        request_body: own.request_body.unwrap_or(defaults.request_body),
+        response_body: own.response_body.unwrap_or(defaults.response_body),
+        connections: own.connections.unwrap_or(defaults.connections),
+    }
+}

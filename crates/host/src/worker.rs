@@ -1,0 +1,88 @@
+//! One thread that serves connections, with a runtime of its own.
+//!
+//! A request stays on the thread that its connection came to, so that nothing of it is shared, woken or moved across
+//! threads ([ADR 0006](../../../docs/adr/0006-a-runtime-for-each-core.md)).
+
+use crate::connection;
+use crate::server::{Drained, Shared};
+use hyper_util::server::graceful::GracefulShutdown;
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::timeout;
+
+/// A connection that was accepted, with its place among the connections.
+type Accepted = (TcpStream, OwnedSemaphorePermit);
+
+pub(crate) struct Worker {
+    inbox: mpsc::UnboundedSender<Accepted>,
+    /// Connections that it has.
+    load: Arc<AtomicUsize>,
+    drained: oneshot::Receiver<Drained>,
+}
+
+impl Worker {
+    pub fn start(number: usize, shared: Arc<Shared>) -> io::Result<Self> {
+        let (inbox, accepted) = mpsc::unbounded_channel();
+        let (tell, drained) = oneshot::channel();
+        let load = Arc::<AtomicUsize>::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let counted = load.clone();
+        thread::Builder::new().name(format!("walnut-worker-{number}")).spawn(move || {
+            let drained = runtime.block_on(serve(accepted, counted, shared));
+            // A file operation may still be held by the system.
+            runtime.shutdown_background();
+            let _ = tell.send(drained);
+        })?;
+        Ok(Worker { inbox, load, drained })
+    }
+
+    pub fn load(&self) -> usize {
+        self.load.load(Relaxed)
+    }
+
+    pub fn take(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+        self.load.fetch_add(1, Relaxed);
+        // A worker that is gone has panicked, which its thread told; the client sees a closed connection.
+        let _ = self.inbox.send((stream, slot));
+    }
+
+    /// Takes no more, and answers what is under way.
+    pub async fn drain(self) -> Drained {
+        drop(self.inbox);
+        self.drained.await.unwrap_or(Drained::Cut)
+    }
+}
+
+async fn serve(
+    mut accepted: mpsc::UnboundedReceiver<Accepted>,
+    load: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+) -> Drained {
+    let graceful = GracefulShutdown::new();
+    while let Some((stream, slot)) = accepted.recv().await {
+        let here = Here { _slot: slot, load: load.clone() };
+        if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
+            connection::spawn(stream, here, shared.clone(), &graceful);
+        }
+    }
+    match timeout(shared.config.drain, graceful.shutdown()).await {
+        Ok(()) => Drained::Cleanly,
+        Err(_) => Drained::Cut,
+    }
+}
+
+/// A connection's place, given back when it is closed.
+pub(crate) struct Here {
+    _slot: OwnedSemaphorePermit,
+    load: Arc<AtomicUsize>,
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Relaxed);
+    }
+}
