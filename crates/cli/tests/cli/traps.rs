@@ -20,6 +20,7 @@ fn speaks_plainly(output: &Output) {
 
 #[test]
 fn traps_of_rust_name_cause_function_and_line() {
+    let _steady = crate::whatever_built_it();
     insta::assert_snapshot!(run(RUST_P1_BOMBS, "panic"), @"
     --- stderr ---
 
@@ -28,22 +29,22 @@ fn traps_of_rust_name_cause_function_and_line() {
     note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
     error: [GUESTS]/rust_p1_bombs.wasm trapped: it gave up (a panic, an abort or a failed assertion ends in `unreachable`)
       at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:20)
-      last host calls: stderr.get-stderr, descriptor.get-type, environment.get-arguments (×2), output-stream.blocking-write-and-flush (×2)
+      last host calls: [CALLS]
     --- exit code 134 ---
     ");
     insta::assert_snapshot!(run(RUST_P1_BOMBS, "unreachable"), @"
     --- stderr ---
     error: [GUESTS]/rust_p1_bombs.wasm trapped: it gave up (a panic, an abort or a failed assertion ends in `unreachable`)
       at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:21)
-      last host calls: stdin.get-stdin, stdout.get-stdout, stderr.get-stderr, descriptor.get-type, environment.get-arguments (×2)
+      last host calls: [CALLS]
     --- exit code 134 ---
     ");
     insta::assert_snapshot!(run(RUST_P1_BOMBS, "divide"), @"
     --- stderr ---
     error: [GUESTS]/rust_p1_bombs.wasm trapped: it divided an integer by zero
-      at rust_p1_bombs::divide (src/num/nonzero.rs:1496)
+      at rust_p1_bombs::divide ([LIBRARY])
       at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:22)
-      last host calls: stdin.get-stdin, stdout.get-stdout, stderr.get-stderr, descriptor.get-type, environment.get-arguments (×2)
+      last host calls: [CALLS]
     --- exit code 134 ---
     ");
     insta::assert_snapshot!(run(RUST_P1_BOMBS, "out-of-bounds"), @"
@@ -51,26 +52,27 @@ fn traps_of_rust_name_cause_function_and_line() {
     error: [GUESTS]/rust_p1_bombs.wasm trapped: it read or wrote outside its memory
       at rust_p1_bombs::out_of_bounds (rust_p1_bombs/src/main.rs:69)
       at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:24)
-      last host calls: stdin.get-stdin, stdout.get-stdout, stderr.get-stderr, descriptor.get-type, environment.get-arguments (×2)
+      last host calls: [CALLS]
     --- exit code 134 ---
     ");
 }
 
 #[test]
 fn traps_of_c_name_cause_function_and_line() {
+    let _steady = crate::whatever_built_it();
     insta::assert_snapshot!(run(C_P1_CRASH, "null-call"), @"
     --- stderr ---
     error: [GUESTS]/c_p1_crash.wasm trapped: it called a function pointer that is null
       at call_nothing (guests/c/c_p1_crash.c:9)
       at main (guests/c/c_p1_crash.c:25)
-      last host calls: environment.get-arguments (×2)
+      last host calls: [CALLS]
     --- exit code 134 ---
     ");
     insta::assert_snapshot!(run(C_P1_CRASH, "abort"), @"
     --- stderr ---
     error: [GUESTS]/c_p1_crash.wasm trapped: it gave up (a panic, an abort or a failed assertion ends in `unreachable`)
       at main (guests/c/c_p1_crash.c:27)
-      last host calls: environment.get-arguments (×2)
+      last host calls: [CALLS]
     --- exit code 134 ---
     ");
     insta::assert_snapshot!(run(C_P1_CRASH, "out-of-bounds"), @"
@@ -78,7 +80,7 @@ fn traps_of_c_name_cause_function_and_line() {
     error: [GUESTS]/c_p1_crash.wasm trapped: it read or wrote outside its memory
       at write_far (guests/c/c_p1_crash.c:15)
       at main (guests/c/c_p1_crash.c:29)
-      last host calls: environment.get-arguments (×2)
+      last host calls: [CALLS]
     --- exit code 134 ---
     ");
     insta::assert_snapshot!(run(C_P1_CRASH, "divide"), @"
@@ -86,20 +88,21 @@ fn traps_of_c_name_cause_function_and_line() {
     error: [GUESTS]/c_p1_crash.wasm trapped: it divided an integer by zero
       at divide (guests/c/c_p1_crash.c:19)
       at main (guests/c/c_p1_crash.c:31)
-      last host calls: environment.get-arguments (×2)
+      last host calls: [CALLS]
     --- exit code 134 ---
     ");
 }
 
 #[test]
 fn a_trap_without_names_says_why_there_are_none() {
+    let _steady = crate::whatever_built_it();
     let env = test_env!();
     let bytes = wat::parse_str("(module (func (export \"go\") unreachable))").expect("it is good text");
     env.file("bare.wasm", bytes);
     insta::assert_snapshot!(env.run(["call", "bare.wasm", "go()"]), @"
     --- stderr ---
     error: bare.wasm trapped: it gave up (a panic, an abort or a failed assertion ends in `unreachable`)
-      at function 0
+      at function [N]
       (its functions' names were stripped; build it with them to see them here)
     --- exit code 134 ---
     ");
@@ -123,6 +126,7 @@ fn a_trap_in_call_is_told_the_same_way() {
 
 #[test]
 fn values_that_break_the_rules_are_traps() {
+    let _steady = crate::whatever_built_it();
     let env = test_env!();
     let program = guest(WAT_BAD_ALIGNMENT);
     let call = |function: &str| env.run(["call", &program, &format!("{function}()")]).exits_with(134);
