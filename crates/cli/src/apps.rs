@@ -8,7 +8,7 @@ use crate::progress::Terminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use walnut_engine::{Artifact, Cache, Engine, EngineConfig, Failure, Gate, Limits, Service, Setup, Stdio};
-use walnut_host::{App, Hosted};
+use walnut_host::{App, Hosted, Measures, Node};
 use walnut_manifest::{Manifest, Route, Target};
 
 /// The name of a manifest in its folder.
@@ -34,24 +34,26 @@ struct Component {
     env: Vec<(String, String)>,
     limits: Limits,
     admission: walnut_host::Limits,
+    measures: Arc<Measures>,
 }
 
 impl Described {
-    /// Reads every target: a component, a manifest, or a folder with one.
-    pub fn all(args: &ServeArgs, printer: Printer) -> Result<Vec<Self>, CommandError> {
+    /// Reads every target: a component, a manifest, or a folder with one. What they do is counted in `node`.
+    pub fn all(args: &ServeArgs, node: &Node, printer: Printer) -> Result<Vec<Self>, CommandError> {
         let apps = args.targets.iter().map(|target| match manifest_of(target) {
-            Some(path) => Self::of_manifest(&path, args, printer),
-            None => Self::of_component(target, args, printer),
+            Some(path) => Self::of_manifest(&path, args, node, printer),
+            None => Self::of_component(target, args, node, printer),
         });
         let apps = apps.collect::<Result<Vec<_>, _>>()?;
         no_clash(&apps)?;
         Ok(apps)
     }
 
-    fn of_component(target: &str, args: &ServeArgs, printer: Printer) -> Result<Self, CommandError> {
+    fn of_component(target: &str, args: &ServeArgs, node: &Node, printer: Printer) -> Result<Self, CommandError> {
         let artifact = Artifact::load(target)?;
         let name = artifact.short_name().to_owned();
-        let gate = args.grants.gate(&name, &[], printer)?;
+        let measures = node.measures(&name, COMPONENT);
+        let gate = args.grants.gate_of(&name, args.grants.warned_policy(printer)?, measures.clone(), printer)?;
         let env = args.grants.env_values(gate.policy(), printer);
         let component = Component {
             name: COMPONENT.to_owned(),
@@ -61,21 +63,23 @@ impl Described {
             env,
             limits: args.limits.limits(),
             admission: args.admission(),
+            measures,
         };
         let routes = vec![Route::everything(COMPONENT)];
         Ok(Described { place: target.to_owned(), has_manifest: false, components: vec![component], routes })
     }
 
-    fn of_manifest(path: &Path, args: &ServeArgs, printer: Printer) -> Result<Self, CommandError> {
+    fn of_manifest(path: &Path, args: &ServeArgs, node: &Node, printer: Printer) -> Result<Self, CommandError> {
         let place = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|e| of_system(format!("{place} cannot be read"), &e))?;
+        let text = std::fs::read_to_string(path).map_err(|e| unread(path, &e))?;
         let base = path.parent().unwrap_or(Path::new(""));
         let manifest =
             Manifest::parse(&text, &place, base).map_err(|e| CommandError::new(Code::Host, e.to_string()))?;
         let app = manifest.app.name.clone();
         let component = |c: &walnut_manifest::Component| {
             let title = format!("{app}/{}", c.name);
-            let gate = args.grants.gate_of(&title, c.policy.clone(), printer)?;
+            let measures = node.measures(&app, &c.name);
+            let gate = args.grants.gate_of(&title, c.policy.clone(), measures.clone(), printer)?;
             Ok(Component {
                 name: c.name.clone(),
                 artifact: Artifact::load(&c.source.display().to_string())?,
@@ -83,6 +87,7 @@ impl Described {
                 gate,
                 limits: overlaid(args.limits.limits(), &c.limits),
                 admission: walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience },
+                measures,
                 title,
             })
         };
@@ -128,16 +133,28 @@ impl Component {
 
     fn prepare(self, engine: &Arc<Engine>, printer: Printer) -> Result<Arc<Hosted>, CommandError> {
         let prepared = engine.prepare(&self.artifact, Some(&Terminal))?;
-        let title = self.title.clone();
+        let (title, grants) = (self.title.clone(), self.grants());
         let say = move |is_stderr: bool, line: &str| printer.guest_line(&title, is_stderr, line);
         let mut setup = Setup::new(self.gate, self.limits, Stdio::Lines(Arc::new(say)), false)?;
         setup.args = vec![self.artifact.short_name().to_owned()];
         setup.env = self.env;
         let name = self.artifact.name.clone();
-        let report = move |failure: &Failure| CommandError::of_failure(&name, failure).print(&printer);
+        let counts = self.measures.clone();
+        let report = move |failure: &Failure| {
+            counts.failed(failure);
+            CommandError::of_failure(&name, failure).print(&printer);
+        };
         let service = Service::new(prepared.ready(setup)?, report)?;
-        Ok(Hosted::new(&self.name, service, self.admission))
+        Ok(Hosted::new(&self.name, service, grants, self.admission, self.measures))
     }
+}
+
+fn unread(path: &Path, error: &std::io::Error) -> CommandError {
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return of_system(format!("{} cannot be read", path.display()), error);
+    }
+    CommandError::new(Code::NotFound, format!("there is no {}", path.display()))
+        .hint("name a component, as in `walnut serve app.wasm`, or a folder with a walnut.toml")
 }
 
 /// The manifest that `target` names, if it is one or a folder with one.
@@ -171,6 +188,12 @@ fn no_clash(apps: &[Described]) -> Result<(), CommandError> {
                 let message = format!("{} and {} both serve {route}", other.place, app.place);
                 let hint = "give one of them another route, or a `host` of its own, in its walnut.toml";
                 return Err(CommandError::new(Code::Host, message).hint(hint));
+            }
+            // What happens is told by their names.
+            let is_same = |c: &Component| other.components.iter().any(|o| Arc::ptr_eq(&o.measures, &c.measures));
+            if let Some(component) = app.components.iter().find(|c| is_same(c)) {
+                let message = format!("{} and {} both have a {}", other.place, app.place, component.title);
+                return Err(CommandError::new(Code::Host, message).hint("give one of the apps another `name`"));
             }
         }
     }

@@ -7,6 +7,7 @@ use std::env::VarError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use walnut_engine::{Audit, Explainer, Gate, Listener};
+use walnut_host::Measures;
 use walnut_policy::{Capability, Policy};
 
 /// What the guest may do. Without any of these it may do nothing.
@@ -93,17 +94,29 @@ impl GrantFlags {
 
     /// The gate for `component` under the policy of the flags. `arguments` are the guest's.
     pub fn gate(&self, component: &str, arguments: &[String], printer: Printer) -> Result<Gate, CommandError> {
+        let policy = self.warned_policy(printer)?;
+        self.gate_with(component, policy, misplaced(arguments), Vec::new(), printer)
+    }
+
+    /// The gate for `component` that is served under `policy`. `measures` hears what it is refused.
+    pub fn gate_of(
+        &self,
+        component: &str,
+        policy: Policy,
+        measures: Arc<Measures>,
+        printer: Printer,
+    ) -> Result<Gate, CommandError> {
+        self.gate_with(component, policy, Vec::new(), vec![measures], printer)
+    }
+
+    /// The policy of the flags, with a warning when it is none.
+    pub fn warned_policy(&self, printer: Printer) -> Result<Policy, CommandError> {
         let policy = self.policy()?;
         if self.allow_all {
             printer
                 .warning("--allow-all: the guest may read and write every file and reach every address that you can");
         }
-        self.gate_with(component, policy, misplaced(arguments), printer)
-    }
-
-    /// The gate for `component` under a policy of its own.
-    pub fn gate_of(&self, component: &str, policy: Policy, printer: Printer) -> Result<Gate, CommandError> {
-        self.gate_with(component, policy, Vec::new(), printer)
+        Ok(policy)
     }
 
     /// Whether any flag grants or denies something.
@@ -117,9 +130,9 @@ impl GrantFlags {
         component: &str,
         policy: Policy,
         misplaced: Vec<String>,
+        mut listeners: Vec<Arc<dyn Listener>>,
         printer: Printer,
     ) -> Result<Gate, CommandError> {
-        let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
         if !self.quiet {
             listeners.push(Arc::new(Explainer::new(move |text| {
                 printer.explanation(text);

@@ -40,17 +40,6 @@ fn parse_stack(text: &str) -> Result<u64, String> {
     if STACK.contains(&size) { Ok(size) } else { Err("a call stack has between 64KiB and 256MiB".into()) }
 }
 
-const ALL: [Limit; 8] = [
-    Limit::Memory,
-    Limit::Cpu,
-    Limit::Deadline,
-    Limit::Stack,
-    Limit::Handles,
-    Limit::RequestBody,
-    Limit::ResponseBody,
-    Limit::Connections,
-];
-
 impl LimitFlags {
     pub fn limits(&self) -> Limits {
         Limits {
@@ -68,7 +57,7 @@ impl LimitFlags {
 
 /// Gives the limit flags of `command` their defaults.
 pub fn with_defaults(command: Command, defaults: &Limits) -> Command {
-    ALL.iter().fold(command, |command, limit| {
+    Limit::ALL.iter().fold(command, |command, limit| {
         let value: &'static str = Box::leak(limit.value(defaults).into_boxed_str());
         command.mut_arg(limit.name().replace('-', "_"), |arg| arg.required(false).default_value(value))
     })

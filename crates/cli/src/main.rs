@@ -11,6 +11,7 @@ mod grants;
 mod limits;
 mod printer;
 mod progress;
+mod tls;
 
 fn main() -> ExitCode {
     commands::run(args::parse())

@@ -32,8 +32,11 @@ pub struct Event<'a> {
 }
 
 /// What was decided.
+#[expect(missing_docs, reason = "the variants describe their fields")]
 pub enum Outcome<'a> {
+    /// By this rule.
     Allowed { rule: &'a str },
+    /// With what would allow it, if something can.
     Denied { denial: &'a Denial, fix: Option<&'a Fix> },
 }
 

@@ -45,7 +45,7 @@ pub use command::Exit;
 pub use config::EngineConfig;
 pub use error::{Failure, LoadError};
 pub use function::{WrittenCall, parse_call};
-pub use gate::{Audit, Event, Explainer, Gate, Listener, Permit};
+pub use gate::{Audit, Event, Explainer, Gate, Listener, Outcome, Permit};
 pub use inspect::{CapabilityUse, Inspection, Kind, Verb};
 pub use limits::{Limit, LimitError, Limits, STACK, parse_duration, parse_size};
 pub use prepare::{Engine, Prepared, Progress, Ready, Setup};

@@ -74,6 +74,18 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Every limit, in the order of their declaration.
+    pub const ALL: [Limit; 8] = [
+        Limit::Memory,
+        Limit::Cpu,
+        Limit::Deadline,
+        Limit::Stack,
+        Limit::Handles,
+        Limit::RequestBody,
+        Limit::ResponseBody,
+        Limit::Connections,
+    ];
+
     /// The word for it, as in the flag without its dashes.
     pub fn name(self) -> &'static str {
         match self {

@@ -126,6 +126,14 @@ impl Service {
         &self.ready.setup.limits
     }
 
+    /// How many sandboxes live, where they are not one for each request.
+    pub fn shared_sandboxes(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Shared(shared) => Some(shared.count()),
+            _ => None,
+        }
+    }
+
     /// Tells of a failure that [`Service::handle`] returned, as it tells itself of those that come later.
     pub fn report(&self, failure: &Failure) {
         (self.report)(failure);
@@ -225,7 +233,9 @@ async fn drive_fresh(
 ) -> Result<(), Failure> {
     let call = async {
         let proxy = pre.instantiate_async(&mut store).await?;
-        let incoming = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
+        let https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
+        let scheme = if https { Scheme::Https } else { Scheme::Http };
+        let incoming = store.data_mut().http().new_incoming_request(scheme, request)?;
         let respond = store.data_mut().http().new_response_outparam_from_callback(move |outcome| {
             // Nobody waits any more: the client left, or the deadline passed.
             let _ = send.send(outcome);

@@ -1,87 +1,99 @@
-//! One client's connection.
+//! One client's connection: with TLS or without, of HTTP/1.1 or of HTTP/2.
 
-use crate::node::{Destination, Hosted};
-use crate::rescue;
+use crate::answer::answer;
+use crate::head;
+use crate::http2;
+use crate::incoming::Incoming;
+use crate::preface::Opened;
 use crate::server::Shared;
 use crate::stall::Stall;
+use crate::stop::Stop;
+use crate::tls::{self, Tls};
 use crate::worker::Here;
-use http::header::HOST;
-use http::uri::Authority;
-use http::{Request, Response};
-use http_body::Body as _;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http::Request;
+use http::uri::Scheme;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
-use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use walnut_engine::{Body, Patient};
+use tokio::time::timeout;
+
+/// Who is at the other end, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Client {
+    pub peer: SocketAddr,
+    pub is_secure: bool,
+}
+
+impl Client {
+    pub fn scheme(self) -> Scheme {
+        if self.is_secure { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+}
 
 /// Serves a connection on a task of its own. `here` is its place among the connections.
-pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, graceful: &GracefulShutdown) {
-    let io = TokioIo::new(Stall::new(stream, shared.config.stall_timeout));
-    let head_timeout = shared.config.head_timeout;
-    let answer = service_fn(move |request| {
-        let shared = shared.clone();
-        async move { Ok::<_, Infallible>(answer(&shared, request).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .serve_connection(io, answer);
-    let connection = graceful.watch(connection);
+pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, stop: Stop) {
+    let Ok(peer) = stream.peer_addr() else { return };
+    let stream = Stall::new(stream, shared.config.stall_timeout);
     tokio::spawn(async move {
         let _here = here;
-        // A connection that breaks is the client's affair; a guest that failed was reported where it did.
-        let _ = connection.await;
-    });
-}
-
-async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Body> {
-    let Some(host) = host(&request) else { return rescue::no_host() };
-    match shared.node.route(host, request.uri().path()) {
-        Some(Destination::Component(component)) => component_answer(shared, &component, request).await,
-        None => rescue::no_route(),
-    }
-}
-
-async fn component_answer(shared: &Shared, component: &Hosted, request: Request<Incoming>) -> Response<Body> {
-    if request.body().size_hint().lower() > component.service.limits().request_body {
-        return rescue::body_too_large();
-    }
-    let Some(place) = component.admit().await else { return rescue::overloaded() };
-    let (patience, answered) = (shared.config.body_timeout, Arc::<AtomicBool>::default());
-    let request = request.map(|body| {
-        let body = Patient::new(body.map_err(io::Error::other), patience, || io::ErrorKind::TimedOut.into());
-        // From then on it is a conversation, in which either side may be silent until the deadline.
-        body.unless(answered.clone())
-    });
-    let response = component.service.handle(request, place).await;
-    answered.store(true, Relaxed);
-    match response {
-        Ok(response) => response,
-        Err(failure) => {
-            component.service.report(&failure);
-            rescue::failed(&failure)
+        // What is not the common case is put aside, so that an idle connection is small.
+        match shared.config.tls.clone() {
+            None => plain(stream, peer, shared, stop).await,
+            Some(tls) => Box::pin(secure(&tls, stream, peer, shared, stop)).await,
         }
+    });
+}
+
+async fn plain(stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut stop: Stop) {
+    let client = Client { peer, is_secure: false };
+    let opened = timeout(shared.config.head_timeout, Opened::new(stream));
+    match stop.unless(opened).await {
+        Some(Ok(Ok((stream, true)))) => Box::pin(http2::serve(stream, client, shared, stop)).await,
+        Some(Ok(Ok((stream, false)))) => serve_http1(stream, client, shared, stop).await,
+        // The server stops, or nothing came.
+        None | Some(Err(_) | Ok(Err(_))) => {}
     }
 }
 
-/// The host that a request is for. RFC 9112 section 3.2: it names one, and a valid one.
-fn host(request: &Request<Incoming>) -> Option<&str> {
-    let is_good = |authority: &Authority| !authority.as_str().contains('@');
-    let mut named = request.headers().get_all(HOST).iter();
-    let by_header = match (named.next(), named.next()) {
-        (Some(host), None) => Some(host.to_str().ok().filter(|host| host.parse().is_ok_and(|host| is_good(&host)))?),
-        (None, None) => None,
-        _ => return None,
-    };
-    match request.uri().authority() {
-        Some(authority) => is_good(authority).then_some(authority.as_str()),
-        None => by_header,
+async fn secure(tls: &Tls, stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut stop: Stop) {
+    let client = Client { peer, is_secure: true };
+    let handshake = timeout(shared.config.head_timeout, tls.acceptor().accept(stream));
+    let Some(Ok(Ok(stream))) = stop.unless(handshake).await else { return };
+    match tls::agreed_on_http2(stream.get_ref().1) {
+        true => http2::serve(stream, client, shared, stop).await,
+        false => serve_http1(stream, client, shared, stop).await,
+    }
+}
+
+async fn serve_http1<I>(io: I, client: Client, shared: Arc<Shared>, mut stop: Stop)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    let head_timeout = shared.config.head_timeout;
+    let answer = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let shared = shared.clone();
+        let mut request = request.map(Incoming::Http1);
+        if client.is_secure {
+            head::set_scheme(&mut request, client.scheme());
+        }
+        async move { Ok::<_, Infallible>(answer(&shared, client.peer, request).await) }
+    });
+    // That a head has at most 100 fields is hyper's own limit: setting it would cost an allocation for each request.
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_header_size(head::MOST as usize)
+        .serve_connection(TokioIo::new(io), answer);
+    let mut connection = pin!(connection);
+    // A connection that breaks is the client's affair; a guest that failed was reported where it did.
+    if stop.unless(connection.as_mut()).await.is_none() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
 }

@@ -6,12 +6,28 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
+mod admin;
+mod answer;
+mod cause;
 mod connection;
+mod head;
+mod http2;
+mod incoming;
+mod metrics;
 mod node;
+mod preface;
 mod rescue;
 mod server;
 mod stall;
+mod status;
+mod stop;
+mod tls;
 mod worker;
 
+pub use access::{AccessFormat, AccessLog};
+pub use admin::Admin;
+pub use metrics::Measures;
 pub use node::{App, Hosted, Limits, Node};
 pub use server::{Drained, Server, ServerConfig};
+pub use tls::{Reload, Tls, TlsError};

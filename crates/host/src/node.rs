@@ -1,6 +1,8 @@
 //! The apps of a node, and the way of a request to what answers it.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use crate::access::AccessLog;
+use crate::metrics::{Measures, Metrics};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,7 +24,10 @@ pub struct Hosted {
     pub name: String,
     /// What answers.
     pub service: Service,
+    /// What it may do, in words.
+    pub grants: Vec<String>,
     admission: Admission,
+    measures: Arc<Measures>,
 }
 
 /// How many requests a component takes, and how many wait.
@@ -37,14 +42,49 @@ pub struct Limits {
 }
 
 impl Hosted {
-    /// `service` under this name, with these limits.
-    pub fn new(name: &str, service: Service, limits: Limits) -> Arc<Self> {
-        Arc::new(Hosted { name: name.to_owned(), service, admission: Admission::new(limits) })
+    /// `service` under this name, which may do what `grants` says. What happens is counted in `measures`.
+    pub fn new(
+        name: &str,
+        service: Service,
+        grants: Vec<String>,
+        limits: Limits,
+        measures: Arc<Measures>,
+    ) -> Arc<Self> {
+        Arc::new(Hosted { name: name.to_owned(), service, grants, admission: Admission::new(limits), measures })
     }
 
     /// A place for a sandbox, once there is one. `None` when too many wait already, or when it took too long.
     pub(crate) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
         self.admission.admit().await
+    }
+
+    pub(crate) fn measures(&self) -> &Measures {
+        &self.measures
+    }
+
+    pub(crate) fn shared_measures(&self) -> Arc<Measures> {
+        self.measures.clone()
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.admission.limits
+    }
+
+    /// Requests that wait for a place.
+    pub(crate) fn waiting(&self) -> u64 {
+        // One that finds no room to wait is counted for a moment.
+        self.admission.waiting.load(SeqCst).min(self.admission.limits.queue as usize) as u64
+    }
+
+    /// Places that are taken.
+    pub(crate) fn taken(&self) -> u64 {
+        (self.admission.limits.sandboxes as usize).saturating_sub(self.admission.free.available_permits()) as u64
+    }
+
+    /// Sandboxes that live.
+    pub(crate) fn sandboxes(&self) -> u64 {
+        // With WASI 0.2 a place is given back when its sandbox ends.
+        self.service.shared_sandboxes().map_or_else(|| self.taken(), |count| count as u64)
     }
 }
 
@@ -92,22 +132,90 @@ pub(crate) enum Destination {
 }
 
 /// The apps that a process serves. They can be replaced while requests come in.
-#[derive(Default)]
 pub struct Node {
     table: RwLock<Arc<Table>>,
+    metrics: Arc<Metrics>,
+    phase: AtomicU8,
 }
 
 #[derive(Default)]
 struct Table {
     routes: Vec<Route>,
     destinations: Vec<Destination>,
+    /// Each component with its routes, for those who want to know.
+    hosted: Vec<(Arc<Hosted>, Vec<String>)>,
+}
+
+/// Where a node is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It does not serve yet.
+    Starting,
+    Serving,
+    /// It answers what is under way and takes nothing new.
+    Draining,
+}
+
+impl Phase {
+    const ALL: [Phase; 3] = [Phase::Starting, Phase::Serving, Phase::Draining];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Serving => "serving",
+            Phase::Draining => "draining",
+        }
+    }
 }
 
 impl Node {
+    /// A node that serves nothing yet. `log` gets a line for each request.
+    pub fn new(log: Option<AccessLog>) -> Arc<Self> {
+        Arc::new(Node {
+            table: RwLock::default(),
+            metrics: Arc::new(Metrics::new(log)),
+            phase: AtomicU8::new(Phase::Starting as u8),
+        })
+    }
+
+    /// Where to count what becomes of a component's requests, and of what it asks for.
+    pub fn measures(&self, app: &str, component: &str) -> Arc<Measures> {
+        self.metrics.component(app, component)
+    }
+
+    /// Says that clients are served now.
+    pub fn is_serving(&self) {
+        self.phase.store(Phase::Serving as u8, SeqCst);
+    }
+
+    /// Says that nothing new is taken.
+    pub fn is_draining(&self) {
+        self.phase.store(Phase::Draining as u8, SeqCst);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::ALL[usize::from(self.phase.load(SeqCst))]
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// What is served, each component with its routes.
+    pub(crate) fn hosted(&self) -> Vec<(Arc<Hosted>, Vec<String>)> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).hosted.clone()
+    }
+
     /// Serves these apps from now on. Requests that are under way end where they began.
     pub fn replace(&self, apps: Vec<App>) {
         let mut table = Table::default();
         for app in apps {
+            for component in &app.components {
+                let is_its =
+                    |route: &&Route| matches!(&route.target, Target::Component(name) if *name == component.name);
+                let routes = app.routes.iter().filter(is_its).map(ToString::to_string).collect();
+                table.hosted.push((component.clone(), routes));
+            }
             for route in app.routes {
                 let destination = match &route.target {
                     Target::Component(name) => {

@@ -40,6 +40,23 @@ pub(crate) fn no_route() -> Response<Body> {
     respond(StatusCode::NOT_FOUND, "nothing is served here\n")
 }
 
+/// The answer to CONNECT.
+pub(crate) fn no_tunnels() -> Response<Body> {
+    respond(StatusCode::NOT_IMPLEMENTED, "this server is no proxy\n")
+}
+
+/// The answer to a request whose target is no path.
+pub(crate) fn no_path() -> Response<Body> {
+    respond(StatusCode::BAD_REQUEST, "the request's target is not a path\n")
+}
+
+/// The answer to `OPTIONS *`, which asks the server and none of its components, and for no more than a sign of life.
+pub(crate) fn options() -> Response<Body> {
+    let mut response = respond(StatusCode::NO_CONTENT, "");
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response
+}
+
 fn respond(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response =
         Response::new(Full::new(Bytes::from_static(text.as_bytes())).map_err(|e| match e {}).boxed_unsync());

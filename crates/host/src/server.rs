@@ -1,4 +1,5 @@
 use crate::node::Node;
+use crate::tls::Tls;
 use crate::worker::Worker;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +17,8 @@ pub struct ServerConfig {
     pub workers: usize,
     /// Connections at once. A client beyond that waits to be accepted.
     pub connections: usize,
-    /// How long a client may take to send the head of a request, and how long a connection may idle between two.
+    /// How long a client may take to shake hands and to send the head of a request, and how long a connection may idle
+    /// between two.
     pub head_timeout: Duration,
     /// How long a client may pause in the body of a request that has no answer yet.
     pub body_timeout: Duration,
@@ -24,6 +26,10 @@ pub struct ServerConfig {
     pub stall_timeout: Duration,
     /// How long requests under way may go on after a stop was asked for.
     pub drain: Duration,
+    /// With what clients are spoken to over TLS. In the clear without.
+    pub tls: Option<Tls>,
+    /// Whether guests are told what clients say of hops before them: `forwarded`, `x-forwarded-*`, `x-real-ip`.
+    pub trusts_forwarded: bool,
 }
 
 impl ServerConfig {
@@ -37,6 +43,8 @@ impl ServerConfig {
             body_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            tls: None,
+            trusts_forwarded: false,
         }
     }
 }

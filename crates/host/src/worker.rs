@@ -4,8 +4,9 @@
 //! threads ([ADR 0006](../../../docs/adr/0006-a-runtime-for-each-core.md)).
 
 use crate::connection;
+use crate::metrics::Connected;
 use crate::server::{Drained, Shared};
-use hyper_util::server::graceful::GracefulShutdown;
+use crate::stop;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -62,14 +63,15 @@ async fn serve(
     load: Arc<AtomicUsize>,
     shared: Arc<Shared>,
 ) -> Drained {
-    let graceful = GracefulShutdown::new();
+    let (stopper, stop) = stop::pair();
     while let Some((stream, slot)) = accepted.recv().await {
-        let here = Here { _slot: slot, load: load.clone() };
+        let here = Here { _slot: slot, load: load.clone(), _open: shared.node.metrics().connected() };
         if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-            connection::spawn(stream, here, shared.clone(), &graceful);
+            connection::spawn(stream, here, shared.clone(), stop.clone());
         }
     }
-    match timeout(shared.config.drain, graceful.shutdown()).await {
+    drop(stop);
+    match timeout(shared.config.drain, stopper.stop()).await {
         Ok(()) => Drained::Cleanly,
         Err(_) => Drained::Cut,
     }
@@ -79,6 +81,7 @@ async fn serve(
 pub(crate) struct Here {
     _slot: OwnedSemaphorePermit,
     load: Arc<AtomicUsize>,
+    _open: Connected,
 }
 
 impl Drop for Here {

@@ -116,6 +116,13 @@ impl Connection {
         }
     }
 
+    /// The next `count` bytes.
+    pub fn exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Everything that still comes, until the server closes the connection or breaks it.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -8,12 +8,14 @@
 
 mod client;
 mod env;
+mod http2;
 mod output;
 mod serve;
 mod tls;
 
 pub use client::{Connection, Response};
 pub use env::{Invocation, TestEnv, guest};
+pub use http2::{Exchange, Http2, request};
 pub use output::Output;
 pub use serve::ServeProcess;
-pub use tls::TlsServer;
+pub use tls::{Secure, TlsServer, VERSIONS, certificate_and_key, renewed_certificate_and_key};

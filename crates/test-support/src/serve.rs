@@ -152,10 +152,10 @@ impl Drop for ServeProcess {
     }
 }
 
-/// The address in "serving X on http://ADDRESS".
+/// The address in "serving X on http://ADDRESS", or https.
 fn announced(stderr: &str) -> Option<SocketAddr> {
     let line = stderr.lines().find(|line| line.starts_with("serving "))?;
-    line.rsplit_once("http://")?.1.parse().ok()
+    line.rsplit_once("://")?.1.parse().ok()
 }
 
 /// A stream that is read beside the process, which would otherwise wait for a full pipe.

@@ -1,5 +1,8 @@
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use rustls::{ServerConfig, ServerConnection, Stream};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, Stream, StreamOwned,
+    SupportedProtocolVersion,
+};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -13,6 +16,78 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Vouched for by nobody but itself, and right in everything else: it is for `localhost` and 127.0.0.1, until 2126.
 const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.pem");
 const KEY: &[u8] = include_bytes!("tls/key.pem");
+/// The same, issued again with another key.
+const RENEWED: (&[u8], &[u8]) = (include_bytes!("tls/renewed-certificate.pem"), include_bytes!("tls/renewed-key.pem"));
+
+/// The versions of TLS that are in use.
+pub const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
+/// A certificate for `localhost` and its key, as PEM.
+pub fn certificate_and_key() -> (&'static [u8], &'static [u8]) {
+    (CERTIFICATE, KEY)
+}
+
+/// The same, issued again with another key.
+pub fn renewed_certificate_and_key() -> (&'static [u8], &'static [u8]) {
+    RENEWED
+}
+
+/// A client's connection with TLS.
+pub struct Secure {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+}
+
+impl Secure {
+    /// Connects to `localhost` at `address`, trusting `certificate` alone (PEM). `protocols` are offered for what is spoken
+    /// inside, `versions` of TLS itself; none means all.
+    pub fn open(
+        address: SocketAddr,
+        certificate: &[u8],
+        protocols: &[&str],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> io::Result<Self> {
+        let mut client =
+            ClientConnection::new(client(certificate, protocols, versions), name()).map_err(io::Error::other)?;
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        while client.is_handshaking() {
+            client.complete_io(&mut stream)?;
+        }
+        Ok(Secure { stream: StreamOwned::new(client, stream) })
+    }
+
+    /// What both sides agreed to speak inside.
+    pub fn protocol(&self) -> Option<String> {
+        Some(String::from_utf8_lossy(self.stream.conn.alpn_protocol()?).into_owned())
+    }
+
+    /// Sends bytes, and reads until the server closes the connection.
+    pub fn ask(&mut self, bytes: &[u8]) -> io::Result<String> {
+        self.stream.write_all(bytes)?;
+        let mut answer = Vec::new();
+        self.stream.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+}
+
+pub(crate) fn name() -> ServerName<'static> {
+    ServerName::try_from("localhost").expect("it is a name")
+}
+
+pub(crate) fn client(
+    certificate: &[u8],
+    protocols: &[&str],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate).expect("it is a certificate")).expect("it can be trusted");
+    let versions = if versions.is_empty() { rustls::ALL_VERSIONS } else { versions };
+    let builder = ClientConfig::builder_with_protocol_versions(versions);
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
 
 /// A server that answers each request with "answer", with TLS and without on one port of 127.0.0.1.
 ///
@@ -97,8 +172,6 @@ fn answer(stream: &mut (impl Read + Write)) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::pki_types::ServerName;
-    use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
     /// Or a test of who does not trust it would show nothing.
     #[test]

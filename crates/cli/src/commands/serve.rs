@@ -5,12 +5,13 @@ use crate::exit::Code;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
 use crate::printer::Printer;
-use clap::Args;
+use crate::tls::ClientFlags;
+use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use walnut_engine::parse_duration;
-use walnut_host::{Drained, Limits, Node, Server, ServerConfig};
+use walnut_host::{AccessFormat, AccessLog, Admin, Drained, Limits, Node, Server, ServerConfig};
 
 /// Serve HTTP requests: a component of WASI 0.2 (a fresh sandbox for each) or 0.3, or whole apps
 #[derive(Args, Debug)]
@@ -40,9 +41,38 @@ pub struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     drain: Duration,
     #[command(flatten)]
+    clients: ClientFlags,
+    #[command(flatten)]
     pub grants: GrantFlags,
     #[command(flatten)]
     pub limits: LimitFlags,
+    /// Where to tell what happens: a page to look at, /metrics, /healthz and /readyz
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_address, help_heading = "What you see")]
+    admin: Option<SocketAddr>,
+    /// Write a line to standard output for each request
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "human", help_heading = "What you see")]
+    access_log: AccessLogFlag,
+}
+
+// Not documented one by one, or the help of every flag would take three lines.
+/// What a line of the access log looks like.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AccessLogFlag {
+    Off,
+    Human,
+    Json,
+}
+
+impl AccessLogFlag {
+    fn start(self) -> Result<Option<AccessLog>, CommandError> {
+        let format = match self {
+            AccessLogFlag::Off => return Ok(None),
+            AccessLogFlag::Human => AccessFormat::Human,
+            AccessLogFlag::Json => AccessFormat::Json,
+        };
+        let log = AccessLog::start(format, std::io::stdout());
+        log.map(Some).map_err(|e| of_system("the access log could not start", &e))
+    }
 }
 
 impl ServeArgs {
@@ -78,7 +108,9 @@ pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
 
 async fn serve(args: &ServeArgs, printer: Printer) -> Result<Drained, CommandError> {
     walnut_engine::record_host_calls();
-    let apps = Described::all(args, printer)?;
+    let log = args.access_log.start()?;
+    let node = Node::new(log.clone());
+    let apps = Described::all(args, &node, printer)?;
     if !args.grants.is_empty() && apps.iter().any(|app| app.has_manifest) {
         return Err(CommandError::new(
             Code::Usage,
@@ -86,31 +118,60 @@ async fn serve(args: &ServeArgs, printer: Printer) -> Result<Drained, CommandErr
         )
         .hint("write them in its walnut.toml, under the component that needs them"));
     }
+    if let Some(address) = args.admin {
+        tell(address, node.clone(), printer).await?;
+    }
     let engine = apps::engine(&apps, cache(printer))?;
     let said: Vec<_> = apps.iter().map(|app| (app.place.clone(), app.summary())).collect();
-    let node = Arc::new(Node::default());
-    node.replace(apps.into_iter().map(|app| app.prepare(&engine, printer)).collect::<Result<_, _>>()?);
+    // Meanwhile the admin address answers.
+    let prepare = move || apps.into_iter().map(|app| app.prepare(&engine, printer)).collect::<Result<_, _>>();
+    let prepared = tokio::task::spawn_blocking(prepare).await.map_err(|e| of_system("preparing the apps", &e))?;
+    node.replace(prepared?);
     let mut config = ServerConfig::new(args.addr);
     config.drain = args.drain;
     config.workers = args.workers.map_or(config.workers, usize::from);
+    args.clients.apply(&mut config, printer)?;
     let stop = stop_signal().map_err(|e| of_system("signals cannot be caught", &e))?;
-    let server = Server::bind(config).await.map_err(|e| in_use(args.addr, &e))?;
+    let server = Server::bind(config).await.map_err(|e| in_use("addr", args.addr, &e))?;
     let address = server.address().map_err(|e| of_system("the address cannot be told", &e))?;
     for (place, lines) in said {
-        printer.say(&format!("serving {place} on http://{address}"));
+        printer.say(&format!("serving {place} on {}://{address}", args.clients.scheme()));
         lines.iter().for_each(|line| printer.say(&format!("  {line}")));
     }
-    server.serve(node, stop).await.map_err(|e| of_system("the server could not start", &e))
+    node.is_serving();
+    let draining = node.clone();
+    let stop = async move {
+        stop.await;
+        draining.is_draining();
+    };
+    let drained = server.serve(node, stop).await.map_err(|e| of_system("the server could not start", &e));
+    if let Some(log) = log {
+        log.flush();
+    }
+    drained
 }
 
-fn in_use(address: SocketAddr, error: &std::io::Error) -> CommandError {
+/// Tells of `node` at `address`, from now to the end of the process.
+async fn tell(address: SocketAddr, node: Arc<Node>, printer: Printer) -> Result<(), CommandError> {
+    let admin = Admin::bind(address).await.map_err(|e| in_use("admin", address, &e))?;
+    let address = admin.address();
+    if !address.ip().is_loopback() {
+        printer.warning(&format!(
+            "--admin {address}: whoever reaches it sees what is served, what each may do and what it was refused"
+        ));
+    }
+    printer.say(&format!("admin page: http://{address}/"));
+    tokio::spawn(admin.serve(node));
+    Ok(())
+}
+
+fn in_use(flag: &str, address: SocketAddr, error: &std::io::Error) -> CommandError {
     let failed = of_system(format!("cannot listen on {address}"), error);
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            failed.hint("something listens there already; stop it, or take another with `--addr 127.0.0.1:0`")
-        }
+        std::io::ErrorKind::AddrInUse => failed
+            .hint(format!("something listens there already; stop it, or take another with `--{flag} 127.0.0.1:0`")),
         std::io::ErrorKind::PermissionDenied => {
-            failed.hint("ports below 1024 need privileges; take a higher one with `--addr`")
+            failed.hint(format!("ports below 1024 need privileges; take a higher one with `--{flag}`"))
         }
         std::io::ErrorKind::AddrNotAvailable => {
             failed.hint("this machine has no such address; `127.0.0.1` is itself, `0.0.0.0` every address that it has")

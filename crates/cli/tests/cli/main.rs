@@ -30,7 +30,6 @@ fn python() -> String {
 
 /// What differs between the toolchains that a guest may be built with is not compared, for as long as the answer lives:
 /// the host calls of its start, places in its standard library, and numbers of functions.
-#[must_use]
 fn whatever_built_it() -> insta::internals::SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"last host calls: .*", "last host calls: [CALLS]");

@@ -15,8 +15,9 @@ use walnut_test_support::{Connection, TestEnv, test_env};
 /// Guests that the documents use, and what they are called there.
 const FILES: [(&str, Guest); 2] = [("api.wasm", RUST_P2_HTTP_HELLO), ("add.wat", WAT_CORE_ADD)];
 
-/// What the documents show as the port; the tests take a free one.
+/// What the documents show as the ports, of what is served and of the admin address; the tests take free ones.
 const SHOWN: &str = "127.0.0.1:8080";
+const SHOWN_ADMIN: &str = "127.0.0.1:9090";
 
 #[test]
 fn the_readme_is_true() {
@@ -135,8 +136,8 @@ struct Shell {
     env: TestEnv,
     folder: PathBuf,
     code: i32,
-    /// A server in the background, where it listens, and its output.
-    server: Option<(Child, String, PathBuf)>,
+    /// A server in the background, and where it listens: each address as the documents show it and as it is.
+    server: Option<(Child, Vec<(&'static str, String)>)>,
 }
 
 impl Shell {
@@ -204,16 +205,19 @@ impl Shell {
     }
 
     fn serve(&mut self, arguments: &[&str]) -> Result<String, String> {
-        let (mut command, output) = self.command(&[arguments, &["--addr", "127.0.0.1:0"]].concat())?;
+        let arguments: Vec<_> = arguments.iter().map(|a| if *a == SHOWN_ADMIN { "127.0.0.1:0" } else { a }).collect();
+        let (mut command, output) = self.command(&[&arguments, ["--addr", "127.0.0.1:0"].as_slice()].concat())?;
         let mut child = command.spawn().map_err(plain)?;
         let started = Instant::now();
         loop {
             let said = fs::read_to_string(&output).map_err(plain)?;
             // What it may do follows the address.
-            let address = said.lines().find_map(|line| Some(line.split_once("on http://")?.1.to_owned()));
-            if let Some(address) = address.filter(|_| said.contains("\n  ") && said.ends_with('\n')) {
-                let shown = said.replace(&address, SHOWN);
-                self.server = Some((child, address, output));
+            if said.contains("\n  ") && said.ends_with('\n') {
+                let after = |words: &str| Some(said.split_once(words)?.1.split(['\n', '/']).next()?.to_owned());
+                let found = [(SHOWN, after(" on http://")), (SHOWN_ADMIN, after("admin page: http://"))];
+                let addresses: Vec<_> = found.into_iter().filter_map(|(shown, real)| Some((shown, real?))).collect();
+                let shown = addresses.iter().fold(said.clone(), |said, (shown, real)| said.replace(real, shown));
+                self.server = Some((child, addresses));
                 return Ok(shown);
             }
             if started.elapsed() > Duration::from_secs(120) {
@@ -225,14 +229,17 @@ impl Shell {
     }
 
     fn get(&self, url: &str) -> Result<String, String> {
-        let (_, address, _) = self.server.as_ref().ok_or("nothing serves")?;
-        let path = url.strip_prefix("http://").and_then(|rest| rest.strip_prefix(SHOWN)).ok_or("another server")?;
+        let (_, addresses) = self.server.as_ref().ok_or("nothing serves")?;
+        let rest = url.strip_prefix("http://").ok_or("not a URL")?;
+        let at = addresses.iter().find_map(|(shown, real)| Some((rest.strip_prefix(shown)?, real)));
+        let (path, address) = at.ok_or("another server")?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
         let address = address.parse().map_err(plain)?;
-        Ok(Connection::open(address).map_err(plain)?.get(path).text())
+        Ok(Connection::open(address).map_err(plain)?.ask(request).text())
     }
 
     fn stop(&mut self) -> Result<String, String> {
-        let (mut child, ..) = self.server.take().ok_or("nothing serves")?;
+        let (mut child, _) = self.server.take().ok_or("nothing serves")?;
         child.kill().and_then(|()| child.wait()).map(|_| String::new()).map_err(plain)
     }
 }

@@ -2,12 +2,16 @@
 
 #![cfg(unix)]
 
+mod access;
+mod admin;
 mod drain;
 mod grants;
 mod hostile;
 mod http;
+mod http2;
 mod limits;
 mod overload;
+mod tls;
 
 use std::ops::{Deref, DerefMut};
 use walnut_test_programs::Guest;

@@ -32,7 +32,7 @@ use wasmtime_wasi_http::handler::{ExpirationError, Prepared, Proxy};
 use wasmtime_wasi_http::p3::bindings as p3;
 
 /// How many requests a sandbox takes at once, and in all. Beyond the second it is replaced, so that what leaks is bounded.
-const MOST_AT_ONCE: usize = 128;
+const MOST_AT_ONCE: usize = 32;
 const MOST_IN_ALL: usize = 100_000;
 /// How long a sandbox without requests is kept.
 const IDLE: Duration = Duration::from_secs(10);
@@ -45,11 +45,18 @@ type Slot = Arc<dyn Any + Send + Sync>;
 pub(super) struct Shared {
     pre: p3::ServicePre<Sandbox>,
     current: Mutex<HashMap<ThreadId, Worker>>,
+    /// One more than there are sandboxes: each has a clone of it.
+    live: Arc<()>,
 }
 
 impl Shared {
     pub fn new(pre: p3::ServicePre<Sandbox>) -> Self {
-        Shared { pre, current: Mutex::default() }
+        Shared { pre, current: Mutex::default(), live: Arc::default() }
+    }
+
+    /// How many sandboxes live.
+    pub fn count(&self) -> usize {
+        Arc::strong_count(&self.live) - 1
     }
 
     /// Answers one request. `slot` is kept until both the guest and the client are done with it.
@@ -97,7 +104,7 @@ impl Shared {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let (request, here) = (Arc::new(Mutex::new(Some(request))), thread::current().id());
         loop {
-            let worker = current.entry(here).or_insert_with(|| Worker::start(service, &self.pre));
+            let worker = current.entry(here).or_insert_with(|| Worker::start(service, &self.pre, self.live.clone()));
             let (answer, answered) = oneshot::channel();
             let (taken, was_taken) = oneshot::channel();
             let job = Job { request: request.clone(), answer, taken, until, _slot: slot.clone() };
@@ -243,18 +250,23 @@ struct Job {
 }
 
 impl Worker {
-    fn start(service: &Service, pre: &p3::ServicePre<Sandbox>) -> Self {
+    fn start(service: &Service, pre: &p3::ServicePre<Sandbox>, live: Arc<()>) -> Self {
         let (jobs, inbox) = mpsc::channel(MOST_AT_ONCE);
         let (tell, ended) = watch::channel(None);
         let counts = Arc::<Counts>::default();
         let engine = &service.ready.engine;
-        let store = Sandbox::store(&engine.wasmtime, &service.ready.setup);
+        let mut store = Sandbox::store(&engine.wasmtime, &service.ready.setup);
+        // The limit is for one request, and the handles of those that were just answered are still being given back.
+        let handles = usize::try_from(service.limits().handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
+        store.set_max_component_handles(handles);
+        store.data_mut().table.set_max_capacity(handles);
         let meter = store.data().meter.clone();
         let requests =
             Requests { inbox, limits: service.limits().clone(), meter: meter.clone(), counts: counts.clone() };
         let guest = Metered::new(drive(store, pre.clone(), requests), meter.clone(), engine.ticker.clone());
         let (report, counted) = (service.report.clone(), counts.clone());
         let task = tokio::spawn(async move {
+            let _live = live;
             let outcome = guest.await;
             // Those who wait for an answer report what became of it.
             if let (Err(failure), 0) = (&outcome, counted.waiting.load(SeqCst)) {

@@ -1,0 +1,280 @@
+//! The admin address: what happens is told there, and to nobody else.
+
+use crate::{Served, serve};
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+use walnut_test_programs::*;
+use walnut_test_support::{Connection, Response, ServeProcess, test_env};
+
+const ADMIN: [&str; 2] = ["--admin", "127.0.0.1:0"];
+
+fn address(server: &ServeProcess) -> SocketAddr {
+    let said = server.stderr();
+    let line = said.lines().find_map(|line| line.strip_prefix("admin page: http://")).expect("it says where");
+    line.trim_end_matches('/').parse().expect("it is an address")
+}
+
+#[track_caller]
+fn ask(server: &ServeProcess, request: &str) -> Response {
+    Connection::open(address(server)).expect("it takes a connection").ask(request)
+}
+
+#[track_caller]
+fn get(server: &ServeProcess, path: &str) -> Response {
+    ask(server, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"))
+}
+
+/// Waits until the metrics have this line: a request is counted when its answer has left, which its client may see first.
+#[track_caller]
+fn counts(server: &ServeProcess, line: &str) {
+    let mut text = String::new();
+    for _ in 0..200 {
+        text = get(server, "/metrics").text();
+        if text.lines().any(|l| l == line) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("no {line} in:\n{text}");
+}
+
+fn bad(flags: &[&str]) -> Served {
+    serve(RUST_P2_HTTP_BAD, &[&ADMIN, flags].concat())
+}
+
+/// The labels of the only component, which has its file's name.
+fn labels() -> String {
+    let name = RUST_P2_HTTP_BAD.path().file_name().unwrap().to_string_lossy().into_owned();
+    format!(r#"app="{name}",component="component""#)
+}
+
+#[test]
+fn requests_are_counted_by_class_and_cause() {
+    let server = bad(&["--cpu", "300ms", "--memory", "32MiB", "--request-body", "1k"]);
+    let labels = labels();
+    let requests = |class: &str, cause: &str, count: u32| {
+        counts(&server, &format!(r#"walnut_requests_total{{{labels},class="{class}",cause="{cause}"}} {count}"#));
+    };
+    for (path, status, class, cause) in [
+        ("/fine", 200, "2xx", "ok"),
+        ("/loop", 504, "5xx", "cpu"),
+        ("/memory", 500, "5xx", "memory"),
+        ("/panic", 500, "5xx", "trap"),
+        ("/stack", 500, "5xx", "limit"),
+        ("/forget-outparam", 500, "5xx", "no_response"),
+    ] {
+        assert_eq!(server.get(path).status, status, "{path}");
+        requests(class, cause, 1);
+    }
+    server.get("/fine");
+    requests("2xx", "ok", 2);
+    assert_eq!(server.post("/fine", vec![0; 2000]).status, 413);
+    requests("4xx", "too_large", 1);
+    for limit in ["cpu", "memory", "stack", "request-body"] {
+        counts(&server, &format!(r#"walnut_limits_reached_total{{{labels},limit="{limit}"}} 1"#));
+    }
+    counts(&server, &format!(r#"walnut_limits_reached_total{{{labels},limit="deadline"}} 0"#));
+    counts(&server, &format!("walnut_request_duration_seconds_count{{{labels}}} 8"));
+    counts(&server, &format!("walnut_requests_in_flight{{{labels}}} 0"));
+    assert_eq!(server.connect().ask("GET / HTTP/1.1\r\n\r\n").status, 400);
+    counts(&server, r#"walnut_requests_total{app="",component="",class="4xx",cause="client_error"} 1"#);
+}
+
+#[test]
+fn whoever_waits_and_whoever_leaves_is_counted() {
+    let server = bad(&["--sandboxes", "1", "--queue", "1", "--deadline", "1h"]);
+    let labels = labels();
+    let mut first = server.connect();
+    first.send("GET /sleep?ms=600000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    counts(&server, &format!("walnut_sandboxes{{{labels}}} 1"));
+    let mut second = server.connect();
+    second.send("GET /fine HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    counts(&server, &format!("walnut_requests_waiting{{{labels}}} 1"));
+    counts(&server, &format!("walnut_requests_in_flight{{{labels}}} 2"));
+    counts(&server, "walnut_connections 2");
+    assert_eq!(server.get("/fine").status, 503);
+    counts(&server, &format!(r#"walnut_requests_total{{{labels},class="5xx",cause="overloaded"}} 1"#));
+    drop(first);
+    second.response().is(200, "well behaved\n");
+    counts(&server, &format!(r#"walnut_requests_total{{{labels},class="none",cause="abandoned"}} 1"#));
+    counts(&server, &format!("walnut_sandboxes{{{labels}}} 0"));
+}
+
+#[test]
+fn a_sandbox_of_0_3_is_one_for_many_requests() {
+    let server = serve(RUST_P3_HTTP_ECHO, &[&ADMIN, ["--workers", "1"].as_slice()].concat());
+    let clients: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send("GET /sleep?ms=600000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+            client
+        })
+        .collect();
+    let name = RUST_P3_HTTP_ECHO.path().file_name().unwrap().to_string_lossy().into_owned();
+    counts(&server, &format!(r#"walnut_places_taken{{app="{name}",component="component"}} 3"#));
+    counts(&server, &format!(r#"walnut_sandboxes{{app="{name}",component="component"}} 1"#));
+    drop(clients);
+}
+
+#[test]
+fn refusals_are_counted_and_told_with_what_would_allow_them() {
+    let server = bad(&["--quiet"]);
+    (0..3).for_each(|_| drop(server.get("/file?path=/data/a.txt")));
+    counts(&server, &format!(r#"walnut_denials_total{{{},capability="dir"}} 3"#, labels()));
+    let status: serde_json::Value = serde_json::from_slice(&get(&server, "/status.json").body).unwrap();
+    assert_eq!((&status["v"], &status["phase"]), (&1.into(), &"serving".into()));
+    let component = &status["components"][0];
+    assert_eq!(component["grants"][0], "sealed: it may do nothing but answer");
+    assert_eq!(component["routes"][0], "/**");
+    let refused = &component["refused"][0];
+    assert_eq!(refused["asked"], "read /data/a.txt");
+    assert_eq!(refused["flag"], "--dir ./data::/data");
+    assert_eq!(refused["manifest"], r#"dir = ["./data::/data"]"#);
+    assert_eq!(refused["count"], 3);
+}
+
+#[test]
+fn there_is_no_more_than_it_says() {
+    let server = bad(&[]);
+    get(&server, "/healthz").is(200, "it lives\n");
+    get(&server, "/readyz").is(200, "serving\n");
+    let page = get(&server, "/");
+    let policy = page.header("content-security-policy").unwrap_or_default();
+    assert!(page.status == 200 && policy.starts_with("default-src 'none'; "), "{page:?}");
+    for path in ["/metrics/", "/fine", "/..", "//", "/status.json/x", "/admin"] {
+        assert_eq!(get(&server, path).status, 404, "{path}");
+    }
+    let head = |method: &str, path: &str| {
+        let mut admin = Connection::open(address(&server)).unwrap();
+        admin.send(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).unwrap();
+        admin.head().unwrap()
+    };
+    assert_eq!(head("HEAD", "/metrics").status, 200);
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let refused = head(method, "/metrics");
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")), "{method}");
+    }
+    // What is served knows nothing of it.
+    assert!(!server.get("/metrics").text().contains("walnut_"));
+}
+
+/// A page of the web can make its own name an address of this machine, and a browser then reads for it.
+#[test]
+fn another_name_for_this_machine_reads_nothing() {
+    let server = bad(&[]);
+    for host in ["rebound.example", "rebound.example:9090", "localhost.rebound.example", "10.0.0.1", "@"] {
+        let refused = ask(&server, &format!("GET /status.json HTTP/1.1\r\nhost: {host}\r\n\r\n"));
+        assert_eq!(refused.status, 421, "{host}");
+    }
+    for host in ["localhost", "LOCALHOST:9090", "127.0.0.1:80", "[::1]:9090"] {
+        assert_eq!(ask(&server, &format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\n\r\n")).status, 200, "{host}");
+    }
+}
+
+#[test]
+fn it_warns_when_others_can_reach_it() {
+    let server = serve(RUST_P2_HTTP_BAD, &["--admin", "0.0.0.0:0"]);
+    server.says("warning: --admin 0.0.0.0:");
+    assert!(!bad(&[]).stderr().contains("warning"));
+}
+
+#[test]
+fn a_server_that_stops_is_not_ready_but_lives() {
+    let server = bad(&["--deadline", "1h"]);
+    let mut client = server.connect();
+    client.send("GET /sleep?ms=2000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    counts(&server, &format!("walnut_sandboxes{{{}}} 1", labels()));
+    server.terminate();
+    let mut ready = get(&server, "/readyz");
+    for _ in 0..100 {
+        if ready.status == 503 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        ready = get(&server, "/readyz");
+    }
+    ready.is(503, "draining\n");
+    get(&server, "/healthz").is(200, "it lives\n");
+    client.response().is(200, "slept 2000 ms\n");
+    let Served { server, env: _env } = server;
+    let _output = server.wait().succeeds();
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_before_anything_is_served() {
+    let server = bad(&[]);
+    let env = test_env!();
+    let taken = address(&server).to_string();
+    let failed = env.run(["serve", &walnut_test_support::guest(RUST_P2_HTTP_BAD), "--admin", &taken]).exits_with(125);
+    let _output = failed.says(&format!("cannot listen on {taken}")).says("take another with `--admin 127.0.0.1:0`");
+}
+
+#[test]
+fn slow_and_many_clients_of_the_admin_address_are_let_go() {
+    let server = bad(&[]);
+    let slow: Vec<_> = (0..64).map(|_| Connection::open(address(&server)).unwrap()).collect();
+    // It waits until one of them has used up its time.
+    get(&server, "/healthz").is(200, "it lives\n");
+    server.get("/fine").is(200, "well behaved\n");
+    assert!(slow.into_iter().all(|mut client| client.is_closed()));
+}
+
+/// What a browser makes of the page. Skipped where there is none.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn the_page_shows_what_is_served_and_what_was_refused() {
+    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .find(|name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success()))
+    else {
+        return eprintln!("skipped: there is no chromium on the PATH");
+    };
+    let server = bad(&["--quiet", "--env", "<img/src/onerror>=1"]);
+    server.get("/file?path=/data/%3Cb%3Ea.txt");
+    counts(&server, &format!(r#"walnut_denials_total{{{},capability="dir"}} 1"#, labels()));
+    let profile = server.env.temp().join("browser");
+    let shows = |arguments: &[&str]| {
+        let mut command = Command::new(browser);
+        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
+        command.args(["--no-first-run", "--virtual-time-budget=4000", "--window-size=1200,900"]);
+        command.arg(format!("--user-data-dir={}", profile.display())).args(arguments);
+        let output = command.arg(format!("http://{}/", address(&server))).output().expect("the browser starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let page = shows(&["--dump-dom"]);
+    let name = RUST_P2_HTTP_BAD.path().file_name().unwrap().to_string_lossy().into_owned();
+    for text in [
+        format!("<h2>{name}/component</h2>"),
+        r#"<span class="phase serving" id="phase">serving</span>"#.into(),
+        "<div>read /data/&lt;b&gt;a.txt</div>".into(),
+        "<code>--dir ./data::/data</code>".into(),
+        r#"<code>dir = ["./data::/data"]</code>"#.into(),
+        "ok 1".into(),
+        "<path class=\"first\" d=\"M".into(),
+        // What others wrote is text.
+        "<code>env = &lt;img/src/onerror&gt;</code>".into(),
+    ] {
+        assert!(page.contains(&text), "no {text:?} in:\n{page}");
+    }
+    assert!(!page.contains("<img") && page.contains("<title>Walnut</title>"), "{page}");
+    if let Some(folder) = std::env::var_os("WALNUT_SCREENSHOTS") {
+        shows(&[&format!("--screenshot={}", std::path::Path::new(&folder).join("page.png").display())]);
+    }
+}
+
+/// What happens is told by the names of app and component.
+#[test]
+fn two_apps_of_one_name_are_refused() {
+    let env = test_env!();
+    env.file("api.wasm", std::fs::read(RUST_P2_HTTP_HELLO.path()).unwrap());
+    let manifest = |name: &str, route: &str| {
+        format!(
+            "[app]\nname = \"{name}\"\n[component.api]\nsource = \"../api.wasm\"\n[[http]]\nroute = \"{route}\"\ncomponent = \"api\"\n"
+        )
+    };
+    env.file("one/walnut.toml", manifest("shop", "/one/**"));
+    env.file("two/walnut.toml", manifest("shop", "/two/**"));
+    let failed = env.run(["serve", "one", "two"]).exits_with(125);
+    let _output = failed.says("one/walnut.toml and two/walnut.toml both have a shop/api").says("another `name`");
+}

@@ -1,0 +1,393 @@
+//! The access log: one line for each request, when its answer has ended.
+//!
+//! Whoever answers only hands over what is to be said. One thread writes it, and a full disk or a reader that stalls costs
+//! lines, which are counted, and never a request.
+
+use crate::cause::Cause;
+use crate::metrics::Measures;
+use http::{Method, StatusCode};
+use serde::{Serialize, Serializer};
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use walnut_policy::Printable;
+
+/// Lines that wait to be written. What comes on top is lost.
+const WAITING: usize = 8192;
+/// How long lines gather before they are written at once. A busy server does not wake the writer for each.
+const GATHER: Duration = Duration::from_millis(10);
+/// How much is written at once.
+const BLOCK: usize = 64 << 10;
+/// How long an end waits for what is not written yet.
+const LAST: Duration = Duration::from_secs(2);
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// For people.
+    Human,
+    /// One JSON object.
+    Json,
+}
+
+/// Where the lines go.
+#[derive(Clone)]
+pub struct AccessLog {
+    lines: SyncSender<Message>,
+    lost: Arc<AtomicU64>,
+}
+
+enum Message {
+    Line(Line),
+    /// Everything before it is to be written, and then its sender to be told.
+    Flush(SyncSender<()>),
+}
+
+impl AccessLog {
+    /// Writes to `out` on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system refuses the thread.
+    pub fn start(format: AccessFormat, out: impl Write + Send + 'static) -> io::Result<Self> {
+        let (lines, waiting) = sync_channel(WAITING);
+        thread::Builder::new().name("walnut-access-log".into()).spawn(move || write(&waiting, format, out))?;
+        Ok(AccessLog { lines, lost: Arc::default() })
+    }
+
+    /// Waits until what was said so far is written, unless that takes too long.
+    pub fn flush(&self) {
+        let ((tell, written), until) = (sync_channel(1), Instant::now() + LAST);
+        while self.lines.try_send(Message::Flush(tell.clone())).is_err() && Instant::now() < until {
+            thread::sleep(GATHER);
+        }
+        let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
+    }
+
+    /// Lines that were lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    pub(crate) fn say(&self, line: Line) {
+        if self.lines.try_send(Message::Line(line)).is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// What is said of one request.
+pub(crate) struct Line {
+    pub time: SystemTime,
+    pub client: IpAddr,
+    pub asked: Asked,
+    pub status: Option<StatusCode>,
+    pub bytes: u64,
+    pub took: Duration,
+    pub by: Arc<Measures>,
+    pub cause: Cause,
+}
+
+/// Who asked for what. Copied out of the request, whose buffers must not be kept for it.
+pub(crate) struct Asked {
+    client: SocketAddr,
+    /// Method, host and path, one after the other.
+    text: Box<str>,
+    host_at: usize,
+    path_at: usize,
+}
+
+impl Asked {
+    /// More than this of each part is not shown anyway.
+    const MOST: usize = 1024;
+
+    pub fn new(client: SocketAddr, method: &Method, host: &str, path: &str) -> Self {
+        let [method, host, path] =
+            [method.as_str(), host, path].map(|part| &part[..part.floor_char_boundary(Self::MOST)]);
+        let (host_at, path_at) = (method.len(), method.len() + host.len());
+        Asked { client, text: [method, host, path].concat().into(), host_at, path_at }
+    }
+
+    pub fn client(&self) -> IpAddr {
+        self.client.ip().to_canonical()
+    }
+
+    fn method(&self) -> &str {
+        &self.text[..self.host_at]
+    }
+
+    fn host(&self) -> &str {
+        &self.text[self.host_at..self.path_at]
+    }
+
+    fn path(&self) -> &str {
+        &self.text[self.path_at..]
+    }
+}
+
+fn write(waiting: &Receiver<Message>, format: AccessFormat, mut out: impl Write) {
+    let mut text = String::new();
+    let mut clock = Clock::default();
+    while let Ok(first) = waiting.recv() {
+        if matches!(first, Message::Line(_)) {
+            thread::sleep(GATHER);
+        }
+        let mut flushed = Vec::new();
+        for message in std::iter::once(first).chain(waiting.try_iter()) {
+            match message {
+                Message::Line(line) => line.write(format, &mut clock, &mut text),
+                Message::Flush(tell) => flushed.push(tell),
+            }
+            if text.len() > BLOCK {
+                let _ = out.write_all(text.as_bytes());
+                text.clear();
+            }
+        }
+        // A reader that went away is no error.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        text.clear();
+        flushed.iter().for_each(|tell| {
+            let _ = tell.send(());
+        });
+    }
+}
+
+/// A line in JSON. Fields may be added; what is there keeps its meaning as long as `v` stays.
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    v: u32,
+    /// When the answer ended: milliseconds since 1970 in UTC.
+    time: u64,
+    client: IpAddr,
+    #[serde(serialize_with = "printable")]
+    method: &'a str,
+    #[serde(serialize_with = "printable")]
+    host: &'a str,
+    #[serde(serialize_with = "printable")]
+    path: &'a str,
+    /// None when the client left before.
+    status: Option<u16>,
+    /// Of the answer's body.
+    bytes: u64,
+    /// From the request's head to the answer's end.
+    seconds: f64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    app: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    component: &'a str,
+    cause: &'static str,
+}
+
+fn printable<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+    if is_plain(text) { to.serialize_str(text) } else { to.collect_str(&Printable(text)) }
+}
+
+/// Text that [`Printable`] leaves as it is, told without reading it character by character.
+fn is_plain(text: &str) -> bool {
+    text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+impl Line {
+    fn write(&self, format: AccessFormat, clock: &mut Clock, text: &mut String) {
+        match format {
+            AccessFormat::Human => self.human(clock, text),
+            AccessFormat::Json => self.json(text),
+        }
+        text.push('\n');
+    }
+
+    fn human(&self, clock: &mut Clock, text: &mut String) {
+        let asked = &self.asked;
+        clock.write(self.time, text);
+        let _ = write!(text, " {} ", self.client);
+        for (part, or) in [(asked.method(), " "), (asked.host(), ""), (asked.path(), " ")] {
+            if is_plain(part) {
+                text.push_str(part);
+            } else {
+                let _ = write!(text, "{}", Printable(part));
+            }
+            text.push_str(or);
+        }
+        match self.status {
+            Some(status) => text.push_str(status.as_str()),
+            None => text.push('-'),
+        }
+        let milliseconds = self.took.as_secs_f64() * 1e3;
+        let _ = write!(text, " {} {milliseconds:.3}ms ", self.bytes);
+        match (self.by.app.as_str(), self.by.component.as_str()) {
+            ("", _) => text.push('-'),
+            (app, component) => {
+                let _ = write!(text, "{}/{}", Printable(app), Printable(component));
+            }
+        }
+        let _ = write!(text, " {}", self.cause.name());
+    }
+
+    fn json(&self, text: &mut String) {
+        let line = JsonLine {
+            v: 1,
+            time: since_1970(self.time),
+            client: self.client,
+            method: self.asked.method(),
+            host: self.asked.host(),
+            path: self.asked.path(),
+            status: self.status.map(|status| status.as_u16()),
+            bytes: self.bytes,
+            seconds: self.took.as_secs_f64(),
+            app: &self.by.app,
+            component: &self.by.component,
+            cause: self.cause.name(),
+        };
+        text.push_str(&serde_json::to_string(&line).unwrap_or_default());
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn since_1970(time: SystemTime) -> u64 {
+    u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Writes times as RFC 3339 does, in UTC. Keeps the last second, which many lines share.
+#[derive(Default)]
+struct Clock {
+    second: u64,
+    text: String,
+}
+
+impl Clock {
+    fn write(&mut self, time: SystemTime, to: &mut String) {
+        let milliseconds = since_1970(time);
+        let second = milliseconds / 1000;
+        if self.text.is_empty() || second != self.second {
+            let (year, month, day) = date(second / 86_400);
+            let (hour, minute) = (second / 3600 % 24, second / 60 % 60);
+            self.second = second;
+            self.text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}", second % 60);
+        }
+        let _ = write!(to, "{}.{:03}Z", self.text, milliseconds % 1000);
+    }
+}
+
+/// Year, month and day of a day since 1970, by the Gregorian calendar: 400 years have 146097 days, and a year that starts
+/// in March has its leap day last.
+fn date(days: u64) -> (u64, u64, u64) {
+    let since_0000_03_01 = days + 719_468;
+    let (era, day) = (since_0000_03_01 / 146_097, since_0000_03_01 % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn days_have_dates() {
+        for (days, expected) in [
+            (0, (1970, 1, 1)),
+            (58, (1970, 2, 28)),
+            (59, (1970, 3, 1)),
+            (789, (1972, 2, 29)),
+            (11_016, (2000, 2, 29)),
+            (20_779, (2026, 11, 22)),
+            (47_540, (2100, 2, 28)),
+            (47_541, (2100, 3, 1)),
+        ] {
+            assert_eq!(date(days), expected, "{days}");
+        }
+    }
+
+    fn line(path: &str) -> Line {
+        let client = "127.0.0.1:5000".parse().unwrap();
+        let asked = Asked::new(client, &Method::GET, "shop.example:8080", path);
+        Line {
+            time: UNIX_EPOCH + Duration::from_millis(1_795_378_665_042),
+            client: asked.client(),
+            asked,
+            status: Some(StatusCode::OK),
+            bytes: 12,
+            took: Duration::from_micros(1431),
+            by: Metrics::new(None).component("shop", "api"),
+            cause: Cause::Ok,
+        }
+    }
+
+    fn written(format: AccessFormat, line: &Line) -> String {
+        let mut text = String::new();
+        line.write(format, &mut Clock::default(), &mut text);
+        text
+    }
+
+    #[test]
+    fn a_line_for_people() {
+        let text = written(AccessFormat::Human, &line("/cart"));
+        assert_eq!(text, "2026-11-22T20:17:45.042Z 127.0.0.1 GET shop.example:8080/cart 200 12 1.431ms shop/api ok\n");
+    }
+
+    #[test]
+    fn a_line_for_programs() {
+        let text = written(AccessFormat::Json, &line("/cart"));
+        assert_eq!(
+            text,
+            "{\"v\":1,\"time\":1795378665042,\"client\":\"127.0.0.1\",\"method\":\"GET\",\"host\":\"shop.example:8080\",\
+             \"path\":\"/cart\",\"status\":200,\"bytes\":12,\"seconds\":0.001431,\"app\":\"shop\",\"component\":\"api\",\
+             \"cause\":\"ok\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_line_is_one_line_whatever_was_asked() {
+        let bad = line("/\u{1b}[2J\n\u{202e}x");
+        for format in [AccessFormat::Human, AccessFormat::Json] {
+            let text = written(format, &bad);
+            assert!(text.contains("u{1b}[2J") && text.contains("u{a}") && text.contains("u{202e}x"), "{text:?}");
+            assert_eq!(text.matches('\n').count(), 1);
+        }
+        let long = written(AccessFormat::Human, &line(&format!("/{}", "ä".repeat(5000))));
+        assert!(long.contains('…') && long.len() < 700, "{}", long.len());
+    }
+
+    /// A writer that does not go on until it is told to.
+    struct Stalled(Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Stalled {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stalls_costs_lines_and_nothing_else() {
+        let (go, wait) = channel();
+        let text = Arc::<Mutex<Vec<u8>>>::default();
+        let log = AccessLog::start(AccessFormat::Human, Stalled(wait, text.clone())).unwrap();
+        log.say(line("/first"));
+        thread::sleep(GATHER * 10);
+        (0..WAITING + 5).for_each(|_| log.say(line("/later")));
+        assert_eq!(log.lost(), 5);
+        drop(go);
+        while text.lock().unwrap().len() < 100_000 {
+            thread::sleep(GATHER);
+        }
+        log.flush();
+        let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), WAITING + 1);
+    }
+}

@@ -1,0 +1,204 @@
+//! The way of one request to its answer, and what is measured on it.
+
+use crate::access::{Asked, Line};
+use crate::cause::Cause;
+use crate::head::{self, ToServer};
+use crate::incoming::Incoming;
+use crate::metrics::Measures;
+use crate::node::{Destination, Hosted};
+use crate::rescue;
+use crate::server::Shared;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+use walnut_engine::{Body, BodyError, Limit, Patient};
+
+/// Answers one request of the client at `peer`.
+pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, request: Request<Incoming>) -> Response<Measured> {
+    let started = Instant::now();
+    let checked = head::check(&request);
+    let destination = checked.as_ref().ok().and_then(|host| shared.node.route(host, request.uri().path()));
+    let of_server = checked.err();
+    let measures = match &destination {
+        Some(Destination::Component(component)) => component.shared_measures(),
+        None => shared.node.metrics().unrouted.clone(),
+    };
+    let asked = measures.log.as_ref().map(|_| asked(peer, &request));
+    let mut exchange = Exchange::begin(measures, started, asked, request.method());
+    let (cause, response) = match destination {
+        Some(Destination::Component(component)) => component_answer(shared, &component, request).await,
+        None => match of_server {
+            Some(ToServer::Options) => (Cause::Ok, rescue::options()),
+            Some(ToServer::Connect) => (Cause::ClientError, rescue::no_tunnels()),
+            Some(ToServer::NoHost) => (Cause::ClientError, rescue::no_host()),
+            Some(ToServer::NoPath) => (Cause::ClientError, rescue::no_path()),
+            None => (Cause::NotFound, rescue::no_route()),
+        },
+    };
+    exchange.answered(cause, &response);
+    response.map(|inner| Measured { inner, exchange })
+}
+
+async fn component_answer(
+    shared: &Shared,
+    component: &Hosted,
+    mut request: Request<Incoming>,
+) -> (Cause, Response<Body>) {
+    head::clean_request(request.headers_mut(), shared.config.trusts_forwarded);
+    if request.body().size_hint().lower() > component.service.limits().request_body {
+        component.measures().reached(Limit::RequestBody);
+        return (Cause::TooLarge, rescue::body_too_large());
+    }
+    let Some(place) = component.admit().await else { return (Cause::Overloaded, rescue::overloaded()) };
+    let (patience, answered) = (shared.config.body_timeout, Arc::<AtomicBool>::default());
+    let request = request.map(|body| {
+        let body = Patient::new(body, patience, || io::ErrorKind::TimedOut.into());
+        // From then on it is a conversation, in which either side may be silent until the deadline.
+        body.unless(answered.clone())
+    });
+    let response = component.service.handle(request, place).await;
+    answered.store(true, Relaxed);
+    match response.and_then(head::of_guest) {
+        Ok(response) => (Cause::Ok, response),
+        Err(failure) => {
+            component.service.report(&failure);
+            (Cause::of(&failure), rescue::failed(&failure))
+        }
+    }
+}
+
+fn asked(peer: SocketAddr, request: &Request<Incoming>) -> Asked {
+    let named = || request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = request.uri().authority().map_or_else(named, |authority| authority.as_str());
+    Asked::new(peer, request.method(), host, request.uri().path())
+}
+
+/// A request, from its head to the end of its answer. However that comes about, it is counted and said when this is dropped.
+struct Exchange {
+    measures: Arc<Measures>,
+    started: Instant,
+    /// Only for the access log.
+    asked: Option<Asked>,
+    is_head: bool,
+    status: Option<StatusCode>,
+    cause: Cause,
+    /// Of the answer's body, as it was handed to the connection, and how many were announced.
+    bytes: u64,
+    announced: Option<u64>,
+    has_ended: bool,
+}
+
+impl Exchange {
+    fn begin(measures: Arc<Measures>, started: Instant, asked: Option<Asked>, method: &Method) -> Self {
+        measures.begin();
+        Exchange {
+            measures,
+            started,
+            asked,
+            is_head: method == Method::HEAD,
+            status: None,
+            cause: Cause::Abandoned,
+            bytes: 0,
+            announced: None,
+            has_ended: false,
+        }
+    }
+
+    fn answered(&mut self, cause: Cause, response: &Response<Body>) {
+        let status = response.status();
+        self.cause = cause;
+        self.status = Some(status);
+        self.announced = announced(response.headers()).or_else(|| response.body().size_hint().exact());
+        // Whatever body there is does not leave.
+        self.has_ended = self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    }
+
+    fn polled(&mut self, frame: &Option<Result<Frame<Bytes>, BodyError>>) {
+        match frame {
+            Some(Ok(frame)) => self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(error)) => {
+                self.has_ended = true;
+                self.cause = match error {
+                    BodyError::TooLarge(limit) => {
+                        // Of the others, whoever ended the sandbox tells.
+                        if *limit == Limit::ResponseBody {
+                            self.measures.reached(*limit);
+                        }
+                        Cause::of_limit(*limit)
+                    }
+                    BodyError::Guest(_) => Cause::BrokenOff,
+                };
+            }
+            None => self.has_ended = true,
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // A connection asks for no more once it has what was announced.
+        if !self.has_ended && self.announced.is_none_or(|most| self.bytes < most) {
+            self.cause = Cause::Abandoned;
+        }
+        let took = self.started.elapsed();
+        self.measures.end(self.status, self.cause, took);
+        if let (Some(asked), Some(log)) = (self.asked.take(), &self.measures.log) {
+            log.say(Line {
+                time: SystemTime::now(),
+                client: asked.client(),
+                asked,
+                status: self.status,
+                bytes: self.bytes,
+                took,
+                by: self.measures.clone(),
+                cause: self.cause,
+            });
+        }
+    }
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The body of an answer, measured to its end.
+pub(crate) struct Measured {
+    inner: Body,
+    exchange: Exchange,
+}
+
+impl HttpBody for Measured {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Poll::Ready(frame) = &frame {
+            self.exchange.polled(frame);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        // Whoever was told that it is at its end does not ask again.
+        self.exchange.has_ended |= self.inner.is_end_stream();
+    }
+}

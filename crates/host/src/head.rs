@@ -1,0 +1,212 @@
+//! What the head of a request must be, and what of heads goes no further than to the next hop.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+use std::str::FromStr;
+use walnut_engine::{Body, Failure};
+
+/// Bytes of the head of a request. Beyond it is 431.
+pub(crate) const MOST: u32 = 64 << 10;
+
+/// A request that the server answers itself, whatever it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToServer {
+    NoHost,
+    NoPath,
+    Connect,
+    /// `OPTIONS *`
+    Options,
+}
+
+/// The host that a request is for, if it is a request that a component can answer.
+pub(crate) fn check<B>(request: &Request<B>) -> Result<&str, ToServer> {
+    let host = host(request).ok_or(ToServer::NoHost)?;
+    match request.uri().path() {
+        _ if *request.method() == Method::CONNECT => Err(ToServer::Connect),
+        path if path.starts_with('/') => Ok(host),
+        "*" if *request.method() == Method::OPTIONS => Err(ToServer::Options),
+        _ => Err(ToServer::NoPath),
+    }
+}
+
+/// The host that a request is for. RFC 9112 section 3.2: it names one, and a valid one. RFC 9113 section 8.3.1: where it
+/// can name it twice, it names the same.
+fn host<B>(request: &Request<B>) -> Option<&str> {
+    let is_good = |authority: &Authority| !authority.as_str().contains('@');
+    let mut named = request.headers().get_all(HOST).iter();
+    let by_header = match (named.next(), named.next()) {
+        (Some(host), None) => Some(host.to_str().ok().filter(|host| host.parse().is_ok_and(|host| is_good(&host)))?),
+        (None, None) => None,
+        _ => return None,
+    };
+    match request.uri().authority() {
+        Some(authority) => {
+            let authority = Some(authority).filter(|authority| is_good(authority))?.as_str();
+            let agree = by_header.is_none_or(|host| host.eq_ignore_ascii_case(authority));
+            (agree || request.version() != Version::HTTP_2).then_some(authority)
+        }
+        None => by_header,
+    }
+}
+
+/// Gives a request the scheme that its client really used, which HTTP/1.1 does not say and HTTP/2 lets the client say.
+pub(crate) fn set_scheme<B>(request: &mut Request<B>, scheme: Scheme) {
+    let host = || request.headers().get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
+    let mut parts = request.uri().clone().into_parts();
+    parts.authority = parts.authority.or_else(host);
+    parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    parts.scheme = Some(scheme);
+    // What has no authority cannot have a scheme, and is answered with an error further on.
+    if let Ok(uri) = http::Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
+/// Takes off what was meant for this hop, and what a client says about hops before it unless it is trusted.
+pub(crate) fn clean_request(headers: &mut HeaderMap, trusts_forwarded: bool) {
+    let drops = |name: &HeaderName| is_hop_by_hop(name) || (!trusts_forwarded && is_forwarded(name));
+    // Most requests have none of them.
+    if headers.keys().any(drops) {
+        remove(headers, drops);
+    }
+}
+
+/// The response of a guest, as it may leave.
+pub(crate) fn of_guest(mut response: Response<Body>) -> Result<Response<Body>, Failure> {
+    if response.status().is_informational() {
+        // It would be followed by another, or by another protocol.
+        return Err(Failure::GuestError(format!("status {}, which is no answer", response.status().as_u16())));
+    }
+    clean_response(response.headers_mut());
+    Ok(response)
+}
+
+/// Takes off what a guest has no say in: the connection is the server's.
+pub(crate) fn clean_response(headers: &mut HeaderMap) {
+    if headers.keys().any(is_hop_by_hop) {
+        remove(headers, is_hop_by_hop);
+    }
+}
+
+#[cold]
+fn remove(headers: &mut HeaderMap, drops: impl Fn(&HeaderName) -> bool) {
+    let wants_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
+    let named: Vec<HeaderName> = headers.get_all(CONNECTION).iter().flat_map(tokens).collect();
+    let listed: Vec<HeaderName> = headers.keys().filter(|name| drops(name)).cloned().collect();
+    for name in listed.iter().chain(&named) {
+        // What the message itself is told by cannot be named away.
+        if *name != HOST && *name != CONTENT_LENGTH {
+            headers.remove(name);
+        }
+    }
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+fn tokens(value: &HeaderValue) -> Vec<HeaderName> {
+    let text = value.to_str().unwrap_or_default();
+    text.split(',').filter_map(|token| HeaderName::from_str(token.trim()).ok()).collect()
+}
+
+fn has_token(value: &HeaderValue, wanted: &str) -> bool {
+    value.to_str().is_ok_and(|text| text.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted)))
+}
+
+/// RFC 9110 section 7.6.1, and what of it is written in older ones.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade" | "http2-settings"
+    )
+}
+
+fn is_forwarded(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn what_is_for_one_hop_goes_no_further() {
+        let mut of = headers(&[
+            ("host", "a.test"),
+            ("content-length", "3"),
+            ("connection", "close, X-Secret, host"),
+            ("connection", "content-length"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABk"),
+            ("te", "gzip, Trailers;q=0, trailers"),
+            ("accept", "*/*"),
+        ]);
+        clean_request(&mut of, true);
+        let kept = headers(&[("host", "a.test"), ("content-length", "3"), ("te", "trailers"), ("accept", "*/*")]);
+        assert_eq!(of, kept);
+        let mut of = headers(&[("te", "gzip"), ("x-ok", "1")]);
+        clean_request(&mut of, false);
+        assert_eq!(of, headers(&[("x-ok", "1")]));
+    }
+
+    #[test]
+    fn what_a_client_says_of_others_is_trusted_only_when_told_to() {
+        let lines = [
+            ("forwarded", "for=1.2.3.4"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("x-real-ip", "1.2.3.4"),
+            ("x-forward", "kept"),
+        ];
+        let mut of = headers(&lines);
+        clean_request(&mut of, true);
+        assert_eq!(of, headers(&lines));
+        clean_request(&mut of, false);
+        assert_eq!(of, headers(&lines[4..]));
+    }
+
+    #[test]
+    fn some_requests_are_for_the_server_itself() {
+        let request = |method: &str, uri: &str| {
+            Request::builder().method(method).uri(uri).header(HOST, "a.test").body(()).unwrap()
+        };
+        assert_eq!(check(&request("GET", "/")), Ok("a.test"));
+        assert_eq!(check(&request("OPTIONS", "/")), Ok("a.test"));
+        assert_eq!(check(&request("OPTIONS", "*")), Err(ToServer::Options));
+        assert_eq!(check(&request("GET", "*")), Err(ToServer::NoPath));
+        assert_eq!(check(&request("GET", "a.test")), Err(ToServer::NoPath));
+        assert_eq!(check(&request("CONNECT", "a.test:443")), Err(ToServer::Connect));
+    }
+
+    #[test]
+    fn http_2_names_its_host_once_or_twice_the_same() {
+        let request = |uri: &str, header: Option<&str>, version| {
+            let mut request = Request::builder().uri(uri).version(version);
+            if let Some(header) = header {
+                request = request.header(HOST, header);
+            }
+            request.body(()).unwrap()
+        };
+        for (uri, header, named) in [
+            ("http://a.test/", None, Some("a.test")),
+            ("/", Some("a.test"), Some("a.test")),
+            ("http://a.test/", Some("A.test"), Some("a.test")),
+            ("http://a.test/", Some("b.test"), None),
+            ("http://u@a.test/", None, None),
+            ("/", None, None),
+        ] {
+            assert_eq!(host(&request(uri, header, Version::HTTP_2)), named, "{uri} {header:?}");
+        }
+        // RFC 9112 section 3.2.2: there the target's counts.
+        assert_eq!(host(&request("http://a.test/", Some("b.test"), Version::HTTP_11)), Some("a.test"));
+    }
+}

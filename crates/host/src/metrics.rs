@@ -1,0 +1,392 @@
+//! What a node counts, and how it is told to a collector.
+//!
+//! Whatever happens for each request is a few relaxed additions to numbers that were made with the component: no lock, no
+//! look-up by name, nothing shared between the threads that serve. They are summed when somebody asks.
+
+use crate::access::AccessLog;
+use crate::cause::{CLASSES, Cause, class};
+use crate::node::Node;
+use http::StatusCode;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use std::cell::Cell;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use walnut_engine::{Event, Failure, Limit, Listener, Outcome};
+use walnut_policy::Capability;
+
+/// The upper bounds of the latency histogram, in microseconds.
+pub(crate) const BOUNDS: [u64; 18] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000, 60_000_000,
+];
+
+/// Parts into which the counts of a component are split, so that threads do not wait for each other's caches.
+const PARTS: usize = 8;
+
+/// What a node counts.
+pub(crate) struct Metrics {
+    pub started: SystemTime,
+    pub log: Option<AccessLog>,
+    /// Requests that no route is for.
+    pub unrouted: Arc<Measures>,
+    components: Mutex<Vec<Arc<Measures>>>,
+    connections: AtomicI64,
+}
+
+impl Metrics {
+    pub fn new(log: Option<AccessLog>) -> Self {
+        Metrics {
+            started: SystemTime::now(),
+            unrouted: Arc::new(Measures::new("", "", log.clone())),
+            components: Mutex::default(),
+            connections: AtomicI64::new(0),
+            log,
+        }
+    }
+
+    /// The counts of a component; those that it had before when it is served anew.
+    pub fn component(&self, app: &str, component: &str) -> Arc<Measures> {
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = components.iter().find(|m| m.app == app && m.component == component) {
+            return found.clone();
+        }
+        let made = Arc::new(Measures::new(app, component, self.log.clone()));
+        components.push(made.clone());
+        made
+    }
+
+    /// One connection more, until the answer is dropped.
+    pub fn connected(self: &Arc<Self>) -> Connected {
+        self.connections.fetch_add(1, Relaxed);
+        Connected(self.clone())
+    }
+
+    pub fn connections(&self) -> i64 {
+        self.connections.load(Relaxed)
+    }
+
+    /// The counts of all components, those of none first.
+    fn all(&self) -> Vec<Arc<Measures>> {
+        let components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(&self.unrouted).chain(&*components).cloned().collect()
+    }
+}
+
+/// A connection that is open.
+pub(crate) struct Connected(Arc<Metrics>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What is counted for one component. A gate's listener, for what it was refused.
+pub struct Measures {
+    pub(crate) app: String,
+    pub(crate) component: String,
+    pub(crate) log: Option<AccessLog>,
+    parts: [Part; PARTS],
+    denials: [AtomicU64; Capability::ALL.len()],
+    limits: [AtomicU64; Limit::ALL.len()],
+    refused: Mutex<Vec<Refused>>,
+}
+
+/// The counts of some threads, on cache lines of their own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Part {
+    begun: AtomicU64,
+    ended: [[AtomicU64; CLASSES.len()]; Cause::ALL.len()],
+    took: [AtomicU64; BOUNDS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+/// One thing that a component was refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub capability: Capability,
+    pub import: &'static str,
+    pub asked: String,
+    pub because: String,
+    /// What would allow it, on the command line and in the manifest.
+    pub allow: Option<(String, String)>,
+    pub count: u64,
+    pub last: SystemTime,
+}
+
+/// Different refusals that are kept for a component; the oldest go first.
+const MOST_REFUSED: usize = 50;
+
+impl Measures {
+    fn new(app: &str, component: &str, log: Option<AccessLog>) -> Self {
+        Measures {
+            app: app.to_owned(),
+            component: component.to_owned(),
+            log,
+            parts: Default::default(),
+            denials: Default::default(),
+            limits: Default::default(),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// A request came.
+    pub(crate) fn begin(&self) {
+        self.part().begun.fetch_add(1, Relaxed);
+    }
+
+    /// A request ended that [`Measures::begin`] was told of.
+    pub(crate) fn end(&self, status: Option<StatusCode>, cause: Cause, took: Duration) {
+        let part = self.part();
+        part.ended[cause as usize][class(status)].fetch_add(1, Relaxed);
+        part.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        part.took[BOUNDS.partition_point(|bound| *bound < micros)].fetch_add(1, Relaxed);
+    }
+
+    /// A sandbox failed. To be told of every failure that the service reports.
+    pub fn failed(&self, failure: &Failure) {
+        if let Failure::Limit { limit, .. } = failure {
+            self.reached(*limit);
+        }
+    }
+
+    /// A limit was reached.
+    pub(crate) fn reached(&self, limit: Limit) {
+        self.limits[limit as usize].fetch_add(1, Relaxed);
+    }
+
+    fn part(&self) -> &Part {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static PART: Cell<usize> = Cell::new(THREADS.fetch_add(1, Relaxed) % PARTS));
+        &self.parts[PART.get()]
+    }
+
+    /// Requests that ended, by cause and class.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (Cause, &'static str, u64)> {
+        Cause::ALL.into_iter().flat_map(move |cause| {
+            CLASSES.into_iter().enumerate().map(move |(class, name)| {
+                let count = self.parts.iter().map(|part| part.ended[cause as usize][class].load(Relaxed)).sum();
+                (cause, name, count)
+            })
+        })
+    }
+
+    /// Requests that began and did not end.
+    pub(crate) fn in_flight(&self) -> u64 {
+        // In this order, or one that comes in between would be missing from what began.
+        let ended: u64 = self.ended().map(|(_, _, count)| count).sum();
+        let begun: u64 = self.parts.iter().map(|part| part.begun.load(Relaxed)).sum();
+        begun.saturating_sub(ended)
+    }
+
+    /// How many requests took at most as long as each of [`BOUNDS`] and longer than the one before; the last took longer.
+    pub(crate) fn took(&self) -> [u64; BOUNDS.len() + 1] {
+        std::array::from_fn(|bucket| self.parts.iter().map(|part| part.took[bucket].load(Relaxed)).sum())
+    }
+
+    /// How long all requests took together.
+    fn seconds(&self) -> f64 {
+        let nanoseconds = self.parts.iter().map(|part| part.nanoseconds.load(Relaxed)).fold(0, u64::wrapping_add);
+        Duration::from_nanos(nanoseconds).as_secs_f64()
+    }
+
+    pub(crate) fn denials(&self) -> impl Iterator<Item = (Capability, u64)> {
+        Capability::ALL.into_iter().zip(self.denials.iter().map(|count| count.load(Relaxed)))
+    }
+
+    pub(crate) fn limits(&self) -> impl Iterator<Item = (Limit, u64)> {
+        Limit::ALL.into_iter().zip(self.limits.iter().map(|count| count.load(Relaxed)))
+    }
+
+    /// What it was refused, the latest first.
+    pub(crate) fn refused(&self) -> Vec<Refused> {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        refused.sort_by_key(|one| std::cmp::Reverse(one.last));
+        refused
+    }
+
+    fn labels(&self) -> [(&'static str, &str); 2] {
+        [("app", &self.app), ("component", &self.component)]
+    }
+}
+
+impl Listener for Measures {
+    fn decided(&self, event: &Event<'_>) {
+        let Outcome::Denied { denial, fix } = &event.outcome else { return };
+        let capability = denial.request.capability();
+        if let Some(index) = Capability::ALL.iter().position(|c| *c == capability) {
+            self.denials[index].fetch_add(1, Relaxed);
+        }
+        // Requests that the same grant would allow are one to a person.
+        let (allow, because) = (fix.map(|fix| (&fix.flag, &fix.manifest)), denial.reason.to_string());
+        let is_same = |one: &Refused| match (&one.allow, allow) {
+            (Some((flag, _)), Some((other, _))) => flag == other,
+            (None, None) => one.capability == capability && one.because == because,
+            _ => false,
+        };
+        let (last, mut refused) = (SystemTime::now(), self.refused.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(known) = refused.iter_mut().find(|one| is_same(one)) {
+            known.count += 1;
+            known.last = last;
+            return;
+        }
+        if refused.len() >= MOST_REFUSED
+            && let Some((oldest, _)) = refused.iter().enumerate().min_by_key(|(_, one)| one.last)
+        {
+            refused.swap_remove(oldest);
+        }
+        let allow = allow.map(|(flag, manifest)| (flag.clone(), manifest.clone()));
+        let (import, asked) = (event.import, denial.request.to_string());
+        refused.push(Refused { capability, import, asked, because, allow, count: 1, last });
+    }
+
+    fn wants_allowed(&self) -> bool {
+        false
+    }
+}
+
+/// Everything as OpenMetrics text.
+pub(crate) fn text(node: &Arc<Node>) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Told(node.clone())));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+struct Told(Arc<Node>);
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
+}
+
+impl Collector for Told {
+    fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
+        let (node, metrics) = (&self.0, self.0.metrics());
+        let (all, hosted) = (metrics.all(), node.hosted());
+        counter(
+            &mut to,
+            "walnut_requests",
+            "Requests that ended, by the class of their status and by cause",
+            |each| {
+                for measures in &all {
+                    let [app, component] = measures.labels();
+                    for (cause, class, count) in measures.ended().filter(|(_, _, count)| *count > 0) {
+                        each(&[app, component, ("class", class), ("cause", cause.name())], count)?;
+                    }
+                }
+                Ok(())
+            },
+        )?;
+        durations(&mut to, &all)?;
+        gauge(&mut to, "walnut_requests_in_flight", "Requests that have come and have not ended", |each| {
+            all.iter().try_for_each(|measures| each(&measures.labels(), measures.in_flight()))
+        })?;
+        gauge(&mut to, "walnut_requests_waiting", "Requests that wait for a sandbox", |each| {
+            hosted.iter().try_for_each(|(hosted, _)| each(&hosted.measures().labels(), hosted.waiting()))
+        })?;
+        gauge(&mut to, "walnut_sandboxes", "Sandboxes that live", |each| {
+            hosted.iter().try_for_each(|(hosted, _)| each(&hosted.measures().labels(), hosted.sandboxes()))
+        })?;
+        gauge(
+            &mut to,
+            "walnut_places_taken",
+            "Places for requests that are taken, of those that --sandboxes gives",
+            |each| hosted.iter().try_for_each(|(hosted, _)| each(&hosted.measures().labels(), hosted.taken())),
+        )?;
+        gauge(&mut to, "walnut_places", "Places for requests: --sandboxes", |each| {
+            hosted
+                .iter()
+                .try_for_each(|(hosted, _)| each(&hosted.measures().labels(), hosted.limits().sandboxes.into()))
+        })?;
+        counter(&mut to, "walnut_denials", "What components asked for and were refused, by capability", |each| {
+            for measures in &all[1..] {
+                let [app, component] = measures.labels();
+                for (capability, count) in measures.denials() {
+                    each(&[app, component, ("capability", capability.name())], count)?;
+                }
+            }
+            Ok(())
+        })?;
+        counter(&mut to, "walnut_limits_reached", "Limits that components reached, by limit", |each| {
+            for measures in &all[1..] {
+                let [app, component] = measures.labels();
+                for (limit, count) in measures.limits() {
+                    each(&[app, component, ("limit", limit.name())], count)?;
+                }
+            }
+            Ok(())
+        })?;
+        let connections = u64::try_from(metrics.connections()).unwrap_or(0);
+        gauge(&mut to, "walnut_connections", "Connections that are open", |each| each(&[], connections))?;
+        let lost = metrics.log.as_ref().map_or(0, AccessLog::lost);
+        let help = "Lines of the access log that were left out because nobody read fast enough";
+        counter(&mut to, "walnut_access_log_lost_lines", help, |each| each(&[], lost))?;
+        let started = metrics.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let help = "When the process started, since 1970 in UTC";
+        let process = to.encode_descriptor("process_start_time", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        ConstGauge::new(started).encode(process)?;
+        let mut version = to.encode_descriptor("walnut_build", "What runs", None, MetricType::Info)?;
+        version.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+    }
+}
+
+/// Takes one series: its labels and its value.
+type Each<'a> = dyn FnMut(&[(&'static str, &str)], u64) -> fmt::Result + 'a;
+
+fn counter(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    series: impl FnOnce(&mut Each<'_>) -> fmt::Result,
+) -> fmt::Result {
+    let mut family = to.encode_descriptor(name, help, None, MetricType::Counter)?;
+    series(&mut |labels, value| match labels {
+        [] => family.encode_counter::<NoLabelSet, _, u64>(&value, None),
+        _ => ConstCounter::new(value).encode(family.encode_family(&labels)?),
+    })
+}
+
+fn gauge(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    series: impl FnOnce(&mut Each<'_>) -> fmt::Result,
+) -> fmt::Result {
+    let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    series(&mut |labels, value| {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        match labels {
+            [] => family.encode_gauge(&value),
+            _ => ConstGauge::new(value).encode(family.encode_family(&labels)?),
+        }
+    })
+}
+
+fn durations(to: &mut DescriptorEncoder<'_>, all: &[Arc<Measures>]) -> fmt::Result {
+    let help = "From the head of a request to the end of its answer";
+    let mut family =
+        to.encode_descriptor("walnut_request_duration", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    for measures in all {
+        let (took, labels) = (measures.took(), measures.labels());
+        let bounds = BOUNDS.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64()).chain([f64::INFINITY]);
+        let buckets: Vec<_> = bounds.zip(took).collect();
+        let mut one = family.encode_family(&labels)?;
+        one.encode_histogram::<NoLabelSet>(measures.seconds(), took.iter().sum(), &buckets, None)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

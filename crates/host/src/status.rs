@@ -1,0 +1,131 @@
+//! What the page of the admin address shows, as JSON. Totals only: whoever asks twice knows what happened in between.
+
+use crate::access::since_1970;
+use crate::metrics::{BOUNDS, Refused};
+use crate::node::{Hosted, Node};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+/// Fields may be added; what is there keeps its meaning as long as `v` stays. Times are milliseconds since 1970 in UTC.
+#[derive(Serialize)]
+pub(crate) struct Status {
+    v: u32,
+    version: &'static str,
+    phase: &'static str,
+    started: u64,
+    time: u64,
+    connections: i64,
+    /// Lines of the access log that were lost.
+    lost_lines: u64,
+    /// Requests that no route is for, and those that named no host.
+    unrouted: u64,
+    /// The upper bounds of the latencies' buckets in seconds; there is one bucket more, for what took longer.
+    bounds: Vec<f64>,
+    components: Vec<ComponentStatus>,
+}
+
+#[derive(Serialize)]
+struct ComponentStatus {
+    app: String,
+    component: String,
+    routes: Vec<String>,
+    grants: Vec<String>,
+    refused: Vec<RefusedStatus>,
+    /// Requests that ended, by cause.
+    causes: BTreeMap<&'static str, u64>,
+    /// Requests that ended, by the class of their status.
+    classes: BTreeMap<&'static str, u64>,
+    /// Requests that ended, by how long they took.
+    latency: Vec<u64>,
+    in_flight: u64,
+    waiting: u64,
+    /// How many may wait.
+    queue: u32,
+    sandboxes: u64,
+    /// Places that are taken, and how many there are.
+    taken: u64,
+    places: u32,
+    denials: BTreeMap<&'static str, u64>,
+    limits: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct RefusedStatus {
+    capability: &'static str,
+    import: &'static str,
+    asked: String,
+    because: String,
+    /// What would allow it: for the command line and for the manifest.
+    flag: Option<String>,
+    manifest: Option<String>,
+    count: u64,
+    last: u64,
+}
+
+impl Status {
+    pub fn of(node: &Node) -> Self {
+        let metrics = node.metrics();
+        Status {
+            v: 1,
+            version: env!("CARGO_PKG_VERSION"),
+            phase: node.phase().name(),
+            started: since_1970(metrics.started),
+            time: since_1970(SystemTime::now()),
+            connections: metrics.connections(),
+            lost_lines: metrics.log.as_ref().map_or(0, crate::access::AccessLog::lost),
+            unrouted: metrics.unrouted.ended().map(|(_, _, count)| count).sum(),
+            bounds: BOUNDS.iter().map(|micros| std::time::Duration::from_micros(*micros).as_secs_f64()).collect(),
+            components: node
+                .hosted()
+                .into_iter()
+                .map(|(hosted, routes)| ComponentStatus::of(&hosted, routes))
+                .collect(),
+        }
+    }
+}
+
+impl ComponentStatus {
+    fn of(hosted: &Hosted, routes: Vec<String>) -> Self {
+        let (measures, limits) = (hosted.measures(), hosted.limits());
+        let (mut causes, mut classes) = (BTreeMap::new(), BTreeMap::new());
+        for (cause, class, count) in measures.ended().filter(|(_, _, count)| *count > 0) {
+            *causes.entry(cause.name()).or_default() += count;
+            *classes.entry(class).or_default() += count;
+        }
+        ComponentStatus {
+            app: measures.app.clone(),
+            component: measures.component.clone(),
+            routes,
+            grants: hosted.grants.clone(),
+            refused: measures.refused().into_iter().map(RefusedStatus::of).collect(),
+            causes,
+            classes,
+            latency: measures.took().to_vec(),
+            in_flight: measures.in_flight(),
+            waiting: hosted.waiting(),
+            queue: limits.queue,
+            sandboxes: hosted.sandboxes(),
+            taken: hosted.taken(),
+            places: limits.sandboxes,
+            denials: measures.denials().map(|(capability, count)| (capability.name(), count)).collect(),
+            limits: measures.limits().map(|(limit, count)| (limit.name(), count)).collect(),
+        }
+    }
+}
+
+impl RefusedStatus {
+    fn of(one: Refused) -> Self {
+        let (flag, manifest) = one.allow.unzip();
+        RefusedStatus {
+            capability: one.capability.name(),
+            import: one.import,
+            asked: one.asked,
+            because: one.because,
+            flag,
+            manifest,
+            count: one.count,
+            last: since_1970(one.last),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! How fast requests are answered, against peers.
+//!
+//! One server core, one for the load generator. The servers take turns, each started anew for its turn, so that a slow spell
+//! of the machine hits all of them and no idle one disturbs; medians over the rounds are compared.
+
+mod cores;
+mod load;
+mod report;
+mod servers;
+
+use super::Outcome;
+use cores::Cores;
+use load::{Load, Sample};
+use report::{Machine, Report};
+use serde_json::Value;
+use servers::{NATIVE, Ours, Running, Server, WALNUT};
+use std::path::PathBuf;
+
+const USAGE: &str = "\
+usage: cargo xtask bench http [OPTION...]
+  --rounds N     how often each server has its turn (5; 0 leaves the first table out)
+  --seconds N    how long a turn is (5)
+  --only WORD    only servers whose names have this in them; may be repeated
+  --latency      latency at 30, 50 and 70 % of what walnut can do, with a queue that shows
+  --body         a body of 64 MiB through an echo
+  --walnut PATH  this binary, instead of building one
+  --json FILE    every round, for machines
+  --short        one second each of a debug build and the native peer, only to show that it works";
+
+/// In seconds, before what is measured.
+const WARM_UP: f64 = 1.0;
+/// Shares of walnut's capacity.
+const RATES: [f64; 3] = [0.3, 0.5, 0.7];
+/// The smaller only shows what memory the larger takes for being larger.
+const BODIES_MIB: [u32; 2] = [16, 64];
+
+pub struct Options {
+    short: bool,
+    latency: bool,
+    body: bool,
+    rounds: usize,
+    seconds: f64,
+    only: Vec<String>,
+    walnut: Option<PathBuf>,
+    json: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Outcome<Self> {
+        let (mut rounds, mut seconds) = (None, None);
+        let mut options = Self {
+            short: false,
+            latency: false,
+            body: false,
+            rounds: 0,
+            seconds: 0.0,
+            only: Vec::new(),
+            walnut: None,
+            json: None,
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().cloned().ok_or_else(|| format!("{argument} needs a value\n{USAGE}"));
+            match argument.as_str() {
+                "--short" => options.short = true,
+                "--latency" => options.latency = true,
+                "--body" => options.body = true,
+                "--rounds" => rounds = Some(number(argument, &value()?)?),
+                "--seconds" => seconds = Some(number(argument, &value()?)?),
+                "--only" => options.only.push(value()?.to_lowercase()),
+                "--walnut" => options.walnut = Some(value()?.into()),
+                "--json" => options.json = Some(value()?.into()),
+                other => return Err(format!("`bench http` does not know `{other}`\n{USAGE}").into()),
+            }
+        }
+        options.rounds = rounds.unwrap_or(if options.short { 1 } else { 5 });
+        options.seconds = f64::from(seconds.unwrap_or(if options.short { 1u32 } else { 5 }));
+        if options.seconds == 0.0 {
+            return Err("--seconds is at least 1".into());
+        }
+        if options.latency && options.rounds == 0 {
+            return Err("--latency goes by what the first table finds; give --rounds at least 1".into());
+        }
+        Ok(options)
+    }
+
+    fn takes(&self, server: &Server) -> bool {
+        let name = server.name.to_lowercase();
+        self.only.is_empty() || self.only.iter().any(|word| name.contains(word))
+    }
+}
+
+fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Outcome<T> {
+    text.parse().map_err(|_| format!("{flag} takes a whole number, not `{text}`").into())
+}
+
+/// One row of the first table.
+pub struct Row {
+    name: &'static str,
+    version: String,
+    samples: Vec<Sample>,
+}
+
+/// One server at one rate.
+pub struct LatencyRow {
+    name: &'static str,
+    share: f64,
+    rate: f64,
+    /// What the generator found, once a round.
+    found: Vec<Value>,
+}
+
+/// One server and the body.
+pub struct BodyRow {
+    name: &'static str,
+    /// MiB a second, of the largest body.
+    rates: Vec<f64>,
+    /// For each length, by how many MiB the most that was in memory exceeds what was there before.
+    growth: [Vec<f64>; BODIES_MIB.len()],
+}
+
+pub fn run(arguments: &[String]) -> Outcome {
+    let options = Options::parse(arguments)?;
+    let cores = Cores::find()?;
+    let ours = Ours::build(&options)?;
+    let bench = Bench { load: Load::find(ours.load.clone()), cores, options, ours };
+    bench.run()
+}
+
+struct Bench {
+    options: Options,
+    ours: Ours,
+    cores: Cores,
+    load: Load,
+}
+
+impl Bench {
+    fn run(&self) -> Outcome {
+        let options = &self.options;
+        let machine = Machine::look(options, &self.cores, &self.load);
+        machine.warn();
+        let rows = if options.rounds > 0 { self.throughput()? } else { Vec::new() };
+        let latency = if options.latency { self.latency(&rows)? } else { Vec::new() };
+        let body = if options.body { self.body()? } else { Vec::new() };
+        let report = Report { machine, rows, latency, body };
+        print!("{}", report.markdown());
+        if let Some(file) = &options.json {
+            std::fs::write(file, format!("{:#}\n", report.json()))
+                .map_err(|e| format!("--json {}: {e}", file.display()))?;
+        }
+        match report.failures() {
+            failures if options.short && failures > 0 => Err(format!("{failures} requests failed").into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn throughput(&self) -> Outcome<Vec<Row>> {
+        let servers = if self.options.short { self.ours.hello().into() } else { servers::all(&self.ours)? };
+        let servers: Vec<_> = servers.into_iter().filter(|server| self.options.takes(server)).collect();
+        if servers.is_empty() {
+            return Err(format!("no server that is here is called {:?}", self.options.only).into());
+        }
+        let mut rows: Vec<_> =
+            servers.iter().map(|s| Row { name: s.name, version: s.version(), samples: Vec::new() }).collect();
+        for round in 1..=self.options.rounds {
+            for (server, row) in servers.iter().zip(&mut rows) {
+                let sample = self.turn(server)?;
+                self.progress(round, &format!("{}: {:.0} req/s", server.name, sample.requests_per_second));
+                row.samples.push(sample);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn turn(&self, server: &Server) -> Outcome<Sample> {
+        let mut running = Running::start(server, &self.cores, "/")?;
+        let load = |seconds| {
+            let sample = self.load.closed(&self.cores, &running, seconds);
+            sample.map_err(|e| format!("{}: {e}", server.name))
+        };
+        load(WARM_UP)?;
+        let sample = load(self.options.seconds)?;
+        running.check()?;
+        Ok(sample)
+    }
+
+    fn latency(&self, rows: &[Row]) -> Outcome<Vec<LatencyRow>> {
+        let walnut = rows.iter().find(|row| row.name == WALNUT);
+        let capacity =
+            walnut.ok_or("--latency needs walnut's 0.2 row; leave --only away")?.requests_per_second().median;
+        let servers = self.ours.hello();
+        let mut latency: Vec<_> = RATES
+            .iter()
+            .flat_map(|share| servers.iter().map(move |server| (*share, server.name)))
+            .map(|(share, name)| LatencyRow { name, share, rate: capacity * share, found: Vec::new() })
+            .collect();
+        for round in 1..=self.options.rounds {
+            for row in &mut latency {
+                let server = servers.iter().find(|server| server.name == row.name).expect("made from them");
+                let mut running = Running::start(server, &self.cores, "/")?;
+                let rate = row.rate.to_string();
+                let load =
+                    |seconds: f64| self.load.own(&self.cores, &["rate", &running.address, &seconds.to_string(), &rate]);
+                load(WARM_UP)?;
+                let found = load(self.options.seconds)?;
+                running.check()?;
+                let p99 = found["p99_us"].as_f64().unwrap_or(f64::NAN) / 1e3;
+                self.progress(round, &format!("{} at {:.0} req/s: p99 {p99:.2} ms", row.name, row.rate));
+                row.found.push(found);
+            }
+        }
+        Ok(latency)
+    }
+
+    fn body(&self) -> Outcome<Vec<BodyRow>> {
+        let servers = self.ours.echo();
+        let mut rows = servers.each_ref().map(|server| BodyRow {
+            name: server.name,
+            rates: Vec::new(),
+            growth: BODIES_MIB.map(|_| Vec::new()),
+        });
+        for round in 1..=self.options.rounds.max(1) {
+            for (server, row) in servers.iter().zip(&mut rows) {
+                let running = Running::start(server, &self.cores, "/method")?;
+                let echo = |mib: u32| {
+                    let bytes = (u64::from(mib) << 20).to_string();
+                    let found = self.load.own(&self.cores, &["body", &running.address, &bytes])?;
+                    let seconds = found["seconds"].as_f64().ok_or("bench-load says no seconds")?;
+                    Outcome::Ok(f64::from(mib) / seconds)
+                };
+                echo(1)?;
+                let before = running.memory("VmRSS")?;
+                let mut rate = 0.0;
+                for (mib, growth) in BODIES_MIB.into_iter().zip(&mut row.growth) {
+                    running.forget_peak()?;
+                    rate = echo(mib)?;
+                    growth.push(running.memory("VmHWM")? - before);
+                }
+                self.progress(round, &format!("{}: {rate:.0} MiB/s", server.name));
+                row.rates.push(rate);
+            }
+        }
+        Ok(rows.into())
+    }
+
+    fn progress(&self, round: usize, what: &str) {
+        eprintln!("round {round} of {}: {what}", self.options.rounds.max(1));
+    }
+}

