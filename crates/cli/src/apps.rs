@@ -75,6 +75,7 @@ impl Described {
         let base = path.parent().unwrap_or(Path::new(""));
         let manifest =
             Manifest::parse(&text, &place, base).map_err(|e| CommandError::new(Code::Host, e.to_string()))?;
+        not_yet(&manifest, &place)?;
         let app = manifest.app.name.clone();
         let component = |c: &walnut_manifest::Component| {
             let title = format!("{app}/{}", c.name);
@@ -147,6 +148,20 @@ impl Component {
         let service = Service::new(prepared.ready(setup)?, report)?;
         Ok(Hosted::new(&self.name, service, grants, self.admission, self.measures))
     }
+}
+
+/// What a manifest may say and this version does not do is refused, not passed over.
+fn not_yet(manifest: &Manifest, place: &str) -> Result<(), CommandError> {
+    let files = manifest.routes.iter().find(|route| matches!(route.target, Target::Dir(_)));
+    let reused = manifest.components.iter().find(|component| component.reuse > 1);
+    let message = match (files, reused) {
+        (Some(route), _) => format!("{place}:{}: `dir`: this version does not serve files yet", route.line),
+        (None, Some(component)) => {
+            format!("{place}: `reuse` of {}: this version makes a fresh sandbox for each request", component.name)
+        }
+        (None, None) => return Ok(()),
+    };
+    Err(CommandError::new(Code::Host, message).hint("leave the key out"))
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> CommandError {

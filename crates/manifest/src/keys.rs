@@ -150,7 +150,7 @@ pub(crate) static KEYS: [Key; 32] = [
     key(Table::Component, "source", Kind::Path, Required, "The component's file.", "\"api.wasm\""),
     key(Table::Component, "reuse", count(1, 1_000_000), Preset("1"), REUSE, "1"),
     key(Table::Component, "sandboxes", count(1, 5_000), Preset("100"), "How many sandboxes live at once.", "100"),
-    key(Table::Component, "queue", count(0, 100_000), Preset("100"), "How many requests may wait for one.", "100"),
+    key(Table::Component, "queue", count(0, 100_000), Preset("1000"), "How many requests may wait for one.", "1000"),
     key(Table::Component, "patience", Kind::Time, Preset("\"10s\""), "How long they wait.", "\"10s\""),
     key(Table::Component, "uses", Kind::Reserved, Optional, "Kept for a version that can compose components.", "{}"),
     allow(Capability::Dir, "Folders of the host, as `HOST::GUEST` or `HOST::GUEST::rw`.", "\"./assets::/assets\""),
@@ -183,10 +183,17 @@ pub(crate) static KEYS: [Key; 32] = [
     ),
     key(Table::Http, "route", Kind::Route, Required, ROUTE, "\"/api/**\""),
     key(Table::Http, "component", Kind::Component, Optional, "Which component answers.", "\"api\""),
-    key(Table::Http, "dir", Kind::Path, Optional, "The folder whose files are the answers.", "\"./public\""),
+    key(
+        Table::Http,
+        "dir",
+        Kind::Path,
+        Optional,
+        "The folder whose files are the answers. Kept for a version that serves files.",
+        "\"./public\"",
+    ),
 ];
 
-const REUSE: &str = "How many requests one sandbox of WASI 0.2 serves; 1 is a fresh sandbox for each.";
+const REUSE: &str = "How many requests one sandbox of WASI 0.2 serves; 1 is a fresh sandbox for each. More than 1 is kept for a version that can.";
 const ROUTE: &str = "A path, `/path`, or it and all below it, `/path/**`; `/**` is every path.";
 
 const fn key(

@@ -2,7 +2,7 @@ use crate::{Connection, Output, Response, TestEnv, guest};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -29,6 +29,22 @@ impl ServeProcess {
     pub fn start<A: AsRef<OsStr>>(env: &TestEnv, program: Guest, flags: impl IntoIterator<Item = A>) -> Self {
         let mut command = env.command();
         command.args(["serve", &guest(program), "--addr", "127.0.0.1:0"]).args(flags);
+        Self::launch(env, command)
+    }
+
+    /// Serves these apps.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[track_caller]
+    pub fn of_apps<A: AsRef<OsStr>>(env: &TestEnv, apps: impl IntoIterator<Item = A>) -> Self {
+        let mut command = env.command();
+        command.args(["serve", "--addr", "127.0.0.1:0"]).args(apps);
+        Self::launch(env, command)
+    }
+
+    #[track_caller]
+    fn launch(env: &TestEnv, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let (stdout, stderr) = (Captured::of(child.stdout.take()), Captured::of(child.stderr.take()));

@@ -1,6 +1,7 @@
 //! Keeps the documents true. Of README.md and docs/guide.md every block marked `console` is run and compared.
 //!
-//! A block starts in a folder that holds only `examples/` and the files of [`FILES`]. Lines after `$ ` are what a person
+//! A block starts in a folder that holds only `examples/`, the files of [`FILES`], and the document's own blocks marked
+//! `toml` whose first line is `# PATH`. Lines after `$ ` are what a person
 //! types; what follows is what the terminal shows. A line `...` stands for any number of lines, and `...` in a line for any
 //! text. Understood are `walnut`, `cd`, `mkdir -p`, `cat`, `echo TEXT > FILE`, `echo $?`, `curl [-s] URL`, comments, `&`
 //! after `walnut serve`, and `kill %1`. `cargo run -p walnut --` is `walnut`, `git` does nothing.
@@ -57,16 +58,22 @@ fn the_specification_names_tests_that_exist() {
 
 fn check(document: &str) {
     let text = fs::read_to_string(root().join(document)).expect("the document is there");
-    let blocks = blocks(&text);
+    let (blocks, files) = (blocks(&text), described(&text));
     assert!(!blocks.is_empty(), "{document} has no transcript");
     let wrong: Vec<_> =
-        blocks.iter().filter_map(|block| Some(format!("{document}:{}", block.replay().err()?))).collect();
+        blocks.iter().filter_map(|block| Some(format!("{document}:{}", block.replay(&files).err()?))).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 fn root() -> PathBuf {
     // Asked when it runs: what the compiler knew may be another checkout's, when two share a build folder.
     PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the crate is")).join("../..")
+}
+
+/// The files that a document describes: their paths, and what is in them.
+fn described(text: &str) -> Vec<(&str, &str)> {
+    let opened = text.split("```toml\n# ").skip(1);
+    opened.filter_map(|rest| rest.split("\n```").next()?.split_once('\n')).collect()
 }
 
 /// One transcript.
@@ -97,8 +104,8 @@ fn blocks(text: &str) -> Vec<Block> {
 }
 
 impl Block {
-    fn replay(&self) -> Result<(), String> {
-        let mut shell = Shell::new();
+    fn replay(&self, files: &[(&str, &str)]) -> Result<(), String> {
+        let mut shell = Shell::new(files);
         for (line, typed, expected) in &self.steps {
             let shown = shell.run(typed).map_err(|e| format!("{line}: {typed}: {e}"))?;
             let shown: Vec<&str> = shown.lines().collect();
@@ -141,8 +148,11 @@ struct Shell {
 }
 
 impl Shell {
-    fn new() -> Self {
+    fn new(files: &[(&str, &str)]) -> Self {
         let env = test_env!();
+        for (path, content) in files {
+            env.file(path, content);
+        }
         for example in ["hello/hello.wat", "greet/greet.wat"] {
             let path = format!("examples/{example}");
             env.file(&path, fs::read(root().join(&path)).expect("the example is there"));

@@ -4,6 +4,7 @@
 
 mod access;
 mod admin;
+mod apps;
 mod drain;
 mod grants;
 mod hostile;
