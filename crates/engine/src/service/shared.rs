@@ -31,9 +31,10 @@ use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{ExpirationError, Prepared, Proxy};
 use wasmtime_wasi_http::p3::bindings as p3;
 
-/// How many requests a sandbox takes at once, and in all. Beyond the second it is replaced, so that what leaks is bounded.
+/// How many requests a sandbox takes at once, and in all. Beyond the second it is replaced: what a request leaves behind is
+/// given back late or never, and a new sandbox costs less than a thousandth of what it answers.
 const MOST_AT_ONCE: usize = 32;
-const MOST_IN_ALL: usize = 100_000;
+const MOST_IN_ALL: usize = 1000;
 /// How long a sandbox without requests is kept.
 const IDLE: Duration = Duration::from_secs(10);
 /// How long a request waits for a sandbox whose guest computes before it goes to a new one; longer each time.
