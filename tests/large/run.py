@@ -64,6 +64,11 @@ def building(place):
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def extract(archive, folder):
+    """Unpacks without what leads out of the folder, where Python can do that (3.11.4 and later)."""
+    archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+
+
 def install(cache, registry, package, version):
     """The folder with the files of a package, downloaded when missing."""
     place = cache / registry / f"{package.replace('/', '+')}@{version}"
@@ -82,7 +87,7 @@ def install(cache, registry, package, version):
             client(["npm", "pack", "--silent", "--pack-destination", down, f"{package}@{version}"])
             for archive in Path(down).iterdir():
                 with tarfile.open(archive) as t:
-                    t.extractall(fresh, filter="data")
+                    extract(t, fresh)
         else:
             raise Failure(f"unknown registry {registry}")
     return place
@@ -93,7 +98,7 @@ def unpack(package, inner):
     place = package.with_name(package.name + ".unpacked")
     if not place.exists():
         with building(place) as fresh, tarfile.open(package / inner) as t:
-            t.extractall(fresh, filter="data")
+            extract(t, fresh)
     return place
 
 
