@@ -1,6 +1,7 @@
 //! Gives back what it gets, as it comes: body, `x-*` headers, trailers.
 //!
-//! `/echo` (and every other path), `/upper` (in capitals), `/hash` (how many bytes), `/method` (method and target).
+//! `/echo` (and every other path), `/upper` (in capitals), `/hash` (how many bytes), `/method` (method and target). The last
+//! two answer when they have read everything.
 
 use std::io::{Read, Write};
 
@@ -24,22 +25,30 @@ impl Guest for Echo {
         }
         let response = OutgoingResponse::new(headers);
         let answer = response.body().expect("the first body");
-        ResponseOutparam::set(out, Ok(response));
-
         let target = request.path_with_query().unwrap_or_default();
+        let path = split_path(&target).0;
+        let streams = !matches!(path, "/hash" | "/method");
+        let mut begun = Some((out, response));
+        if streams && let Some((out, response)) = begun.take() {
+            ResponseOutparam::set(out, Ok(response));
+        }
+
         let incoming = request.consume().expect("the first body");
         let mut input = incoming.stream().expect("the first stream");
         let mut output = answer.write().expect("the first stream");
         let mut count = 0;
         let mut buffer = vec![0; 64 * 1024];
-        let path = split_path(&target).0;
         loop {
-            // A failed body is an ended one here: the answer is cut short and the host knows why.
-            let Ok(length @ 1..) = Read::read(&mut input, &mut buffer) else { break };
+            let length = match Read::read(&mut input, &mut buffer) {
+                Ok(length @ 1..) => length,
+                // A failed body is an ended one here: the answer is cut short and the host knows why.
+                Err(_) if !streams => return,
+                _ => break,
+            };
             let part = &mut buffer[..length];
             count += part.len();
             match path {
-                "/hash" | "/method" => continue,
+                _ if !streams => continue,
                 "/upper" => part.make_ascii_uppercase(),
                 _ => {}
             }
@@ -53,6 +62,9 @@ impl Guest for Echo {
             "/method" => format!("{} {target}\n", method_name(&request.method())),
             _ => String::new(),
         };
+        if let Some((out, response)) = begun {
+            ResponseOutparam::set(out, Ok(response));
+        }
         let _ = output.write_all(text.as_bytes()).and_then(|()| Write::flush(&mut output));
 
         // Streams are children of their bodies, and a body is finished when it has none.
