@@ -3,6 +3,7 @@
 use crate::commands::serve::ServeArgs;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
+use crate::optimiser::{Optimiser, TierFlag};
 use crate::printer::Printer;
 use crate::progress::Terminal;
 use std::path::{Path, PathBuf};
@@ -113,8 +114,9 @@ impl Described {
     }
 
     /// Compiles and links its components.
-    pub fn prepare(self, engine: &Arc<Engine>, printer: Printer) -> Result<App, CommandError> {
-        let components = self.components.into_iter().map(|c| c.prepare(engine, printer)).collect::<Result<_, _>>()?;
+    pub fn prepare(self, engine: &Arc<Engine>, optimiser: &Optimiser, printer: Printer) -> Result<App, CommandError> {
+        let prepare = |component: Component| component.prepare(engine, optimiser, printer);
+        let components = self.components.into_iter().map(prepare).collect::<Result<_, _>>()?;
         Ok(App { components, routes: self.routes })
     }
 }
@@ -132,8 +134,16 @@ impl Component {
         }
     }
 
-    fn prepare(self, engine: &Arc<Engine>, printer: Printer) -> Result<Arc<Hosted>, CommandError> {
+    fn prepare(
+        self,
+        engine: &Arc<Engine>,
+        optimiser: &Optimiser,
+        printer: Printer,
+    ) -> Result<Arc<Hosted>, CommandError> {
         let prepared = engine.prepare(&self.artifact, Some(&Terminal))?;
+        if let Some(reason) = prepared.unfit_for_baseline() {
+            printer.say(&format!("{}: took longer to compile, as the baseline compiler cannot: {reason}", self.title));
+        }
         let (title, grants) = (self.title.clone(), self.grants());
         let say = move |is_stderr: bool, line: &str| printer.guest_line(&title, is_stderr, line);
         let mut setup = Setup::new(self.gate, self.limits, Stdio::Lines(Arc::new(say)), false)?;
@@ -146,7 +156,11 @@ impl Component {
             CommandError::of_failure(&name, failure).print(&printer);
         };
         let service = Service::new(prepared.ready(setup)?, report)?;
-        Ok(Hosted::new(&self.name, service, grants, self.admission, self.measures))
+        let hosted = Hosted::new(&self.name, service, grants, self.admission, self.measures);
+        if engine.can_optimise(&prepared) {
+            optimiser.later(engine, self.artifact, self.title, &hosted);
+        }
+        Ok(hosted)
     }
 }
 
@@ -182,7 +196,7 @@ fn manifest_of(target: &str) -> Option<PathBuf> {
 }
 
 /// An engine with room for the sandboxes of all of them.
-pub fn engine(apps: &[Described], cache: Option<Cache>) -> Result<Arc<Engine>, CommandError> {
+pub fn engine(apps: &[Described], tier: TierFlag, cache: Option<Cache>) -> Result<Arc<Engine>, CommandError> {
     let components = || apps.iter().flat_map(|app| &app.components);
     let mut limits = Limits::for_service();
     limits.memory = components().map(|c| c.limits.memory).max().unwrap_or(limits.memory);
@@ -190,7 +204,8 @@ pub fn engine(apps: &[Described], cache: Option<Cache>) -> Result<Arc<Engine>, C
     limits.cpu = components().map(|c| c.limits.cpu).min().unwrap_or(limits.cpu);
     limits.deadline = components().map(|c| c.limits.deadline).min().unwrap_or(limits.deadline);
     let sandboxes = components().fold(0_u32, |sum, c| sum.saturating_add(c.admission.sandboxes));
-    Ok(Engine::new(&EngineConfig::service(limits, sandboxes), cache)?)
+    let config = EngineConfig { tiers: tier.tiers(), ..EngineConfig::service(limits, sandboxes) };
+    Ok(Engine::new(&config, cache)?)
 }
 
 /// Two apps may not claim the same requests; within one, its manifest was checked.

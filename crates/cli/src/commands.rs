@@ -11,6 +11,7 @@ use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
+use crate::optimiser::{TierFlag, optimise_meanwhile};
 use crate::printer::Printer;
 use crate::progress::Terminal;
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ struct Start<'a> {
     arguments: &'a [String],
     grants: &'a GrantFlags,
     limits: &'a LimitFlags,
+    tier: TierFlag,
 }
 
 impl Start<'_> {
@@ -57,13 +59,20 @@ impl Start<'_> {
         let limits = self.limits.limits();
         let artifact = Artifact::load(self.target)?;
         let gate = self.grants.gate(artifact.short_name(), self.arguments, printer)?;
-        let engine = Engine::new(&EngineConfig::command(limits.clone()), cache(printer))?;
+        let config = EngineConfig { tiers: self.tier.tiers(), ..EngineConfig::command(limits.clone()) };
+        let cache = cache(printer);
+        let is_kept = cache.is_some();
+        let engine = Engine::new(&config, cache)?;
         let prepared = engine.prepare(&artifact, Some(&Terminal))?;
         let env = self.grants.env_values(gate.policy(), printer);
         let mut setup = Setup::new(gate, limits, Stdio::Inherit, true)?;
         setup.args = std::iter::once(artifact.short_name().to_owned()).chain(self.arguments.iter().cloned()).collect();
         setup.env = env;
-        Ok(prepared.ready(setup)?)
+        let ready = prepared.ready(setup)?;
+        if is_kept && engine.can_optimise(&prepared) {
+            optimise_meanwhile(engine, artifact);
+        }
+        Ok(ready)
     }
 }
 

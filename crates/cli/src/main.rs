@@ -9,6 +9,7 @@ mod error;
 mod exit;
 mod grants;
 mod limits;
+mod optimiser;
 mod printer;
 mod progress;
 mod tls;

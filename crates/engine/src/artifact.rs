@@ -6,9 +6,9 @@ use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// The largest target that is loaded. A compiler of 100 MB is real; a gigabyte is a mistake or an attack.
 /// Text with longer lines than this gets no line numbers in its traps.
 const LONGEST_LINE: usize = 16 << 10;
+/// The largest target that is loaded. A compiler of 100 MB is real; a gigabyte is a mistake or an attack.
 const LARGEST: u64 = 512 << 20;
 
 /// What the bytes from standard input are called.

@@ -43,6 +43,7 @@ pub enum CacheError {
 
 const EXTENSION: &str = "code";
 const PARTIAL: &str = "partial";
+const TURN: &str = "turn";
 /// A write that takes longer than this has died.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
@@ -116,12 +117,25 @@ impl Cache {
         Ok(())
     }
 
+    /// Removes an entry that is needed no more. A program that runs keeps its code.
+    pub(crate) fn remove(&self, digest: &Digest, engine: u64) {
+        let _ = fs::remove_file(self.path(digest, engine));
+    }
+
+    /// Waits until no other process makes this entry. The turn ends when it is dropped, and with its process.
+    pub(crate) fn turn(&self, digest: &Digest, engine: u64) -> io::Result<Turn> {
+        let path = self.path(digest, engine).with_extension(TURN);
+        let file = fs::File::create(&path)?;
+        file.lock()?;
+        Ok(Turn { path, _file: file })
+    }
+
     fn path(&self, digest: &Digest, engine: u64) -> PathBuf {
         self.dir.join(format!("{}-{engine:016x}.{EXTENSION}", digest.hex()))
     }
 
     fn files(&self) -> io::Result<Vec<PathBuf>> {
-        let ours = |path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION || e == PARTIAL);
+        let ours = |path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION || e == PARTIAL || e == TURN);
         Ok(fs::read_dir(&self.dir)?.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).collect())
     }
 
@@ -131,10 +145,23 @@ impl Cache {
             let old = |m: fs::Metadata| {
                 m.modified().is_ok_and(|t| SystemTime::now().duration_since(t).is_ok_and(|age| age > ABANDONED))
             };
-            if path.extension().is_some_and(|e| e == PARTIAL) && fs::metadata(&path).is_ok_and(old) {
+            if path.extension().is_some_and(|e| e == PARTIAL || e == TURN) && fs::metadata(&path).is_ok_and(old) {
                 let _ = fs::remove_file(&path);
             }
         }
+    }
+}
+
+/// The right to make an entry.
+pub(crate) struct Turn {
+    path: PathBuf,
+    _file: fs::File,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Whoever waits for the file has it still, and finds what was made. At worst two make the same.
+        let _ = fs::remove_file(&self.path);
     }
 }
 

@@ -44,15 +44,15 @@ impl Ready {
     /// something outside: a pipe that nobody reads, a file system that does not answer.
     pub fn when_stuck(&self, act: impl Fn() + Send + Sync + 'static) {
         const GRACE: Duration = Duration::from_millis(500);
-        self.engine.ticker.when_stuck(Instant::now() + self.setup.limits.deadline + GRACE, act);
+        self.tier.ticker.when_stuck(Instant::now() + self.setup.limits.deadline + GRACE, act);
     }
 
     /// Runs the command to its end, within its limits.
     pub async fn run(&self) -> Exit {
         let limits = &self.setup.limits;
-        let store = Sandbox::store(&self.engine.wasmtime, &self.setup);
+        let store = Sandbox::store(&self.tier.wasmtime, &self.setup);
         let meter = store.data().meter.clone();
-        let mut guest = Metered::new(self.drive(store), meter, self.engine.ticker.clone());
+        let mut guest = Metered::new(self.drive(store), meter, self.tier.ticker.clone());
         guest.until(Instant::now() + limits.deadline, limits).await.unwrap_or_else(Exit::Failed)
     }
 

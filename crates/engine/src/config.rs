@@ -3,12 +3,15 @@
 use crate::error::LoadError;
 use crate::limits::{Limits, STACK};
 use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures,
+    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm, Strategy,
+    WasmBacktraceDetails, WasmFeatures,
 };
 
 /// How an engine is set up. What affects compiled code is the same in every variant, so that all share one cache.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
+    /// Which compilers it has.
+    pub tiers: Tiers,
     /// How many sandboxes run at once: one for a command, many for a service.
     pub sandboxes: u32,
     /// The limits from which the engine sizes its pools and stacks.
@@ -18,18 +21,20 @@ pub struct EngineConfig {
 impl EngineConfig {
     /// For one command: memory is allocated when it is asked for.
     pub fn command(limits: Limits) -> Self {
-        EngineConfig { sandboxes: 1, limits }
+        EngineConfig { tiers: Tiers::Both, sandboxes: 1, limits }
     }
 
     /// For a service: slots for `sandboxes` are reserved ahead, so that making one costs microseconds.
     pub fn service(limits: Limits, sandboxes: u32) -> Self {
-        EngineConfig { sandboxes: sandboxes.max(2), limits }
+        EngineConfig { tiers: Tiers::Both, sandboxes: sandboxes.max(2), limits }
     }
 
-    pub(crate) fn engine(&self) -> Result<wasmtime::Engine, LoadError> {
-        let mut config = code_config();
-        // A fiber holds the guest's stack and the host calls made from it.
+    pub(crate) fn engine(&self, compiler: Compiler) -> Result<wasmtime::Engine, LoadError> {
+        let mut config = compiler.config();
         let stack = usize::try_from(self.limits.stack.clamp(*STACK.start(), *STACK.end())).unwrap_or(usize::MAX);
+        // What fits when it is optimised fits before, too.
+        let stack = stack * compiler.frames();
+        // A fiber holds the guest's stack and the host calls made from it.
         config.max_wasm_stack(stack);
         config.async_stack_size(stack + (1 << 20));
         if self.sandboxes > 1 {
@@ -62,22 +67,64 @@ impl EngineConfig {
     }
 }
 
-/// Everything that affects compiled code.
-fn code_config() -> Config {
-    let mut config = Config::new();
-    config
-        .wasm_component_model(true)
-        .wasm_component_model_async(true)
-        .wasm_features(WasmFeatures::CM_ASYNC_STACKFUL | WasmFeatures::CM_MORE_ASYNC_BUILTINS, true)
-        .wasm_gc(true)
-        .wasm_function_references(true)
-        .wasm_exceptions(true)
-        .wasm_tail_call(true)
-        .wasm_memory64(true)
-        .cranelift_opt_level(OptLevel::Speed)
-        .epoch_interruption(true)
-        // File and line in a trap's report, when the artifact carries DWARF.
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
-        .memory_init_cow(true);
-    config
+/// Which compilers an engine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tiers {
+    /// A quick one for what is not in the cache, the good one behind it.
+    Both,
+    /// Only the quick ones.
+    Baseline,
+    /// Only the good one. A cold start waits for it.
+    Optimised,
+}
+
+/// A way to compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compiler {
+    /// Winch: one pass over the code, which is several times slower for it.
+    Baseline,
+    /// Cranelift without what takes its time. Half as quick as it could be to compile, for what Winch does not know:
+    /// exceptions, tail calls, GC.
+    Plain,
+    /// Cranelift with everything that makes code fast.
+    Optimising,
+}
+
+impl Compiler {
+    /// How much larger its frames are than optimised ones, about.
+    fn frames(self) -> usize {
+        match self {
+            Compiler::Baseline | Compiler::Plain => 2,
+            Compiler::Optimising => 1,
+        }
+    }
+
+    /// Everything that affects compiled code.
+    fn config(self) -> Config {
+        let mut config = Config::new();
+        config
+            .wasm_component_model(true)
+            .wasm_component_model_async(true)
+            .wasm_features(WasmFeatures::CM_ASYNC_STACKFUL | WasmFeatures::CM_MORE_ASYNC_BUILTINS, true)
+            .wasm_memory64(true)
+            .epoch_interruption(true)
+            // File and line in a trap's report, when the artifact carries DWARF.
+            .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+            .memory_init_cow(true);
+        if self == Compiler::Baseline {
+            config.strategy(Strategy::Winch);
+            return config;
+        }
+        config
+            .strategy(Strategy::Cranelift)
+            .wasm_gc(true)
+            .wasm_function_references(true)
+            .wasm_exceptions(true)
+            .wasm_tail_call(true);
+        match self {
+            Compiler::Optimising => config.cranelift_opt_level(OptLevel::Speed),
+            _ => config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass),
+        };
+        config
+    }
 }

@@ -86,7 +86,7 @@ impl Ready {
 
     async fn invoke(&self, export: &Export, params: Vec<Val>) -> Result<String, Failure> {
         let limits = &self.setup.limits;
-        let mut store = Sandbox::store(&self.engine.wasmtime, &self.setup);
+        let mut store = Sandbox::store(&self.tier.wasmtime, &self.setup);
         let meter = store.data().meter.clone();
         let call = async move {
             let mut results = vec![Val::Bool(false); export.ty.results().len()];
@@ -104,13 +104,13 @@ impl Ready {
                 .map(|()| DisplayFuncResults(&results).to_string())
                 .map_err(|e: wasmtime::Error| explain::failure(&e, limits))
         };
-        let mut guest = Metered::new(call, meter, self.engine.ticker.clone());
+        let mut guest = Metered::new(call, meter, self.tier.ticker.clone());
         guest.until(Instant::now() + limits.deadline, limits).await?
     }
 
     fn exports(&self) -> Vec<Export> {
         let component: &Component = self.pre.component();
-        let engine = &self.engine.wasmtime;
+        let engine = &self.tier.wasmtime;
         let mut exports = Vec::new();
         for (outer, item) in component.component_type().exports(engine) {
             match item.ty {

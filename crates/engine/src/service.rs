@@ -15,7 +15,7 @@ use crate::explain;
 use crate::inspect::World;
 use crate::limits::{Limit, Limits};
 use crate::meter::Metered;
-use crate::prepare::Ready;
+use crate::prepare::{Prepared, Ready, Setup};
 use crate::sandbox::Sandbox;
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -24,14 +24,13 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::p2::bindings as p2;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
-use wasmtime_wasi_http::p3::bindings as p3;
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 /// A streaming body, with trailers.
@@ -51,10 +50,44 @@ type Report = Arc<dyn Fn(&Failure) + Send + Sync>;
 
 /// A component that answers HTTP requests.
 pub struct Service {
-    ready: Ready,
-    kind: Kind,
+    running: RwLock<Arc<Running>>,
+    setup: Arc<Setup>,
     /// Hears of guests that failed after their response had begun.
     report: Report,
+}
+
+/// A component with its code.
+struct Running {
+    ready: Ready,
+    kind: Kind,
+}
+
+impl Running {
+    fn new(ready: Ready, report: &Report) -> Result<Self, LoadError> {
+        let wrong = |reason: String| LoadError::WrongWorld {
+            name: ready.name.clone(),
+            verb: "served",
+            reason,
+            hint: match ready.worlds.is_empty() {
+                true => format!("`walnut inspect {}` tells what it is", ready.name),
+                false => format!("run it: `walnut run {}`", ready.name),
+            },
+        };
+        let unfit = |e: wasmtime::Error| wrong(format!("its handler has another type: {:#}", e));
+        let kind = if ready.worlds.contains(&World::Service0_3) {
+            Kind::Shared(Shared::new(&ready, report).map_err(unfit)?)
+        } else if ready.worlds.contains(&World::Service0_2) {
+            Kind::Fresh(p2::ProxyPre::new(ready.pre.clone()).map_err(unfit)?)
+        } else {
+            let what = if ready.worlds.is_empty() {
+                "it exports no HTTP handler"
+            } else {
+                "it is a command, not an HTTP service"
+            };
+            return Err(wrong(what.into()));
+        };
+        Ok(Running { ready, kind })
+    }
 }
 
 enum Kind {
@@ -67,29 +100,20 @@ enum Kind {
 impl Service {
     /// `report` hears of guests that failed after their response had begun.
     pub fn new(ready: Ready, report: impl Fn(&Failure) + Send + Sync + 'static) -> Result<Self, LoadError> {
-        let wrong = |reason: String| LoadError::WrongWorld {
-            name: ready.name.clone(),
-            verb: "served",
-            reason,
-            hint: match ready.worlds.is_empty() {
-                true => format!("`walnut inspect {}` tells what it is", ready.name),
-                false => format!("run it: `walnut run {}`", ready.name),
-            },
-        };
-        let unfit = |e: wasmtime::Error| wrong(format!("its handler has another type: {:#}", e));
-        let kind = if ready.worlds.contains(&World::Service0_3) {
-            Kind::Shared(Shared::new(p3::ServicePre::new(ready.pre.clone()).map_err(unfit)?))
-        } else if ready.worlds.contains(&World::Service0_2) {
-            Kind::Fresh(p2::ProxyPre::new(ready.pre.clone()).map_err(unfit)?)
-        } else {
-            let what = if ready.worlds.is_empty() {
-                "it exports no HTTP handler"
-            } else {
-                "it is a command, not an HTTP service"
-            };
-            return Err(wrong(what.into()));
-        };
-        Ok(Service { ready, kind, report: Arc::new(report) })
+        let (setup, report): (_, Report) = (ready.setup.clone(), Arc::new(report));
+        let running = Arc::new(Running::new(ready, &report)?);
+        Ok(Service { running: RwLock::new(running), setup, report })
+    }
+
+    /// Requests that come from now on run this code, of the same component.
+    pub fn change_over(&self, to: &Prepared) -> Result<(), LoadError> {
+        let running = Arc::new(Running::new(to.linked(self.setup.clone())?, &self.report)?);
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = running;
+        Ok(())
+    }
+
+    fn running(&self) -> Arc<Running> {
+        self.running.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Answers one request. The response's body may go on streaming after this returns.
@@ -110,9 +134,10 @@ impl Service {
             Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
         });
         let until = Instant::now() + limits.deadline;
-        let (response, rest) = match &self.kind {
-            Kind::Fresh(pre) => self.handle_fresh(pre, request, slot, until).await?,
-            Kind::Shared(shared) => shared.handle(self, with_full_uri(request), slot, until).await?,
+        let running = self.running();
+        let (response, rest) = match &running.kind {
+            Kind::Fresh(pre) => self.handle_fresh(&running.ready, pre, request, slot, until).await?,
+            Kind::Shared(shared) => shared.handle(with_full_uri(request), slot, until).await?,
         };
         let most = limits.response_body;
         let (too_large, broken) =
@@ -123,12 +148,12 @@ impl Service {
 
     /// What each request may use.
     pub fn limits(&self) -> &Limits {
-        &self.ready.setup.limits
+        &self.setup.limits
     }
 
     /// How many sandboxes live, where they are not one for each request.
     pub fn shared_sandboxes(&self) -> Option<usize> {
-        match &self.kind {
+        match &self.running().kind {
             Kind::Shared(shared) => Some(shared.count()),
             _ => None,
         }
@@ -141,13 +166,14 @@ impl Service {
 
     async fn handle_fresh(
         &self,
+        ready: &Ready,
         pre: &p2::ProxyPre<Sandbox>,
         request: GuestRequest,
         slot: impl Send + 'static,
         until: Instant,
     ) -> Result<Answer, Failure> {
-        let engine = &self.ready.engine;
-        let store = Sandbox::store(&engine.wasmtime, &self.ready.setup);
+        let engine = &ready.tier;
+        let store = Sandbox::store(&engine.wasmtime, &self.setup);
         let meter = store.data().meter.clone();
         let (send, mut receive) = oneshot::channel();
         let (pre, limits, cut) = (pre.clone(), self.limits().clone(), Arc::<AtomicBool>::default());

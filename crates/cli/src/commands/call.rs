@@ -2,6 +2,7 @@ use super::{Outcome, Start, block_on, end_when_stuck};
 use crate::error::CommandError;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
+use crate::optimiser::TierFlag;
 use crate::printer::Printer;
 use clap::Args;
 
@@ -19,11 +20,14 @@ pub struct CallArgs {
     grants: GrantFlags,
     #[command(flatten)]
     limits: LimitFlags,
+    #[command(flatten)]
+    tier: TierFlag,
 }
 
 pub fn run(args: &CallArgs, printer: Printer) -> Outcome {
     let ready =
-        Start { target: &args.target, arguments: &[], grants: &args.grants, limits: &args.limits }.ready(printer)?;
+        Start { target: &args.target, arguments: &[], grants: &args.grants, limits: &args.limits, tier: args.tier }
+            .ready(printer)?;
     end_when_stuck(&ready, &args.target, printer);
     match block_on(ready.call(&args.call))? {
         Ok(Ok(result)) => {

@@ -2,6 +2,7 @@ use super::{Outcome, Start, block_on, end_when_stuck};
 use crate::error::CommandError;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
+use crate::optimiser::TierFlag;
 use crate::printer::Printer;
 use clap::Args;
 use walnut_engine::Exit;
@@ -19,11 +20,14 @@ pub struct RunArgs {
     grants: GrantFlags,
     #[command(flatten)]
     limits: LimitFlags,
+    #[command(flatten)]
+    tier: TierFlag,
 }
 
 pub fn run(args: RunArgs, printer: Printer) -> Outcome {
     let (target, arguments) = args.target.split_first().map_or(("", &[][..]), |(t, rest)| (t.as_str(), rest));
-    let ready = Start { target, arguments, grants: &args.grants, limits: &args.limits }.ready(printer)?;
+    let ready =
+        Start { target, arguments, grants: &args.grants, limits: &args.limits, tier: args.tier }.ready(printer)?;
     ready.check_command()?;
     end_when_stuck(&ready, target, printer);
     let exit = block_on(ready.run())?;

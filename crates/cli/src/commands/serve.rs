@@ -4,6 +4,7 @@ use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
+use crate::optimiser::{Optimiser, TierFlag};
 use crate::printer::Printer;
 use crate::tls::ClientFlags;
 use clap::{Args, ValueEnum};
@@ -46,6 +47,8 @@ pub struct ServeArgs {
     pub grants: GrantFlags,
     #[command(flatten)]
     pub limits: LimitFlags,
+    #[command(flatten)]
+    pub tier: TierFlag,
     /// Where to tell what happens: a page to look at, /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_address, help_heading = "What you see")]
     admin: Option<SocketAddr>,
@@ -121,10 +124,12 @@ async fn serve(args: &ServeArgs, printer: Printer) -> Result<Drained, CommandErr
     if let Some(address) = args.admin {
         tell(address, node.clone(), printer).await?;
     }
-    let engine = apps::engine(&apps, cache(printer))?;
+    let engine = apps::engine(&apps, args.tier, cache(printer))?;
+    let optimiser = Optimiser::start(printer);
     let said: Vec<_> = apps.iter().map(|app| (app.place.clone(), app.summary())).collect();
     // Meanwhile the admin address answers.
-    let prepare = move || apps.into_iter().map(|app| app.prepare(&engine, printer)).collect::<Result<_, _>>();
+    let prepare =
+        move || apps.into_iter().map(|app| app.prepare(&engine, &optimiser, printer)).collect::<Result<_, _>>();
     let prepared = tokio::task::spawn_blocking(prepare).await.map_err(|e| of_system("preparing the apps", &e))?;
     node.replace(prepared?);
     let mut config = ServerConfig::new(args.addr);

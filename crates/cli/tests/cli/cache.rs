@@ -12,7 +12,7 @@ use walnut_test_support::{TestEnv, guest, test_env};
 const HELLO: &str = "hello from a sealed component\n";
 
 fn run(env: &TestEnv) {
-    env.run(["run", &guest(RUST_P1_HELLO)]).prints(HELLO);
+    env.run(["run", "--tier", "optimised", &guest(RUST_P1_HELLO)]).prints(HELLO);
 }
 
 /// Every file of compiled code, with what changes when it is written again.
@@ -72,7 +72,11 @@ fn many_may_start_at_once() {
     let program = guest(RUST_P1_HELLO);
     let start = |_| {
         let mut command = env.command();
-        command.args(["run", &program]).stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+        command
+            .args(["run", "--tier", "optimised", &program])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null());
         command.spawn().expect("the binary starts")
     };
     let children: Vec<_> = (0..8).map(start).collect();

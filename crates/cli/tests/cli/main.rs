@@ -16,6 +16,7 @@ mod load;
 mod progress;
 mod run;
 mod sockets;
+mod tiers;
 mod traps;
 
 /// The guest in Python. Its 18 MB take a while to compile, so tests that need it wait for the first one's result.

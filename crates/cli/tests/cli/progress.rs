@@ -26,7 +26,7 @@ fn world() -> TestEnv {
 #[test]
 fn a_terminal_shows_a_line_while_it_compiles() {
     let env = world();
-    let first = env.walnut(["run", "slow.wat"]).on_a_terminal().run().succeeds();
+    let first = env.walnut(["run", "--tier", "optimised", "slow.wat"]).on_a_terminal().run().succeeds();
     assert!(first.stdout.contains(LINE), "{first}");
     assert!(first.stdout.ends_with(CLEAR), "the line stays: {:?}", first.stdout);
     // What is quick is not worth a line.
@@ -35,6 +35,6 @@ fn a_terminal_shows_a_line_while_it_compiles() {
 
 #[test]
 fn what_is_not_a_terminal_gets_no_line() {
-    let output = world().run(["run", "slow.wat"]).succeeds();
+    let output = world().run(["run", "--tier", "optimised", "slow.wat"]).succeeds();
     assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
 }

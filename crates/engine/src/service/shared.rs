@@ -5,11 +5,12 @@
 //! computes and nothing else in it can go on meanwhile; and when a deadline passed in it, because there is no way to end
 //! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
 
-use super::{Answer, GuestRequest, GuestResponse, Report, Rest, Service, words};
+use super::{Answer, GuestRequest, GuestResponse, Report, Rest, words};
 use crate::error::Failure;
 use crate::explain;
 use crate::limits::Limits;
 use crate::meter::{Meter, Metered};
+use crate::prepare::Ready;
 use crate::sandbox::Sandbox;
 use futures_channel::oneshot;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -45,14 +46,22 @@ type Slot = Arc<dyn Any + Send + Sync>;
 /// A 0.3 component, with the current sandbox of each thread.
 pub(super) struct Shared {
     pre: p3::ServicePre<Sandbox>,
+    ready: Ready,
+    report: Report,
     current: Mutex<HashMap<ThreadId, Worker>>,
     /// One more than there are sandboxes: each has a clone of it.
     live: Arc<()>,
 }
 
 impl Shared {
-    pub fn new(pre: p3::ServicePre<Sandbox>) -> Self {
-        Shared { pre, current: Mutex::default(), live: Arc::default() }
+    pub fn new(ready: &Ready, report: &Report) -> wasmtime::Result<Self> {
+        let pre = p3::ServicePre::new(ready.pre.clone())?;
+        let (ready, report) = (ready.clone(), report.clone());
+        Ok(Shared { pre, ready, report, current: Mutex::default(), live: Arc::default() })
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.ready.setup.limits
     }
 
     /// How many sandboxes live.
@@ -63,7 +72,6 @@ impl Shared {
     /// Answers one request. `slot` is kept until both the guest and the client are done with it.
     pub async fn handle(
         &self,
-        service: &Service,
         request: GuestRequest,
         slot: impl Send + Sync + 'static,
         until: Instant,
@@ -72,40 +80,40 @@ impl Shared {
         let mut request = request;
         let mut tries = 0;
         let sent = loop {
-            let mut sent = self.send(service, request, &slot, until);
+            let mut sent = self.send(request, &slot, until);
             match sent.was_left(BUSY * (1 << tries.min(8)), until).await {
                 None => break sent,
-                Some(_) if Instant::now() >= until => return Err(explain::deadline(service.limits(), None)),
+                Some(_) if Instant::now() >= until => return Err(explain::deadline(self.limits(), None)),
                 Some(_) if tries > 2 && sent.ended.has_changed().is_err() => return Err(why(&mut sent.ended).await),
                 Some(back) => request = back,
             }
-            self.replace(&sent.ended, service.limits());
+            self.replace(&sent.ended, self.limits());
             tries += 1;
         };
         let Sent { answered, mut ended, visit, counts, .. } = sent;
         let waits = Visit::new(&counts, |counts| &counts.waiting);
         let answered = timeout_at(until, async {
             match answered.await {
-                Ok(answer) => answer.map_err(|e| request_failure(&e, service.limits())),
+                Ok(answer) => answer.map_err(|e| request_failure(&e, self.limits())),
                 // The sandbox ended with all its requests.
                 Err(_) => Err(why(&mut ended).await),
             }
         });
-        let answer = answered.await.unwrap_or_else(|_| Err(explain::deadline(service.limits(), None)));
+        let answer = answered.await.unwrap_or_else(|_| Err(explain::deadline(self.limits(), None)));
         drop(waits);
         if Instant::now() >= until {
-            self.replace(&ended, service.limits());
+            self.replace(&ended, self.limits());
         }
-        let late = (service.report.clone(), explain::deadline(service.limits(), None));
+        let late = (self.report.clone(), explain::deadline(self.limits(), None));
         let stay = Stay { over: Box::pin(sleep_until(until)), late: Some(late), counts, _visit: visit, _slot: slot };
         Ok((answer?, Rest::Stay(stay)))
     }
 
-    fn send(&self, service: &Service, request: GuestRequest, slot: &Slot, until: Instant) -> Sent {
+    fn send(&self, request: GuestRequest, slot: &Slot, until: Instant) -> Sent {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let (request, here) = (Arc::new(Mutex::new(Some(request))), thread::current().id());
         loop {
-            let worker = current.entry(here).or_insert_with(|| Worker::start(service, &self.pre, self.live.clone()));
+            let worker = current.entry(here).or_insert_with(|| Worker::start(self));
             let (answer, answered) = oneshot::channel();
             let (taken, was_taken) = oneshot::channel();
             let job = Job { request: request.clone(), answer, taken, until, _slot: slot.clone() };
@@ -116,7 +124,7 @@ impl Shared {
                 return Sent { request, answered, was_taken, ended, visit, counts, meter };
             }
             if let Some(full) = current.remove(&here) {
-                full.leave(service.limits().deadline);
+                full.leave(self.limits().deadline);
             }
         }
     }
@@ -251,21 +259,20 @@ struct Job {
 }
 
 impl Worker {
-    fn start(service: &Service, pre: &p3::ServicePre<Sandbox>, live: Arc<()>) -> Self {
+    fn start(shared: &Shared) -> Self {
         let (jobs, inbox) = mpsc::channel(MOST_AT_ONCE);
         let (tell, ended) = watch::channel(None);
         let counts = Arc::<Counts>::default();
-        let engine = &service.ready.engine;
-        let mut store = Sandbox::store(&engine.wasmtime, &service.ready.setup);
+        let (tier, limits) = (&shared.ready.tier, shared.limits());
+        let mut store = Sandbox::store(&tier.wasmtime, &shared.ready.setup);
         // The limit is for one request, and the handles of those that were just answered are still being given back.
-        let handles = usize::try_from(service.limits().handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
+        let handles = usize::try_from(limits.handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
         store.set_max_component_handles(handles);
         store.data_mut().table.set_max_capacity(handles);
         let meter = store.data().meter.clone();
-        let requests =
-            Requests { inbox, limits: service.limits().clone(), meter: meter.clone(), counts: counts.clone() };
-        let guest = Metered::new(drive(store, pre.clone(), requests), meter.clone(), engine.ticker.clone());
-        let (report, counted) = (service.report.clone(), counts.clone());
+        let requests = Requests { inbox, limits: limits.clone(), meter: meter.clone(), counts: counts.clone() };
+        let guest = Metered::new(drive(store, shared.pre.clone(), requests), meter.clone(), tier.ticker.clone());
+        let (report, counted, live) = (shared.report.clone(), counts.clone(), shared.live.clone());
         let task = tokio::spawn(async move {
             let _live = live;
             let outcome = guest.await;

@@ -1,0 +1,133 @@
+//! Two compilers: a program starts with the code that is quick to make, and its next start has the good one.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use walnut_test_programs::*;
+use walnut_test_support::{TestEnv, guest, test_env};
+
+/// The name of the one entry that a run with this tier leaves.
+fn entry(program: &str, tier: &str) -> String {
+    let env = test_env!().with_own_cache();
+    env.run(["run", "--tier", tier, program]).succeeds();
+    let mut names = code(&env);
+    assert_eq!(names.len(), 1, "{names:?}");
+    names.remove(0)
+}
+
+/// The names of what is kept.
+fn code(env: &TestEnv) -> Vec<String> {
+    let Ok(folder) = std::fs::read_dir(env.cache().join("code")) else { return Vec::new() };
+    let paths = folder.map(|entry| entry.expect("it can be listed").path());
+    let is_code = |path: &Path| path.extension().is_some_and(|e| e == "code");
+    paths.filter(|path| is_code(path)).filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
+}
+
+/// A program that runs until its input ends.
+fn reader(env: &TestEnv, program: &str) -> Child {
+    let mut command = env.command();
+    command.args(["run", program, "--stdin"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the binary starts")
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_cold_start_runs_baseline_code_and_leaves_the_optimised() {
+    for program in [RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO] {
+        let (env, program) = (test_env!().with_own_cache(), guest(program));
+        let (baseline, optimised) = (entry(&program, "baseline"), entry(&program, "optimised"));
+        assert_ne!(baseline, optimised);
+        // A program that ends at once is not held up, and nothing goes on behind it.
+        env.run(["run", &program]).succeeds();
+        assert_eq!(code(&env), [baseline.as_str()]);
+        // One that lives long enough gets better code, in place of the first.
+        let mut long = reader(&env, &program);
+        wait_for("the optimised code is never ready", || code(&env) == [optimised.as_str()]);
+        drop(long.stdin.take());
+        assert!(long.wait().expect("it ends").success());
+        // Which the next start takes.
+        let kept =
+            |env: &TestEnv| std::fs::metadata(env.cache().join("code").join(&optimised)).and_then(|m| m.modified());
+        let before = kept(&env).expect("it is there");
+        env.run(["run", &program]).succeeds();
+        assert_eq!(code(&env), [optimised.as_str()]);
+        assert_eq!(kept(&env).expect("it is there"), before);
+    }
+}
+
+/// The program's own life decides: what is not ready at its end is given up, whole entries are never lost by it.
+#[test]
+fn an_end_in_the_middle_of_optimising_leaves_a_good_cache() {
+    let (env, program) = (test_env!().with_own_cache(), guest(GO_P1_HELLO));
+    let baseline = entry(&program, "baseline");
+    for wait in [0, 30, 60, 120] {
+        let mut cut = env.command();
+        cut.args(["run", &program]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = cut.spawn().expect("the binary starts");
+        wait_for("no baseline code", || code(&env).contains(&baseline));
+        thread::sleep(Duration::from_millis(wait));
+        let _ = child.kill();
+        let mut said = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut said).expect("it is text");
+        assert_eq!(said, "");
+        child.wait().expect("it ends");
+        env.run(["run", &program]).succeeds();
+    }
+    env.run(["run", "--tier", "optimised", &program]).succeeds();
+}
+
+/// Several processes make the code of one program: all but one wait for it.
+#[test]
+fn several_at_once_agree_on_one_entry() {
+    let (env, program) = (test_env!().with_own_cache(), guest(RUST_P2_HELLO));
+    let optimised = entry(&program, "optimised");
+    let mut children: Vec<_> = (0..6).map(|_| reader(&env, &program)).collect();
+    wait_for("the optimised code is never ready", || code(&env) == [optimised.as_str()]);
+    for child in &mut children {
+        drop(child.stdin.take());
+        assert!(child.wait().expect("it ends").success());
+    }
+    assert_eq!(code(&env), [optimised]);
+}
+
+const TAIL_CALL: &str = r#"(module
+    (func $count (param i32) (result i32)
+        (if (result i32) (i32.eqz (local.get 0))
+            (then (i32.const 42))
+            (else (return_call $count (i32.sub (local.get 0) (i32.const 1))))))
+    (func (export "count") (result i32) (call $count (i32.const 1000000))))"#;
+
+#[test]
+fn what_the_baseline_compiler_cannot_compile_runs_with_every_tier() {
+    let env = test_env!().with_own_cache();
+    env.file("tail.wat", TAIL_CALL);
+    for tier in ["baseline", "optimised", "both"] {
+        env.run(["call", "--tier", tier, "tail.wat", "count()"]).prints("42\n");
+    }
+}
+
+/// Frames of the baseline compiler are larger. What is deep, but not too deep, runs with either.
+#[test]
+fn a_deep_recursion_runs_with_either() {
+    let env = test_env!().with_own_cache();
+    env.file(
+        "deep.wat",
+        r#"(module (func $down (param i32) (result i32)
+            (if (result i32) (i32.eqz (local.get 0))
+                (then (i32.const 0))
+                (else (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1)))))))
+            (func (export "down") (param i32) (result i32) (call $down (local.get 0))))"#,
+    );
+    for tier in ["optimised", "baseline"] {
+        env.run(["call", "--tier", tier, "deep.wat", "down(15000)"]).prints("15000\n");
+    }
+}

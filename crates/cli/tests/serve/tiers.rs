@@ -1,0 +1,74 @@
+//! Two compilers: a service answers with the code that is quick to make, and changes over to the good one as it serves.
+
+use crate::Served;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+use walnut_test_programs::*;
+use walnut_test_support::{ServeProcess, test_env};
+
+const CHANGED: &str = "optimised code from now on";
+
+fn serve_cold(guest: Guest, flags: &[&str]) -> Served {
+    let env = test_env!().with_own_cache();
+    Served { server: ServeProcess::start(&env, guest, flags), env }
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn no_request_is_lost_when_the_code_is_changed_over() {
+    for (guest, target) in [(RUST_P2_HTTP_ECHO, "/method"), (RUST_P3_HTTP_ECHO, "/count")] {
+        let server = serve_cold(guest, &["--access-log", "off"]);
+        let (over, answered) = (AtomicBool::new(false), AtomicU32::new(0));
+        thread::scope(|scope| {
+            // However this ends, the clients do too.
+            let _over = Over(&over);
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut client = server.connect();
+                    while !over.load(SeqCst) {
+                        // The rest of the time is the compiler's.
+                        thread::sleep(Duration::from_millis(1));
+                        let response = client.get(target);
+                        assert_eq!(response.status, 200, "{response:?}");
+                        answered.fetch_add(1, SeqCst);
+                    }
+                });
+            }
+            server.says(CHANGED);
+            let before = answered.load(SeqCst);
+            while answered.load(SeqCst) < before + 50 {
+                thread::yield_now();
+            }
+        });
+    }
+}
+
+#[test]
+fn a_stream_under_way_ends_on_the_code_that_it_began_on() {
+    let server = serve_cold(RUST_P3_HTTP_ECHO, &[]);
+    let mut client = server.connect();
+    client.send("POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n").unwrap();
+    server.says(CHANGED);
+    assert_eq!(server.get("/count").status, 200);
+    client.send("3\r\ntwo\r\n0\r\n\r\n").unwrap();
+    client.response().is(200, "onetwo");
+}
+
+#[test]
+fn the_next_start_has_the_optimised_code() {
+    let Served { server, env } = serve_cold(RUST_P2_HTTP_HELLO, &[]);
+    server.says(CHANGED);
+    server.stop();
+    let again = ServeProcess::start(&env, RUST_P2_HTTP_HELLO, ["--access-log", "off"]);
+    assert_eq!(again.get("/").status, 200);
+    let said = again.stop();
+    assert!(!said.stderr.contains(CHANGED), "{said}");
+}

@@ -1,0 +1,212 @@
+//! Compiles components, quickly first and well later.
+//!
+//! What is not in the cache is compiled by the baseline compiler, which takes a fraction of the time, and starts at once.
+//! What that one cannot compile (GC, exceptions, tail calls) is compiled without optimisation. [`Engine::optimise`] then
+//! makes the optimised code beside it, on threads that give way to others; a service changes over to it, and every later
+//! start finds it in the cache.
+
+use crate::adapt;
+use crate::artifact::Artifact;
+use crate::cache::Cache;
+use crate::config::{Compiler, EngineConfig, Tiers};
+use crate::error::{LoadError, parser_words};
+use crate::inspect;
+use crate::limits::{Limits, size};
+use crate::link;
+use crate::meter::Ticker;
+use crate::prepare::Prepared;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use wasmtime::component::Component;
+
+/// Compiles and runs components. One per process and purpose.
+pub struct Engine {
+    config: EngineConfig,
+    optimising: Arc<Tier>,
+    /// Made when they are needed, which on most starts they are not; the quickest first.
+    quick: [(Compiler, OnceLock<Arc<Tier>>); 2],
+    cache: Option<Cache>,
+}
+
+/// A compiler, and what runs its code.
+pub(crate) struct Tier {
+    pub wasmtime: wasmtime::Engine,
+    pub ticker: Arc<Ticker>,
+    compiler: Compiler,
+    /// The hash of everything that affects compiled code.
+    hash: u64,
+}
+
+/// Hears that a compilation goes on, which may take a while.
+pub trait Progress: Sync {
+    /// `name`, of `bytes`, is being compiled. Called once, before; dropping the answer ends it.
+    fn compiling(&self, name: &str, bytes: usize) -> Box<dyn std::any::Any>;
+}
+
+impl Engine {
+    /// Starts an engine. Without a cache everything is compiled anew.
+    pub fn new(config: &EngineConfig, cache: Option<Cache>) -> Result<Arc<Self>, LoadError> {
+        let optimising = Tier::new(config, Compiler::Optimising)?;
+        let quick = [Compiler::Baseline, Compiler::Plain].map(|compiler| (compiler, OnceLock::new()));
+        Ok(Arc::new(Engine { config: config.clone(), optimising, quick, cache }))
+    }
+
+    /// Takes `artifact` from the cache or compiles it, as quickly as that goes, and checks that everything it imports is
+    /// there.
+    pub fn prepare(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
+        let tiers = self.config.tiers;
+        if tiers != Tiers::Baseline
+            && let Some(component) = self.cached(&self.optimising, artifact)
+        {
+            return prepared(&self.optimising, component, artifact);
+        }
+        if tiers == Tiers::Optimised {
+            return prepared(&self.optimising, self.compile(&self.optimising, artifact, progress)?, artifact);
+        }
+        let [baseline, plain] = &self.quick;
+        match self.prepare_quickly(baseline, artifact, progress) {
+            // The other knows more, and says better what is wrong.
+            Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
+                let prepared = self.prepare_quickly(plain, artifact, progress)?;
+                Ok(Prepared { unfit: Some(reason), ..prepared })
+            }
+            done => done,
+        }
+    }
+
+    fn prepare_quickly(
+        &self,
+        (compiler, tier): &(Compiler, OnceLock<Arc<Tier>>),
+        artifact: &Artifact,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Prepared, LoadError> {
+        let tier = match tier.get() {
+            Some(tier) => tier,
+            None => {
+                let new = Tier::new(&self.config, *compiler)?;
+                tier.get_or_init(|| new)
+            }
+        };
+        let component = match self.cached(tier, artifact) {
+            Some(component) => component,
+            None => self.compile(tier, artifact, progress)?,
+        };
+        prepared(tier, component, artifact)
+    }
+
+    /// Whether [`Engine::optimise`] makes better code of `prepared` than it has.
+    pub fn can_optimise(&self, prepared: &Prepared) -> bool {
+        self.config.tiers == Tiers::Both && prepared.tier.compiler != Compiler::Optimising
+    }
+
+    /// Makes and keeps the optimised code of `artifact`, without hurry. When another process does so already, its code is
+    /// waited for.
+    pub fn optimise(&self, artifact: &Artifact) -> Result<Prepared, LoadError> {
+        let tier = &self.optimising;
+        let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.digest, tier.hash).ok());
+        if let Some(component) = self.cached(tier, artifact) {
+            return prepared(tier, component, artifact);
+        }
+        let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| give_way()).build();
+        let component = match threads {
+            Ok(threads) => threads.install(|| self.compile(tier, artifact, None)),
+            Err(e) => Err(LoadError::Engine(e.to_string())),
+        };
+        let prepared = prepared(tier, component?, artifact)?;
+        if let Some(cache) = &self.cache {
+            self.quick
+                .iter()
+                .filter_map(|(_, tier)| tier.get())
+                .for_each(|tier| cache.remove(&artifact.digest, tier.hash));
+        }
+        Ok(prepared)
+    }
+
+    fn cached(&self, tier: &Tier, artifact: &Artifact) -> Option<Component> {
+        let path = self.cache.as_ref()?.get(&artifact.digest, tier.hash)?;
+        // SAFETY: the file is an entry of the cache, which only this user can write to, was written by an engine of the
+        // same version and settings (its name says so), and has passed its checksum.
+        unsafe { Component::deserialize_file(&tier.wasmtime, path) }.ok()
+    }
+
+    fn compile(
+        &self,
+        tier: &Tier,
+        artifact: &Artifact,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Component, LoadError> {
+        let bytes = adapt::to_component(artifact)?;
+        let _shown = progress.map(|p| p.compiling(&artifact.name, bytes.len()));
+        let failed = |e: &wasmtime::Error| failed(artifact, e);
+        let Some(cache) = &self.cache else {
+            return Component::from_binary(&tier.wasmtime, &bytes).map_err(|e| failed(&e));
+        };
+        let code = tier.wasmtime.precompile_component(&bytes).map_err(|e| failed(&e))?;
+        // A cache that cannot be written to costs time, not the run.
+        let _ = cache.put(&artifact.digest, tier.hash, &code);
+        // SAFETY: this engine compiled the code just now.
+        unsafe { Component::deserialize(&tier.wasmtime, &code) }.map_err(|e| failed(&e))
+    }
+}
+
+impl Tier {
+    fn new(config: &EngineConfig, compiler: Compiler) -> Result<Arc<Self>, LoadError> {
+        let wasmtime = config.engine(compiler)?;
+        let mut hasher = DefaultHasher::new();
+        adapt::REVISION.hash(&mut hasher);
+        wasmtime.precompile_compatibility_hash().hash(&mut hasher);
+        let ticker = Ticker::new(&wasmtime, tick(&config.limits));
+        Ok(Arc::new(Tier { wasmtime, ticker, compiler, hash: hasher.finish() }))
+    }
+}
+
+fn prepared(tier: &Arc<Tier>, component: Component, artifact: &Artifact) -> Result<Prepared, LoadError> {
+    let ty = component.component_type();
+    let missing: Vec<_> = ty.imports(&tier.wasmtime).filter_map(|(name, _)| link::missing(name)).collect();
+    if !missing.is_empty() {
+        return Err(LoadError::MissingImports { name: artifact.name.clone(), imports: missing });
+    }
+    let worlds = inspect::worlds(ty.exports(&tier.wasmtime).map(|(name, _)| name));
+    let adapted = !adapt::is_component(artifact)?;
+    Ok(Prepared { tier: tier.clone(), component, name: artifact.name.clone(), worlds, adapted, unfit: None })
+}
+
+/// Others go before this thread. Not so far that a busy service never gets the code that would make it less busy: it has
+/// about a quarter of a processor that others want as well.
+fn give_way() {
+    // Linux has a priority for each thread, elsewhere it is the process's.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 5);
+}
+
+/// Often enough that a limit holds to a few percent, seldom enough that it costs nothing.
+fn tick(limits: &Limits) -> Duration {
+    (limits.cpu.min(limits.deadline) / 50).clamp(Duration::from_millis(1), Duration::from_millis(10))
+}
+
+/// How large the pool says that a memory is from the start, when that is more than its slots hold.
+fn minimum_memory(message: &str) -> Option<String> {
+    let bytes = message.split_once("minimum byte size of ")?.1.split(' ').next()?;
+    Some(size(bytes.parse().ok()?))
+}
+
+/// A component is validated where it is compiled, so what fails may be either.
+fn failed(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
+    let name = artifact.name.clone();
+    if let Some(e) = error.chain().find_map(|e| e.downcast_ref::<wasmparser::BinaryReaderError>()) {
+        return adapt::invalid(artifact, e);
+    }
+    let cause = error.root_cause().to_string();
+    let cause = cause.lines().next().unwrap_or_default();
+    // The compiler reads functions by itself, and what it says of them has no type here.
+    let unread = cause.strip_prefix("Invalid input WebAssembly code at offset ").and_then(|rest| rest.split_once(": "));
+    // Some of what is not in the baseline compiler has no words but these.
+    let cause = cause.strip_prefix("Compilation error: ").unwrap_or(cause);
+    let cause = cause.split_once(" (at offset ").map_or(cause, |(words, _)| words);
+    match (minimum_memory(cause), unread) {
+        (Some(needs), _) => LoadError::Memory { name, needs },
+        (None, Some((_, words))) => LoadError::Invalid { name, reason: parser_words(words) },
+        (None, None) => LoadError::Compile { name, reason: cause.to_owned() },
+    }
+}
