@@ -36,8 +36,11 @@ use walnut_engine::Body;
 use walnut_manifest::{PathRule, Route};
 
 /// Files of one route that are open at once, how many requests wait for one to be closed, and how long. A client that
-/// reads slowly keeps one open, and what the system gives a process may be little more.
+/// reads slowly keeps one open, and what the system gives a process may be little more. What is read at one go needs no
+/// such place, so that slow clients do not keep others from it.
 const OPEN: Limits = Limits { sandboxes: 512, queue: 1000, patience: Duration::from_secs(10) };
+/// Look-ups at once: enough for any disk, and not more than there are threads for them.
+const LOOK_UPS: Limits = Limits { sandboxes: 256, queue: 10_000, patience: Duration::from_secs(10) };
 
 /// Is told of a file that the system could not read, by its path below the folder.
 type Report = dyn Fn(&str, &io::Error) + Send + Sync;
@@ -48,7 +51,8 @@ pub struct Files {
     pub place: PathBuf,
     dir: Dir,
     rule: PathRule,
-    admission: Admission,
+    look_ups: Admission,
+    open: Admission,
     measures: Arc<Measures>,
     report: Arc<Report>,
 }
@@ -66,7 +70,8 @@ impl Files {
             place: place.to_owned(),
             dir: Dir::open_ambient_dir(place, ambient_authority())?,
             rule: route.path.clone(),
-            admission: Admission::new(OPEN),
+            look_ups: Admission::new(LOOK_UPS),
+            open: Admission::new(OPEN),
             measures,
             report: Arc::new(report),
         }))
@@ -78,6 +83,11 @@ impl Files {
 
     pub(crate) fn shared_measures(&self) -> Arc<Measures> {
         self.measures.clone()
+    }
+
+    /// Its places for open files.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.open
     }
 
     /// `path` in plain letters, if it was sent in others: `/%61` is `/a`. Another route may be for that.
@@ -102,26 +112,53 @@ impl Files {
             return (Cause::ClientError, rescue::only_read());
         }
         let Some(wanted) = self.wanted(request.uri.path()) else { return (Cause::NotFound, rescue::no_file()) };
-        let Some(place) = self.admission.admit().await else { return (Cause::Overloaded, rescue::overloaded()) };
-        let files = self.clone();
-        let looked_up = tokio::task::spawn_blocking(move || files.look_up(&wanted, &request, place));
-        looked_up.await.unwrap_or_else(|_| (Cause::HostError, rescue::server_failed()))
+        let asked = Arc::new((wanted, request));
+        let mut place = None;
+        loop {
+            let Some(turn) = self.look_ups.admit().await else { return (Cause::Overloaded, rescue::overloaded()) };
+            let (files, asked) = (self.clone(), asked.clone());
+            let looked_up = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                files.look_up(&asked.0, &asked.1, place)
+            });
+            let answer = looked_up.await.unwrap_or_else(|_| Some((Cause::HostError, rescue::server_failed())));
+            if let Some(answer) = answer {
+                return answer;
+            }
+            // Then it is looked up again, so that what waits keeps nothing open.
+            place = self.open.admit().await;
+            if place.is_none() {
+                return (Cause::Overloaded, rescue::overloaded());
+            }
+        }
     }
 
-    /// Blocks.
-    fn look_up(&self, wanted: &Wanted, request: &Parts, place: OwnedSemaphorePermit) -> (Cause, Response<Body>) {
-        let error = match respond::respond(&self.dir, wanted, request) {
-            Ok(Answer::File(head, content)) => return (Cause::Ok, self.with_body(head, content, wanted, place)),
-            Ok(Answer::Folder) => return self.redirect(request),
-            Ok(Answer::Other(response)) => return (Cause::Ok, response),
-            Err(error) => error,
-        };
-        match find::why(&error) {
+    /// The answer. `None` when the file must stay open for it, and there is no place. Blocks.
+    fn look_up(
+        &self,
+        wanted: &Wanted,
+        request: &Parts,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Option<(Cause, Response<Body>)> {
+        Some(match respond::respond(&self.dir, wanted, request) {
+            Ok(Answer::File(head, Content::Whole(bytes))) => (Cause::Ok, head.map(|()| body::whole(bytes))),
+            Ok(Answer::File(head, Content::Long { first, file, left })) => {
+                let place = place.or_else(|| self.open.try_admit())?;
+                (Cause::Ok, head.map(|()| self.streamed(Reading { first, file, left, place }, wanted)))
+            }
+            Ok(Answer::Folder) => self.redirect(request),
+            Ok(Answer::Other(response)) => (Cause::Ok, response),
+            Err(error) => self.refuse(wanted, &error),
+        })
+    }
+
+    fn refuse(&self, wanted: &Wanted, error: &io::Error) -> (Cause, Response<Body>) {
+        match find::why(error) {
             find::Why::Absent => (Cause::NotFound, rescue::no_file()),
             find::Why::Forbidden => (Cause::NotFound, rescue::forbidden()),
             find::Why::NoRoom => (Cause::Overloaded, rescue::overloaded()),
             find::Why::Failed => {
-                (self.report)(&wanted.path, &error);
+                (self.report)(&wanted.path, error);
                 (Cause::HostError, rescue::server_failed())
             }
         }
@@ -137,22 +174,9 @@ impl Files {
         }
     }
 
-    fn with_body(
-        &self,
-        head: Response<()>,
-        content: Content,
-        wanted: &Wanted,
-        place: OwnedSemaphorePermit,
-    ) -> Response<Body> {
-        let body = match content {
-            Content::Whole(bytes) => body::whole(bytes),
-            Content::Long { first, file, left } => {
-                let (report, path) = (self.report.clone(), wanted.path.clone());
-                let fails = move |error: &io::Error| report(&path, error);
-                body::streamed(Reading { first, file, left, place }, fails)
-            }
-        };
-        head.map(|()| body)
+    fn streamed(&self, reading: Reading, wanted: &Wanted) -> Body {
+        let (report, path) = (self.report.clone(), wanted.path.clone());
+        body::streamed(reading, move |error: &io::Error| report(&path, error))
     }
 }
 

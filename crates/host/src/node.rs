@@ -71,15 +71,18 @@ impl Hosted {
         self.admission.limits
     }
 
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     /// Requests that wait for a place.
     pub(crate) fn waiting(&self) -> u64 {
-        // One that finds no room to wait is counted for a moment.
-        self.admission.waiting.load(SeqCst).min(self.admission.limits.queue as usize) as u64
+        self.admission.waiting()
     }
 
     /// Places that are taken.
     pub(crate) fn taken(&self) -> u64 {
-        (self.admission.limits.sandboxes as usize).saturating_sub(self.admission.free.available_permits()) as u64
+        self.admission.taken()
     }
 
     /// Sandboxes that live.
@@ -89,6 +92,7 @@ impl Hosted {
     }
 }
 
+/// Places for what is bounded, and a bounded queue before them.
 pub(crate) struct Admission {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -101,12 +105,32 @@ impl Admission {
     }
 
     pub async fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = self.free.clone().try_acquire_owned() {
+        if let Some(place) = self.try_admit() {
             return Some(place);
         }
         // Given back however the wait ends: with a place, by the time-out, or because the client left.
         let _waits = Waiting::new(&self.waiting, self.limits.queue as usize)?;
         timeout(self.limits.patience, self.free.clone().acquire_owned()).await.ok()?.ok()
+    }
+
+    /// A place, if there is one at once.
+    pub fn try_admit(&self) -> Option<OwnedSemaphorePermit> {
+        self.free.clone().try_acquire_owned().ok()
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Requests that wait for a place.
+    pub fn waiting(&self) -> u64 {
+        // One that finds no room to wait is counted for a moment.
+        self.waiting.load(SeqCst).min(self.limits.queue as usize) as u64
+    }
+
+    /// Places that are taken.
+    pub fn taken(&self) -> u64 {
+        (self.limits.sandboxes as usize).saturating_sub(self.free.available_permits()) as u64
     }
 }
 

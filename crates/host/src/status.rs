@@ -3,7 +3,7 @@
 use crate::access::since_1970;
 use crate::files::Files;
 use crate::metrics::{BOUNDS, Measures, Refused};
-use crate::node::{Hosted, Node};
+use crate::node::{Admission, Hosted, Node};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -86,24 +86,19 @@ impl Status {
 
 impl ComponentStatus {
     fn of(hosted: &Hosted, routes: Vec<String>) -> Self {
-        let limits = hosted.limits();
         ComponentStatus {
-            waiting: hosted.waiting(),
-            queue: limits.queue,
             sandboxes: hosted.sandboxes(),
-            taken: hosted.taken(),
-            places: limits.sandboxes,
-            ..Self::counted(hosted.measures(), routes, hosted.grants.clone())
+            ..Self::counted(hosted.measures(), hosted.admission(), routes, hosted.grants.clone())
         }
     }
 
-    /// A folder is shown as what answers too; it has no sandboxes.
+    /// A folder is shown as what answers too. Its places are for open files, and it has no sandboxes.
     fn of_files(files: &Files, route: String) -> Self {
         let grants = vec![format!("files in {}", files.place.display())];
-        Self::counted(files.measures(), vec![route], grants)
+        Self::counted(files.measures(), files.admission(), vec![route], grants)
     }
 
-    fn counted(measures: &Measures, routes: Vec<String>, grants: Vec<String>) -> Self {
+    fn counted(measures: &Measures, admission: &Admission, routes: Vec<String>, grants: Vec<String>) -> Self {
         let (mut causes, mut classes) = (BTreeMap::new(), BTreeMap::new());
         for (cause, class, count) in measures.ended().filter(|(_, _, count)| *count > 0) {
             *causes.entry(cause.name()).or_default() += count;
@@ -119,11 +114,11 @@ impl ComponentStatus {
             classes,
             latency: measures.took().to_vec(),
             in_flight: measures.in_flight(),
-            waiting: 0,
-            queue: 0,
+            waiting: admission.waiting(),
+            queue: admission.limits().queue,
             sandboxes: 0,
-            taken: 0,
-            places: 0,
+            taken: admission.taken(),
+            places: admission.limits().sandboxes,
             denials: measures.denials().map(|(capability, count)| (capability.name(), count)).collect(),
             limits: measures.limits().map(|(limit, count)| (limit.name(), count)).collect(),
         }

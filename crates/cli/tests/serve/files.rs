@@ -126,6 +126,12 @@ fn files_are_only_read() {
         response.is(405, "files are only read here\n");
         has(&response, "allow", "GET, HEAD");
     }
+    assert_eq!(server.post("/static/a.txt", "other").status, 405);
+    // Nor is what comes with a question read.
+    let mut client = Http2::open(server.address()).unwrap();
+    client.ask(request("POST", "/static/a.txt"), &[0; 1 << 20]).is(405, "files are only read here\n");
+    client.ask(request("GET", "/static/a.txt"), b"question").is(200, "text");
+    with(&server, "GET", "/static/a.txt", "content-length: 1000000000000000\r\n").is(200, "text");
     server.get("/static/a.txt").is(200, "text");
     assert_eq!(env.read("site/public/a.txt"), "text");
 }
@@ -494,6 +500,26 @@ fn requests_for_files_are_counted_and_said() {
     let said = server.stop().stdout;
     assert!(said.contains(" GET test/static/a.txt 200 4 ") && said.contains("site/files:/static/** ok\n"), "{said}");
     assert!(said.contains(" GET test/static/none 404 22 ") && said.contains("files:/static/** not_found\n"), "{said}");
+}
+
+#[test]
+fn the_admin_address_tells_of_folders() {
+    let env = site("");
+    env.file("site/public/a.txt", "text");
+    let server = ServeProcess::of_apps(&env, ["site", "--admin", "127.0.0.1:0"]);
+    server.get("/static/a.txt").is(200, "text");
+    let said = server.stderr();
+    let admin = said.lines().find_map(|line| line.strip_prefix("admin page: http://")?.strip_suffix('/')).unwrap();
+    let get = |path: &str| {
+        let ask = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        Connection::open(admin.parse().unwrap()).unwrap().ask(ask).text()
+    };
+    let metrics = get("/metrics");
+    let count = "walnut_requests_total{app=\"site\",component=\"files:/static/**\",class=\"2xx\",cause=\"ok\"} 1\n";
+    assert!(metrics.contains(count), "{metrics}");
+    let status = get("/status.json");
+    let shown = "\"component\":\"files:/static/**\",\"routes\":[\"/static/**\"],\"grants\":[\"files in site/public\"]";
+    assert!(status.contains(shown), "{status}");
 }
 
 #[test]

@@ -97,6 +97,61 @@ fn what_is_no_file_is_not_waited_for() {
     }
 }
 
+/// The folder of `world` as it is served for `/static/**`.
+fn served(world: &World) -> Arc<Files> {
+    let text = "[app]\nname = \"a\"\n[[http]]\nroute = \"/static/**\"\ndir = \"public\"\n";
+    let manifest = walnut_manifest::Manifest::parse(text, "walnut.toml", world.root.path()).unwrap();
+    let measures = crate::node::Node::new(None).measures("a", "files");
+    Files::open(&world.root.path().join("public"), &manifest.routes[0], measures, |_, _| {}).unwrap()
+}
+
+fn get(path: &str) -> Parts {
+    http::Request::get(path).body(()).unwrap().into_parts().0
+}
+
+#[tokio::test]
+async fn slow_clients_keep_others_from_no_small_file() {
+    use http_body_util::BodyExt;
+    let world = World::new();
+    fs::write(world.root.path().join("public/big"), vec![b'x'; 100_000]).unwrap();
+    let files = served(&world);
+    let mut slow = Vec::new();
+    for _ in 0..OPEN.sandboxes {
+        let (cause, response) = files.answer(get("/static/big")).await;
+        assert_eq!(cause, Cause::Ok);
+        slow.push(response);
+    }
+    assert_eq!(files.admission().taken(), 512);
+    // One more waits, and whoever wants little does not.
+    let mut one_more = Box::pin(files.answer(get("/static/big")));
+    tokio::select! {
+        biased;
+        _ = &mut one_more => panic!("there was no place"),
+        (_, small) = files.answer(get("/static/a.css")) => assert_eq!(small.status(), 200),
+    }
+    while files.admission().waiting() == 0 {
+        let small = files.answer(get("/static/a.css"));
+        tokio::select! { _ = &mut one_more => panic!("there was no place"), _ = small => {} }
+    }
+    slow.pop();
+    let (cause, response) = one_more.await;
+    assert_eq!(cause, Cause::Ok);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.len() == 100_000 && body.iter().all(|byte| *byte == b'x'));
+    drop(slow);
+    assert_eq!(files.admission().taken(), 0);
+}
+
+#[tokio::test]
+async fn the_plain_letters_of_a_path_decide_its_route() {
+    let world = World::new();
+    let files = served(&world);
+    assert_eq!(files.plain("/static/%61/b").as_deref(), Some("/static/a/b"));
+    assert_eq!(files.plain("/static/a%20b"), None);
+    assert_eq!(files.plain("/static/a/b"), None);
+    assert_eq!(files.plain("/static/%2e%2e/b"), None);
+}
+
 /// Pieces that paths with a way out are made of, and whatever else.
 fn piece() -> impl Strategy<Value = String> {
     const KNOWN: &[&str] = &[
@@ -131,6 +186,8 @@ fn piece() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
     #[test]
     fn whatever_is_asked_for_is_below_the_folder(pieces in proptest::collection::vec(piece(), 0..8), first: bool) {
         thread_local!(static WORLD: World = {
