@@ -9,8 +9,9 @@ use crate::progress::Terminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use walnut_engine::{Artifact, Cache, Engine, EngineConfig, Failure, Gate, Limits, Service, Setup, Stdio};
-use walnut_host::{App, Hosted, Measures, Node};
+use walnut_host::{App, Destination, Files, Hosted, Measures, Node};
 use walnut_manifest::{Manifest, Route, Target};
+use walnut_policy::Printable;
 
 /// The name of a manifest in its folder.
 const MANIFEST: &str = "walnut.toml";
@@ -23,6 +24,8 @@ pub struct Described {
     pub has_manifest: bool,
     components: Vec<Component>,
     pub routes: Vec<Route>,
+    /// A folder for each route that leads to one, in their order.
+    files: Vec<Arc<Files>>,
 }
 
 struct Component {
@@ -67,7 +70,13 @@ impl Described {
             measures,
         };
         let routes = vec![Route::everything(COMPONENT)];
-        Ok(Described { place: target.to_owned(), has_manifest: false, components: vec![component], routes })
+        Ok(Described {
+            place: target.to_owned(),
+            has_manifest: false,
+            components: vec![component],
+            routes,
+            files: Vec::new(),
+        })
     }
 
     fn of_manifest(path: &Path, args: &ServeArgs, node: &Node, printer: Printer) -> Result<Self, CommandError> {
@@ -94,7 +103,8 @@ impl Described {
             })
         };
         let components = manifest.components.iter().map(component).collect::<Result<_, CommandError>>()?;
-        Ok(Described { place, has_manifest: true, components, routes: manifest.routes })
+        let files = files(&manifest, &place, node, printer)?;
+        Ok(Described { place, has_manifest: true, components, routes: manifest.routes, files })
     }
 
     /// What is served and what it may do: a line for each component, or for each grant of the only one.
@@ -107,17 +117,68 @@ impl Described {
             let routes: Vec<_> = routes.map(ToString::to_string).collect();
             (routes.join(" "), c.title.clone(), c.grants().join(", "))
         };
-        let rows: Vec<_> = self.components.iter().map(line).collect();
+        let dirs = self.routes.iter().filter(|route| matches!(route.target, Target::Dir(_)));
+        let folders = dirs
+            .zip(&self.files)
+            .map(|(route, files)| (route.to_string(), format!("files in {}", files.place.display()), String::new()));
+        let rows: Vec<_> = self.components.iter().map(line).chain(folders).collect();
         let width = |of: fn(&(String, String, String)) -> usize| rows.iter().map(of).max().unwrap_or(0);
         let (first, second) = (width(|r| r.0.chars().count()), width(|r| r.1.chars().count()));
-        rows.iter().map(|(routes, title, grants)| format!("{routes:first$}  {title:second$}  {grants}")).collect()
+        let row = |(routes, title, grants): &(String, String, String)| {
+            format!("{routes:first$}  {title:second$}  {grants}").trim_end().to_owned()
+        };
+        rows.iter().map(row).collect()
     }
 
     /// Compiles and links its components.
     pub fn prepare(self, engine: &Arc<Engine>, optimiser: &Optimiser, printer: Printer) -> Result<App, CommandError> {
-        let prepare = |component: Component| component.prepare(engine, optimiser, printer);
-        let components = self.components.into_iter().map(prepare).collect::<Result<_, _>>()?;
-        Ok(App { components, routes: self.routes })
+        let prepare = |c: Component| c.prepare(engine, optimiser, printer);
+        let components = self.components.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let mut files = self.files.into_iter();
+        let destination = |route: &Route| match &route.target {
+            Target::Component(name) => components.iter().find(|c| c.name == *name).cloned().map(Destination::Component),
+            Target::Dir(_) => files.next().map(Destination::Files),
+        };
+        let destinations: Vec<_> = self.routes.iter().map(destination).collect();
+        let lead = |(route, to): (Route, Option<Destination>)| match to {
+            Some(to) => Ok((route, to)),
+            None => Err(CommandError::new(Code::Host, format!("{}: the route {route} leads nowhere", self.place))),
+        };
+        let routes = self.routes.into_iter().zip(destinations).map(lead).collect::<Result<_, _>>()?;
+        Ok(App { components, routes })
+    }
+}
+
+/// Opens the folder of each route that leads to one.
+fn files(manifest: &Manifest, place: &str, node: &Node, printer: Printer) -> Result<Vec<Arc<Files>>, CommandError> {
+    let open = |route: &Route| {
+        let Target::Dir(dir) = &route.target else { return None };
+        // A label that no component can have.
+        let measures = node.measures(&manifest.app.name, &format!("files:{route}"));
+        let folder = dir.clone();
+        let report = move |path: &str, error: &std::io::Error| {
+            let doing = format!("{} cannot be sent", Printable(&folder.join(path).display().to_string()));
+            of_system(doing, error).print(&printer);
+        };
+        let opened = Files::open(dir, route, measures, report);
+        Some(opened.map_err(|e| no_folder(&format!("{place}:{}", route.line), dir, &e)))
+    };
+    manifest.routes.iter().filter_map(open).collect()
+}
+
+fn no_folder(place: &str, dir: &Path, error: &std::io::Error) -> CommandError {
+    let dir = dir.display();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            CommandError::new(Code::NotFound, format!("{place}: `dir`: there is no folder {dir}")).hint(format!(
+                "make it, as with `mkdir {dir}`; a relative `dir` begins at the folder of its walnut.toml"
+            ))
+        }
+        std::io::ErrorKind::NotADirectory => {
+            CommandError::new(Code::Host, format!("{place}: `dir`: {dir} is a file, not a folder"))
+                .hint("name the folder that it is in; a `route` that is one path serves the file of its last name")
+        }
+        _ => of_system(format!("{place}: `dir`: {dir} cannot be opened"), error),
     }
 }
 
@@ -166,15 +227,9 @@ impl Component {
 
 /// What a manifest may say and this version does not do is refused, not passed over.
 fn not_yet(manifest: &Manifest, place: &str) -> Result<(), CommandError> {
-    let files = manifest.routes.iter().find(|route| matches!(route.target, Target::Dir(_)));
-    let reused = manifest.components.iter().find(|component| component.reuse > 1);
-    let message = match (files, reused) {
-        (Some(route), _) => format!("{place}:{}: `dir`: this version does not serve files yet", route.line),
-        (None, Some(component)) => {
-            format!("{place}: `reuse` of {}: this version makes a fresh sandbox for each request", component.name)
-        }
-        (None, None) => return Ok(()),
-    };
+    let Some(component) = manifest.components.iter().find(|component| component.reuse > 1) else { return Ok(()) };
+    let message =
+        format!("{place}: `reuse` of {}: this version makes a fresh sandbox for each request", component.name);
     Err(CommandError::new(Code::Host, message).hint("leave the key out"))
 }
 

@@ -44,6 +44,8 @@ pub enum BodyError {
     TooLarge(Limit),
     #[error("the guest ended it: {0}")]
     Guest(String),
+    #[error("it cannot be read to its end: {0}")]
+    Source(std::io::Error),
 }
 
 type Report = Arc<dyn Fn(&Failure) + Send + Sync>;

@@ -2,6 +2,7 @@
 
 use crate::access::{Asked, Line};
 use crate::cause::Cause;
+use crate::files::Files;
 use crate::head::{self, ToServer};
 use crate::incoming::Incoming;
 use crate::metrics::Measures;
@@ -29,12 +30,14 @@ pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, request: Request<I
     let of_server = checked.err();
     let measures = match &destination {
         Some(Destination::Component(component)) => component.shared_measures(),
+        Some(Destination::Files(files)) => files.shared_measures(),
         None => shared.node.metrics().unrouted.clone(),
     };
     let asked = measures.log.as_ref().map(|_| asked(peer, &request));
     let mut exchange = Exchange::begin(measures, started, asked, request.method());
     let (cause, response) = match destination {
         Some(Destination::Component(component)) => component_answer(shared, &component, request).await,
+        Some(Destination::Files(files)) => files_answer(shared, &files, request).await,
         None => match of_server {
             Some(ToServer::Options) => (Cause::Ok, rescue::options()),
             Some(ToServer::Connect) => (Cause::ClientError, rescue::no_tunnels()),
@@ -73,6 +76,12 @@ async fn component_answer(
             (Cause::of(&failure), rescue::failed(&failure))
         }
     }
+}
+
+async fn files_answer(shared: &Shared, files: &Arc<Files>, mut request: Request<Incoming>) -> (Cause, Response<Body>) {
+    head::clean_request(request.headers_mut(), shared.config.trusts_forwarded);
+    // Nobody reads a body here, however large it is.
+    files.answer(request.into_parts().0).await
 }
 
 fn asked(peer: SocketAddr, request: &Request<Incoming>) -> Asked {
@@ -134,7 +143,7 @@ impl Exchange {
                         }
                         Cause::of_limit(*limit)
                     }
-                    BodyError::Guest(_) => Cause::BrokenOff,
+                    BodyError::Guest(_) | BodyError::Source(_) => Cause::BrokenOff,
                 };
             }
             None => self.has_ended = true,

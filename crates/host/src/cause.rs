@@ -7,13 +7,13 @@ use walnut_engine::{Failure, Limit};
 /// Why a request ended as it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The component answered, with whatever status.
+    /// The component answered, with whatever status, or a folder did.
     Ok,
     /// The request was not a good one.
     ClientError,
-    /// No route is for it.
+    /// No route is for it, or no file that may be served.
     NotFound,
-    /// No sandbox was free in time.
+    /// No sandbox was free in time, or the system has no room for more open files.
     Overloaded,
     /// The request's body is larger than it may be.
     TooLarge,
@@ -33,7 +33,7 @@ pub(crate) enum Cause {
     GuestError,
     /// Something in the host failed.
     HostError,
-    /// The guest failed when its response had already begun; standard error says how.
+    /// The guest failed, or its file did, when the response had already begun; standard error says how.
     BrokenOff,
     /// The client left, or the server stopped, before the end of the answer.
     Abandoned,

@@ -1,4 +1,4 @@
-//! The node: takes HTTP requests and hands them to a component.
+//! The node: takes HTTP requests and hands them to a component, or answers them with files.
 //!
 //! Connections are accepted only while there is room for them, and a request gets a sandbox only while there is one free;
 //! until then it waits, for a bounded time. What a guest does wrong ends in one place, `rescue.rs`, which knows the status
@@ -11,6 +11,7 @@ mod admin;
 mod answer;
 mod cause;
 mod connection;
+mod files;
 mod head;
 mod http2;
 mod incoming;
@@ -27,7 +28,8 @@ mod worker;
 
 pub use access::{AccessFormat, AccessLog};
 pub use admin::Admin;
+pub use files::Files;
 pub use metrics::Measures;
-pub use node::{App, Hosted, Limits, Node};
+pub use node::{App, Destination, Hosted, Limits, Node};
 pub use server::{Drained, Server, ServerConfig};
 pub use tls::{Reload, Tls, TlsError};

@@ -1,6 +1,7 @@
 //! The apps of a node, and the way of a request to what answers it.
 
 use crate::access::AccessLog;
+use crate::files::Files;
 use crate::metrics::{Measures, Metrics};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,14 +9,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use walnut_engine::Service;
-use walnut_manifest::{Route, Target, match_route};
+use walnut_manifest::{Route, match_route};
 
 /// An app that is ready to serve.
 pub struct App {
-    /// Its components; a route's target names one of them.
+    /// Its components, also those that no route leads to.
     pub components: Vec<Arc<Hosted>>,
     /// Which requests go where.
-    pub routes: Vec<Route>,
+    pub routes: Vec<(Route, Destination)>,
 }
 
 /// A component that serves, with its place for sandboxes.
@@ -70,15 +71,18 @@ impl Hosted {
         self.admission.limits
     }
 
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     /// Requests that wait for a place.
     pub(crate) fn waiting(&self) -> u64 {
-        // One that finds no room to wait is counted for a moment.
-        self.admission.waiting.load(SeqCst).min(self.admission.limits.queue as usize) as u64
+        self.admission.waiting()
     }
 
     /// Places that are taken.
     pub(crate) fn taken(&self) -> u64 {
-        (self.admission.limits.sandboxes as usize).saturating_sub(self.admission.free.available_permits()) as u64
+        self.admission.taken()
     }
 
     /// Sandboxes that live.
@@ -88,24 +92,45 @@ impl Hosted {
     }
 }
 
-struct Admission {
+/// Places for what is bounded, and a bounded queue before them.
+pub(crate) struct Admission {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
     limits: Limits,
 }
 
 impl Admission {
-    fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Admission { free: Arc::new(Semaphore::new(limits.sandboxes as usize)), waiting: AtomicUsize::new(0), limits }
     }
 
-    async fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = self.free.clone().try_acquire_owned() {
+    pub async fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Some(place) = self.try_admit() {
             return Some(place);
         }
         // Given back however the wait ends: with a place, by the time-out, or because the client left.
         let _waits = Waiting::new(&self.waiting, self.limits.queue as usize)?;
         timeout(self.limits.patience, self.free.clone().acquire_owned()).await.ok()?.ok()
+    }
+
+    /// A place, if there is one at once.
+    pub fn try_admit(&self) -> Option<OwnedSemaphorePermit> {
+        self.free.clone().try_acquire_owned().ok()
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Requests that wait for a place.
+    pub fn waiting(&self) -> u64 {
+        // One that finds no room to wait is counted for a moment.
+        self.waiting.load(SeqCst).min(self.limits.queue as usize) as u64
+    }
+
+    /// Places that are taken.
+    pub fn taken(&self) -> u64 {
+        (self.limits.sandboxes as usize).saturating_sub(self.free.available_permits()) as u64
     }
 }
 
@@ -126,9 +151,11 @@ impl Drop for Waiting<'_> {
 
 /// What answers a request.
 #[derive(Clone)]
-pub(crate) enum Destination {
+pub enum Destination {
+    /// A component, in a sandbox.
     Component(Arc<Hosted>),
-    // Files(Arc<Files>),
+    /// The files of a folder.
+    Files(Arc<Files>),
 }
 
 /// The apps that a process serves. They can be replaced while requests come in.
@@ -144,6 +171,8 @@ struct Table {
     destinations: Vec<Destination>,
     /// Each component with its routes, for those who want to know.
     hosted: Vec<(Arc<Hosted>, Vec<String>)>,
+    /// Each folder with its route.
+    files: Vec<(Arc<Files>, String)>,
 }
 
 /// Where a node is in its life.
@@ -206,27 +235,26 @@ impl Node {
         self.table.read().unwrap_or_else(PoisonError::into_inner).hosted.clone()
     }
 
+    /// The folders whose files are served, each with its route.
+    pub(crate) fn files(&self) -> Vec<(Arc<Files>, String)> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).files.clone()
+    }
+
     /// Serves these apps from now on. Requests that are under way end where they began.
     pub fn replace(&self, apps: Vec<App>) {
         let mut table = Table::default();
         for app in apps {
-            for component in &app.components {
-                let is_its =
-                    |route: &&Route| matches!(&route.target, Target::Component(name) if *name == component.name);
-                let routes = app.routes.iter().filter(is_its).map(ToString::to_string).collect();
-                table.hosted.push((component.clone(), routes));
+            for component in app.components {
+                let is_its = |to: &Destination| matches!(to, Destination::Component(c) if Arc::ptr_eq(c, &component));
+                let routes = app.routes.iter().filter(|(_, to)| is_its(to)).map(|(route, _)| route.to_string());
+                table.hosted.push((component.clone(), routes.collect()));
             }
-            for route in app.routes {
-                let destination = match &route.target {
-                    Target::Component(name) => {
-                        app.components.iter().find(|c| c.name == *name).cloned().map(Destination::Component)
-                    }
-                    Target::Dir(_) => None,
-                };
-                if let Some(destination) = destination {
-                    table.routes.push(route);
-                    table.destinations.push(destination);
+            for (route, destination) in app.routes {
+                if let Destination::Files(files) = &destination {
+                    table.files.push((files.clone(), route.to_string()));
                 }
+                table.routes.push(route);
+                table.destinations.push(destination);
             }
         }
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
@@ -235,6 +263,15 @@ impl Node {
     /// What answers a request to `path` on `host`.
     pub(crate) fn route(&self, host: &str, path: &str) -> Option<Destination> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match_route(&table.routes, host, path).map(|index| table.destinations[index].clone())
+        let index = match_route(&table.routes, host, path)?;
+        let destination = &table.destinations[index];
+        if let Destination::Files(files) = destination
+            && let Some(plain) = files.plain(path)
+            && match_route(&table.routes, host, &plain) != Some(index)
+        {
+            // Written in other letters, a file would be reached around the route that is for it.
+            return None;
+        }
+        Some(destination.clone())
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn failed(failure: &Failure) -> Response<Body> {
         Failure::Limit { .. } | Failure::Trap { .. } | Failure::NoResponse | Failure::GuestError(_) => {
             respond(StatusCode::INTERNAL_SERVER_ERROR, "the component failed\n")
         }
-        Failure::Host(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, "the server failed\n"),
+        Failure::Host(_) => server_failed(),
     }
 }
 
@@ -38,6 +38,49 @@ pub(crate) fn no_host() -> Response<Body> {
 /// The answer to a request that no route is for.
 pub(crate) fn no_route() -> Response<Body> {
     respond(StatusCode::NOT_FOUND, "nothing is served here\n")
+}
+
+/// The answer to a path that names no file of a folder, or one that is not served.
+pub(crate) fn no_file() -> Response<Body> {
+    respond(StatusCode::NOT_FOUND, "there is no such file\n")
+}
+
+/// The answer to a file that the system or its folder's wall refuses.
+pub(crate) fn forbidden() -> Response<Body> {
+    respond(StatusCode::FORBIDDEN, "this file may not be read\n")
+}
+
+/// The answer to whoever wants to do more with a file than to read it.
+pub(crate) fn only_read() -> Response<Body> {
+    let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, "files are only read here\n");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+/// The answer to a folder's name without its final slash.
+pub(crate) fn moved(to: HeaderValue) -> Response<Body> {
+    let mut response = respond(StatusCode::MOVED_PERMANENTLY, "it ends in a slash\n");
+    response.headers_mut().insert(header::LOCATION, to);
+    response
+}
+
+/// The answer when the file is not the one that the client has in mind.
+pub(crate) fn another_file() -> Response<Body> {
+    respond(StatusCode::PRECONDITION_FAILED, "the file is another by now\n")
+}
+
+/// The answer to a part that a file of `size` bytes does not have.
+pub(crate) fn no_such_part(size: u64) -> Response<Body> {
+    let mut response = respond(StatusCode::RANGE_NOT_SATISFIABLE, "the file has no such part\n");
+    if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    response
+}
+
+/// The answer when the host itself failed.
+pub(crate) fn server_failed() -> Response<Body> {
+    respond(StatusCode::INTERNAL_SERVER_ERROR, "the server failed\n")
 }
 
 /// The answer to CONNECT.

@@ -1,8 +1,9 @@
 //! What the page of the admin address shows, as JSON. Totals only: whoever asks twice knows what happened in between.
 
 use crate::access::since_1970;
-use crate::metrics::{BOUNDS, Refused};
-use crate::node::{Hosted, Node};
+use crate::files::Files;
+use crate::metrics::{BOUNDS, Measures, Refused};
+use crate::node::{Admission, Hosted, Node};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -66,6 +67,8 @@ struct RefusedStatus {
 impl Status {
     pub fn of(node: &Node) -> Self {
         let metrics = node.metrics();
+        let components = node.hosted().into_iter().map(|(hosted, routes)| ComponentStatus::of(&hosted, routes));
+        let folders = node.files().into_iter().map(|(files, route)| ComponentStatus::of_files(&files, route));
         Status {
             v: 1,
             version: env!("CARGO_PKG_VERSION"),
@@ -76,18 +79,26 @@ impl Status {
             lost_lines: metrics.log.as_ref().map_or(0, crate::access::AccessLog::lost),
             unrouted: metrics.unrouted.ended().map(|(_, _, count)| count).sum(),
             bounds: BOUNDS.iter().map(|micros| std::time::Duration::from_micros(*micros).as_secs_f64()).collect(),
-            components: node
-                .hosted()
-                .into_iter()
-                .map(|(hosted, routes)| ComponentStatus::of(&hosted, routes))
-                .collect(),
+            components: components.chain(folders).collect(),
         }
     }
 }
 
 impl ComponentStatus {
     fn of(hosted: &Hosted, routes: Vec<String>) -> Self {
-        let (measures, limits) = (hosted.measures(), hosted.limits());
+        ComponentStatus {
+            sandboxes: hosted.sandboxes(),
+            ..Self::counted(hosted.measures(), hosted.admission(), routes, hosted.grants.clone())
+        }
+    }
+
+    /// A folder is shown as what answers too. Its places are for open files, and it has no sandboxes.
+    fn of_files(files: &Files, route: String) -> Self {
+        let grants = vec![format!("files in {}", files.place.display())];
+        Self::counted(files.measures(), files.admission(), vec![route], grants)
+    }
+
+    fn counted(measures: &Measures, admission: &Admission, routes: Vec<String>, grants: Vec<String>) -> Self {
         let (mut causes, mut classes) = (BTreeMap::new(), BTreeMap::new());
         for (cause, class, count) in measures.ended().filter(|(_, _, count)| *count > 0) {
             *causes.entry(cause.name()).or_default() += count;
@@ -97,17 +108,17 @@ impl ComponentStatus {
             app: measures.app.clone(),
             component: measures.component.clone(),
             routes,
-            grants: hosted.grants.clone(),
+            grants,
             refused: measures.refused().into_iter().map(RefusedStatus::of).collect(),
             causes,
             classes,
             latency: measures.took().to_vec(),
             in_flight: measures.in_flight(),
-            waiting: hosted.waiting(),
-            queue: limits.queue,
-            sandboxes: hosted.sandboxes(),
-            taken: hosted.taken(),
-            places: limits.sandboxes,
+            waiting: admission.waiting(),
+            queue: admission.limits().queue,
+            sandboxes: 0,
+            taken: admission.taken(),
+            places: admission.limits().sandboxes,
             denials: measures.denials().map(|(capability, count)| (capability.name(), count)).collect(),
             limits: measures.limits().map(|(limit, count)| (limit.name(), count)).collect(),
         }

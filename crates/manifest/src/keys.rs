@@ -183,16 +183,10 @@ pub(crate) static KEYS: [Key; 32] = [
     ),
     key(Table::Http, "route", Kind::Route, Required, ROUTE, "\"/api/**\""),
     key(Table::Http, "component", Kind::Component, Optional, "Which component answers.", "\"api\""),
-    key(
-        Table::Http,
-        "dir",
-        Kind::Path,
-        Optional,
-        "The folder whose files are the answers. Kept for a version that serves files.",
-        "\"./public\"",
-    ),
+    key(Table::Http, "dir", Kind::Path, Optional, DIR, "\"./public\""),
 ];
 
+const DIR: &str = "The folder whose files are the answers: what follows the `/path` of a `/path/**` names one, and of a `/path` alone its last name.";
 const REUSE: &str = "How many requests one sandbox of WASI 0.2 serves; 1 is a fresh sandbox for each. More than 1 is kept for a version that can.";
 const ROUTE: &str = "A path, `/path`, or it and all below it, `/path/**`; `/**` is every path.";
 

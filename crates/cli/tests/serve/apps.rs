@@ -67,7 +67,8 @@ fn what_is_wrong_is_told_before_anything_is_served() {
     env.folder("empty");
     let refused = |args: &[&str]| env.run([&["serve", "--addr", "127.0.0.1:0"], args].concat());
     let _ = refused(&["one", "two"]).exits_with(125).says("one/walnut.toml and two/walnut.toml both serve /**");
-    let _ = refused(&["files"]).exits_with(125).says("this version does not serve files yet");
+    let files = refused(&["files"]).exits_with(127).says("files/walnut.toml:8: `dir`: there is no folder files/public");
+    let _ = files.says("a relative `dir` begins at the folder of its walnut.toml");
     let _ = refused(&["one", "--env", "HOME"]).exits_with(2).says("are for a component by itself, not for an app");
     let _ = refused(&["empty"]).exits_with(127).says("there is no empty/walnut.toml");
     let wrong = refused(&["wrong"]).exits_with(125).says("did you mean `http`?");

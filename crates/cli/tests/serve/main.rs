@@ -6,6 +6,7 @@ mod access;
 mod admin;
 mod apps;
 mod drain;
+mod files;
 mod grants;
 mod hostile;
 mod http;

@@ -1,0 +1,153 @@
+//! From the path of a request to a name below a folder. Pure, and strict: what may be read in two ways is no name here.
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use std::path::{Component, Path};
+
+/// The one folder with a dot in front that is for everybody (RFC 8615).
+const WELL_KNOWN: &str = ".well-known";
+
+/// What a name has to be written with `%` for in a path. The rest may, and means the same (RFC 3986 section 2.3).
+const ENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// What a request asks a folder for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Names with `/` between them; empty is the folder itself.
+    pub path: String,
+    /// Whether it ends in a slash, as a folder's path does.
+    pub is_folder: bool,
+}
+
+impl Wanted {
+    /// Reads what of a request's path is below a route: nothing, or what begins with a slash. `None` is what no file has as
+    /// its path, or none that is served.
+    pub fn parse(rest: &str) -> Option<Self> {
+        let is_folder = rest.ends_with('/');
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.is_empty() {
+            return Some(Wanted { path: String::new(), is_folder });
+        }
+        let mut path = String::with_capacity(rest.len());
+        for (depth, part) in rest.strip_prefix('/')?.split('/').enumerate() {
+            let name = percent_decode_str(part).decode_utf8().ok()?;
+            if !is_served(&name, depth) {
+                return None;
+            }
+            if depth > 0 {
+                path.push('/');
+            }
+            path.push_str(&name);
+        }
+        Some(Wanted { path, is_folder })
+    }
+
+    /// The same, as a path of a request in plain letters.
+    pub fn plain(&self) -> String {
+        let mut plain = String::new();
+        for name in self.path.split('/').filter(|name| !name.is_empty()) {
+            plain.push('/');
+            plain.extend(utf8_percent_encode(name, ENCODED));
+        }
+        if self.is_folder {
+            plain.push('/');
+        }
+        plain
+    }
+}
+
+fn is_served(name: &str, depth: usize) -> bool {
+    // A slash that was encoded, what is a slash elsewhere, and what ends a name for the system.
+    if name.contains(['/', '\\', '\0']) || (cfg!(windows) && name.contains(':')) {
+        return false;
+    }
+    let is_hidden = name.starts_with('.') && (name, depth) != (WELL_KNOWN, 0);
+    // Not empty, not `.`, not `..`, and nothing that only this system reads in another way.
+    !is_hidden && Path::new(name).components().eq([Component::Normal(name.as_ref())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(rest: &str) -> Option<String> {
+        Wanted::parse(rest).map(|wanted| wanted.path)
+    }
+
+    #[test]
+    fn a_path_names_a_file_or_a_folder() {
+        let wanted = |path: &str, is_folder| Some(Wanted { path: path.to_owned(), is_folder });
+        assert_eq!(Wanted::parse(""), wanted("", false));
+        assert_eq!(Wanted::parse("/"), wanted("", true));
+        assert_eq!(Wanted::parse("/a.css"), wanted("a.css", false));
+        assert_eq!(Wanted::parse("/a/b/"), wanted("a/b", true));
+        assert_eq!(Wanted::parse("/a%20b/%C3%A4%2e..x"), wanted("a b/ä...x", false));
+        assert_eq!(Wanted::parse("/100%"), wanted("100%", false));
+    }
+
+    #[test]
+    fn what_leads_elsewhere_is_no_name() {
+        for rest in [
+            "/..",
+            "/../a",
+            "/a/../b",
+            "/a/..",
+            "/%2e%2e/a",
+            "/.%2E/a",
+            "/./a",
+            "/a/.",
+            "//a",
+            "/a//b",
+            "/a//",
+            "//",
+            "/a%2fb",
+            "/%2Fetc/passwd",
+            "/..%2fa",
+            "/..%5ca",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00",
+            "/%00",
+            "/%ff",
+            "a",
+        ] {
+            assert_eq!(path(rest), None, "{rest}");
+        }
+        assert_eq!(path("/%252e%252e/a").as_deref(), Some("%2e%2e/a"), "it is decoded once");
+        assert_eq!(path("/..a/b..").as_deref(), None, "it is hidden");
+        assert_eq!(path("/a../b..").as_deref(), Some("a../b.."));
+    }
+
+    #[test]
+    fn what_is_hidden_is_not_served() {
+        for rest in ["/.git", "/.git/config", "/a/.env", "/%2eenv", "/.well-known/.secret", "/a/.well-known/b"] {
+            assert_eq!(path(rest), None, "{rest}");
+        }
+        assert_eq!(path("/.well-known/acme-challenge/x").as_deref(), Some(".well-known/acme-challenge/x"));
+        assert_eq!(path("/a.git").as_deref(), Some("a.git"));
+    }
+
+    #[test]
+    fn plain_letters_are_the_same_name() {
+        let plain = |rest: &str| Wanted::parse(rest).unwrap().plain();
+        assert_eq!(plain("/%70rivate/a%2Dz%7E"), "/private/a-z~");
+        assert_eq!(plain("/a%20b/%C3%A4%28/"), "/a%20b/%C3%A4(/");
+        assert_eq!(plain(""), "");
+        assert_eq!(plain("/"), "/");
+    }
+}
