@@ -4,24 +4,35 @@ use crate::commands::serve::ServeArgs;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::printer::Printer;
-use crate::progress::Terminal;
+use crate::reload::{Compiler, Face};
+use crate::sources::Sources;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use walnut_engine::{Artifact, Cache, Engine, EngineConfig, Failure, Gate, Limits, Service, Setup, Stdio};
-use walnut_host::{App, Hosted, Measures, Node};
+use walnut_engine::{Artifact, EngineConfig, Failure, Gate, Limits, Service, Setup, Stdio};
+use walnut_host::{Admission, App, Hosted, Measures, Node};
 use walnut_manifest::{Manifest, Route, Target};
 
 /// The name of a manifest in its folder.
 const MANIFEST: &str = "walnut.toml";
 
+/// What apps are read with, and where they are served.
+pub struct Setting {
+    pub args: ServeArgs,
+    pub node: Arc<Node>,
+    pub printer: Printer,
+    pub sources: Arc<Sources>,
+}
+
 /// One app as it is described, by a manifest or by flags.
 pub struct Described {
     /// Where it was described: the manifest's path, or the component's.
-    pub place: String,
+    place: String,
     /// Whether a manifest describes it, and not flags.
-    pub has_manifest: bool,
+    has_manifest: bool,
     components: Vec<Component>,
-    pub routes: Vec<Route>,
+    routes: Vec<Route>,
+    /// The manifest, if there is one.
+    text: String,
 }
 
 struct Component {
@@ -33,24 +44,30 @@ struct Component {
     gate: Gate,
     env: Vec<(String, String)>,
     limits: Limits,
-    admission: walnut_host::Limits,
+    admission: Admission,
+    /// Requests that one sandbox of WASI 0.2 takes.
+    reuse: u32,
     measures: Arc<Measures>,
 }
 
 impl Described {
-    /// Reads every target: a component, a manifest, or a folder with one. What they do is counted in `node`.
-    pub fn all(args: &ServeArgs, node: &Node, printer: Printer) -> Result<Vec<Self>, CommandError> {
-        let apps = args.targets.iter().map(|target| match manifest_of(target) {
-            Some(path) => Self::of_manifest(&path, args, node, printer),
-            None => Self::of_component(target, args, node, printer),
+    /// Reads every target: a component, a manifest, or a folder with one. What they do is counted in its node.
+    pub fn all(setting: &Setting) -> Result<Vec<Self>, CommandError> {
+        setting.sources.begin();
+        let apps = setting.args.targets.iter().map(|target| match manifest_of(target) {
+            Some(path) => Self::of_manifest(&path, setting),
+            None => Self::of_component(target, setting),
         });
         let apps = apps.collect::<Result<Vec<_>, _>>()?;
         no_clash(&apps)?;
+        no_grants(&apps, &setting.args)?;
         Ok(apps)
     }
 
-    fn of_component(target: &str, args: &ServeArgs, node: &Node, printer: Printer) -> Result<Self, CommandError> {
-        let artifact = Artifact::load(target)?;
+    fn of_component(target: &str, setting: &Setting) -> Result<Self, CommandError> {
+        let Setting { args, node, printer, sources } = setting;
+        let printer = *printer;
+        let artifact = sources.artifact(target)?;
         let name = artifact.short_name().to_owned();
         let measures = node.measures(&name, COMPONENT);
         let gate = args.grants.gate_of(&name, args.grants.warned_policy(printer)?, measures.clone(), printer)?;
@@ -62,16 +79,19 @@ impl Described {
             gate,
             env,
             limits: args.limits.limits(),
-            admission: args.admission(),
+            admission: node.admission(&measures, args.admission()),
+            reuse: args.reuse,
             measures,
         };
-        let routes = vec![Route::everything(COMPONENT)];
-        Ok(Described { place: target.to_owned(), has_manifest: false, components: vec![component], routes })
+        let (routes, text) = (vec![Route::everything(COMPONENT)], String::new());
+        Ok(Described { place: target.to_owned(), has_manifest: false, components: vec![component], routes, text })
     }
 
-    fn of_manifest(path: &Path, args: &ServeArgs, node: &Node, printer: Printer) -> Result<Self, CommandError> {
+    fn of_manifest(path: &Path, setting: &Setting) -> Result<Self, CommandError> {
+        let Setting { args, node, printer, sources } = setting;
+        let printer = *printer;
         let place = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|e| unread(path, &e))?;
+        let text = sources.text(path).map_err(|e| unread(path, &e))?;
         let base = path.parent().unwrap_or(Path::new(""));
         let manifest =
             Manifest::parse(&text, &place, base).map_err(|e| CommandError::new(Code::Host, e.to_string()))?;
@@ -81,23 +101,25 @@ impl Described {
             let title = format!("{app}/{}", c.name);
             let measures = node.measures(&app, &c.name);
             let gate = args.grants.gate_of(&title, c.policy.clone(), measures.clone(), printer)?;
+            let admission = walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience };
             Ok(Component {
                 name: c.name.clone(),
-                artifact: Artifact::load(&c.source.display().to_string())?,
+                artifact: sources.artifact(&c.source.display().to_string())?,
                 env: args.grants.env_values(gate.policy(), printer),
                 gate,
                 limits: overlaid(args.limits.limits(), &c.limits),
-                admission: walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience },
+                admission: node.admission(&measures, admission),
+                reuse: c.reuse,
                 measures,
                 title,
             })
         };
         let components = manifest.components.iter().map(component).collect::<Result<_, CommandError>>()?;
-        Ok(Described { place, has_manifest: true, components, routes: manifest.routes })
+        Ok(Described { place, has_manifest: true, components, routes: manifest.routes, text })
     }
 
     /// What is served and what it may do: a line for each component, or for each grant of the only one.
-    pub fn summary(&self) -> Vec<String> {
+    fn summary(&self) -> Vec<String> {
         if let (false, [component]) = (self.has_manifest, self.components.as_slice()) {
             return component.grants();
         }
@@ -112,9 +134,16 @@ impl Described {
         rows.iter().map(|(routes, title, grants)| format!("{routes:first$}  {title:second$}  {grants}")).collect()
     }
 
+    /// How it looks from outside.
+    pub fn face(&self) -> Face {
+        let digests = self.components.iter().map(|c| c.artifact.digest.hex());
+        let content = std::iter::once(self.text.clone()).chain(digests).collect::<Vec<_>>().join("\n");
+        Face { place: self.place.clone(), content, summary: self.summary() }
+    }
+
     /// Compiles and links its components.
-    pub fn prepare(self, engine: &Arc<Engine>, printer: Printer) -> Result<App, CommandError> {
-        let components = self.components.into_iter().map(|c| c.prepare(engine, printer)).collect::<Result<_, _>>()?;
+    pub fn prepare(self, compiler: &Compiler, printer: Printer) -> Result<App, CommandError> {
+        let components = self.components.into_iter().map(|c| c.prepare(compiler, printer)).collect::<Result<_, _>>()?;
         Ok(App { components, routes: self.routes })
     }
 }
@@ -132,8 +161,8 @@ impl Component {
         }
     }
 
-    fn prepare(self, engine: &Arc<Engine>, printer: Printer) -> Result<Arc<Hosted>, CommandError> {
-        let prepared = engine.prepare(&self.artifact, Some(&Terminal))?;
+    fn prepare(self, compiler: &Compiler, printer: Printer) -> Result<Arc<Hosted>, CommandError> {
+        let prepared = compiler.prepare(&self.artifact)?;
         let (title, grants) = (self.title.clone(), self.grants());
         let say = move |is_stderr: bool, line: &str| printer.guest_line(&title, is_stderr, line);
         let mut setup = Setup::new(self.gate, self.limits, Stdio::Lines(Arc::new(say)), false)?;
@@ -145,7 +174,7 @@ impl Component {
             counts.failed(failure);
             CommandError::of_failure(&name, failure).print(&printer);
         };
-        let service = Service::new(prepared.ready(setup)?, report)?;
+        let service = Service::new(prepared.ready(setup)?, self.reuse, report)?;
         Ok(Hosted::new(&self.name, service, grants, self.admission, self.measures))
     }
 }
@@ -153,14 +182,8 @@ impl Component {
 /// What a manifest may say and this version does not do is refused, not passed over.
 fn not_yet(manifest: &Manifest, place: &str) -> Result<(), CommandError> {
     let files = manifest.routes.iter().find(|route| matches!(route.target, Target::Dir(_)));
-    let reused = manifest.components.iter().find(|component| component.reuse > 1);
-    let message = match (files, reused) {
-        (Some(route), _) => format!("{place}:{}: `dir`: this version does not serve files yet", route.line),
-        (None, Some(component)) => {
-            format!("{place}: `reuse` of {}: this version makes a fresh sandbox for each request", component.name)
-        }
-        (None, None) => return Ok(()),
-    };
+    let Some(route) = files else { return Ok(()) };
+    let message = format!("{place}:{}: `dir`: this version does not serve files yet", route.line);
     Err(CommandError::new(Code::Host, message).hint("leave the key out"))
 }
 
@@ -181,16 +204,37 @@ fn manifest_of(target: &str) -> Option<PathBuf> {
     path.extension().is_some_and(|e| e == "toml").then(|| path.to_owned())
 }
 
-/// An engine with room for the sandboxes of all of them.
-pub fn engine(apps: &[Described], cache: Option<Cache>) -> Result<Arc<Engine>, CommandError> {
-    let components = || apps.iter().flat_map(|app| &app.components);
-    let mut limits = Limits::for_service();
-    limits.memory = components().map(|c| c.limits.memory).max().unwrap_or(limits.memory);
-    limits.stack = components().map(|c| c.limits.stack).max().unwrap_or(limits.stack);
-    limits.cpu = components().map(|c| c.limits.cpu).min().unwrap_or(limits.cpu);
-    limits.deadline = components().map(|c| c.limits.deadline).min().unwrap_or(limits.deadline);
-    let sandboxes = components().fold(0_u32, |sum, c| sum.saturating_add(c.admission.sandboxes));
-    Ok(Engine::new(&EngineConfig::service(limits, sandboxes), cache)?)
+/// What an engine must have room for.
+#[derive(PartialEq, Eq)]
+pub struct Size {
+    pub engine: EngineConfig,
+    /// How many sandboxes each component may have.
+    places: Vec<(String, u32)>,
+}
+
+impl Size {
+    /// Room for the sandboxes of all of them.
+    pub fn of(apps: &[Described]) -> Self {
+        let components = || apps.iter().flat_map(|app| &app.components);
+        let mut limits = Limits::for_service();
+        limits.memory = components().map(|c| c.limits.memory).max().unwrap_or(limits.memory);
+        limits.stack = components().map(|c| c.limits.stack).max().unwrap_or(limits.stack);
+        limits.cpu = components().map(|c| c.limits.cpu).min().unwrap_or(limits.cpu);
+        limits.deadline = components().map(|c| c.limits.deadline).min().unwrap_or(limits.deadline);
+        let places: Vec<_> = components().map(|c| (c.title.clone(), c.admission.limits().sandboxes)).collect();
+        let sandboxes = places.iter().fold(0_u32, |sum, (_, sandboxes)| sum.saturating_add(*sandboxes));
+        Size { engine: EngineConfig::service(limits, sandboxes), places }
+    }
+}
+
+/// An app says itself what its components may do.
+fn no_grants(apps: &[Described], args: &ServeArgs) -> Result<(), CommandError> {
+    if args.grants.is_empty() || !apps.iter().any(|app| app.has_manifest) {
+        return Ok(());
+    }
+    let message = "grants on the command line are for a component by itself, not for an app";
+    let hint = "write them in its walnut.toml, under the component that needs them";
+    Err(CommandError::new(Code::Usage, message).hint(hint))
 }
 
 /// Two apps may not claim the same requests; within one, its manifest was checked.

@@ -11,6 +11,8 @@ mod grants;
 mod limits;
 mod printer;
 mod progress;
+mod reload;
+mod sources;
 mod tls;
 
 fn main() -> ExitCode {

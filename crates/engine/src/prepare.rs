@@ -160,6 +160,9 @@ fn failed(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
     let cause = cause.lines().next().unwrap_or_default();
     // The compiler reads functions by itself, and what it says of them has no type here.
     let unread = cause.strip_prefix("Invalid input WebAssembly code at offset ").and_then(|rest| rest.split_once(": "));
+    if cause.starts_with("section range ") {
+        return LoadError::Invalid { name, reason: "it ends in the middle".into() };
+    }
     match (minimum_memory(cause), unread) {
         (Some(needs), _) => LoadError::Memory { name, needs },
         (None, Some((_, words))) => LoadError::Invalid { name, reason: parser_words(words) },

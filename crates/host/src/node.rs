@@ -47,10 +47,10 @@ impl Hosted {
         name: &str,
         service: Service,
         grants: Vec<String>,
-        limits: Limits,
+        admission: Admission,
         measures: Arc<Measures>,
     ) -> Arc<Self> {
-        Arc::new(Hosted { name: name.to_owned(), service, grants, admission: Admission::new(limits), measures })
+        Arc::new(Hosted { name: name.to_owned(), service, grants, admission, measures })
     }
 
     /// A place for a sandbox, once there is one. `None` when too many wait already, or when it took too long.
@@ -73,39 +73,54 @@ impl Hosted {
     /// Requests that wait for a place.
     pub(crate) fn waiting(&self) -> u64 {
         // One that finds no room to wait is counted for a moment.
-        self.admission.waiting.load(SeqCst).min(self.admission.limits.queue as usize) as u64
+        self.admission.room.waiting.load(SeqCst).min(self.admission.limits.queue as usize) as u64
     }
 
     /// Places that are taken.
     pub(crate) fn taken(&self) -> u64 {
-        (self.admission.limits.sandboxes as usize).saturating_sub(self.admission.free.available_permits()) as u64
+        (self.admission.limits.sandboxes as usize).saturating_sub(self.admission.room.free.available_permits()) as u64
     }
 
     /// Sandboxes that live.
     pub(crate) fn sandboxes(&self) -> u64 {
-        // With WASI 0.2 a place is given back when its sandbox ends.
+        // One for each request gives its place back when it ends.
         self.service.shared_sandboxes().map_or_else(|| self.taken(), |count| count as u64)
     }
 }
 
-struct Admission {
-    free: Arc<Semaphore>,
-    waiting: AtomicUsize,
+/// Lets requests to a component in, as [`Node::admission`] makes it.
+pub struct Admission {
+    room: Arc<Room>,
     limits: Limits,
 }
 
+/// The places of a component, which the versions of it that are served one after another share: requests that are under way
+/// in the one before count.
+struct Room {
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Room {
+    fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Room { free: Arc::new(Semaphore::new(limits.sandboxes as usize)), waiting: AtomicUsize::new(0) })
+    }
+}
+
 impl Admission {
-    fn new(limits: Limits) -> Self {
-        Admission { free: Arc::new(Semaphore::new(limits.sandboxes as usize)), waiting: AtomicUsize::new(0), limits }
+    /// What it was made with.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     async fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = self.free.clone().try_acquire_owned() {
+        let room = &self.room;
+        if let Ok(place) = room.free.clone().try_acquire_owned() {
             return Some(place);
         }
         // Given back however the wait ends: with a place, by the time-out, or because the client left.
-        let _waits = Waiting::new(&self.waiting, self.limits.queue as usize)?;
-        timeout(self.limits.patience, self.free.clone().acquire_owned()).await.ok()?.ok()
+        let _waits = Waiting::new(&room.waiting, self.limits.queue as usize)?;
+        timeout(self.limits.patience, room.free.clone().acquire_owned()).await.ok()?.ok()
     }
 }
 
@@ -183,6 +198,20 @@ impl Node {
         self.metrics.component(app, component)
     }
 
+    /// Lets requests in to the component that is counted in `measures`. It has the places of the version that is served now
+    /// if that has as many.
+    pub fn admission(&self, measures: &Arc<Measures>, limits: Limits) -> Admission {
+        let mut hosted = self.hosted().into_iter().map(|(hosted, _)| hosted);
+        let before = hosted.find(|hosted| Arc::ptr_eq(&hosted.measures, measures));
+        let before = before.filter(|hosted| hosted.limits().sandboxes == limits.sandboxes);
+        Admission { room: before.map_or_else(|| Room::new(limits), |hosted| hosted.admission.room.clone()), limits }
+    }
+
+    /// Counts a try to serve what is described now; `is_done` tells how it ended.
+    pub fn reloaded(&self, is_done: bool) {
+        self.metrics.reloads[usize::from(!is_done)].fetch_add(1, SeqCst);
+    }
+
     /// Says that clients are served now.
     pub fn is_serving(&self) {
         self.phase.store(Phase::Serving as u8, SeqCst);
@@ -229,7 +258,12 @@ impl Node {
                 }
             }
         }
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        let mut served = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *served, Arc::new(table));
+        drop(served);
+        for (hosted, _) in &before.hosted {
+            hosted.service.retire();
+        }
     }
 
     /// What answers a request to `path` on `host`.

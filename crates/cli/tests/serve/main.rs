@@ -12,6 +12,7 @@ mod http;
 mod http2;
 mod limits;
 mod overload;
+mod reload;
 mod tls;
 
 use std::ops::{Deref, DerefMut};
