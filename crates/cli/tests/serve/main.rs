@@ -13,6 +13,7 @@ mod http2;
 mod limits;
 mod overload;
 mod reload;
+mod reuse;
 mod tls;
 
 use std::ops::{Deref, DerefMut};

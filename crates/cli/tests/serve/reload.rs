@@ -181,10 +181,11 @@ fn asks(server: &ServeProcess, stop: &AtomicBool) -> u32 {
 
 #[test]
 fn a_hundred_reloads_under_load_fail_no_request() {
-    for guest in [RUST_P2_HTTP_HELLO, RUST_P3_HTTP_HELLO] {
+    for (guest, reuse) in [(RUST_P2_HTTP_HELLO, "1"), (RUST_P2_HTTP_HELLO, "50"), (RUST_P3_HTTP_HELLO, "1")] {
         let env = test_env!();
-        // Places are taken by both versions; requests wait for those.
-        let server = serve(&env, guest, &["--access-log", "off", "--sandboxes", "3", "--workers", "2"]);
+        // Both versions take places, and requests wait for those.
+        let flags = ["--access-log", "off", "--sandboxes", "3", "--workers", "2", "--reuse", reuse];
+        let server = serve(&env, guest, &flags);
         let stop = AtomicBool::new(false);
         let (mut before, mut after) = (None, None);
         let answers: u32 = thread::scope(|scope| {
