@@ -175,13 +175,13 @@ impl Hangups {
     #[cfg(unix)]
     async fn next(&mut self) {
         if self.signal.recv().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
     #[cfg(not(unix))]
     async fn next(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -193,7 +193,7 @@ pub(crate) static KEYS: [Key; 32] = [
     ),
 ];
 
-const REUSE: &str = "How many requests one sandbox of WASI 0.2 serves; 1 is a fresh sandbox for each. More than 1 is kept for a version that can.";
+const REUSE: &str = "How many requests one sandbox of WASI 0.2 takes, one after another; 1 is a fresh sandbox for each. With more, what the component remembers of one request is there in the next, whoever sends it. Components of 0.3 decide this themselves.";
 const ROUTE: &str = "A path, `/path`, or it and all below it, `/path/**`; `/**` is every path.";
 
 const fn key(
