@@ -3,29 +3,41 @@
 use crate::commands::serve::ServeArgs;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
-use crate::optimiser::{Optimiser, TierFlag};
+use crate::optimiser::Optimiser;
 use crate::printer::Printer;
-use crate::progress::Terminal;
+use crate::reload::{Compiler, Face};
+use crate::sources::Sources;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use walnut_engine::{Artifact, Cache, Engine, EngineConfig, Failure, Gate, Limits, Service, Setup, Stdio};
-use walnut_host::{App, Destination, Files, Hosted, Measures, Node};
+use walnut_engine::{Artifact, EngineConfig, Failure, Gate, Limits, Service, Setup, Stdio, Tiers};
+use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node};
 use walnut_manifest::{Manifest, Route, Target};
 use walnut_policy::Printable;
 
 /// The name of a manifest in its folder.
 const MANIFEST: &str = "walnut.toml";
 
+/// What apps are read with, and where they are served.
+pub struct Setting {
+    pub args: ServeArgs,
+    pub node: Arc<Node>,
+    pub printer: Printer,
+    pub sources: Arc<Sources>,
+    pub optimiser: Optimiser,
+}
+
 /// One app as it is described, by a manifest or by flags.
 pub struct Described {
     /// Where it was described: the manifest's path, or the component's.
-    pub place: String,
+    place: String,
     /// Whether a manifest describes it, and not flags.
-    pub has_manifest: bool,
+    has_manifest: bool,
     components: Vec<Component>,
-    pub routes: Vec<Route>,
+    routes: Vec<Route>,
     /// A folder for each route that leads to one, in their order.
     files: Vec<Arc<Files>>,
+    /// The manifest, if there is one.
+    text: String,
 }
 
 struct Component {
@@ -37,24 +49,30 @@ struct Component {
     gate: Gate,
     env: Vec<(String, String)>,
     limits: Limits,
-    admission: walnut_host::Limits,
+    admission: Admission,
+    /// Requests that one sandbox of WASI 0.2 takes.
+    reuse: u32,
     measures: Arc<Measures>,
 }
 
 impl Described {
-    /// Reads every target: a component, a manifest, or a folder with one. What they do is counted in `node`.
-    pub fn all(args: &ServeArgs, node: &Node, printer: Printer) -> Result<Vec<Self>, CommandError> {
-        let apps = args.targets.iter().map(|target| match manifest_of(target) {
-            Some(path) => Self::of_manifest(&path, args, node, printer),
-            None => Self::of_component(target, args, node, printer),
+    /// Reads every target: a component, a manifest, or a folder with one. What they do is counted in its node.
+    pub fn all(setting: &Setting) -> Result<Vec<Self>, CommandError> {
+        setting.sources.begin();
+        let apps = setting.args.targets.iter().map(|target| match manifest_of(target) {
+            Some(path) => Self::of_manifest(&path, setting),
+            None => Self::of_component(target, setting),
         });
         let apps = apps.collect::<Result<Vec<_>, _>>()?;
         no_clash(&apps)?;
+        no_grants(&apps, &setting.args)?;
         Ok(apps)
     }
 
-    fn of_component(target: &str, args: &ServeArgs, node: &Node, printer: Printer) -> Result<Self, CommandError> {
-        let artifact = Artifact::load(target)?;
+    fn of_component(target: &str, setting: &Setting) -> Result<Self, CommandError> {
+        let Setting { args, node, printer, sources, .. } = setting;
+        let printer = *printer;
+        let artifact = sources.artifact(target)?;
         let name = artifact.short_name().to_owned();
         let measures = node.measures(&name, COMPONENT);
         let gate = args.grants.gate_of(&name, args.grants.warned_policy(printer)?, measures.clone(), printer)?;
@@ -66,49 +84,48 @@ impl Described {
             gate,
             env,
             limits: args.limits.limits(),
-            admission: args.admission(),
+            admission: node.admission(&measures, args.admission()),
+            reuse: args.reuse,
             measures,
         };
-        let routes = vec![Route::everything(COMPONENT)];
-        Ok(Described {
-            place: target.to_owned(),
-            has_manifest: false,
-            components: vec![component],
-            routes,
-            files: Vec::new(),
-        })
+        let (routes, text) = (vec![Route::everything(COMPONENT)], String::new());
+        let (place, components, files) = (target.to_owned(), vec![component], Vec::new());
+        Ok(Described { place, has_manifest: false, components, routes, files, text })
     }
 
-    fn of_manifest(path: &Path, args: &ServeArgs, node: &Node, printer: Printer) -> Result<Self, CommandError> {
+    fn of_manifest(path: &Path, setting: &Setting) -> Result<Self, CommandError> {
+        let Setting { args, node, printer, sources, .. } = setting;
+        let printer = *printer;
         let place = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|e| unread(path, &e))?;
+        let text = sources.text(path).map_err(|e| unread(path, &e))?;
         let base = path.parent().unwrap_or(Path::new(""));
         let manifest =
             Manifest::parse(&text, &place, base).map_err(|e| CommandError::new(Code::Host, e.to_string()))?;
-        not_yet(&manifest, &place)?;
         let app = manifest.app.name.clone();
         let component = |c: &walnut_manifest::Component| {
             let title = format!("{app}/{}", c.name);
             let measures = node.measures(&app, &c.name);
             let gate = args.grants.gate_of(&title, c.policy.clone(), measures.clone(), printer)?;
+            let admission = walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience };
             Ok(Component {
                 name: c.name.clone(),
-                artifact: Artifact::load(&c.source.display().to_string())?,
+                artifact: sources.artifact(&c.source.display().to_string())?,
                 env: args.grants.env_values(gate.policy(), printer),
                 gate,
                 limits: overlaid(args.limits.limits(), &c.limits),
-                admission: walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience },
+                admission: node.admission(&measures, admission),
+                reuse: c.reuse,
                 measures,
                 title,
             })
         };
         let components = manifest.components.iter().map(component).collect::<Result<_, CommandError>>()?;
         let files = files(&manifest, &place, node, printer)?;
-        Ok(Described { place, has_manifest: true, components, routes: manifest.routes, files })
+        Ok(Described { place, has_manifest: true, components, routes: manifest.routes, files, text })
     }
 
     /// What is served and what it may do: a line for each component, or for each grant of the only one.
-    pub fn summary(&self) -> Vec<String> {
+    fn summary(&self) -> Vec<String> {
         if let (false, [component]) = (self.has_manifest, self.components.as_slice()) {
             return component.grants();
         }
@@ -130,9 +147,16 @@ impl Described {
         rows.iter().map(row).collect()
     }
 
+    /// How it looks from outside.
+    pub fn face(&self) -> Face {
+        let digests = self.components.iter().map(|c| c.artifact.digest.hex());
+        let content = std::iter::once(self.text.clone()).chain(digests).collect::<Vec<_>>().join("\n");
+        Face { place: self.place.clone(), content, summary: self.summary() }
+    }
+
     /// Compiles and links its components.
-    pub fn prepare(self, engine: &Arc<Engine>, optimiser: &Optimiser, printer: Printer) -> Result<App, CommandError> {
-        let prepare = |c: Component| c.prepare(engine, optimiser, printer);
+    pub fn prepare(self, compiler: &Compiler, optimiser: &Optimiser, printer: Printer) -> Result<App, CommandError> {
+        let prepare = |c: Component| c.prepare(compiler, optimiser, printer);
         let components = self.components.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         let mut files = self.files.into_iter();
         let destination = |route: &Route| match &route.target {
@@ -197,11 +221,11 @@ impl Component {
 
     fn prepare(
         self,
-        engine: &Arc<Engine>,
+        compiler: &Compiler,
         optimiser: &Optimiser,
         printer: Printer,
     ) -> Result<Arc<Hosted>, CommandError> {
-        let prepared = engine.prepare(&self.artifact, Some(&Terminal))?;
+        let prepared = compiler.prepare(&self.artifact)?;
         if let Some(reason) = prepared.unfit_for_baseline() {
             printer.say(&format!("{}: took longer to compile, as the baseline compiler cannot: {reason}", self.title));
         }
@@ -216,21 +240,13 @@ impl Component {
             counts.failed(failure);
             CommandError::of_failure(&name, failure).print(&printer);
         };
-        let service = Service::new(prepared.ready(setup)?, report)?;
+        let service = Service::new(prepared.ready(setup)?, self.reuse, report)?;
         let hosted = Hosted::new(&self.name, service, grants, self.admission, self.measures);
-        if engine.can_optimise(&prepared) {
-            optimiser.later(engine, self.artifact, self.title, &hosted);
+        if compiler.engine.can_optimise(&prepared) {
+            optimiser.later(&compiler.engine, self.artifact, self.title, &hosted);
         }
         Ok(hosted)
     }
-}
-
-/// What a manifest may say and this version does not do is refused, not passed over.
-fn not_yet(manifest: &Manifest, place: &str) -> Result<(), CommandError> {
-    let Some(component) = manifest.components.iter().find(|component| component.reuse > 1) else { return Ok(()) };
-    let message =
-        format!("{place}: `reuse` of {}: this version makes a fresh sandbox for each request", component.name);
-    Err(CommandError::new(Code::Host, message).hint("leave the key out"))
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> CommandError {
@@ -250,17 +266,37 @@ fn manifest_of(target: &str) -> Option<PathBuf> {
     path.extension().is_some_and(|e| e == "toml").then(|| path.to_owned())
 }
 
-/// An engine with room for the sandboxes of all of them.
-pub fn engine(apps: &[Described], tier: TierFlag, cache: Option<Cache>) -> Result<Arc<Engine>, CommandError> {
-    let components = || apps.iter().flat_map(|app| &app.components);
-    let mut limits = Limits::for_service();
-    limits.memory = components().map(|c| c.limits.memory).max().unwrap_or(limits.memory);
-    limits.stack = components().map(|c| c.limits.stack).max().unwrap_or(limits.stack);
-    limits.cpu = components().map(|c| c.limits.cpu).min().unwrap_or(limits.cpu);
-    limits.deadline = components().map(|c| c.limits.deadline).min().unwrap_or(limits.deadline);
-    let sandboxes = components().fold(0_u32, |sum, c| sum.saturating_add(c.admission.sandboxes));
-    let config = EngineConfig { tiers: tier.tiers(), ..EngineConfig::service(limits, sandboxes) };
-    Ok(Engine::new(&config, cache)?)
+/// What an engine must have room for.
+#[derive(PartialEq, Eq)]
+pub struct Size {
+    pub engine: EngineConfig,
+    /// How many sandboxes each component may have.
+    places: Vec<(String, u32)>,
+}
+
+impl Size {
+    /// Room for the sandboxes of all of them.
+    pub fn of(apps: &[Described], tiers: Tiers) -> Self {
+        let components = || apps.iter().flat_map(|app| &app.components);
+        let mut limits = Limits::for_service();
+        limits.memory = components().map(|c| c.limits.memory).max().unwrap_or(limits.memory);
+        limits.stack = components().map(|c| c.limits.stack).max().unwrap_or(limits.stack);
+        limits.cpu = components().map(|c| c.limits.cpu).min().unwrap_or(limits.cpu);
+        limits.deadline = components().map(|c| c.limits.deadline).min().unwrap_or(limits.deadline);
+        let places: Vec<_> = components().map(|c| (c.title.clone(), c.admission.limits().sandboxes)).collect();
+        let sandboxes = places.iter().fold(0_u32, |sum, (_, sandboxes)| sum.saturating_add(*sandboxes));
+        Size { engine: EngineConfig { tiers, ..EngineConfig::service(limits, sandboxes) }, places }
+    }
+}
+
+/// An app says itself what its components may do.
+fn no_grants(apps: &[Described], args: &ServeArgs) -> Result<(), CommandError> {
+    if args.grants.is_empty() || !apps.iter().any(|app| app.has_manifest) {
+        return Ok(());
+    }
+    let message = "grants on the command line are for a component by itself, not for an app";
+    let hint = "write them in its walnut.toml, under the component that needs them";
+    Err(CommandError::new(Code::Usage, message).hint(hint))
 }
 
 /// Two apps may not claim the same requests; within one, its manifest was checked.

@@ -39,7 +39,7 @@ pub fn run(walnut: Walnut) -> ExitCode {
 }
 
 /// The cache, unless there is no place for one: then everything is compiled anew, and it is said why.
-fn cache(printer: Printer) -> Option<Cache> {
+pub fn cache(printer: Printer) -> Option<Cache> {
     Cache::open().map_err(|e| printer.warning(&format!("{e}; compiled code is not kept"))).ok()
 }
 

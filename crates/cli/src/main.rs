@@ -12,6 +12,8 @@ mod limits;
 mod optimiser;
 mod printer;
 mod progress;
+mod reload;
+mod sources;
 mod tls;
 
 fn main() -> ExitCode {

@@ -8,7 +8,7 @@ use wasmtime::{
 };
 
 /// How an engine is set up. What affects compiled code is the same in every variant, so that all share one cache.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
     /// Which compilers it has.
     pub tiers: Tiers,

@@ -201,6 +201,9 @@ fn failed(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
     let cause = cause.lines().next().unwrap_or_default();
     // The compiler reads functions by itself, and what it says of them has no type here.
     let unread = cause.strip_prefix("Invalid input WebAssembly code at offset ").and_then(|rest| rest.split_once(": "));
+    if cause.starts_with("section range ") {
+        return LoadError::Invalid { name, reason: "it ends in the middle".into() };
+    }
     // Some of what is not in the baseline compiler has no words but these.
     let cause = cause.strip_prefix("Compilation error: ").unwrap_or(cause);
     let cause = cause.split_once(" (at offset ").map_or(cause, |(words, _)| words);

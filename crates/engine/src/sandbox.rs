@@ -11,8 +11,9 @@ use crate::prepare::Setup;
 use crate::stdio::Said;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::component::{Instance, InstancePre, ResourceTable};
-use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -92,6 +93,16 @@ impl Sandbox {
             setup: setup.clone(),
         }
     }
+}
+
+/// Waits a moment when a sandbox could not start because the engine's pools are full: those that were given up leave them when
+/// their threads get to it. Any other error is handed back.
+pub(crate) async fn wait_for_room(error: wasmtime::Error) -> wasmtime::Result<()> {
+    if !error.is::<PoolConcurrencyLimitError>() {
+        return Err(error);
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    Ok(())
 }
 
 fn count(limit: u64) -> usize {

@@ -1,20 +1,23 @@
 //! `serve`: HTTP requests to a component.
 //!
-//! A component of WASI 0.2 gets a fresh sandbox for every request. The guest is driven on the task that asked until its
+//! A component of WASI 0.2 gets a fresh sandbox for every request, or one that had requests before, as `service/reused.rs`
+//! says. The guest is driven on the task that asked until its
 //! response is there; only when it has more to do then (a body to stream) does it go on as a task of its own.
 //!
 //! A component of WASI 0.3 decides over its own concurrency: one sandbox takes many requests at once, as `service/shared.rs`
 //! says.
 
+mod reused;
 mod shared;
 
+use self::reused::{Alone, Loan, Reused, Turn};
 use self::shared::{Shared, Stay};
 use crate::body::Bounded;
 use crate::error::{Failure, LoadError};
 use crate::explain;
 use crate::inspect::World;
 use crate::limits::{Limit, Limits};
-use crate::meter::Metered;
+use crate::meter::{Meter, Metered};
 use crate::prepare::{Prepared, Ready, Setup};
 use crate::sandbox::Sandbox;
 use bytes::Bytes;
@@ -54,6 +57,8 @@ type Report = Arc<dyn Fn(&Failure) + Send + Sync>;
 pub struct Service {
     running: RwLock<Arc<Running>>,
     setup: Arc<Setup>,
+    /// How many requests a sandbox takes that they have for themselves.
+    reuse: u32,
     /// Hears of guests that failed after their response had begun.
     report: Report,
 }
@@ -65,7 +70,7 @@ struct Running {
 }
 
 impl Running {
-    fn new(ready: Ready, report: &Report) -> Result<Self, LoadError> {
+    fn new(ready: Ready, reuse: u32, report: &Report) -> Result<Self, LoadError> {
         let wrong = |reason: String| LoadError::WrongWorld {
             name: ready.name.clone(),
             verb: "served",
@@ -77,9 +82,18 @@ impl Running {
         };
         let unfit = |e: wasmtime::Error| wrong(format!("its handler has another type: {:#}", e));
         let kind = if ready.worlds.contains(&World::Service0_3) {
+            if reuse > 1 {
+                return Err(LoadError::WrongWorld {
+                    name: ready.name.clone(),
+                    verb: "served with `reuse`",
+                    reason: "it is of WASI 0.3, where one sandbox takes many requests anyway".into(),
+                    hint: "leave `reuse` out".into(),
+                });
+            }
             Kind::Shared(Shared::new(&ready, report).map_err(unfit)?)
         } else if ready.worlds.contains(&World::Service0_2) {
-            Kind::Fresh(p2::ProxyPre::new(ready.pre.clone()).map_err(unfit)?)
+            let reused = (reuse > 1).then(|| Reused::new(reuse));
+            Kind::Alone(p2::ProxyPre::new(ready.pre.clone()).map_err(unfit)?, reused)
         } else {
             let what = if ready.worlds.is_empty() {
                 "it exports no HTTP handler"
@@ -90,27 +104,42 @@ impl Running {
         };
         Ok(Running { ready, kind })
     }
+
+    /// Gives up the sandboxes that wait for requests, since other code or another component takes the next ones. What is
+    /// under way ends where it began.
+    fn retire(&self) {
+        match &self.kind {
+            Kind::Shared(shared) => shared.retire(),
+            Kind::Alone(_, Some(reused)) => reused.retire(),
+            Kind::Alone(_, None) => {}
+        }
+    }
 }
 
 enum Kind {
-    /// WASI 0.2.
-    Fresh(p2::ProxyPre<Sandbox>),
+    /// WASI 0.2: a request has a sandbox for itself.
+    Alone(p2::ProxyPre<Sandbox>, Option<Arc<Reused>>),
     /// WASI 0.3.
     Shared(Shared),
 }
 
 impl Service {
-    /// `report` hears of guests that failed after their response had begun.
-    pub fn new(ready: Ready, report: impl Fn(&Failure) + Send + Sync + 'static) -> Result<Self, LoadError> {
+    /// One sandbox takes up to `reuse` requests, one after another, where a component does not decide that itself. `report`
+    /// hears of guests that failed after their response had begun.
+    pub fn new(ready: Ready, reuse: u32, report: impl Fn(&Failure) + Send + Sync + 'static) -> Result<Self, LoadError> {
         let (setup, report): (_, Report) = (ready.setup.clone(), Arc::new(report));
-        let running = Arc::new(Running::new(ready, &report)?);
-        Ok(Service { running: RwLock::new(running), setup, report })
+        let running = Arc::new(Running::new(ready, reuse, &report)?);
+        Ok(Service { running: RwLock::new(running), setup, reuse, report })
     }
 
-    /// Requests that come from now on run this code, of the same component.
+    /// Requests that come from now on run this code, of the same component. What is under way ends on the code that it
+    /// began on.
     pub fn change_over(&self, to: &Prepared) -> Result<(), LoadError> {
-        let running = Arc::new(Running::new(to.linked(self.setup.clone())?, &self.report)?);
-        *self.running.write().unwrap_or_else(PoisonError::into_inner) = running;
+        let running = Arc::new(Running::new(to.linked(self.setup.clone())?, self.reuse, &self.report)?);
+        let mut current = self.running.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, running);
+        drop(current);
+        before.retire();
         Ok(())
     }
 
@@ -138,14 +167,25 @@ impl Service {
         let until = Instant::now() + limits.deadline;
         let running = self.running();
         let (response, rest) = match &running.kind {
-            Kind::Fresh(pre) => self.handle_fresh(&running.ready, pre, request, slot, until).await?,
+            Kind::Alone(pre, reused) => {
+                let visit = Visit {
+                    ready: running.ready.clone(),
+                    pre: pre.clone(),
+                    reused: reused.clone(),
+                    meter: Meter::new(limits.cpu),
+                    cut: Arc::default(),
+                };
+                self.handle_alone(visit, request, slot, until).await?
+            }
             Kind::Shared(shared) => shared.handle(with_full_uri(request), slot, until).await?,
         };
         let most = limits.response_body;
         let (too_large, broken) =
             (|| BodyError::TooLarge(Limit::ResponseBody), |e: HttpError| BodyError::Guest(e.to_string()));
-        Ok(response
-            .map(|inner| Leaving { inner: Bounded { inner, left: most, too_large, broken }, rest }.boxed_unsync()))
+        let announced = announced(response.headers());
+        Ok(response.map(|inner| {
+            Leaving { inner: Bounded { inner, left: most, too_large, broken }, announced, rest }.boxed_unsync()
+        }))
     }
 
     /// What each request may use.
@@ -157,8 +197,13 @@ impl Service {
     pub fn shared_sandboxes(&self) -> Option<usize> {
         match &self.running().kind {
             Kind::Shared(shared) => Some(shared.count()),
-            _ => None,
+            Kind::Alone(_, reused) => reused.as_ref().map(|reused| reused.count()),
         }
+    }
+
+    /// Gives up the sandboxes that wait for requests, since another version of the component takes the next ones.
+    pub fn retire(&self) {
+        self.running().retire();
     }
 
     /// Tells of a failure that [`Service::handle`] returned, as it tells itself of those that come later.
@@ -166,28 +211,21 @@ impl Service {
         (self.report)(failure);
     }
 
-    async fn handle_fresh(
+    async fn handle_alone(
         &self,
-        ready: &Ready,
-        pre: &p2::ProxyPre<Sandbox>,
+        visit: Visit,
         request: GuestRequest,
         slot: impl Send + 'static,
         until: Instant,
     ) -> Result<Answer, Failure> {
-        let engine = &ready.tier;
-        let store = Sandbox::store(&engine.wasmtime, &self.setup);
-        let meter = store.data().meter.clone();
+        let (meter, cut, ticker) = (visit.meter.clone(), visit.cut.clone(), visit.ready.tier.ticker.clone());
         let (send, mut receive) = oneshot::channel();
-        let (pre, limits, cut) = (pre.clone(), self.limits().clone(), Arc::<AtomicBool>::default());
-        let guest = {
-            let cut = cut.clone();
-            async move {
-                let _slot = slot;
-                drive_fresh(store, pre, request, send, limits, cut).await
-            }
+        let guest = async move {
+            let _slot = slot;
+            visit.drive(request, send).await
         };
         meter.end_at(until.into());
-        let mut guest = Metered::new(guest, meter, engine.ticker.clone());
+        let mut guest = Metered::new(guest, meter, ticker);
         let first = poll_fn(|cx| {
             let ended = Pin::new(&mut guest).poll(cx);
             match (Pin::new(&mut receive).poll(cx), ended) {
@@ -251,29 +289,82 @@ enum First {
     Ended(Result<(), Failure>),
 }
 
-async fn drive_fresh(
-    mut store: wasmtime::Store<Sandbox>,
+/// One request in a sandbox that it has for itself.
+struct Visit {
+    ready: Ready,
     pre: p2::ProxyPre<Sandbox>,
-    request: GuestRequest,
-    send: oneshot::Sender<Outcome>,
-    limits: Limits,
+    reused: Option<Arc<Reused>>,
+    meter: Arc<Meter>,
     cut: Arc<AtomicBool>,
-) -> Result<(), Failure> {
-    let call = async {
-        let proxy = pre.instantiate_async(&mut store).await?;
-        let https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
-        let scheme = if https { Scheme::Https } else { Scheme::Http };
-        let incoming = store.data_mut().http().new_incoming_request(scheme, request)?;
-        let respond = store.data_mut().http().new_response_outparam_from_callback(move |outcome| {
-            // Nobody waits any more: the client left, or the deadline passed.
-            let _ = send.send(outcome);
-        })?;
-        proxy.wasi_http_incoming_handler().call_handle(&mut store, incoming, respond).await
-    };
-    let ended = call.await.map_err(|e: wasmtime::Error| explain::failure(&e, &limits));
-    // The store, and the body's stream with it, goes after this.
-    cut.store(ended.is_err(), SeqCst);
-    ended
+}
+
+impl Visit {
+    async fn drive(self, request: GuestRequest, send: oneshot::Sender<Outcome>) -> Result<(), Failure> {
+        let Some(reused) = &self.reused else {
+            let mut alone = Alone::start(&self.ready, &self.pre, &self.meter).await.map_err(|e| self.failure(&e))?;
+            return self
+                .call(&mut alone, request, move |outcome| {
+                    // Nobody waits any more: the client left, or the deadline passed.
+                    let _ = send.send(outcome);
+                })
+                .await;
+        };
+        let (turn, kept) = reused.take();
+        self.drive_reused(reused, turn, kept, request, send).await
+    }
+
+    async fn drive_reused(
+        &self,
+        reused: &Arc<Reused>,
+        turn: Turn,
+        kept: Option<Alone>,
+        request: GuestRequest,
+        send: oneshot::Sender<Outcome>,
+    ) -> Result<(), Failure> {
+        let mut alone = match kept {
+            Some(kept) => kept,
+            None => Alone::start(&self.ready, &self.pre, &self.meter).await.map_err(|e| self.failure(&e))?,
+        };
+        // Each request has the whole of what is for one.
+        alone.store.data_mut().meter = self.meter.clone();
+        alone.store.data().said.renew();
+        let (_loan, request) = Loan::of(request);
+        let answered = Arc::<AtomicBool>::default();
+        let tell = answered.clone();
+        let respond = move |outcome: Outcome| {
+            let is_good = outcome.is_ok();
+            tell.store(send.send(outcome).is_ok() && is_good, SeqCst);
+        };
+        self.call(&mut alone, request, respond).await?;
+        if answered.load(SeqCst) {
+            reused.keep(turn, alone);
+        }
+        Ok(())
+    }
+
+    async fn call(
+        &self,
+        alone: &mut Alone,
+        request: GuestRequest,
+        respond: impl FnOnce(Outcome) + Send + Sync + 'static,
+    ) -> Result<(), Failure> {
+        let Alone { store, proxy } = alone;
+        let call = async {
+            let https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
+            let scheme = if https { Scheme::Https } else { Scheme::Http };
+            let incoming = store.data_mut().http().new_incoming_request(scheme, request)?;
+            let respond = store.data_mut().http().new_response_outparam_from_callback(respond)?;
+            proxy.wasi_http_incoming_handler().call_handle(&mut *store, incoming, respond).await
+        };
+        let ended = call.await.map_err(|e: wasmtime::Error| self.failure(&e));
+        // The store, and the body's stream with it, goes after this.
+        self.cut.store(ended.is_err(), SeqCst);
+        ended
+    }
+
+    fn failure(&self, error: &wasmtime::Error) -> Failure {
+        explain::failure(error, &self.ready.setup.limits)
+    }
 }
 
 /// WASI 0.3 tells a guest the scheme and authority by the request's URI, which HTTP/1.1 leaves to the `host` header.
@@ -310,7 +401,13 @@ fn words(variant: &str) -> String {
 /// that the guest does after its response is left alone.
 struct Leaving<B> {
     inner: B,
+    /// Bytes that are still to come, if the head says how many there are. Nobody asks for more than that.
+    announced: Option<u64>,
     rest: Rest,
+}
+
+fn announced(headers: &http::HeaderMap) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for Leaving<B> {
@@ -327,6 +424,9 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for Leaving<
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         if matches!(frame, Poll::Ready(None)) && self.rest.is_cut() {
             return Poll::Ready(Some(Err(BodyError::Guest("it failed".into()))));
+        }
+        if let (Poll::Ready(Some(Ok(frame))), Some(left)) = (&frame, &mut self.announced) {
+            *left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
         if matches!(frame, Poll::Ready(None)) || self.inner.is_end_stream() {
             self.rest = Rest::Nothing;
@@ -345,7 +445,7 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for Leaving<
 
 impl<B> Drop for Leaving<B> {
     fn drop(&mut self) {
-        if let Rest::Guest { task, .. } = &self.rest {
+        if let (Rest::Guest { task, .. }, true) = (&self.rest, self.announced != Some(0)) {
             task.abort();
         }
     }

@@ -27,6 +27,9 @@ pub(crate) const BOUNDS: [u64; 18] = [
     5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
+/// How a reload may end.
+const RELOADED: [&str; 2] = ["ok", "failed"];
+
 /// Parts into which the counts of a component are split, so that threads do not wait for each other's caches.
 const PARTS: usize = 8;
 
@@ -38,6 +41,8 @@ pub(crate) struct Metrics {
     pub unrouted: Arc<Measures>,
     components: Mutex<Vec<Arc<Measures>>>,
     connections: AtomicI64,
+    /// Reloads, by [`RELOADED`].
+    pub reloads: [AtomicU64; RELOADED.len()],
 }
 
 impl Metrics {
@@ -47,6 +52,7 @@ impl Metrics {
             unrouted: Arc::new(Measures::new("", "", log.clone())),
             components: Mutex::default(),
             connections: AtomicI64::new(0),
+            reloads: Default::default(),
             log,
         }
     }
@@ -330,6 +336,10 @@ impl Collector for Told {
         })?;
         let connections = u64::try_from(metrics.connections()).unwrap_or(0);
         gauge(&mut to, "walnut_connections", "Connections that are open", |each| each(&[], connections))?;
+        counter(&mut to, "walnut_reloads", "Reloads, by how they ended", |each| {
+            let reloads = RELOADED.iter().zip(&metrics.reloads);
+            reloads.into_iter().try_for_each(|(outcome, count)| each(&[("outcome", outcome)], count.load(Relaxed)))
+        })?;
         let lost = metrics.log.as_ref().map_or(0, AccessLog::lost);
         let help = "Lines of the access log that were left out because nobody read fast enough";
         counter(&mut to, "walnut_access_log_lost_lines", help, |each| each(&[], lost))?;

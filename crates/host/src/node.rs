@@ -48,10 +48,10 @@ impl Hosted {
         name: &str,
         service: Service,
         grants: Vec<String>,
-        limits: Limits,
+        admission: Admission,
         measures: Arc<Measures>,
     ) -> Arc<Self> {
-        Arc::new(Hosted { name: name.to_owned(), service, grants, admission: Admission::new(limits), measures })
+        Arc::new(Hosted { name: name.to_owned(), service, grants, admission, measures })
     }
 
     /// A place for a sandbox, once there is one. `None` when too many wait already, or when it took too long.
@@ -87,50 +87,63 @@ impl Hosted {
 
     /// Sandboxes that live.
     pub(crate) fn sandboxes(&self) -> u64 {
-        // With WASI 0.2 a place is given back when its sandbox ends.
+        // One for each request gives its place back when it ends.
         self.service.shared_sandboxes().map_or_else(|| self.taken(), |count| count as u64)
     }
 }
 
-/// Places for what is bounded, and a bounded queue before them.
-pub(crate) struct Admission {
-    free: Arc<Semaphore>,
-    waiting: AtomicUsize,
+/// Lets requests to a component in, as [`Node::admission`] makes it.
+pub struct Admission {
+    room: Arc<Room>,
     limits: Limits,
 }
 
+/// The places of a component, which the versions of it that are served one after another share: requests that are under way
+/// in the one before count.
+struct Room {
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Room {
+    fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Room { free: Arc::new(Semaphore::new(limits.sandboxes as usize)), waiting: AtomicUsize::new(0) })
+    }
+}
+
 impl Admission {
-    pub fn new(limits: Limits) -> Self {
-        Admission { free: Arc::new(Semaphore::new(limits.sandboxes as usize)), waiting: AtomicUsize::new(0), limits }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Admission { room: Room::new(limits), limits }
     }
 
-    pub async fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        if let Some(place) = self.try_admit() {
-            return Some(place);
-        }
-        // Given back however the wait ends: with a place, by the time-out, or because the client left.
-        let _waits = Waiting::new(&self.waiting, self.limits.queue as usize)?;
-        timeout(self.limits.patience, self.free.clone().acquire_owned()).await.ok()?.ok()
-    }
-
-    /// A place, if there is one at once.
-    pub fn try_admit(&self) -> Option<OwnedSemaphorePermit> {
-        self.free.clone().try_acquire_owned().ok()
-    }
-
+    /// What it was made with.
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
+    pub(crate) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Some(place) = self.try_admit() {
+            return Some(place);
+        }
+        // Given back however the wait ends: with a place, by the time-out, or because the client left.
+        let _waits = Waiting::new(&self.room.waiting, self.limits.queue as usize)?;
+        timeout(self.limits.patience, self.room.free.clone().acquire_owned()).await.ok()?.ok()
+    }
+
+    /// A place, if there is one at once.
+    pub(crate) fn try_admit(&self) -> Option<OwnedSemaphorePermit> {
+        self.room.free.clone().try_acquire_owned().ok()
+    }
+
     /// Requests that wait for a place.
-    pub fn waiting(&self) -> u64 {
+    pub(crate) fn waiting(&self) -> u64 {
         // One that finds no room to wait is counted for a moment.
-        self.waiting.load(SeqCst).min(self.limits.queue as usize) as u64
+        self.room.waiting.load(SeqCst).min(self.limits.queue as usize) as u64
     }
 
     /// Places that are taken.
-    pub fn taken(&self) -> u64 {
-        (self.limits.sandboxes as usize).saturating_sub(self.free.available_permits()) as u64
+    pub(crate) fn taken(&self) -> u64 {
+        (self.limits.sandboxes as usize).saturating_sub(self.room.free.available_permits()) as u64
     }
 }
 
@@ -212,6 +225,20 @@ impl Node {
         self.metrics.component(app, component)
     }
 
+    /// Lets requests in to the component that is counted in `measures`. It has the places of the version that is served now
+    /// if that has as many.
+    pub fn admission(&self, measures: &Arc<Measures>, limits: Limits) -> Admission {
+        let mut hosted = self.hosted().into_iter().map(|(hosted, _)| hosted);
+        let before = hosted.find(|hosted| Arc::ptr_eq(&hosted.measures, measures));
+        let before = before.filter(|hosted| hosted.limits().sandboxes == limits.sandboxes);
+        Admission { room: before.map_or_else(|| Room::new(limits), |hosted| hosted.admission.room.clone()), limits }
+    }
+
+    /// Counts a try to serve what is described now; `is_done` tells how it ended.
+    pub fn reloaded(&self, is_done: bool) {
+        self.metrics.reloads[usize::from(!is_done)].fetch_add(1, SeqCst);
+    }
+
     /// Says that clients are served now.
     pub fn is_serving(&self) {
         self.phase.store(Phase::Serving as u8, SeqCst);
@@ -257,7 +284,12 @@ impl Node {
                 table.destinations.push(destination);
             }
         }
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        let mut served = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *served, Arc::new(table));
+        drop(served);
+        for (hosted, _) in &before.hosted {
+            hosted.service.retire();
+        }
     }
 
     /// What answers a request to `path` on `host`.

@@ -3,6 +3,7 @@
 //! The files are looked at when a client shakes hands, and then at most once in a few seconds: no watcher that can miss
 //! something, no signal, and no work for a server that nobody calls. What is new and broken changes nothing but a warning.
 
+use crate::stamp::Stamp;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,11 +11,11 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 use std::fmt;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio_rustls::TlsAcceptor;
 
 /// How long files that were looked at are taken to be as they were.
@@ -87,13 +88,13 @@ impl Tls {
     ) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
-        let stamp = files.stamp();
+        let stamps = files.stamps();
         let current = files.read(&provider)?;
         let unusable = |e: rustls::Error| files.unusable(&e);
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(unusable)?;
-        let state = Mutex::new(State { current: Arc::new(current), stamp, looked: Instant::now() });
+        let state = Mutex::new(State { current: Arc::new(current), stamps, looked: Instant::now() });
         let resolver = Resolver { files, provider, state, report: Box::new(report) };
         let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
@@ -126,7 +127,7 @@ struct Resolver {
 struct State {
     current: Arc<CertifiedKey>,
     /// Of the files that were read last, whether they could be used or not.
-    stamp: Stamp,
+    stamps: [Option<Stamp>; 2],
     looked: Instant,
 }
 
@@ -135,10 +136,9 @@ impl Resolver {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= FRESH {
             state.looked = Instant::now();
-            // Taken before the files are read, so that what changes meanwhile is seen the next time.
-            let stamp = self.files.stamp();
-            if stamp != state.stamp {
-                state.stamp = stamp;
+            let stamps = self.files.stamps();
+            if stamps != state.stamps {
+                state.stamps = stamps;
                 (self.report)(&match self.files.read(&self.provider) {
                     Ok(new) => {
                         state.current = Arc::new(new);
@@ -169,15 +169,9 @@ struct Files {
     key: PathBuf,
 }
 
-/// What tells one state of the files from another.
-type Stamp = [Option<(SystemTime, u64, u64)>; 2];
-
 impl Files {
-    fn stamp(&self) -> Stamp {
-        [&self.certificate, &self.key].map(|file| {
-            let of = fs::metadata(file).ok()?;
-            Some((of.modified().ok()?, of.len(), identity(&of)))
-        })
+    fn stamps(&self) -> [Option<Stamp>; 2] {
+        [&self.certificate, &self.key].map(|file| Stamp::of(file))
     }
 
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
@@ -217,15 +211,4 @@ fn damaged(file: &Path, error: &pem::Error) -> TlsError {
 fn is_encrypted(pem: &[u8]) -> bool {
     let marker = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
     pem.windows(marker.len()).any(|part| part == marker)
-}
-
-/// A file that was put in another's place has another number, however quickly that went.
-#[cfg(unix)]
-fn identity(of: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(of)
-}
-
-#[cfg(not(unix))]
-fn identity(_: &Metadata) -> u64 {
-    0
 }

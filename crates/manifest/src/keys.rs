@@ -187,7 +187,7 @@ pub(crate) static KEYS: [Key; 32] = [
 ];
 
 const DIR: &str = "The folder whose files are the answers: what follows the `/path` of a `/path/**` names one, and of a `/path` alone its last name.";
-const REUSE: &str = "How many requests one sandbox of WASI 0.2 serves; 1 is a fresh sandbox for each. More than 1 is kept for a version that can.";
+const REUSE: &str = "How many requests one sandbox of WASI 0.2 takes, one after another; 1 is a fresh sandbox for each. With more, what the component remembers of one request is there in the next, whoever sends it. Components of 0.3 decide this themselves.";
 const ROUTE: &str = "A path, `/path`, or it and all below it, `/path/**`; `/**` is every path.";
 
 const fn key(

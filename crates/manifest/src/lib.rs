@@ -65,7 +65,7 @@ pub struct Component {
     pub policy: Policy,
     /// What a sandbox of it may use, where the manifest says it.
     pub limits: Limits,
-    /// How many requests one sandbox of WASI 0.2 serves; 1 is a fresh sandbox for each.
+    /// How many requests one sandbox of WASI 0.2 takes; 1 is a fresh sandbox for each.
     pub reuse: u32,
     /// How many sandboxes live at once, at least 1.
     pub sandboxes: u32,

@@ -1,5 +1,6 @@
 use crate::{Connection, Output, Response, TestEnv, guest};
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -43,9 +44,25 @@ impl ServeProcess {
         Self::launch(env, command)
     }
 
+    /// Serves `program` from standard input, with these targets beside it.
+    ///
+    /// # Panics
+    /// When it does not come up.
     #[track_caller]
-    fn launch(env: &TestEnv, mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub fn of_input<A: AsRef<OsStr>>(env: &TestEnv, program: Guest, targets: impl IntoIterator<Item = A>) -> Self {
+        let mut command = env.command();
+        command.args(["serve", "--addr", "127.0.0.1:0", "-"]).args(targets);
+        Self::launch_with(env, command, File::open(program.path()).expect("the guest can be read").into())
+    }
+
+    #[track_caller]
+    fn launch(env: &TestEnv, command: Command) -> Self {
+        Self::launch_with(env, command, Stdio::null())
+    }
+
+    #[track_caller]
+    fn launch_with(env: &TestEnv, mut command: Command, input: Stdio) -> Self {
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let (stdout, stderr) = (Captured::of(child.stdout.take()), Captured::of(child.stderr.take()));
         let up = stderr.wait(|text| text.contains("\n  ") && announced(text).is_some());
@@ -96,6 +113,13 @@ impl ServeProcess {
         assert!(self.stderr.wait(|said| said.contains(text)), "nothing says {text:?}:\n{}", self.stderr());
     }
 
+    /// Waits until standard error has `text` in it this many times.
+    #[track_caller]
+    pub fn says_times(&self, text: &str, times: usize) {
+        let enough = |said: &str| said.matches(text).count() >= times;
+        assert!(self.stderr.wait(enough), "nothing says {text:?} {times} times:\n{}", self.stderr());
+    }
+
     /// Bytes of memory that the system holds for it; `None` where the system does not tell.
     pub fn resident(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
@@ -112,6 +136,12 @@ impl ServeProcess {
     #[cfg(unix)]
     pub fn terminate(&self) {
         self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Sends SIGHUP.
+    #[cfg(unix)]
+    pub fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
     }
 
     /// Sends SIGINT.

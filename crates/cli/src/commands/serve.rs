@@ -1,11 +1,12 @@
-use super::{Outcome, cache};
-use crate::apps::{self, Described};
+use super::Outcome;
+use crate::apps::{Described, Setting};
 use crate::error::{CommandError, of_system};
-use crate::exit::Code;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
 use crate::optimiser::{Optimiser, TierFlag};
 use crate::printer::Printer;
+use crate::reload::{Hangups, Reload, Version};
+use crate::sources::Sources;
 use crate::tls::ClientFlags;
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use walnut_host::{AccessFormat, AccessLog, Admin, Drained, Limits, Node, Server,
 /// Serve HTTP requests: a component of WASI 0.2 (a fresh sandbox for each) or 0.3, or whole apps
 #[derive(Args, Debug)]
 #[command(
-    after_help = "An app is a walnut.toml, or a folder with one; it says which component answers what and what each may do.\nSIGINT and SIGTERM stop it: requests under way are answered, new ones are not taken. A second signal ends it at once."
+    after_help = "An app is a walnut.toml, or a folder with one; it says which component answers what and what each may do.\nSIGHUP has everything that TARGET names read again; if anything is wrong with it, the version from before is still served.\nSIGINT and SIGTERM stop it: requests under way are answered, new ones are not taken. A second signal ends it at once."
 )]
 pub struct ServeArgs {
     /// A .wasm or .wat file or `-` for standard input, a walnut.toml, or a folder with one
@@ -29,6 +30,9 @@ pub struct ServeArgs {
     /// Sandboxes at once; a request beyond that waits
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=5_000))]
     sandboxes: u32,
+    /// Requests that one sandbox of WASI 0.2 takes, one after another; they share what it remembers
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub reuse: u32,
     /// Requests that may wait for a sandbox; one beyond that gets 503 at once
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     queue: u32,
@@ -41,6 +45,9 @@ pub struct ServeArgs {
     /// How long requests under way may go on after a stop
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     drain: Duration,
+    /// Serve files that change anew, as SIGHUP does
+    #[arg(long)]
+    pub watch: bool,
     #[command(flatten)]
     clients: ClientFlags,
     #[command(flatten)]
@@ -100,7 +107,10 @@ pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
         .enable_all()
         .build()
         .map_err(|e| of_system("the runtime could not start", &e))?;
-    match runtime.block_on(serve(&args, printer))? {
+    let ended = runtime.block_on(serve(args, printer));
+    // A reload may still be compiling; nobody waits for it.
+    runtime.shutdown_background();
+    match ended? {
         Drained::Cleanly => Ok(0),
         Drained::Cut => {
             printer.warning("stopped before every request was answered; `--drain` gives them more time");
@@ -109,44 +119,44 @@ pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
     }
 }
 
-async fn serve(args: &ServeArgs, printer: Printer) -> Result<Drained, CommandError> {
+async fn serve(args: ServeArgs, printer: Printer) -> Result<Drained, CommandError> {
     walnut_engine::record_host_calls();
+    let uncaught = |e: std::io::Error| of_system("signals cannot be caught", &e);
+    let hangups = Hangups::catch().map_err(uncaught)?;
     let log = args.access_log.start()?;
     let node = Node::new(log.clone());
-    let apps = Described::all(args, &node, printer)?;
-    if !args.grants.is_empty() && apps.iter().any(|app| app.has_manifest) {
-        return Err(CommandError::new(
-            Code::Usage,
-            "grants on the command line are for a component by itself, not for an app",
-        )
-        .hint("write them in its walnut.toml, under the component that needs them"));
-    }
+    let (sources, optimiser) = (Arc::<Sources>::default(), Optimiser::start(printer));
+    let setting = Arc::new(Setting { args, node: node.clone(), printer, sources, optimiser });
+    let args = &setting.args;
+    let apps = Described::all(&setting)?;
     if let Some(address) = args.admin {
         tell(address, node.clone(), printer).await?;
     }
-    let engine = apps::engine(&apps, args.tier, cache(printer))?;
-    let optimiser = Optimiser::start(printer);
-    let said: Vec<_> = apps.iter().map(|app| (app.place.clone(), app.summary())).collect();
     // Meanwhile the admin address answers.
-    let prepare =
-        move || apps.into_iter().map(|app| app.prepare(&engine, &optimiser, printer)).collect::<Result<_, _>>();
+    let at_work = setting.clone();
+    let prepare = move || Version::prepare(apps, None, &at_work);
     let prepared = tokio::task::spawn_blocking(prepare).await.map_err(|e| of_system("preparing the apps", &e))?;
-    node.replace(prepared?);
+    let (version, apps) = prepared?;
+    node.replace(apps);
     let mut config = ServerConfig::new(args.addr);
     config.drain = args.drain;
     config.workers = args.workers.map_or(config.workers, usize::from);
     args.clients.apply(&mut config, printer)?;
-    let stop = stop_signal().map_err(|e| of_system("signals cannot be caught", &e))?;
+    let stop = stop_signal().map_err(uncaught)?;
     let server = Server::bind(config).await.map_err(|e| in_use("addr", args.addr, &e))?;
     let address = server.address().map_err(|e| of_system("the address cannot be told", &e))?;
-    for (place, lines) in said {
-        printer.say(&format!("serving {place} on {}://{address}", args.clients.scheme()));
-        lines.iter().for_each(|line| printer.say(&format!("  {line}")));
+    for app in version.faces() {
+        printer.say(&format!("serving {} on {}://{address}", app.place, args.clients.scheme()));
+        app.summary.iter().for_each(|line| printer.say(&format!("  {line}")));
     }
     node.is_serving();
+    let reload = Reload { setting: setting.clone(), served: Arc::new(version), hangups };
     let draining = node.clone();
     let stop = async move {
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            () = reload.run() => {}
+        }
         draining.is_draining();
     };
     let drained = server.serve(node, stop).await.map_err(|e| of_system("the server could not start", &e));

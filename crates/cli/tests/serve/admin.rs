@@ -7,7 +7,7 @@ use std::time::Duration;
 use walnut_test_programs::*;
 use walnut_test_support::{Connection, Response, ServeProcess, test_env};
 
-const ADMIN: [&str; 2] = ["--admin", "127.0.0.1:0"];
+pub const ADMIN: [&str; 2] = ["--admin", "127.0.0.1:0"];
 
 fn address(server: &ServeProcess) -> SocketAddr {
     let said = server.stderr();
@@ -27,7 +27,7 @@ fn get(server: &ServeProcess, path: &str) -> Response {
 
 /// Waits until the metrics have this line: a request is counted when its answer has left, which its client may see first.
 #[track_caller]
-fn counts(server: &ServeProcess, line: &str) {
+pub fn counts(server: &ServeProcess, line: &str) {
     let mut text = String::new();
     for _ in 0..200 {
         text = get(server, "/metrics").text();

@@ -13,6 +13,8 @@ mod http;
 mod http2;
 mod limits;
 mod overload;
+mod reload;
+mod reuse;
 mod tiers;
 mod tls;
 

@@ -11,7 +11,7 @@ use crate::explain;
 use crate::limits::Limits;
 use crate::meter::{Meter, Metered};
 use crate::prepare::Ready;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, wait_for_room};
 use futures_channel::oneshot;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::any::Any;
@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
@@ -64,6 +65,14 @@ impl Shared {
         &self.ready.setup.limits
     }
 
+    /// Gives up the sandboxes that are there. Only in a runtime can anybody wait for what they still do.
+    pub fn retire(&self) {
+        let workers = std::mem::take(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner));
+        if Handle::try_current().is_ok() {
+            workers.into_values().for_each(|worker| worker.leave(self.limits().deadline));
+        }
+    }
+
     /// How many sandboxes live.
     pub fn count(&self) -> usize {
         Arc::strong_count(&self.live) - 1
@@ -87,7 +96,7 @@ impl Shared {
                 Some(_) if tries > 2 && sent.ended.has_changed().is_err() => return Err(why(&mut sent.ended).await),
                 Some(back) => request = back,
             }
-            self.replace(&sent.ended, self.limits());
+            self.replace(&sent.ended);
             tries += 1;
         };
         let Sent { answered, mut ended, visit, counts, .. } = sent;
@@ -102,7 +111,7 @@ impl Shared {
         let answer = answered.await.unwrap_or_else(|_| Err(explain::deadline(self.limits(), None)));
         drop(waits);
         if Instant::now() >= until {
-            self.replace(&ended, self.limits());
+            self.replace(&ended);
         }
         let late = (self.report.clone(), explain::deadline(self.limits(), None));
         let stay = Stay { over: Box::pin(sleep_until(until)), late: Some(late), counts, _visit: visit, _slot: slot };
@@ -130,14 +139,21 @@ impl Shared {
     }
 
     /// The next request gets another sandbox than the one that `ended` belongs to.
-    fn replace(&self, ended: &Ended, limits: &Limits) {
+    fn replace(&self, ended: &Ended) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let here = thread::current().id();
         if current.get(&here).is_some_and(|worker| worker.ended.same_channel(ended))
             && let Some(worker) = current.remove(&here)
         {
-            worker.leave(limits.deadline);
+            worker.leave(self.limits().deadline);
         }
+    }
+}
+
+/// A request that came as the component was replaced may have started another sandbox.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.retire();
     }
 }
 
@@ -263,15 +279,10 @@ impl Worker {
         let (jobs, inbox) = mpsc::channel(MOST_AT_ONCE);
         let (tell, ended) = watch::channel(None);
         let counts = Arc::<Counts>::default();
-        let (tier, limits) = (&shared.ready.tier, shared.limits());
-        let mut store = Sandbox::store(&tier.wasmtime, &shared.ready.setup);
-        // The limit is for one request, and the handles of those that were just answered are still being given back.
-        let handles = usize::try_from(limits.handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
-        store.set_max_component_handles(handles);
-        store.data_mut().table.set_max_capacity(handles);
-        let meter = store.data().meter.clone();
+        let (ready, limits) = (shared.ready.clone(), shared.limits());
+        let (meter, ticker) = (Meter::new(limits.cpu), ready.tier.ticker.clone());
         let requests = Requests { inbox, limits: limits.clone(), meter: meter.clone(), counts: counts.clone() };
-        let guest = Metered::new(drive(store, shared.pre.clone(), requests), meter.clone(), tier.ticker.clone());
+        let guest = Metered::new(drive(ready, shared.pre.clone(), requests), meter.clone(), ticker);
         let (report, counted, live) = (shared.report.clone(), counts.clone(), shared.live.clone());
         let task = tokio::spawn(async move {
             let _live = live;
@@ -304,17 +315,38 @@ struct Requests {
     counts: Arc<Counts>,
 }
 
-async fn drive(
-    mut store: wasmtime::Store<Sandbox>,
-    pre: p3::ServicePre<Sandbox>,
-    mut requests: Requests,
-) -> Result<(), Failure> {
+/// A store for a sandbox that counts its time in `meter`.
+fn store(ready: &Ready, meter: &Arc<Meter>) -> wasmtime::Store<Sandbox> {
+    let mut store = Sandbox::store(&ready.tier.wasmtime, &ready.setup);
+    // The limit is for one request, and the handles of those that were just answered are still being given back.
+    let handles = usize::try_from(ready.setup.limits.handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
+    store.set_max_component_handles(handles);
+    store.data_mut().table.set_max_capacity(handles);
+    store.data_mut().meter = meter.clone();
+    store
+}
+
+/// A sandbox that is instantiated, once the engine has room for it.
+async fn start(
+    ready: &Ready,
+    pre: &p3::ServicePre<Sandbox>,
+    meter: &Arc<Meter>,
+) -> wasmtime::Result<(wasmtime::Store<Sandbox>, Proxy)> {
+    loop {
+        let mut store = store(ready, meter);
+        match pre.instantiate_async(&mut store).await {
+            Ok(proxy) => return Ok((store, Proxy::P3(proxy))),
+            Err(e) => wait_for_room(e).await?,
+        }
+    }
+}
+
+async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Requests) -> Result<(), Failure> {
     let limits = requests.limits.clone();
-    let serve = async {
-        let proxy = Proxy::P3(pre.instantiate_async(&mut store).await?);
-        store.run_concurrent(async |accessor| requests.serve(accessor, &proxy).await).await?
-    };
-    let ended = serve.await.map_err(|e: wasmtime::Error| explain::failure(&e, &limits));
+    let failed = |e: wasmtime::Error| explain::failure(&e, &limits);
+    let (mut store, proxy) = start(&ready, &pre, &requests.meter).await.map_err(failed)?;
+    let serve = store.run_concurrent(async |accessor| requests.serve(accessor, &proxy).await).await;
+    let ended = serve.flatten().map_err(failed);
     // The store, and the bodies' streams with it, goes after this.
     requests.counts.failed.store(ended.is_err(), SeqCst);
     ended

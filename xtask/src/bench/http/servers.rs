@@ -106,8 +106,11 @@ impl Ours {
 /// All that are here. What is not is said, with what would bring it.
 pub fn all(ours: &Ours) -> Outcome<Vec<Server>> {
     let mut servers: Vec<_> = ours.hello().into();
-    servers.insert(1, Server::walnut("walnut serve, 0.3", &ours.walnut, RUST_P3_HTTP_HELLO));
-    servers.insert(2, Server::walnut("walnut serve, JavaScript, a fresh sandbox each", &ours.walnut, JS_P2_HTTP_HELLO));
+    let hello = RUST_P2_HTTP_HELLO.path();
+    let reuse = ["serve", "--addr", "{address}", "--reuse", "1000", &hello.to_string_lossy()];
+    servers.insert(1, Server::new("walnut serve, 0.2, reuse 1000", &ours.walnut, &reuse));
+    servers.insert(2, Server::walnut("walnut serve, 0.3", &ours.walnut, RUST_P3_HTTP_HELLO));
+    servers.insert(3, Server::walnut("walnut serve, JavaScript, a fresh sandbox each", &ours.walnut, JS_P2_HTTP_HELLO));
     match wasmtime() {
         Some(program) => {
             let guest = RUST_P2_HTTP_HELLO.path();

@@ -1,6 +1,11 @@
 //! A server that misbehaves on request: one path, one way. What the host lets pass is said in the answer.
 
-use std::{hint::black_box, io::Write, mem};
+use std::{
+    hint::black_box,
+    io::Write,
+    mem,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use shared::{error_name, query_number, query_value, split_path, split_url};
 use wasip2::{
@@ -19,6 +24,9 @@ use wasip2::{
 
 const MIB: usize = 1024 * 1024;
 
+/// Requests that this sandbox got.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 struct Bad;
 wasip2::http::proxy::export!(Bad);
 
@@ -26,7 +34,9 @@ impl Guest for Bad {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let target = request.path_with_query().unwrap_or_default();
         let (path, query) = split_path(&target);
+        let count = COUNT.fetch_add(1, Relaxed) + 1;
         match path {
+            "/count" => say(out, &count.to_string()),
             "/loop" => loop {
                 black_box(0);
             },
@@ -51,6 +61,34 @@ impl Guest for Bad {
                     kept.push(monotonic_clock::subscribe_duration(u64::MAX));
                 }
                 say(out, &format!("holding {} handles", kept.len()));
+            }
+            // What is forgotten stays on the host for as long as the sandbox lives.
+            "/forget" => {
+                let handles = query_number(query, "count").unwrap_or(1);
+                (0..handles).for_each(|_| mem::forget(monotonic_clock::subscribe_duration(u64::MAX)));
+                say(out, &format!("{count}: forgot {handles} handles"));
+            }
+            "/forget-request" => {
+                mem::forget(request);
+                say(out, &format!("{count}: forgot the request"));
+            }
+            "/forget-body" => {
+                let response = OutgoingResponse::new(Fields::new());
+                let body = response.body().expect("the first body");
+                ResponseOutparam::set(out, Ok(response));
+                let mut stream = body.write().expect("the first stream");
+                let _ = stream.write_all(format!("{count}: forgot the body\n").as_bytes());
+                let _ = Write::flush(&mut stream);
+                drop(stream);
+                mem::forget(body);
+            }
+            // What computes this long twice has no time left for a second time.
+            "/compute" => {
+                let until = monotonic_clock::now() + query_number(query, "ms").unwrap_or(100) * 1_000_000;
+                while monotonic_clock::now() < until {
+                    (0..100_000).for_each(|n| drop(black_box(n)));
+                }
+                say(out, &count.to_string());
             }
             "/log-bomb" => {
                 let mib = query_number(query, "mib").unwrap_or(64);

@@ -1,0 +1,194 @@
+//! Serves what is described now in place of what was described before: on SIGHUP, and with `--watch` when a file changed.
+//!
+//! The new version is read and compiled beside the one that is served. It takes its place at once, or, when anything is
+//! wrong with it, not at all.
+
+use crate::apps::{Described, Setting, Size};
+use crate::commands::cache;
+use crate::error::{CommandError, of_system};
+use crate::progress::Terminal;
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+use walnut_engine::{Artifact, Digest, Engine, LoadError, Prepared};
+use walnut_host::App;
+
+/// What is served, for whatever comes next to be compared with.
+pub struct Version {
+    compiler: Compiler,
+    size: Size,
+    apps: Vec<Face>,
+}
+
+/// How an app looks from outside.
+pub struct Face {
+    /// Where it was described.
+    pub place: String,
+    /// What it was described with; another text is another app.
+    pub content: String,
+    /// What is served and what it may do.
+    pub summary: Vec<String>,
+}
+
+impl Version {
+    /// Compiles and links `apps`. What is as it was in the version `before` is taken from there.
+    pub fn prepare(
+        apps: Vec<Described>,
+        before: Option<&Version>,
+        setting: &Setting,
+    ) -> Result<(Self, Vec<App>), CommandError> {
+        let size = Size::of(&apps, setting.args.tier.tiers());
+        // With other sizes the pools do not fit. With the same, requests under way in them count in the same places.
+        let compiler = match before.filter(|before| before.size == size) {
+            Some(before) => before.compiler.successor(),
+            None => Compiler::new(Engine::new(&size.engine, cache(setting.printer))?),
+        };
+        let faces = apps.iter().map(Described::face).collect();
+        let apps = apps
+            .into_iter()
+            .map(|app| app.prepare(&compiler, &setting.optimiser, setting.printer))
+            .collect::<Result<_, _>>()?;
+        Ok((Version { compiler, size, apps: faces }, apps))
+    }
+
+    /// The lines that say what is served instead of `before`.
+    fn news(&self, before: &Version) -> Vec<String> {
+        let pairs = self.apps.iter().zip(&before.apps);
+        let changed: Vec<_> = pairs.filter(|(now, before)| now.content != before.content).collect();
+        let lines = changed.iter().flat_map(|(now, before)| {
+            let first = format!("reloaded {}", now.place);
+            let summary = if now.summary == before.summary { &[][..] } else { &now.summary };
+            std::iter::once(first).chain(summary.iter().map(|line| format!("  {line}")))
+        });
+        if changed.is_empty() { vec!["reloaded; no file is another than before".to_owned()] } else { lines.collect() }
+    }
+
+    /// What each app says of itself when it is first served.
+    pub fn faces(&self) -> &[Face] {
+        &self.apps
+    }
+}
+
+/// Compiles, and knows what a version is compiled from.
+pub struct Compiler {
+    pub engine: Arc<Engine>,
+    before: HashMap<(String, Digest), Prepared>,
+    prepared: Mutex<HashMap<(String, Digest), Prepared>>,
+}
+
+impl Compiler {
+    fn new(engine: Arc<Engine>) -> Self {
+        Compiler { engine, before: HashMap::new(), prepared: Mutex::default() }
+    }
+
+    /// For the next version. Only what that one takes over is kept.
+    fn successor(&self) -> Self {
+        let before = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Compiler { engine: self.engine.clone(), before, prepared: Mutex::default() }
+    }
+
+    /// Compiles `artifact`, unless that is done already.
+    pub fn prepare(&self, artifact: &Artifact) -> Result<Prepared, LoadError> {
+        let key = (artifact.name.clone(), artifact.digest);
+        // There may be better code by now.
+        let prepared = match self.before.get(&key).filter(|before| !self.engine.can_optimise(before)) {
+            Some(prepared) => prepared.clone(),
+            None => self.engine.prepare(artifact, Some(&Terminal))?,
+        };
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone());
+        Ok(prepared)
+    }
+
+    /// The version is whole: what only the one before needed goes with that.
+    fn finish(&mut self) {
+        self.before.clear();
+    }
+}
+
+/// Replaces what is served whenever that is asked for.
+pub struct Reload {
+    pub setting: Arc<Setting>,
+    pub served: Arc<Version>,
+    pub hangups: Hangups,
+}
+
+impl Reload {
+    /// Goes on until the terminal is closed from which the server was started.
+    pub async fn run(mut self) {
+        loop {
+            tokio::select! {
+                () = self.hangups.next() => {
+                    if self.hangups.is_of_terminal() {
+                        return;
+                    }
+                }
+                () = self.setting.sources.changed(), if self.setting.args.watch => {}
+            }
+            let outcome = self.reload().await;
+            self.setting.node.reloaded(outcome.is_ok());
+            if let Err(error) = outcome {
+                error.print(&self.setting.printer);
+                self.setting.printer.warning("nothing was reloaded; the version from before is still served");
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Result<(), CommandError> {
+        let (setting, before) = (self.setting.clone(), self.served.clone());
+        let prepare = move || {
+            let apps = Described::all(&setting)?;
+            Version::prepare(apps, Some(&before), &setting)
+        };
+        let prepared = tokio::task::spawn_blocking(prepare).await.map_err(|e| of_system("preparing the apps", &e))?;
+        let (mut version, apps) = prepared?;
+        version.compiler.finish();
+        self.setting.node.replace(apps);
+        let printer = self.setting.printer;
+        version.news(&self.served).iter().for_each(|line| printer.say(line));
+        if self.setting.args.targets.iter().any(|target| target == "-") {
+            printer.warning("standard input cannot be read again; what came from it stays");
+        }
+        self.served = Arc::new(version);
+        Ok(())
+    }
+}
+
+/// SIGHUP: a reload is asked for, or the terminal is gone.
+pub struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+    /// Which standard streams were terminals at the start.
+    terminals: [bool; 3],
+}
+
+impl Hangups {
+    /// From now on SIGHUP does not end the process.
+    pub fn catch() -> std::io::Result<Self> {
+        Ok(Hangups {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+            terminals: terminals(),
+        })
+    }
+
+    /// A terminal that was closed is none any more.
+    fn is_of_terminal(&self) -> bool {
+        self.terminals.iter().zip(terminals()).any(|(before, now)| *before && !now)
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        if self.signal.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn terminals() -> [bool; 3] {
+    [std::io::stdin().is_terminal(), std::io::stdout().is_terminal(), std::io::stderr().is_terminal()]
+}

@@ -1,0 +1,265 @@
+//! What is served is replaced while requests come in, or stays when what is new is wrong.
+
+use crate::admin::{ADMIN, counts};
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use walnut_test_programs::*;
+use walnut_test_support::{ServeProcess, TestEnv, test_env};
+
+const HELLO: &str = "hello from a sealed component\n";
+const KEPT: &str = "the version from before is still served";
+const RELOADED: &str = "reloaded app.wasm";
+
+fn bytes(guest: Guest) -> Vec<u8> {
+    fs::read(guest.path()).unwrap()
+}
+
+/// The guest with a section at its end that means nothing.
+fn variant(guest: Guest, name: u8) -> Vec<u8> {
+    let mut bytes = bytes(guest);
+    bytes.extend([0, 2, 1, name]);
+    bytes
+}
+
+/// Puts a file in the place of another at once.
+fn put(env: &TestEnv, path: &str, content: impl AsRef<[u8]>) {
+    let new = env.file("new", content);
+    fs::rename(new, env.path(path)).unwrap();
+}
+
+/// Serves `app.wasm`, which is `guest` at first.
+fn serve(env: &TestEnv, guest: Guest, flags: &[&str]) -> ServeProcess {
+    env.file("app.wasm", bytes(guest));
+    ServeProcess::of_apps(env, [&["app.wasm"], flags].concat())
+}
+
+#[test]
+fn a_hangup_takes_what_changed() {
+    let env = test_env!();
+    let server = serve(&env, RUST_P2_HTTP_HELLO, &ADMIN);
+    let mut client = server.connect();
+    client.get("/method").is(200, HELLO);
+    put(&env, "app.wasm", bytes(RUST_P2_HTTP_ECHO));
+    client.get("/method").is(200, HELLO);
+    server.hang_up();
+    server.says(RELOADED);
+    client.get("/method").is(200, "GET /method\n");
+    // Nobody looks at files, but when asked to.
+    server.hang_up();
+    server.says("reloaded; no file is another than before");
+    counts(&server, r#"walnut_reloads_total{outcome="ok"} 2"#);
+    counts(&server, r#"walnut_reloads_total{outcome="failed"} 0"#);
+    // Who is served anew goes on counting.
+    let requests = r#"walnut_requests_total{app="app.wasm",component="component",class="2xx",cause="ok"} 3"#;
+    counts(&server, requests);
+    let _output = server.stop().exits_with(0);
+}
+
+#[test]
+fn what_is_broken_leaves_the_one_from_before() {
+    let env = test_env!();
+    let server = serve(&env, RUST_P2_HTTP_HELLO, &ADMIN);
+    let half = bytes(RUST_P2_HTTP_ECHO);
+    let broken: [(&[u8], &str); 3] = [
+        (&half[..half.len() / 2], "error: app.wasm is damaged"),
+        (b"", "error: app.wasm is not WebAssembly: it is empty"),
+        (&bytes(RUST_P2_HELLO), "error: app.wasm cannot be served: it is a command, not an HTTP service"),
+    ];
+    for (nth, (content, why)) in broken.into_iter().enumerate() {
+        put(&env, "app.wasm", content);
+        server.hang_up();
+        server.says_times(KEPT, nth + 1);
+        server.says(why);
+        server.get("/method").is(200, HELLO);
+    }
+    fs::remove_file(env.path("app.wasm")).unwrap();
+    server.hang_up();
+    server.says_times(KEPT, broken.len() + 1);
+    server.says("error: there is no file app.wasm");
+    server.get("/method").is(200, HELLO);
+    put(&env, "app.wasm", half);
+    server.hang_up();
+    server.says(RELOADED);
+    server.get("/method").is(200, "GET /method\n");
+    counts(&server, r#"walnut_reloads_total{outcome="failed"} 4"#);
+    counts(&server, r#"walnut_reloads_total{outcome="ok"} 1"#);
+}
+
+fn manifest(name: &str, more: &str) -> String {
+    format!("[app]\nname = \"{name}\"\n[component.web]\nsource = \"web.wasm\"\n{more}")
+}
+
+const ROUTE: &str = "[[http]]\nroute = \"/**\"\ncomponent = \"web\"\n";
+
+#[test]
+fn a_manifest_is_read_again_with_all_that_it_names() {
+    let env = test_env!();
+    for app in ["one", "two"] {
+        put(&env, "walnut.toml", manifest(app, &ROUTE.replace('*', app)));
+        env.file(&format!("{app}/web.wasm"), bytes(RUST_P2_HTTP_BAD));
+        fs::rename(env.path("walnut.toml"), env.path(&format!("{app}/walnut.toml"))).unwrap();
+    }
+    let exact = |route: &str| ROUTE.replace("/**", route);
+    put(&env, "one/walnut.toml", manifest("one", &exact("/env")));
+    put(&env, "two/walnut.toml", manifest("two", &exact("/two")));
+    let server = ServeProcess::of_apps(&env, ["one", "two"]);
+    server.get("/env").is(200, "\n");
+    let wrong = [
+        (manifest("one", "[[htp]]\n"), "did you mean `http`?"),
+        (manifest("one", &exact("/two")), "one/walnut.toml and two/walnut.toml both serve /two"),
+        (manifest("two", &exact("/env")), "both have a two/web"),
+        (manifest("one", &exact("/env")).replace("web.wasm", "none.wasm"), "there is no file one/none.wasm"),
+    ];
+    for (nth, (text, why)) in wrong.iter().enumerate() {
+        put(&env, "one/walnut.toml", text);
+        server.hang_up();
+        server.says_times(KEPT, nth + 1);
+        server.says(why);
+        server.get("/env").is(200, "\n");
+    }
+    let more = format!("sandboxes = 3\n[component.web.allow]\nenv = \"A=1\"\n{}", exact("/env"));
+    put(&env, "one/walnut.toml", manifest("one", &more));
+    server.hang_up();
+    server.says("reloaded one/walnut.toml\n  /env  one/web  env = A\n");
+    server.get("/env").is(200, "A=1\n");
+    server.get("/two").is(200, "well behaved\n");
+    assert!(!server.stderr().contains("reloaded two"), "{}", server.stderr());
+}
+
+#[test]
+fn watched_files_are_taken_when_they_change_and_are_whole() {
+    let env = test_env!();
+    env.file("web.wasm", bytes(RUST_P2_HTTP_HELLO));
+    env.file("walnut.toml", manifest("shop", ROUTE));
+    let server = ServeProcess::of_apps(&env, [".", "--watch"]);
+    server.get("/method").is(200, HELLO);
+    // Half of a file stays half for as long as it takes to be looked at.
+    let whole = bytes(RUST_P2_HTTP_ECHO);
+    env.file("web.wasm", &whole[..whole.len() / 2]);
+    server.says_times(KEPT, 1);
+    server.get("/method").is(200, HELLO);
+    env.file("web.wasm", &whole);
+    server.says_times("reloaded ./walnut.toml", 1);
+    server.get("/method").is(200, "GET /method\n");
+    // What only the new manifest names is watched too.
+    env.file("other.wasm", b"not yet");
+    env.file("walnut.toml", manifest("shop", ROUTE).replace("web.wasm", "other.wasm"));
+    server.says_times(KEPT, 2);
+    server.get("/method").is(200, "GET /method\n");
+    put(&env, "other.wasm", bytes(RUST_P3_HTTP_HELLO));
+    server.says_times("reloaded ./walnut.toml", 2);
+    server.get("/method").is(200, HELLO);
+    let _output = server.stop().exits_with(0);
+}
+
+#[test]
+fn standard_input_is_read_once() {
+    let env = test_env!();
+    env.file("shop/web.wasm", bytes(RUST_P2_HTTP_ECHO));
+    env.file("shop/walnut.toml", manifest("shop", &ROUTE.replace("/**", "/method")));
+    let server = ServeProcess::of_input(&env, RUST_P2_HTTP_HELLO, ["shop"]);
+    put(&env, "shop/web.wasm", bytes(RUST_P3_HTTP_HELLO));
+    server.get("/method").is(200, "GET /method\n");
+    server.hang_up();
+    server.says("standard input cannot be read again; what came from it stays");
+    server.get("/").is(200, HELLO);
+    server.get("/method").is(200, HELLO);
+}
+
+/// The same client asks again and again, until it is told to stop.
+fn asks(server: &ServeProcess, answers: &AtomicUsize, stop: &AtomicBool) {
+    let mut client = server.connect();
+    while !stop.load(Relaxed) {
+        client.get("/").is(200, HELLO);
+        answers.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn a_hundred_reloads_under_load_fail_no_request() {
+    for (guest, reuse) in [(RUST_P2_HTTP_HELLO, "1"), (RUST_P2_HTTP_HELLO, "50"), (RUST_P3_HTTP_HELLO, "1")] {
+        let env = test_env!();
+        // Both versions take places, and requests wait for those.
+        let flags = ["--access-log", "off", "--sandboxes", "3", "--workers", "2", "--reuse", reuse];
+        let server = serve(&env, guest, &flags);
+        let (answers, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (mut before, mut after) = (None, None);
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..6).map(|_| scope.spawn(|| asks(&server, &answers, &stop))).collect();
+            for nth in 1..=100 {
+                // Each version answers somebody.
+                let seen = answers.load(Relaxed);
+                while answers.load(Relaxed) < seen + 6 && clients.iter().all(|client| !client.is_finished()) {
+                    thread::yield_now();
+                }
+                put(&env, "app.wasm", variant(guest, b'a' + u8::from(nth % 2 == 0)));
+                server.hang_up();
+                server.says_times(RELOADED, nth);
+                if nth == 25 {
+                    before = server.resident();
+                }
+            }
+            after = server.resident();
+            stop.store(true, Relaxed);
+        });
+        if let (Some(before), Some(after)) = (before, after) {
+            assert!(after < before + (24 << 20), "{before} bytes grew to {after}");
+        }
+        assert!(!server.stderr().contains("error"), "{}", server.stderr());
+    }
+}
+
+#[test]
+fn an_answer_under_way_ends_where_it_began() {
+    for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
+        let env = test_env!();
+        let server = serve(&env, guest, &[]);
+        let mut client = server.connect();
+        client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+        client.send_chunk("before").unwrap();
+        assert_eq!(client.head().unwrap().status, 200);
+        assert_eq!(client.chunk().unwrap(), b"BEFORE");
+        put(&env, "app.wasm", bytes(RUST_P2_HTTP_HELLO));
+        server.hang_up();
+        server.says(RELOADED);
+        server.get("/").is(200, HELLO);
+        client.send_chunk("after").unwrap();
+        assert_eq!(client.chunk().unwrap(), b"AFTER");
+        client.send("0\r\n\r\n").unwrap();
+        assert_eq!(client.chunk().unwrap(), b"");
+        client.fields().unwrap();
+        client.get("/").is(200, HELLO);
+    }
+}
+
+/// Whoever closes the terminal means the server to end.
+#[test]
+fn a_closed_terminal_ends_it() {
+    let env = test_env!();
+    env.file("app.wasm", bytes(RUST_P2_HTTP_HELLO));
+    let script = env.file("closes.py", CLOSES);
+    let walnut = env.command();
+    let mut command = Command::new("python3");
+    command.arg(script).arg(walnut.get_program()).current_dir(env.dir()).env("WALNUT_CACHE_DIR", env.cache());
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "exit code 0\n", "{output:?}");
+}
+
+/// Serves on a terminal of its own and closes that once it is told that somebody is served.
+const CLOSES: &str = r#"
+import os, pty, sys
+inner, outer = pty.openpty()[::-1]
+child = os.fork()
+if child == 0:
+    os.close(outer)
+    os.login_tty(inner)
+    os.execv(sys.argv[1], [sys.argv[1], "serve", "--addr", "127.0.0.1:0", "app.wasm"])
+os.close(inner)
+said = b""
+while b"sealed" not in said:
+    said += os.read(outer, 1000)
+os.close(outer)
+print("exit code", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
