@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
-use walnut_manifest::{HostRule, Manifest, ManifestErrors, PathRule, Route, Target, match_route};
+use walnut_manifest::{HostRule, Manifest, ManifestErrors, PathRule, Route, Routes, Target};
 use walnut_policy::is_hidden;
 
 fuzz_target!(|text: &str| match Manifest::parse(text, "walnut.toml", Path::new("/srv")) {
@@ -30,7 +30,7 @@ fn check(manifest: &Manifest) {
             None => String::new(),
         };
         let (PathRule::Exact(path) | PathRule::Below(path)) = &route.path;
-        assert!(match_route(&manifest.routes, &host, path).is_some(), "{route:?}");
+        assert!(Routes::new(&manifest.routes).find(&host, path).is_some(), "{route:?}");
     }
 }
 

@@ -149,6 +149,8 @@ impl Service {
 
     /// Answers one request. The response's body may go on streaming after this returns.
     ///
+    /// The URI has scheme and authority, by which guests are told of both.
+    ///
     /// `slot` is whatever the caller counts sandboxes with; it is dropped when the sandbox is.
     pub async fn handle<B>(
         &self,
@@ -177,7 +179,7 @@ impl Service {
                 };
                 self.handle_alone(visit, request, slot, until).await?
             }
-            Kind::Shared(shared) => shared.handle(with_full_uri(request), slot, until).await?,
+            Kind::Shared(shared) => shared.handle(request, slot, until).await?,
         };
         let most = limits.response_body;
         let (too_large, broken) =
@@ -365,19 +367,6 @@ impl Visit {
     fn failure(&self, error: &wasmtime::Error) -> Failure {
         explain::failure(error, &self.ready.setup.limits)
     }
-}
-
-/// WASI 0.3 tells a guest the scheme and authority by the request's URI, which HTTP/1.1 leaves to the `host` header.
-fn with_full_uri(mut request: GuestRequest) -> GuestRequest {
-    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok()?.parse().ok());
-    let mut parts = request.uri().clone().into_parts();
-    parts.scheme.get_or_insert(http::uri::Scheme::HTTP);
-    parts.authority = parts.authority.or(host);
-    parts.path_and_query.get_or_insert(http::uri::PathAndQuery::from_static("/"));
-    if let Ok(uri) = http::Uri::from_parts(parts) {
-        *request.uri_mut() = uri;
-    }
-    request
 }
 
 fn guest_response(outcome: Outcome) -> Result<GuestResponse, Failure> {

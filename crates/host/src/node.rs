@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use walnut_engine::Service;
-use walnut_manifest::{Route, match_route};
+use walnut_manifest::{Route, Routes};
 
 /// An app that is ready to serve.
 pub struct App {
@@ -180,7 +180,7 @@ pub struct Node {
 
 #[derive(Default)]
 struct Table {
-    routes: Vec<Route>,
+    routes: Routes,
     destinations: Vec<Destination>,
     /// Each component with its routes, for those who want to know.
     hosted: Vec<(Arc<Hosted>, Vec<String>)>,
@@ -269,7 +269,7 @@ impl Node {
 
     /// Serves these apps from now on. Requests that are under way end where they began.
     pub fn replace(&self, apps: Vec<App>) {
-        let mut table = Table::default();
+        let (mut table, mut all) = (Table::default(), Vec::new());
         for app in apps {
             for component in app.components {
                 let is_its = |to: &Destination| matches!(to, Destination::Component(c) if Arc::ptr_eq(c, &component));
@@ -280,10 +280,11 @@ impl Node {
                 if let Destination::Files(files) = &destination {
                     table.files.push((files.clone(), route.to_string()));
                 }
-                table.routes.push(route);
+                all.push(route);
                 table.destinations.push(destination);
             }
         }
+        table.routes = Routes::new(&all);
         let mut served = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *served, Arc::new(table));
         drop(served);
@@ -295,11 +296,11 @@ impl Node {
     /// What answers a request to `path` on `host`.
     pub(crate) fn route(&self, host: &str, path: &str) -> Option<Destination> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let index = match_route(&table.routes, host, path)?;
+        let index = table.routes.find(host, path)?;
         let destination = &table.destinations[index];
         if let Destination::Files(files) = destination
             && let Some(plain) = files.plain(path)
-            && match_route(&table.routes, host, &plain) != Some(index)
+            && table.routes.find(host, &plain) != Some(index)
         {
             // Written in other letters, a file would be reached around the route that is for it.
             return None;

@@ -24,7 +24,7 @@ mod syntax;
 
 pub use error::{ManifestError, ManifestErrors};
 pub use reference::reference;
-pub use route::{HostRule, PathRule, Route, Target, match_route};
+pub use route::{HostRule, PathRule, Route, Routes, Target};
 pub use schema::schema;
 
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub struct Manifest {
     pub app: App,
     /// In the order of the file.
     pub components: Vec<Component>,
-    /// In the order of the file, which has no meaning: see [`match_route`].
+    /// In the order of the file, which has no meaning: see [`Routes`].
     pub routes: Vec<Route>,
 }
 

@@ -5,6 +5,7 @@
 //! fall to a wider route than its author hoped, never to a narrower one. What leads out of a folder of static files, such
 //! as `..` and `%2e%2e`, is for whoever serves that folder to refuse.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use walnut_policy::{NamePattern, PatternError, Printable};
@@ -49,22 +50,95 @@ pub enum PathRule {
     Below(String),
 }
 
-/// The route of a request, as its index: the exact host before the longest `*.` host and that before none, and within a
-/// host the exact path before the longest prefix. When the routes of the narrower host have no such path, those of the
-/// wider one are asked.
-///
-/// `host` is the authority of the request, with or without a port, and may be empty; `path` has no query.
-pub fn match_route(routes: &[Route], host: &str, path: &str) -> Option<usize> {
-    let host = host_name(host);
-    let rank = |route: &Route| {
-        let host_rank = match &route.host {
-            Some(rule) => rule.rank(&host)?,
-            None => 0,
-        };
-        Some((host_rank, route.path.rank(path)?))
-    };
-    let ranked = routes.iter().enumerate().filter_map(|(index, route)| Some((rank(route)?, index)));
-    ranked.max().map(|(_, index)| index)
+/// Routes, in order for look-ups. A look-up takes as long as the path has parts, however many routes there are.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    hosts: HashMap<String, Paths>,
+    below: Below<Paths>,
+    every: Paths,
+}
+
+/// The paths of one host, each with the index of its route.
+#[derive(Clone, Debug, Default)]
+struct Paths {
+    exact: HashMap<String, usize>,
+    below: Below<usize>,
+}
+
+/// What is for a name and all below it.
+#[derive(Clone, Debug)]
+struct Below<T> {
+    named: HashMap<String, T>,
+    /// The length of the longest name: of what was sent, no more is looked at.
+    longest: usize,
+}
+
+impl Routes {
+    /// The routes are told apart by their indices.
+    pub fn new(routes: &[Route]) -> Self {
+        let mut ordered = Routes::default();
+        for (index, route) in routes.iter().enumerate() {
+            let paths = match &route.host {
+                Some(HostRule::Exact(name)) => ordered.hosts.entry(name.clone()).or_default(),
+                Some(HostRule::Below(base)) => ordered.below.entry(base),
+                None => &mut ordered.every,
+            };
+            match &route.path {
+                PathRule::Exact(path) => _ = paths.exact.insert(path.clone(), index),
+                PathRule::Below(base) => *paths.below.entry(base) = index,
+            }
+        }
+        ordered
+    }
+
+    /// The route of a request, as its index: the exact host before the longest `*.` host and that before none, and within
+    /// a host the exact path before the longest prefix. When the routes of the narrower host have no such path, those of
+    /// the wider one are asked.
+    ///
+    /// `host` is the authority of the request, with or without a port, and may be empty; `path` has no query.
+    pub fn find(&self, host: &str, path: &str) -> Option<usize> {
+        self.find_host(host, path).or_else(|| self.every.find(path))
+    }
+
+    fn find_host(&self, host: &str, path: &str) -> Option<usize> {
+        // Most have none, and nothing to prepare for it.
+        if self.hosts.is_empty() && self.below.named.is_empty() {
+            return None;
+        }
+        let host = host_name(host);
+        let exact = self.hosts.get(&host).and_then(|paths| paths.find(path));
+        let wider = || host.match_indices('.').filter(|(dot, _)| *dot > 0).map(|(dot, _)| &host[dot + 1..]);
+        exact.or_else(|| self.below.first(wider(), |paths| paths.find(path)))
+    }
+}
+
+impl Paths {
+    fn find(&self, path: &str) -> Option<usize> {
+        let ends = std::iter::once(path.len()).chain(path.rmatch_indices('/').map(|(slash, _)| slash));
+        let wider = || ends.map(|end| &path[..end]);
+        self.exact.get(path).copied().or_else(|| self.below.first(wider(), |index| Some(*index)))
+    }
+}
+
+impl<T> Default for Below<T> {
+    fn default() -> Self {
+        Below { named: HashMap::new(), longest: 0 }
+    }
+}
+
+impl<T: Default> Below<T> {
+    fn entry(&mut self, base: &str) -> &mut T {
+        self.longest = self.longest.max(base.len());
+        self.named.entry(base.to_owned()).or_default()
+    }
+}
+
+impl<T> Below<T> {
+    /// What `find` finds first for one of these names.
+    fn first<'a>(&self, names: impl Iterator<Item = &'a str>, find: impl Fn(&T) -> Option<usize>) -> Option<usize> {
+        let mut known = names.filter(|name| name.len() <= self.longest).filter_map(|name| self.named.get(name));
+        known.find_map(find)
+    }
 }
 
 /// Lower case, without port and final dot.
@@ -88,17 +162,6 @@ impl HostRule {
                 problem: "is every host".to_owned(),
                 hint: "leave `host` out; a route without it is for every host".to_owned(),
             }),
-        }
-    }
-
-    /// How well `host` fits, from 1; `None` when it does not.
-    fn rank(&self, host: &str) -> Option<usize> {
-        match self {
-            HostRule::Exact(name) => (name == host).then_some(usize::MAX),
-            HostRule::Below(base) => {
-                let below = host.strip_suffix(base.as_str())?.strip_suffix('.')?;
-                (!below.is_empty()).then_some(base.len())
-            }
         }
     }
 }
@@ -130,17 +193,6 @@ impl PathRule {
             );
         }
         Ok(if is_below { PathRule::Below(path.to_owned()) } else { PathRule::Exact(path.to_owned()) })
-    }
-
-    /// How well `path` fits, `None` when it does not.
-    fn rank(&self, path: &str) -> Option<usize> {
-        match self {
-            PathRule::Exact(exact) => (exact == path).then_some(usize::MAX),
-            PathRule::Below(base) => {
-                let rest = path.strip_prefix(base.as_str())?;
-                (rest.is_empty() || rest.starts_with('/')).then_some(base.len())
-            }
-        }
     }
 }
 

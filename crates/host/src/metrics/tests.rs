@@ -1,8 +1,5 @@
 use super::*;
-use crate::access::{AccessFormat, Asked, Line};
 use crate::node::Node;
-use http::Method;
-use std::time::Instant;
 use walnut_policy::{Policy, Request};
 
 fn node() -> Arc<Node> {
@@ -72,42 +69,4 @@ fn refusals_are_counted_and_the_latest_are_kept() {
     assert_eq!((refused[0].asked.as_str(), refused[0].count), ("see the variable A59", 2));
     assert_eq!(refused[0].allow, Some(("--env A59".into(), r#"env = ["A59"]"#.into())));
     assert!(refused.iter().all(|one| !one.asked.contains("FIRST")));
-}
-
-/// Prints what counting and logging a request costs the thread that serves it:
-/// `cargo test -p walnut-host --release -- --ignored --nocapture telling_is_cheap`.
-#[test]
-#[ignore = "a measurement, not a test"]
-#[expect(clippy::print_stderr, reason = "for whoever asked for it")]
-fn telling_is_cheap() {
-    // As many as may wait for the writer, who then gets the time to write them.
-    const ROUNDS: u32 = 100;
-    const TIMES: u32 = 4000;
-    let client = "127.0.0.1:5000".parse().unwrap();
-    for format in [None, Some(AccessFormat::Human), Some(AccessFormat::Json)] {
-        let log = format.map(|format| AccessLog::start(format, std::io::sink()).unwrap());
-        let measures = Node::new(log.clone()).measures("shop", "api");
-        let request = || {
-            let (measures, started) = (measures.clone(), Instant::now());
-            let asked =
-                log.as_ref().map(|_| Asked::new(client, &Method::GET, "shop.example", "/a/path/of/some/length"));
-            measures.begin();
-            let (status, cause, took) = (Some(StatusCode::OK), Cause::Ok, started.elapsed());
-            measures.end(status, cause, took);
-            if let (Some(asked), Some(log)) = (asked, &measures.log) {
-                let (time, by, client) = (SystemTime::now(), measures.clone(), asked.client());
-                log.say(Line { time, client, asked, status, bytes: 12, took, by, cause });
-            }
-        };
-        let round = || {
-            let started = Instant::now();
-            (0..TIMES).for_each(|_| request());
-            let took = started.elapsed();
-            log.as_ref().inspect(|log| log.flush());
-            took
-        };
-        let took: Duration = (0..ROUNDS).map(|_| round()).sum();
-        let lost = log.as_ref().map_or(0, AccessLog::lost);
-        eprintln!("{format:?}: {:?} a request; {lost} lines lost", took / ROUNDS / TIMES);
-    }
 }

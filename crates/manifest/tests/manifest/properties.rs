@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::path::Path;
-use walnut_manifest::{HostRule, Manifest, PathRule, Route, Target, match_route};
+use walnut_manifest::{HostRule, Manifest, PathRule, Route, Routes, Target};
 use walnut_policy::is_hidden;
 
 const LINES: [&str; 30] = [
@@ -92,6 +92,6 @@ proptest! {
             PathRule::Below(base) => base.len(),
         };
         let expected = routes.iter().filter(|route| covers(route)).map(length).max();
-        prop_assert_eq!(match_route(&routes, "", &path).map(|index| length(&routes[index])), expected);
+        prop_assert_eq!(Routes::new(&routes).find("", &path).map(|index| length(&routes[index])), expected);
     }
 }

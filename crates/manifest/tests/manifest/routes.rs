@@ -1,6 +1,6 @@
 //! Which route a request takes.
 
-use walnut_manifest::{HostRule, PathRule, Route, Target, match_route};
+use walnut_manifest::{HostRule, PathRule, Route, Routes, Target};
 
 /// Routes from lines `HOST PATH`, with `-` for every host. Each goes to a component of the line's number.
 fn routes(lines: &[&str]) -> Vec<Route> {
@@ -21,7 +21,7 @@ fn check(lines: &[&str], rows: &[(&str, &str, &str)]) {
     backward.reverse();
     for routes in [forward, backward] {
         for (host, path, expected) in rows {
-            let found = match_route(&routes, host, path).map(|index| lines[routes[index].line]);
+            let found = Routes::new(&routes).find(host, path).map(|index| lines[routes[index].line]);
             assert_eq!(found.unwrap_or("none"), *expected, "{host} {path}");
         }
     }
