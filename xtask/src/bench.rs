@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod cold;
 mod http;
 mod start;
 
@@ -12,10 +13,11 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 pub fn run(arguments: Vec<String>) -> Outcome {
     match arguments.split_first() {
+        Some((verb, rest)) if verb == "cold" => cold::run(rest),
         Some((verb, rest)) if verb == "http" => http::run(rest),
         Some((verb, rest)) if verb == "start" => start::run(rest),
-        Some((other, _)) => Err(format!("bench knows `http` and `start`, not `{other}`").into()),
-        None => Err("say what to bench: `cargo xtask bench http` or `cargo xtask bench start`".into()),
+        Some((other, _)) => Err(format!("bench knows `cold`, `http` and `start`, not `{other}`").into()),
+        None => Err("say what to bench: `cargo xtask bench cold`, `http` or `start`".into()),
     }
 }
 

@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "its output is its result")]
 
 use std::time::Instant;
-use walnut_engine::{Artifact, Engine, EngineConfig, Gate, Limits, Setup, Stdio};
+use walnut_engine::{Artifact, Engine, EngineConfig, Gate, Limits, Setup, Stdio, Tiers};
 use walnut_policy::Policy;
 
 const ROUNDS: usize = 9;
@@ -14,7 +14,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: u32 = if std::env::args().any(|a| a == "--short") { 200 } else { 20_000 };
     let artifact = Artifact::load(&walnut_test_programs::RUST_P2_HTTP_HELLO.path().to_string_lossy())?;
     let limits = Limits::for_service();
-    let engine = Engine::new(&EngineConfig::service(limits.clone(), 100), None)?;
+    let config = EngineConfig { tiers: Tiers::Optimised, ..EngineConfig::service(limits.clone(), 100) };
+    let engine = Engine::new(&config, None)?;
     let gate = Gate::new("bench", Policy::sealed(), Vec::new());
     let stdio = Stdio::Lines(std::sync::Arc::new(|_, _| {}));
     let ready = engine.prepare(&artifact, None)?.ready(Setup::new(gate, limits, stdio, false)?)?;

@@ -55,7 +55,11 @@ impl Server {
     }
 
     fn walnut(name: &'static str, program: &Path, guest: Guest) -> Self {
-        Self::new(name, program, &["serve", "--addr", "{address}", &guest.path().to_string_lossy()])
+        Self::new(
+            name,
+            program,
+            &["serve", "--tier", "optimised", "--addr", "{address}", &guest.path().to_string_lossy()],
+        )
     }
 
     /// What it says of its version.
@@ -107,7 +111,7 @@ impl Ours {
 pub fn all(ours: &Ours) -> Outcome<Vec<Server>> {
     let mut servers: Vec<_> = ours.hello().into();
     let hello = RUST_P2_HTTP_HELLO.path();
-    let reuse = ["serve", "--addr", "{address}", "--reuse", "1000", &hello.to_string_lossy()];
+    let reuse = ["serve", "--tier", "optimised", "--addr", "{address}", "--reuse", "1000", &hello.to_string_lossy()];
     servers.insert(1, Server::new("walnut serve, 0.2, reuse 1000", &ours.walnut, &reuse));
     servers.insert(2, Server::walnut("walnut serve, 0.3", &ours.walnut, RUST_P3_HTTP_HELLO));
     servers.insert(3, Server::walnut("walnut serve, JavaScript, a fresh sandbox each", &ours.walnut, JS_P2_HTTP_HELLO));
