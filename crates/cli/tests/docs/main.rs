@@ -16,6 +16,10 @@ use walnut_test_support::{Connection, TestEnv, test_env};
 /// Guests that the documents use, and what they are called there.
 const FILES: [(&str, Guest); 2] = [("api.wasm", RUST_P2_HTTP_HELLO), ("add.wat", WAT_CORE_ADD)];
 
+/// What is in `examples/`.
+const EXAMPLES: [&str; 5] =
+    ["hello/hello.wat", "greet/greet.wat", "shop/walnut.toml", "shop/greeter.wat", "shop/public/index.html"];
+
 /// What the documents show as the ports, of what is served and of the admin address; the tests take free ones.
 const SHOWN: &str = "127.0.0.1:8080";
 const SHOWN_ADMIN: &str = "127.0.0.1:9090";
@@ -153,7 +157,7 @@ impl Shell {
         for (path, content) in files {
             env.file(path, content);
         }
-        for example in ["hello/hello.wat", "greet/greet.wat"] {
+        for example in EXAMPLES {
             let path = format!("examples/{example}");
             env.file(&path, fs::read(root().join(&path)).expect("the example is there"));
         }

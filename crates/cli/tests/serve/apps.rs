@@ -18,6 +18,16 @@ const ROUTES: &str = "[[http]]\nroute = \"/**\"\ncomponent = \"hello\"\n\
     [[http]]\nroute = \"/method/**\"\ncomponent = \"echo\"\n\
     [[http]]\nhost = \"echo.example\"\nroute = \"/**\"\ncomponent = \"echo\"\n";
 
+/// The app that the README tells people to copy.
+const SHOP: &str = include_str!("../../../../examples/shop/walnut.toml");
+const PAGE: &str = include_str!("../../../../examples/shop/public/index.html");
+
+fn shop(env: &TestEnv, manifest: &str) {
+    env.file("shop/walnut.toml", manifest);
+    env.file("shop/public/index.html", PAGE);
+    env.file("shop/greeter.wat", include_str!("../../../../examples/shop/greeter.wat"));
+}
+
 fn ask(server: &ServeProcess, host: &str, path: &str) -> String {
     let mut client = server.connect();
     client.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).unwrap();
@@ -73,4 +83,67 @@ fn what_is_wrong_is_told_before_anything_is_served() {
     let _ = refused(&["empty"]).exits_with(127).says("there is no empty/walnut.toml");
     let wrong = refused(&["wrong"]).exits_with(125).says("did you mean `http`?");
     let _ = wrong.says("does not begin with `/`").says("did you mean `hello`?");
+}
+
+#[test]
+fn the_example_app_serves_its_greeting_and_its_page() {
+    let env = test_env!();
+    shop(&env, SHOP);
+    let server = ServeProcess::of_apps(&env, ["shop"]);
+    let greeting = server.get("/api/greeting");
+    greeting.is(200, HELLO);
+    assert_eq!(greeting.header("content-type"), Some("text/plain; charset=utf-8"));
+    server.get("/").is(200, PAGE);
+    assert!(PAGE.contains("\"/api/greeting\""), "the page asks for what was tried here");
+    server.get("/greeter.wat").is(404, "there is no such file\n");
+}
+
+#[test]
+fn five_mistakes_in_the_example_app_are_told_at_once() {
+    let mistakes = [
+        // Text is not a number.
+        ("name = \"shop\"", "name = 7"),
+        // A grant without its port.
+        ("source = \"greeter.wat\"", "source = \"greeter.wat\"\nallow.connect = \"db.internal\""),
+        // A key that is almost one.
+        ("limits.memory", "limits.memry"),
+        // A time without its unit.
+        ("\"100ms\"", "\"100\""),
+        // A component that is almost one.
+        ("component = \"greeter\"", "component = \"greter\""),
+    ];
+    let broken = mistakes.iter().fold(SHOP.to_owned(), |manifest, (right, wrong)| {
+        assert!(manifest.contains(right), "the example no longer says {right}");
+        manifest.replacen(right, wrong, 1)
+    });
+    let env = test_env!();
+    shop(&env, &broken);
+    insta::assert_snapshot!(env.run(["serve", "--addr", "127.0.0.1:0", "shop"]), @r#"
+    --- stderr ---
+    error: shop/walnut.toml:6: `name` has a whole number where text in quotes should be
+       6 | name = 7
+         |        ^
+      write `name = "shop"`
+
+    shop/walnut.toml:11: `db.internal` has no port
+      11 | allow.connect = "db.internal"
+         |                 ^^^^^^^^^^^^^
+      write `db.internal:443` for one port, `db.internal:8000-8999` for some, `db.internal:*` for all
+
+    shop/walnut.toml:12: unknown key `memry` in [component.greeter.limits]
+      12 | limits.memry = "1MiB"
+         |        ^^^^^
+      did you mean `memory`?
+
+    shop/walnut.toml:13: `100` is not a duration
+      13 | limits.cpu = "100"
+         |              ^^^^^
+      write `500ms`, `2s`, `5m` or `1h`
+
+    shop/walnut.toml:17: there is no component `greter`
+      17 | component = "greter"
+         |             ^^^^^^^^
+      did you mean `greeter`?
+    --- exit code 125 ---
+    "#);
 }
