@@ -245,3 +245,19 @@ fn a_stream_ends_at_the_deadline() {
         server.post("/upper", "again").is(200, "AGAIN");
     }
 }
+
+/// They share its thread. Each answer takes a few of the loop's turns; were sockets looked at only now and then, they would
+/// take longer than the loop lives.
+#[test]
+fn a_loop_leaves_its_neighbours_their_sockets() {
+    for (guest, good) in [(RUST_P2_HTTP_BAD, "/fine"), (RUST_P3_HTTP_ECHO, "/count")] {
+        let server = serve(guest, &["--workers", "1", "--cpu", "60s", "--deadline", "20s"]);
+        let mut stuck = server.connect();
+        stuck.send("GET /loop HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        thread::sleep(Duration::from_millis(300));
+        for _ in 0..50 {
+            assert_eq!(server.get(good).status, 200);
+        }
+        assert!(!server.stderr().contains("used up its time"), "the loop ended before its neighbours");
+    }
+}
