@@ -1,5 +1,6 @@
 //! From any WebAssembly to a component, so that there is one path from here on.
 
+use crate::adapter;
 use crate::artifact::Artifact;
 use crate::core_export;
 use crate::error::{LoadError, MissingImport};
@@ -7,13 +8,12 @@ use crate::rewrite;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use walnut_policy::Printable;
-use wasi_preview1_component_adapter_provider as adapter;
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
 
 /// Counts the ways in which modules have been made components. Raise it with every change to that, or the cache goes on
 /// giving out what was made the old way.
-pub(crate) const REVISION: u32 = 10;
+pub(crate) const REVISION: u32 = 11;
 
 /// The most imports that a target may have at its outside. Real programs have some hundreds.
 const MOST_IMPORTS: usize = 20_000;
@@ -37,7 +37,7 @@ impl CoreModule {
     }
 
     fn imports_wasi_0_1(&self) -> bool {
-        self.imports.contains_key(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)
+        self.imports.contains_key(adapter::NAME)
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn invalid(artifact: &Artifact, error: &wasmparser::BinaryReaderError
 fn reject_unknown_imports(artifact: &Artifact, module: &CoreModule) -> Result<(), LoadError> {
     let embedded = has_component_type(&artifact.bytes);
     let known =
-        |name: &str| name == adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME || name == "__main_module__" || embedded;
+        |name: &str| name == adapter::NAME || name == "__main_module__" || embedded;
     let unknown: Vec<_> = module
         .imports
         .iter()
@@ -186,13 +186,8 @@ fn encode(artifact: &Artifact, module: &CoreModule) -> Result<Vec<u8>, LoadError
         .module(&bytes)
         .map_err(|e| not_adapted(artifact, module, e.as_ref()))?;
     if module.imports_wasi_0_1() || module.is_command() {
-        let kind = if module.is_command() {
-            adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
-        } else {
-            adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
-        };
         encoder = encoder
-            .adapter(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, kind)
+            .adapter(adapter::NAME, &adapter::module(module.is_command()))
             .map_err(|e| not_adapted(artifact, module, e.as_ref()))?;
     }
     encoder.encode().map_err(|e| not_adapted(artifact, module, e.as_ref()))
@@ -202,7 +197,7 @@ fn encode(artifact: &Artifact, module: &CoreModule) -> Result<Vec<u8>, LoadError
 fn not_adapted(artifact: &Artifact, module: &CoreModule, error: &(dyn std::error::Error + 'static)) -> LoadError {
     let name = artifact.name.clone();
     let known = functions_of_0_1();
-    let imported = module.imports.get(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME);
+    let imported = module.imports.get(adapter::NAME);
     let unknown = imported.into_iter().flatten().filter(|f| !known.is_empty() && !known.contains(f));
     let unknown: Vec<_> = unknown.map(|function| unknown_function(function, &known)).collect();
     if !unknown.is_empty() {
@@ -224,7 +219,7 @@ fn unknown_function(function: &str, known: &[String]) -> MissingImport {
         _ => "build it for the target wasm32-wasip1, or as a component of WASI 0.2 or 0.3".into(),
     };
     MissingImport {
-        name: format!("{}.{function}", adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME),
+        name: format!("{}.{function}", adapter::NAME),
         problem: "which is no function of WASI 0.1".into(),
         hint,
     }
@@ -232,7 +227,7 @@ fn unknown_function(function: &str, known: &[String]) -> MissingImport {
 
 /// The functions that the adapter has.
 fn functions_of_0_1() -> Vec<String> {
-    let bytes = adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER.to_vec();
+    let bytes = adapter::module(true).into_owned();
     let adapter = Artifact { name: String::new(), digest: crate::artifact::Digest::of(&[]), bytes };
     let exports = read_module(&adapter).map(|module| module.exports).unwrap_or_default();
     exports.into_iter().filter(|e| !e.contains([':', '#'])).collect()

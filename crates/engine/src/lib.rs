@@ -12,6 +12,7 @@
 //! The public API speaks bytes, `http` types and this crate's own; an upgrade of wasmtime touches nothing else.
 
 mod adapt;
+mod adapter;
 mod artifact;
 mod body;
 mod cache;

@@ -79,9 +79,7 @@ where
     let answer = service_fn(move |request: Request<hyper::body::Incoming>| {
         let shared = shared.clone();
         let mut request = request.map(Incoming::Http1);
-        if client.is_secure {
-            head::set_scheme(&mut request, client.scheme());
-        }
+        head::set_scheme(&mut request, client.scheme());
         async move { Ok::<_, Infallible>(answer(&shared, client.peer, request).await) }
     });
     // That a head has at most 100 fields is hyper's own limit: setting it would cost an allocation for each request.
