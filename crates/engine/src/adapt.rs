@@ -113,8 +113,7 @@ pub(crate) fn invalid(artifact: &Artifact, error: &wasmparser::BinaryReaderError
 
 fn reject_unknown_imports(artifact: &Artifact, module: &CoreModule) -> Result<(), LoadError> {
     let embedded = has_component_type(&artifact.bytes);
-    let known =
-        |name: &str| name == adapter::NAME || name == "__main_module__" || embedded;
+    let known = |name: &str| name == adapter::NAME || name == "__main_module__" || embedded;
     let unknown: Vec<_> = module
         .imports
         .iter()

@@ -4,9 +4,7 @@
 use std::borrow::Cow;
 use wasi_preview1_component_adapter_provider as provider;
 use wasm_encoder::reencode::{Error, Reencode, RoundtripReencoder};
-use wasm_encoder::{
-    BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module, RawSection,
-};
+use wasm_encoder::{BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module, RawSection};
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 /// What programs import it as.
