@@ -2,11 +2,14 @@
 //! what they share.
 
 use std::error::Error;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 mod cold;
 mod http;
+mod limits;
 mod start;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -15,9 +18,10 @@ pub fn run(arguments: Vec<String>) -> Outcome {
     match arguments.split_first() {
         Some((verb, rest)) if verb == "cold" => cold::run(rest),
         Some((verb, rest)) if verb == "http" => http::run(rest),
+        Some((verb, rest)) if verb == "limits" => limits::run(rest),
         Some((verb, rest)) if verb == "start" => start::run(rest),
-        Some((other, _)) => Err(format!("bench knows `cold`, `http` and `start`, not `{other}`").into()),
-        None => Err("say what to bench: `cargo xtask bench cold`, `http` or `start`".into()),
+        Some((other, _)) => Err(format!("bench knows `cold`, `http`, `limits` and `start`, not `{other}`").into()),
+        None => Err("say what to bench: `cargo xtask bench cold`, `http`, `limits` or `start`".into()),
     }
 }
 
@@ -65,6 +69,25 @@ fn path() -> Vec<PathBuf> {
 /// Where the tools are that this repository installs for itself.
 fn tools() -> Option<PathBuf> {
     walnut_test_programs::folder().parent().map(|cache| cache.join("tools"))
+}
+
+/// A program that is ended when this is dropped.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a server answers to `GET path`, head and body.
+fn ask(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// The median and the middle half.

@@ -18,6 +18,7 @@ verbs:
   bench start [--short]          times how long starting takes, against wasmtime and a native program, and prints the
                                  table of docs/benchmarks.md; --short only shows that it works
   bench cold [OPTION...]         times the first start of what is large, with an empty cache and with a full one
+  bench limits                   times how far over a limit a loop goes before it is ended
   bench http [OPTION...]         requests a second and latency, against a native server, wasmtime, Node.js and workerd;
                                  --short only shows that it works, an option that is not known lists the others
   generate [--check]             writes docs/reference.md from the commands' help, docs/manifest.md and

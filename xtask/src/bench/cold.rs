@@ -1,11 +1,11 @@
 //! How long a first start takes: from an empty cache, and from a full one. For a server it is the time to the first answer,
 //! for a program the time to its first line.
 
-use super::{Outcome, Spread, scratch, walnut, wasmtime};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use super::{Ended, Outcome, Spread, ask, scratch, walnut, wasmtime};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use walnut_test_programs::JS_P2_HTTP_HELLO;
 
@@ -145,21 +145,5 @@ impl Way {
 }
 
 fn answers(address: &str) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect(address)?;
-        write!(stream, "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        std::io::Result::Ok(answer.starts_with("HTTP/1.1 200 "))
-    };
-    ask().unwrap_or(false)
-}
-
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    ask(address, "/").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "))
 }
