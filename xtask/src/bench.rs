@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -79,6 +79,13 @@ impl Drop for Ended {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Where nobody listens. Below the ports that the system gives to connections: one that asks whether somebody listens yet
+/// could get that very port, and would be its own answer.
+fn free_address() -> Outcome<String> {
+    let free = (20_000..32_000_u16).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    Ok(free.ok_or("no port is free")?.local_addr()?.to_string())
 }
 
 /// What a server answers to `GET path`, head and body.

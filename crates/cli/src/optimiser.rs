@@ -2,6 +2,7 @@
 
 use crate::printer::Printer;
 use clap::{Args, ValueEnum};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -82,16 +83,24 @@ fn work(tasks: &Receiver<Task>, printer: Printer) {
         if task.hosted.strong_count() == 0 {
             continue;
         }
-        match task.run() {
-            Ok(()) => printer.say(&format!("{}: optimised code from now on", task.title)),
-            Err(e) => printer.warning(&format!("{e}; it goes on with the baseline compiler's code")),
+        // A component that the compiler fails over keeps no other from its code.
+        match catch_unwind(AssertUnwindSafe(|| task.run())) {
+            Ok(Ok(true)) => printer.say(&format!("{}: optimised code from now on", task.title)),
+            Ok(Ok(false)) => {}
+            Ok(Err(e)) => printer.warning(&format!("{e}; it goes on with the baseline compiler's code")),
+            Err(_) => printer.warning(&format!(
+                "{}: the optimising compiler failed; it goes on with the baseline compiler's code",
+                task.title
+            )),
         }
     }
 }
 
 impl Task {
-    fn run(&self) -> Result<(), LoadError> {
+    /// Whether it still served when its code was ready.
+    fn run(&self) -> Result<bool, LoadError> {
         let prepared = self.engine.optimise(&self.artifact)?;
-        self.hosted.upgrade().map_or(Ok(()), |hosted| hosted.service.change_over(&prepared))
+        let Some(hosted) = self.hosted.upgrade() else { return Ok(false) };
+        hosted.service.change_over(&prepared).map(|()| true)
     }
 }

@@ -9,10 +9,11 @@
 //! with mode 0700, and one that others own or may write to is not used.
 
 use crate::artifact::Digest;
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 /// The folder of compiled code.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ const PARTIAL: &str = "partial";
 const TURN: &str = "turn";
 /// A write that takes longer than this has died.
 const ABANDONED: Duration = Duration::from_secs(3600);
+/// How long another process may take for an entry that this one needs as well.
+const OTHERS: Duration = Duration::from_secs(120);
 
 impl Cache {
     /// The cache of this user: `$WALNUT_CACHE_DIR`, else the XDG cache folder.
@@ -122,11 +125,18 @@ impl Cache {
         let _ = fs::remove_file(self.path(digest, engine));
     }
 
-    /// Waits until no other process makes this entry. The turn ends when it is dropped, and with its process.
+    /// Waits until no other process makes this entry, but not for ever: one may be stopped, or slow. The turn ends when it is
+    /// dropped, and with its process.
     pub(crate) fn turn(&self, digest: &Digest, engine: u64) -> io::Result<Turn> {
         let path = self.path(digest, engine).with_extension(TURN);
         let file = fs::File::create(&path)?;
-        file.lock()?;
+        let until = Instant::now() + OTHERS;
+        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+            if Instant::now() > until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
         Ok(Turn { path, _file: file })
     }
 
@@ -290,7 +300,7 @@ mod tests {
     fn writers_at_once_leave_one_good_entry() {
         let (_dir, cache) = cache();
         let digest = Digest::of(b"a");
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| (0..20).for_each(|_| cache.put(&digest, 7, &[9; 100_000]).unwrap()));
                 scope.spawn(|| {

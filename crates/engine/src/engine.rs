@@ -62,17 +62,25 @@ impl Engine {
             return prepared(&self.optimising, component, artifact);
         }
         if tiers == Tiers::Optimised {
-            return prepared(&self.optimising, self.compile(&self.optimising, artifact, progress)?, artifact);
+            return self.prepare_well(artifact, progress);
         }
         let [baseline, plain] = &self.quick;
         match self.prepare_quickly(baseline, artifact, progress) {
             // The other knows more, and says better what is wrong.
             Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
-                let prepared = self.prepare_quickly(plain, artifact, progress)?;
+                let prepared = match self.prepare_quickly(plain, artifact, progress) {
+                    // Another engine's pools may be more than there is address space for.
+                    Err(LoadError::Engine(_)) => self.prepare_well(artifact, progress)?,
+                    prepared => prepared?,
+                };
                 Ok(Prepared { unfit: Some(reason), ..prepared })
             }
             done => done,
         }
+    }
+
+    fn prepare_well(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
+        prepared(&self.optimising, self.compile(&self.optimising, artifact, progress)?, artifact)
     }
 
     fn prepare_quickly(
@@ -98,6 +106,11 @@ impl Engine {
     /// Whether [`Engine::optimise`] makes better code of `prepared` than it has.
     pub fn can_optimise(&self, prepared: &Prepared) -> bool {
         self.config.tiers == Tiers::Both && prepared.tier.compiler != Compiler::Optimising
+    }
+
+    /// Whether the optimised code of `artifact` is in the cache.
+    pub fn has_better(&self, artifact: &Artifact) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.get(&artifact.digest, self.optimising.hash).is_some())
     }
 
     /// Makes and keeps the optimised code of `artifact`, without hurry. When another process does so already, its code is

@@ -66,6 +66,11 @@ impl Sandbox {
         Ok(instance)
     }
 
+    /// In bytes.
+    pub fn memory_left(&self) -> u64 {
+        self.memory.most.saturating_sub(self.memory.used)
+    }
+
     fn new(setup: &Arc<Setup>) -> Self {
         let limits = &setup.limits;
         let gate = setup.gate.clone();

@@ -330,7 +330,7 @@ impl Visit {
         // Each request has the whole of what is for one.
         alone.store.data_mut().meter = self.meter.clone();
         alone.store.data().said.renew();
-        let (_loan, request) = Loan::of(request);
+        let (loan, request) = Loan::of(request);
         let answered = Arc::<AtomicBool>::default();
         let tell = answered.clone();
         let respond = move |outcome: Outcome| {
@@ -338,6 +338,8 @@ impl Visit {
             tell.store(send.send(outcome).is_ok() && is_good, SeqCst);
         };
         self.call(&mut alone, request, respond).await?;
+        // Before another request may have the sandbox.
+        drop(loan);
         if answered.load(SeqCst) {
             reused.keep(turn, alone);
         }

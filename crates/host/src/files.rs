@@ -90,13 +90,6 @@ impl Files {
         &self.open
     }
 
-    /// `path` in plain letters, if it was sent in others: `/%61` is `/a`. Another route may be for that.
-    pub(crate) fn plain(&self, path: &str) -> Option<String> {
-        let PathRule::Below(base) = &self.rule else { return None };
-        let plain = || self.wanted(path).map(|wanted| format!("{base}{}", wanted.plain()));
-        path.contains('%').then(plain)?.filter(|plain| plain != path)
-    }
-
     fn wanted(&self, path: &str) -> Option<Wanted> {
         let rest = match &self.rule {
             PathRule::Below(base) => path.strip_prefix(base.as_str())?,

@@ -3,13 +3,15 @@
 use crate::access::AccessLog;
 use crate::files::Files;
 use crate::metrics::{Measures, Metrics};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use walnut_engine::Service;
-use walnut_manifest::{Route, Routes};
+use walnut_manifest::{PathRule, Route, Routes};
 
 /// An app that is ready to serve.
 pub struct App {
@@ -171,6 +173,18 @@ pub enum Destination {
     Files(Arc<Files>),
 }
 
+/// A path as a file system reads it.
+fn read(path: &str) -> Cow<'_, str> {
+    percent_decode_str(path).decode_utf8_lossy()
+}
+
+fn as_read(rule: &PathRule) -> PathRule {
+    match rule {
+        PathRule::Exact(path) => PathRule::Exact(read(path).into_owned()),
+        PathRule::Below(base) => PathRule::Below(read(base).into_owned()),
+    }
+}
+
 /// The apps that a process serves. They can be replaced while requests come in.
 pub struct Node {
     table: RwLock<Arc<Table>>,
@@ -181,6 +195,8 @@ pub struct Node {
 #[derive(Default)]
 struct Table {
     routes: Routes,
+    /// The same, their paths as names of files: `/%61` as `/a`.
+    read: Routes,
     destinations: Vec<Destination>,
     /// Each component with its routes, for those who want to know.
     hosted: Vec<(Arc<Hosted>, Vec<String>)>,
@@ -285,6 +301,8 @@ impl Node {
             }
         }
         table.routes = Routes::new(&all);
+        all.iter_mut().for_each(|route| route.path = as_read(&route.path));
+        table.read = Routes::new(&all);
         let mut served = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *served, Arc::new(table));
         drop(served);
@@ -298,11 +316,8 @@ impl Node {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner).clone();
         let index = table.routes.find(host, path)?;
         let destination = &table.destinations[index];
-        if let Destination::Files(files) = destination
-            && let Some(plain) = files.plain(path)
-            && table.routes.find(host, &plain) != Some(index)
-        {
-            // Written in other letters, a file would be reached around the route that is for it.
+        // Written in other letters, a file would be reached around the route that is for it.
+        if matches!(destination, Destination::Files(_)) && table.read.find(host, &read(path)) != Some(index) {
             return None;
         }
         Some(destination.clone())

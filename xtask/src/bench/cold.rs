@@ -1,9 +1,8 @@
 //! How long a first start takes: from an empty cache, and from a full one. For a server it is the time to the first answer,
 //! for a program the time to its first line.
 
-use super::{Ended, Outcome, Spread, ask, scratch, walnut, wasmtime};
+use super::{Ended, Outcome, Spread, ask, free_address, scratch, walnut, wasmtime};
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -131,7 +130,7 @@ impl Way {
     }
 
     fn first_answer(&self, command: &mut Command, wasm: &str) -> Outcome<f64> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let address = free_address()?;
         let start = Instant::now();
         let mut child = Ended(command.args(["--addr", &address, wasm]).stdout(Stdio::null()).spawn()?);
         while !answers(&address) {

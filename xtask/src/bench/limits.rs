@@ -1,7 +1,6 @@
 //! How far over a limit a loop goes before it is ended.
 
-use super::{Ended, Outcome, Spread, ask, scratch, walnut};
-use std::net::TcpListener;
+use super::{Ended, Outcome, Spread, ask, free_address, scratch, walnut};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -49,7 +48,7 @@ fn in_run(binary: &Path, flag: &str) -> Outcome<Vec<f64>> {
 }
 
 fn in_serve(binary: &Path, guest: Guest, flag: &str) -> Outcome<Vec<f64>> {
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let address = free_address()?;
     let mut command = Command::new(binary);
     command.args(["serve", "--access-log", "off", "--addr", &address, flag, "1s"]).arg(guest.path());
     let _server = Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);

@@ -290,6 +290,23 @@ fn no_path_leads_out() {
     server.get("/static/private/x").is(200, HELLO);
 }
 
+/// However either is written: a client need not write a path as the manifest does.
+#[test]
+fn no_spelling_leads_around_a_narrower_route() {
+    let narrower = |route: &str| format!("[[http]]\nroute = \"{route}\"\ncomponent = \"hello\"\n");
+    let env = site(&[narrower("/static/priv%c3%a9/**"), narrower("/static/%61dmin/**")].concat());
+    for folder in ["privé", "admin", "public"] {
+        env.file(&format!("site/public/{folder}/x"), "a file");
+    }
+    let server = serve(&env);
+    for path in ["/static/privé/x", "/static/priv%C3%A9/x", "/static/admin/x", "/static/%61%64min/x"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
+    server.get("/static/priv%c3%a9/x").is(200, HELLO);
+    server.get("/static/%61dmin/x").is(200, HELLO);
+    server.get("/static/%70ublic/x").is(200, "a file");
+}
+
 #[test]
 fn no_link_leads_out() {
     let env = site("");

@@ -48,8 +48,12 @@ impl Alone {
 
     /// Whether another request may have it.
     fn is_clean(&mut self) -> bool {
-        let table = &mut self.store.data_mut().table;
+        let sandbox = self.store.data_mut();
         // What requests leave behind must not be the fault of one that comes later.
+        if sandbox.memory_left() < sandbox.setup.limits.memory / 2 {
+            return false;
+        }
+        let table = &mut sandbox.table;
         let mut room = table.max_capacity() / 2;
         table.iter_mut().all(|resource| {
             room = room.saturating_sub(1);

@@ -1,29 +1,10 @@
 //! From the path of a request to a name below a folder. Pure, and strict: what may be read in two ways is no name here.
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use std::path::{Component, Path};
 
 /// The one folder with a dot in front that is for everybody (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
-
-/// What a name has to be written with `%` for in a path. The rest may, and means the same (RFC 3986 section 2.3).
-const ENCODED: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'/')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
 
 /// What a request asks a folder for.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,19 +36,6 @@ impl Wanted {
             path.push_str(&name);
         }
         Some(Wanted { path, is_folder })
-    }
-
-    /// The same, as a path of a request in plain letters.
-    pub fn plain(&self) -> String {
-        let mut plain = String::new();
-        for name in self.path.split('/').filter(|name| !name.is_empty()) {
-            plain.push('/');
-            plain.extend(utf8_percent_encode(name, ENCODED));
-        }
-        if self.is_folder {
-            plain.push('/');
-        }
-        plain
     }
 }
 
@@ -140,14 +108,5 @@ mod tests {
         }
         assert_eq!(path("/.well-known/acme-challenge/x").as_deref(), Some(".well-known/acme-challenge/x"));
         assert_eq!(path("/a.git").as_deref(), Some("a.git"));
-    }
-
-    #[test]
-    fn plain_letters_are_the_same_name() {
-        let plain = |rest: &str| Wanted::parse(rest).unwrap().plain();
-        assert_eq!(plain("/%70rivate/a%2Dz%7E"), "/private/a-z~");
-        assert_eq!(plain("/a%20b/%C3%A4%28/"), "/a%20b/%C3%A4(/");
-        assert_eq!(plain(""), "");
-        assert_eq!(plain("/"), "/");
     }
 }

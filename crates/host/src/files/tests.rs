@@ -142,16 +142,6 @@ async fn slow_clients_keep_others_from_no_small_file() {
     assert_eq!(files.admission().taken(), 0);
 }
 
-#[tokio::test]
-async fn the_plain_letters_of_a_path_decide_its_route() {
-    let world = World::new();
-    let files = served(&world);
-    assert_eq!(files.plain("/static/%61/b").as_deref(), Some("/static/a/b"));
-    assert_eq!(files.plain("/static/a%20b"), None);
-    assert_eq!(files.plain("/static/a/b"), None);
-    assert_eq!(files.plain("/static/%2e%2e/b"), None);
-}
-
 /// Pieces that paths with a way out are made of, and whatever else.
 fn piece() -> impl Strategy<Value = String> {
     const KNOWN: &[&str] = &[
@@ -201,10 +191,6 @@ proptest! {
         let rest = format!("{}{}", if first { "/" } else { "" }, pieces.concat());
         if let Ok(text) = WORLD.with(|world| world.get(&rest)) {
             prop_assert!(text == "public" || text == "folder", "{rest:?} reads {text:?}");
-        }
-        // What was read is itself again in plain letters.
-        if let Some(wanted) = Wanted::parse(&rest) {
-            prop_assert_eq!(Wanted::parse(&wanted.plain()), Some(wanted));
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The servers that are compared: how each is started with its best documented settings, and one that runs.
 
-use super::super::{Outcome, built, on_path, scratch, tools, walnut, wasmtime};
+use super::super::{Outcome, built, free_address, on_path, scratch, tools, walnut, wasmtime};
 use super::{Options, cores::Cores};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -262,10 +262,6 @@ impl Drop for Running {
 }
 
 /// One that was free a moment ago.
-fn free_address() -> Outcome<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
-
 /// The whole answer as it came, head and body.
 fn ask(address: &str, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
