@@ -86,11 +86,11 @@ fn ways(walnut: &Path) -> Outcome<Vec<Way>> {
         way("walnut, optimised code in the cache", &["--tier", "optimised"], "optimised", false),
     ];
     match wasmtime() {
-        // Exceptions are no default of it, and some of the large programs have them.
+        // No defaults of it: some of the large programs have exceptions, and the service what JavaScript brings along.
         Some(program) => ways.push(Way {
             name: "wasmtime, no cache",
             program,
-            flags: &["-C", "cache=n", "-W", "exceptions=y"],
+            flags: &["-C", "cache=n", "-W", "exceptions=y", "-S", "cli=y"],
             cache: None,
             is_cold: true,
         }),
