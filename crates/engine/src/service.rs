@@ -171,7 +171,7 @@ impl Service {
         let (response, rest) = match &running.kind {
             Kind::Alone(pre, reused) => {
                 let visit = Visit {
-                    ready: running.ready.clone(),
+                    running: running.clone(),
                     pre: pre.clone(),
                     reused: reused.clone(),
                     meter: Meter::new(limits.cpu),
@@ -220,7 +220,7 @@ impl Service {
         slot: impl Send + 'static,
         until: Instant,
     ) -> Result<Answer, Failure> {
-        let (meter, cut, ticker) = (visit.meter.clone(), visit.cut.clone(), visit.ready.tier.ticker.clone());
+        let (meter, cut, ticker) = (visit.meter.clone(), visit.cut.clone(), visit.running.ready.tier.ticker.clone());
         let (send, mut receive) = oneshot::channel();
         let guest = async move {
             let _slot = slot;
@@ -293,7 +293,7 @@ enum First {
 
 /// One request in a sandbox that it has for itself.
 struct Visit {
-    ready: Ready,
+    running: Arc<Running>,
     pre: p2::ProxyPre<Sandbox>,
     reused: Option<Arc<Reused>>,
     meter: Arc<Meter>,
@@ -303,7 +303,8 @@ struct Visit {
 impl Visit {
     async fn drive(self, request: GuestRequest, send: oneshot::Sender<Outcome>) -> Result<(), Failure> {
         let Some(reused) = &self.reused else {
-            let mut alone = Alone::start(&self.ready, &self.pre, &self.meter).await.map_err(|e| self.failure(&e))?;
+            let mut alone =
+                Alone::start(&self.running.ready, &self.pre, &self.meter).await.map_err(|e| self.failure(&e))?;
             return self
                 .call(&mut alone, request, move |outcome| {
                     // Nobody waits any more: the client left, or the deadline passed.
@@ -325,7 +326,7 @@ impl Visit {
     ) -> Result<(), Failure> {
         let mut alone = match kept {
             Some(kept) => kept,
-            None => Alone::start(&self.ready, &self.pre, &self.meter).await.map_err(|e| self.failure(&e))?,
+            None => Alone::start(&self.running.ready, &self.pre, &self.meter).await.map_err(|e| self.failure(&e))?,
         };
         // Each request has the whole of what is for one.
         alone.store.data_mut().meter = self.meter.clone();
@@ -367,7 +368,7 @@ impl Visit {
     }
 
     fn failure(&self, error: &wasmtime::Error) -> Failure {
-        explain::failure(error, &self.ready.setup.limits)
+        explain::failure(error, &self.running.ready.setup.limits)
     }
 }
 
