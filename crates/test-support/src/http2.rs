@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 /// Longer than any answer takes on a slow machine.
@@ -88,20 +90,21 @@ impl Http2 {
         Ok(Exchange { runtime: &self.runtime, sends, answer: Some(answer), receives: None })
     }
 
-    /// Sends many heads of requests without bodies, and then waits for all the answers.
+    /// Sends many heads of requests without bodies, and gives all the answers, each of which is read as it comes.
     #[track_caller]
     pub fn ask_all(&mut self, requests: impl IntoIterator<Item = Request<()>>) -> Vec<Response> {
         let sends = &mut self.requests;
-        let runtime = &self.runtime;
-        let answers: Vec<_> = requests
-            .into_iter()
-            .map(|request| {
-                runtime.block_on(poll_fn(|cx| sends.poll_ready(cx))).expect("the server takes a request");
-                sends.send_request(request, true).expect("the server takes a request")
-            })
-            .collect();
-        let exchange = |(answer, sends)| Exchange { runtime, sends, answer: Some(answer), receives: None };
-        answers.into_iter().map(|answer| exchange(answer).response()).collect()
+        let answers = requests.into_iter().map(|request| {
+            self.runtime.block_on(poll_fn(|cx| sends.poll_ready(cx))).expect("the server takes a request");
+            let (answer, _) = sends.send_request(request, true).expect("the server takes a request");
+            self.runtime.spawn(async { timeout(PATIENCE, whole(answer)).await })
+        });
+        let answers: Vec<_> = answers.collect();
+        let read = |answer: JoinHandle<Result<_, Elapsed>>| {
+            let answer: io::Result<Response> = self.runtime.block_on(answer).expect("it ends").expect("it ends in time");
+            answer.expect("the server answers")
+        };
+        answers.into_iter().map(read).collect()
     }
 }
 
@@ -148,57 +151,70 @@ impl Exchange<'_> {
     /// Reads the head of the answer.
     pub fn head(&mut self) -> io::Result<Response> {
         let answer = self.answer.take().expect("there is one head");
-        let (head, body) = within(self.runtime, async { answer.await.map_err(io::Error::other) })?.into_parts();
+        let (head, body) = within(self.runtime, head(answer))?;
         self.receives = Some(body);
-        Ok(Response {
-            status: head.status.as_u16(),
-            headers: fields(&head.headers),
-            whole: true,
-            ..Response::default()
-        })
+        Ok(head)
     }
 
     /// Reads a part of the answer's body; empty is its end.
     pub fn part(&mut self) -> io::Result<Vec<u8>> {
         let body = self.receives.as_mut().expect("the head was read");
-        within(self.runtime, async {
-            loop {
-                let Some(part) = body.data().await else { return Ok(Vec::new()) };
-                let part = part.map_err(io::Error::other)?;
-                let _ = body.flow_control().release_capacity(part.len());
-                if !part.is_empty() {
-                    return Ok(part.to_vec());
-                }
-            }
-        })
+        within(self.runtime, part(body))
     }
 
     /// Reads the trailers, after the end of the body.
     pub fn trailers(&mut self) -> io::Result<Vec<(String, String)>> {
         let body = self.receives.as_mut().expect("the head was read");
-        let trailers = within(self.runtime, async { body.trailers().await.map_err(io::Error::other) })?;
-        Ok(trailers.as_ref().map(fields).unwrap_or_default())
+        within(self.runtime, trailers(body))
     }
 
     /// Reads the answer to its end.
     #[track_caller]
     pub fn response(mut self) -> Response {
-        let mut response = self.head().expect("the server answers");
-        response.whole = loop {
-            match self.part() {
-                Ok(part) if part.is_empty() => break true,
-                Ok(part) => response.body.extend(part),
-                Err(_) => break false,
-            }
-        };
-        if response.whole {
-            match self.trailers() {
-                Ok(trailers) => response.trailers = trailers,
-                Err(_) => response.whole = false,
-            }
-        }
-        response
+        let answer = self.answer.take().expect("the head was not read yet");
+        within(self.runtime, whole(answer)).expect("the server answers")
     }
+}
+
+async fn head(answer: ResponseFuture) -> io::Result<(Response, RecvStream)> {
+    let (head, body) = answer.await.map_err(io::Error::other)?.into_parts();
+    let (status, headers) = (head.status.as_u16(), fields(&head.headers));
+    Ok((Response { status, headers, whole: true, ..Response::default() }, body))
+}
+
+async fn part(body: &mut RecvStream) -> io::Result<Vec<u8>> {
+    loop {
+        let Some(part) = body.data().await else { return Ok(Vec::new()) };
+        let part = part.map_err(io::Error::other)?;
+        let _ = body.flow_control().release_capacity(part.len());
+        if !part.is_empty() {
+            return Ok(part.to_vec());
+        }
+    }
+}
+
+async fn trailers(body: &mut RecvStream) -> io::Result<Vec<(String, String)>> {
+    let trailers = body.trailers().await.map_err(io::Error::other)?;
+    Ok(trailers.as_ref().map(fields).unwrap_or_default())
+}
+
+/// An answer, which is not [`Response::whole`] when its body breaks off.
+async fn whole(answer: ResponseFuture) -> io::Result<Response> {
+    let (mut response, mut body) = head(answer).await?;
+    response.whole = loop {
+        match part(&mut body).await {
+            Ok(part) if part.is_empty() => break true,
+            Ok(part) => response.body.extend(part),
+            Err(_) => break false,
+        }
+    };
+    if response.whole {
+        match trailers(&mut body).await {
+            Ok(trailers) => response.trailers = trailers,
+            Err(_) => response.whole = false,
+        }
+    }
+    Ok(response)
 }
 
 /// The head of a request to the host `test`.
