@@ -62,7 +62,7 @@ impl Start<'_> {
         let config = EngineConfig { tiers: self.tier.tiers(), ..EngineConfig::command(limits.clone()) };
         let cache = cache(printer);
         let is_kept = cache.is_some();
-        let engine = Engine::new(&config, cache)?;
+        let engine = Engine::new(&config, cache);
         let prepared = engine.prepare(&artifact, Some(&Terminal))?;
         let env = self.grants.env_values(gate.policy(), printer);
         let mut setup = Setup::new(gate, limits, Stdio::Inherit, true)?;

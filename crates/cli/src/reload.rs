@@ -41,7 +41,7 @@ impl Version {
         // With other sizes the pools do not fit. With the same, requests under way in them count in the same places.
         let compiler = match before.filter(|before| before.size == size) {
             Some(before) => before.compiler.successor(),
-            None => Compiler::new(Engine::new(&size.engine, cache(setting.printer))?),
+            None => Compiler::new(Engine::new(&size.engine, cache(setting.printer))),
         };
         let faces = apps.iter().map(Described::face).collect();
         let apps = apps

@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let artifact = Artifact::load(&walnut_test_programs::RUST_P2_HTTP_HELLO.path().to_string_lossy())?;
     let limits = Limits::for_service();
     let config = EngineConfig { tiers: Tiers::Optimised, ..EngineConfig::service(limits.clone(), 100) };
-    let engine = Engine::new(&config, None)?;
+    let engine = Engine::new(&config, None);
     let gate = Gate::new("bench", Policy::sealed(), Vec::new());
     let stdio = Stdio::Lines(std::sync::Arc::new(|_, _| {}));
     let ready = engine.prepare(&artifact, None)?.ready(Setup::new(gate, limits, stdio, false)?)?;

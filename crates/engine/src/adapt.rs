@@ -2,8 +2,10 @@
 
 use crate::adapter;
 use crate::artifact::Artifact;
+use crate::config::ASYNC;
 use crate::core_export;
 use crate::error::{LoadError, MissingImport};
+use crate::packages::{Package, WASI_0_3};
 use crate::rewrite;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -48,6 +50,29 @@ pub(crate) fn is_component(artifact: &Artifact) -> Result<bool, LoadError> {
         Some(Err(e)) => Err(invalid(artifact, &e)),
         _ => Err(LoadError::Invalid { name: artifact.name.clone(), reason: "it has no WebAssembly header".into() }),
     }
+}
+
+/// Whether a component uses nothing of the component model's async, in itself or from WASI. What cannot be read says no, and
+/// is told what is wrong with it when it is compiled.
+pub(crate) fn is_serial(artifact: &Artifact) -> bool {
+    let mut validator = Validator::new_with_features(WasmFeatures::all().difference(ASYNC));
+    let mut depth = 0_usize;
+    Parser::new(0).parse_all(&artifact.bytes).all(|payload| {
+        let Ok(payload) = payload else { return false };
+        match &payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 0 => {
+                let of_0_3 = |name: &str| Package::of(name).is_some_and(|p| p.version == WASI_0_3);
+                if imports.clone().into_iter().any(|import| import.is_ok_and(|import| of_0_3(import.name.name))) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        // The code of functions has no say in it, and is not looked at.
+        validator.payload(&payload).is_ok()
+    })
 }
 
 /// Whether a module's adapter has room for what its program starts with. It keeps the list of arguments (or variables)
@@ -230,4 +255,29 @@ fn functions_of_0_1() -> Vec<String> {
     let adapter = Artifact { name: String::new(), digest: crate::artifact::Digest::of(&[]), bytes };
     let exports = read_module(&adapter).map(|module| module.exports).unwrap_or_default();
     exports.into_iter().filter(|e| !e.contains([':', '#'])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use walnut_test_programs::{Guest, RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO};
+
+    fn is_serial(bytes: Vec<u8>) -> bool {
+        super::is_serial(&Artifact::from_bytes("test", bytes).expect("it is WebAssembly"))
+    }
+
+    #[test]
+    fn only_what_uses_nothing_of_async_is_serial() {
+        let read = |guest: Guest| std::fs::read(guest.path()).expect("the guests are built");
+        assert!(is_serial(read(RUST_P2_HTTP_ECHO)));
+        assert!(!is_serial(read(RUST_P3_HTTP_ECHO)));
+        let text = |text: &str| is_serial(text.as_bytes().to_vec());
+        assert!(text(r#"(component (import "wasi:clocks/monotonic-clock@0.2.3" (instance)))"#));
+        // What WASI 0.3 provides is linked as one, also where a component takes only what is not async of it.
+        assert!(!text(r#"(component (import "wasi:clocks/monotonic-clock@0.3.0" (instance)))"#));
+        assert!(text(r#"(component (component (import "wasi:clocks/monotonic-clock@0.3.0" (instance))))"#));
+        assert!(!text(r#"(component (component (import "f" (func async))))"#));
+        assert!(!text(r#"(component (core module) (type (stream u8)))"#));
+        assert!(!text(r#"(component (core func (canon task.cancel)))"#));
+    }
 }

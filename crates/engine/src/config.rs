@@ -29,15 +29,21 @@ impl EngineConfig {
         EngineConfig { tiers: Tiers::Both, sandboxes: sandboxes.max(2), limits }
     }
 
-    pub(crate) fn engine(&self, compiler: Compiler) -> Result<wasmtime::Engine, LoadError> {
+    /// Whether sandboxes come and go, and none of them may hold up the others.
+    pub(crate) fn is_service(&self) -> bool {
+        self.sandboxes > 1
+    }
+
+    pub(crate) fn engine(&self, calls: Calls, compiler: Compiler) -> Result<wasmtime::Engine, LoadError> {
         let mut config = compiler.config();
+        calls.configure(&mut config);
         let stack = usize::try_from(self.limits.stack.clamp(*STACK.start(), *STACK.end())).unwrap_or(usize::MAX);
         // What fits when it is optimised fits before, too.
         let stack = stack * compiler.frames();
         // A fiber holds the guest's stack and the host calls made from it.
         config.max_wasm_stack(stack);
         config.async_stack_size(stack + (1 << 20));
-        if self.sandboxes > 1 {
+        if self.is_service() {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool()));
         }
         wasmtime::Engine::new(&config).map_err(|e| LoadError::Engine(format!("{e:#}")))
@@ -78,6 +84,34 @@ pub enum Tiers {
     Optimised,
 }
 
+/// How a component and the host call each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// One call at a time, as everything before WASI 0.3 does. Nothing is kept of calls under way, which makes a fresh
+    /// sandbox for each request a third cheaper.
+    Serial,
+    /// The component model's async: tasks, streams and futures.
+    Concurrent,
+}
+
+/// What a component of [`Calls::Serial`] has no use for.
+pub(crate) const ASYNC: WasmFeatures = WasmFeatures::CM_ASYNC
+    .union(WasmFeatures::CM_ASYNC_STACKFUL)
+    .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
+    .union(WasmFeatures::CM_THREADING)
+    .union(WasmFeatures::CM_ERROR_CONTEXT);
+
+impl Calls {
+    fn configure(self, config: &mut Config) {
+        match self {
+            Calls::Serial => config.wasm_features(ASYNC, false).concurrency_support(false),
+            Calls::Concurrent => config
+                .wasm_component_model_async(true)
+                .wasm_features(WasmFeatures::CM_ASYNC_STACKFUL | WasmFeatures::CM_MORE_ASYNC_BUILTINS, true),
+        };
+    }
+}
+
 /// A way to compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compiler {
@@ -104,8 +138,6 @@ impl Compiler {
         let mut config = Config::new();
         config
             .wasm_component_model(true)
-            .wasm_component_model_async(true)
-            .wasm_features(WasmFeatures::CM_ASYNC_STACKFUL | WasmFeatures::CM_MORE_ASYNC_BUILTINS, true)
             .wasm_memory64(true)
             .epoch_interruption(true)
             // File and line in a trap's report, when the artifact carries DWARF.

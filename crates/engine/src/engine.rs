@@ -8,7 +8,7 @@
 use crate::adapt;
 use crate::artifact::Artifact;
 use crate::cache::Cache;
-use crate::config::{Compiler, EngineConfig, Tiers};
+use crate::config::{Calls, Compiler, EngineConfig, Tiers};
 use crate::error::{LoadError, parser_words};
 use crate::inspect;
 use crate::limits::{Limits, size};
@@ -23,9 +23,8 @@ use wasmtime::component::Component;
 /// Compiles and runs components. One per process and purpose.
 pub struct Engine {
     config: EngineConfig,
-    optimising: Arc<Tier>,
-    /// Made when they are needed, which on most starts they are not; the quickest first.
-    quick: [(Compiler, OnceLock<Arc<Tier>>); 2],
+    /// By its calls and its compiler. Each is made when it is needed, which on most starts only one is.
+    tiers: [[OnceLock<Arc<Tier>>; 3]; 2],
     cache: Option<Cache>,
 }
 
@@ -46,31 +45,29 @@ pub trait Progress: Sync {
 
 impl Engine {
     /// Starts an engine. Without a cache everything is compiled anew.
-    pub fn new(config: &EngineConfig, cache: Option<Cache>) -> Result<Arc<Self>, LoadError> {
-        let optimising = Tier::new(config, Compiler::Optimising)?;
-        let quick = [Compiler::Baseline, Compiler::Plain].map(|compiler| (compiler, OnceLock::new()));
-        Ok(Arc::new(Engine { config: config.clone(), optimising, quick, cache }))
+    pub fn new(config: &EngineConfig, cache: Option<Cache>) -> Arc<Self> {
+        Arc::new(Engine { config: config.clone(), tiers: Default::default(), cache })
     }
 
     /// Takes `artifact` from the cache or compiles it, as quickly as that goes, and checks that everything it imports is
     /// there.
     pub fn prepare(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
-        let tiers = self.config.tiers;
-        if tiers != Tiers::Baseline
-            && let Some(component) = self.cached(&self.optimising, artifact)
-        {
-            return prepared(&self.optimising, component, artifact);
+        let (tiers, calls) = (self.config.tiers, self.calls(artifact));
+        if tiers != Tiers::Baseline {
+            let tier = self.tier(calls, Compiler::Optimising)?;
+            if let Some(component) = self.cached(tier, artifact) {
+                return prepared(tier, component, artifact);
+            }
         }
         if tiers == Tiers::Optimised {
-            return self.prepare_well(artifact, progress);
+            return self.prepare_by(calls, Compiler::Optimising, artifact, progress);
         }
-        let [baseline, plain] = &self.quick;
-        match self.prepare_quickly(baseline, artifact, progress) {
+        match self.prepare_by(calls, Compiler::Baseline, artifact, progress) {
             // The other knows more, and says better what is wrong.
             Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
-                let prepared = match self.prepare_quickly(plain, artifact, progress) {
+                let prepared = match self.prepare_by(calls, Compiler::Plain, artifact, progress) {
                     // Another engine's pools may be more than there is address space for.
-                    Err(LoadError::Engine(_)) => self.prepare_well(artifact, progress)?,
+                    Err(LoadError::Engine(_)) => self.prepare_by(calls, Compiler::Optimising, artifact, progress)?,
                     prepared => prepared?,
                 };
                 Ok(Prepared { unfit: Some(reason), ..prepared })
@@ -79,28 +76,36 @@ impl Engine {
         }
     }
 
-    fn prepare_well(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
-        prepared(&self.optimising, self.compile(&self.optimising, artifact, progress)?, artifact)
-    }
-
-    fn prepare_quickly(
+    fn prepare_by(
         &self,
-        (compiler, tier): &(Compiler, OnceLock<Arc<Tier>>),
+        calls: Calls,
+        compiler: Compiler,
         artifact: &Artifact,
         progress: Option<&dyn Progress>,
     ) -> Result<Prepared, LoadError> {
-        let tier = match tier.get() {
-            Some(tier) => tier,
-            None => {
-                let new = Tier::new(&self.config, *compiler)?;
-                tier.get_or_init(|| new)
-            }
-        };
+        let tier = self.tier(calls, compiler)?;
         let component = match self.cached(tier, artifact) {
             Some(component) => component,
             None => self.compile(tier, artifact, progress)?,
         };
         prepared(tier, component, artifact)
+    }
+
+    /// How `artifact` is called. A command has no use for the cheaper way, and a component that could go it does without
+    /// where the address space has no room for another pool.
+    fn calls(&self, artifact: &Artifact) -> Calls {
+        let is_serial = self.config.is_service() && adapt::is_serial(artifact);
+        let has_room = || self.tier(Calls::Serial, Compiler::Optimising).is_ok();
+        if is_serial && has_room() { Calls::Serial } else { Calls::Concurrent }
+    }
+
+    fn tier(&self, calls: Calls, compiler: Compiler) -> Result<&Arc<Tier>, LoadError> {
+        let place = &self.tiers[calls as usize][compiler as usize];
+        if let Some(tier) = place.get() {
+            return Ok(tier);
+        }
+        let new = Tier::new(&self.config, calls, compiler)?;
+        Ok(place.get_or_init(|| new))
     }
 
     /// Whether [`Engine::optimise`] makes better code of `prepared` than it has.
@@ -110,13 +115,17 @@ impl Engine {
 
     /// Whether the optimised code of `artifact` is in the cache.
     pub fn has_better(&self, artifact: &Artifact) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.get(&artifact.digest, self.optimising.hash).is_some())
+        let (Some(cache), Ok(tier)) = (&self.cache, self.tier(self.calls(artifact), Compiler::Optimising)) else {
+            return false;
+        };
+        cache.get(&artifact.digest, tier.hash).is_some()
     }
 
     /// Makes and keeps the optimised code of `artifact`, without hurry. When another process does so already, its code is
     /// waited for.
     pub fn optimise(&self, artifact: &Artifact) -> Result<Prepared, LoadError> {
-        let tier = &self.optimising;
+        let calls = self.calls(artifact);
+        let tier = self.tier(calls, Compiler::Optimising)?;
         let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.digest, tier.hash).ok());
         if let Some(component) = self.cached(tier, artifact) {
             return prepared(tier, component, artifact);
@@ -128,10 +137,9 @@ impl Engine {
         };
         let prepared = prepared(tier, component?, artifact)?;
         if let Some(cache) = &self.cache {
-            self.quick
-                .iter()
-                .filter_map(|(_, tier)| tier.get())
-                .for_each(|tier| cache.remove(&artifact.digest, tier.hash));
+            let before = [Compiler::Baseline, Compiler::Plain];
+            let made = before.iter().filter_map(|compiler| self.tiers[calls as usize][*compiler as usize].get());
+            made.for_each(|tier| cache.remove(&artifact.digest, tier.hash));
         }
         Ok(prepared)
     }
@@ -164,8 +172,8 @@ impl Engine {
 }
 
 impl Tier {
-    fn new(config: &EngineConfig, compiler: Compiler) -> Result<Arc<Self>, LoadError> {
-        let wasmtime = config.engine(compiler)?;
+    fn new(config: &EngineConfig, calls: Calls, compiler: Compiler) -> Result<Arc<Self>, LoadError> {
+        let wasmtime = config.engine(calls, compiler)?;
         let mut hasher = DefaultHasher::new();
         adapt::REVISION.hash(&mut hasher);
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);

@@ -61,7 +61,7 @@ impl Sandbox {
             let pages = store.data().memory.left() >> 16;
             // A little is left for tables.
             let pages = u32::try_from(pages - pages / 64).unwrap_or(u32::MAX);
-            store.run_concurrent(async |accessor| reserve.call_concurrent(accessor, (pages,)).await).await??;
+            reserve.call_async(&mut *store, (pages,)).await?;
         }
         Ok(instance)
     }

@@ -101,7 +101,8 @@ impl Http2 {
         });
         let answers: Vec<_> = answers.collect();
         let read = |answer: JoinHandle<Result<_, Elapsed>>| {
-            let answer: io::Result<Response> = self.runtime.block_on(answer).expect("it ends").expect("it ends in time");
+            let answer: io::Result<Response> =
+                self.runtime.block_on(answer).expect("it ends").expect("it ends in time");
             answer.expect("the server answers")
         };
         answers.into_iter().map(read).collect()
