@@ -12,7 +12,7 @@ mod http;
 mod limits;
 mod start;
 
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 pub fn run(arguments: Vec<String>) -> Outcome {
     match arguments.split_first() {
@@ -44,6 +44,11 @@ fn built(short: bool, name: &str) -> PathBuf {
     target().join(if short { "debug" } else { "release" }).join(name)
 }
 
+/// What was built with `--target`.
+pub fn built_for(host: &str, profile: &str, name: &str) -> PathBuf {
+    target().join(host).join(profile).join(name)
+}
+
 fn wasmtime() -> Option<PathBuf> {
     let venv = tools().map(|tools| tools.join("venv/bin"));
     // The package keeps the program itself behind a Python script, whose own start would be measured too.
@@ -72,7 +77,7 @@ fn tools() -> Option<PathBuf> {
 }
 
 /// A program that is ended when this is dropped.
-struct Ended(Child);
+pub struct Ended(pub Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -83,13 +88,13 @@ impl Drop for Ended {
 
 /// Where nobody listens. Below the ports that the system gives to connections: one that asks whether somebody listens yet
 /// could get that very port, and would be its own answer.
-fn free_address() -> Outcome<String> {
+pub fn free_address() -> Outcome<String> {
     let free = (20_000..32_000_u16).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
     Ok(free.ok_or("no port is free")?.local_addr()?.to_string())
 }
 
 /// What a server answers to `GET path`, head and body.
-fn ask(address: &str, path: &str) -> std::io::Result<String> {
+pub fn ask(address: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
@@ -135,11 +140,11 @@ fn grouped(value: f64, digits: usize) -> String {
     grouped + fraction
 }
 
-fn cargo() -> Command {
+pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
 }
@@ -151,7 +156,7 @@ fn scratch() -> Outcome<PathBuf> {
     Ok(folder)
 }
 
-fn succeed(command: &mut Command) -> Outcome {
+pub fn succeed(command: &mut Command) -> Outcome {
     let status = command.status().map_err(|e| format!("{command:?} does not start: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?} failed").into()) }
 }

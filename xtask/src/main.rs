@@ -8,6 +8,7 @@ use std::{env, process::ExitCode};
 mod bench;
 mod generate;
 mod guests;
+mod release;
 
 const HELP: &str = "\
 usage: cargo xtask VERB
@@ -22,7 +23,9 @@ verbs:
   bench http [OPTION...]         requests a second and latency, against a native server, wasmtime, Node.js and workerd;
                                  --short only shows that it works, an option that is not known lists the others
   generate [--check]             writes docs/reference.md from the commands' help, docs/manifest.md and
-                                 docs/walnut.schema.json from the manifest's keys; --check fails when one is behind";
+                                 docs/walnut.schema.json from the manifest's keys; --check fails when one is behind
+  release                        builds walnut as it is shipped, by a profile of what it does most: twice, which takes
+                                 half an hour; the last line says where it is";
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(arguments.collect()),
         Some("generate") => generate::run(arguments.collect()),
         Some("guests") => guests::run(arguments.collect()),
+        Some("release") => release::run(&arguments.collect::<Vec<_>>()),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");
             Ok(())
