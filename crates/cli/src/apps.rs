@@ -9,7 +9,9 @@ use crate::reload::{Compiler, Face};
 use crate::sources::Sources;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use walnut_engine::{Artifact, EngineConfig, Failure, Gate, Limits, Service, Setup, Stdio, Tiers};
+use walnut_engine::{
+    Artifact, EngineConfig, Failure, Gate, Limits, OutputLine, RequestId, Service, Setup, Stdio, Tiers,
+};
 use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node};
 use walnut_manifest::{Manifest, Route, Target};
 use walnut_policy::Printable;
@@ -230,15 +232,17 @@ impl Component {
             printer.say(&format!("{}: took longer to compile, as the baseline compiler cannot: {reason}", self.title));
         }
         let (title, grants) = (self.title.clone(), self.grants());
-        let say = move |is_stderr: bool, line: &str| printer.guest_line(&title, is_stderr, line);
+        let say = move |line: OutputLine<'_>| printer.guest_line(&title, line);
         let mut setup = Setup::new(self.gate, self.limits, Stdio::Lines(Arc::new(say)), false)?;
         setup.args = vec![self.artifact.short_name().to_owned()];
         setup.env = self.env;
         let name = self.artifact.name.clone();
         let counts = self.measures.clone();
-        let report = move |failure: &Failure| {
+        let report = move |failure: &Failure, request: Option<RequestId>| {
             counts.failed(failure);
-            CommandError::of_failure(&name, failure).print(&printer);
+            let error = CommandError::of_failure(&name, failure);
+            let of_request = request.map(|id| format!("it was request {id}"));
+            error.details(of_request).print(&printer);
         };
         let service = Service::new(prepared.ready(setup)?, self.reuse, report)?;
         let hosted = Hosted::new(&self.name, service, grants, self.admission, self.measures);

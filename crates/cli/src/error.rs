@@ -25,6 +25,12 @@ impl CommandError {
         self
     }
 
+    /// More lines that belong to the message.
+    pub fn details(mut self, details: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(details);
+        self
+    }
+
     pub fn code(&self) -> Code {
         self.code
     }

@@ -2,6 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use std::io::{IsTerminal, Write};
+use walnut_engine::OutputLine;
 use walnut_policy::is_hidden;
 
 /// Says things on the standard streams.
@@ -33,10 +34,14 @@ impl Printer {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
-    /// A line that a guest wrote, to the stream that it wrote it to.
-    pub fn guest_line(&self, name: &str, is_stderr: bool, line: &str) {
-        let line = format!("{}: {}", shown(name), shown(line));
-        if is_stderr { self.say(&line) } else { self.data(&format!("{line}\n")) }
+    /// A line that the guest `name` wrote, to the stream that it wrote it to. In front is who wrote it, and for which request.
+    pub fn guest_line(&self, name: &str, line: OutputLine<'_>) {
+        let (name, text) = (shown(name), shown(line.text));
+        let tagged = match line.request {
+            Some(request) => format!("{name} {request}: {text}"),
+            None => format!("{name}: {text}"),
+        };
+        if line.is_stderr { self.say(&tagged) } else { self.data(&format!("{tagged}\n")) }
     }
 
     pub fn error(&self, text: &str) {

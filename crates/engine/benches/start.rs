@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = EngineConfig { tiers: Tiers::Optimised, ..EngineConfig::service(limits.clone(), 100) };
     let engine = Engine::new(&config, None);
     let gate = Gate::new("bench", Policy::sealed(), Vec::new());
-    let stdio = Stdio::Lines(std::sync::Arc::new(|_, _| {}));
+    let stdio = Stdio::Lines(std::sync::Arc::new(|_| {}));
     let ready = engine.prepare(&artifact, None)?.ready(Setup::new(gate, limits, stdio, false)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

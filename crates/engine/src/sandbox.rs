@@ -40,8 +40,13 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// A store with a new sandbox in it, its limits on.
     pub fn store(engine: &wasmtime::Engine, setup: &Arc<Setup>) -> Store<Sandbox> {
+        Self::store_with(engine, setup, Meter::new(setup.limits.cpu), Said::new(&setup.stdio))
+    }
+
+    /// The same, for those who count its time and tell what it says.
+    pub fn store_with(engine: &wasmtime::Engine, setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Store<Sandbox> {
         let limits = &setup.limits;
-        let mut store = Store::new(engine, Sandbox::new(setup));
+        let mut store = Store::new(engine, Sandbox::new(setup, meter, said));
         store.limiter(|sandbox| &mut sandbox.memory);
         store.set_max_component_handles(count(limits.handles));
         store.set_epoch_deadline(1);
@@ -71,7 +76,7 @@ impl Sandbox {
         self.memory.most.saturating_sub(self.memory.used)
     }
 
-    fn new(setup: &Arc<Setup>) -> Self {
+    fn new(setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Self {
         let limits = &setup.limits;
         let gate = setup.gate.clone();
         let names = LearnedNames::default();
@@ -79,14 +84,14 @@ impl Sandbox {
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
         let mut wasi = WasiCtxBuilder::new();
-        let said = setup.stdio.connect(&mut wasi);
+        said.connect(&mut wasi);
         wasi.args(&setup.args).allow_blocking_current_thread(setup.may_block);
         crate::capabilities::sockets::connect(&mut wasi, &gate, &names, setup.version);
         Sandbox {
             table,
             names,
             files: Files::new(setup.mounts.clone()),
-            meter: Meter::new(limits.cpu),
+            meter,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound: Outbound::new(gate.clone(), connections.clone(), limits, setup.version),

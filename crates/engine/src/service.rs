@@ -19,6 +19,7 @@ use crate::inspect::World;
 use crate::limits::{Limit, Limits};
 use crate::meter::{Meter, Metered};
 use crate::prepare::{Prepared, Ready, Setup};
+use crate::request_id::RequestId;
 use crate::sandbox::Sandbox;
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -51,7 +52,8 @@ pub enum BodyError {
     Source(std::io::Error),
 }
 
-type Report = Arc<dyn Fn(&Failure) + Send + Sync>;
+/// Hears of a failure, and of the request that it ended if it was just one.
+type Report = Arc<dyn Fn(&Failure, Option<RequestId>) + Send + Sync>;
 
 /// A component that answers HTTP requests.
 pub struct Service {
@@ -125,8 +127,12 @@ enum Kind {
 
 impl Service {
     /// One sandbox takes up to `reuse` requests, one after another, where a component does not decide that itself. `report`
-    /// hears of guests that failed after their response had begun.
-    pub fn new(ready: Ready, reuse: u32, report: impl Fn(&Failure) + Send + Sync + 'static) -> Result<Self, LoadError> {
+    /// hears of guests that failed after their response had begun, and of which request it was if that can be told.
+    pub fn new(
+        ready: Ready,
+        reuse: u32,
+        report: impl Fn(&Failure, Option<RequestId>) + Send + Sync + 'static,
+    ) -> Result<Self, LoadError> {
         let (setup, report): (_, Report) = (ready.setup.clone(), Arc::new(report));
         let running = Arc::new(Running::new(ready, reuse, &report)?);
         Ok(Service { running: RwLock::new(running), setup, reuse, report })
@@ -149,12 +155,13 @@ impl Service {
 
     /// Answers one request. The response's body may go on streaming after this returns.
     ///
-    /// The URI has scheme and authority, by which guests are told of both.
+    /// The URI has scheme and authority, by which guests are told of both. What the guest writes is told with `id`.
     ///
     /// `slot` is whatever the caller counts sandboxes with; it is dropped when the sandbox is.
     pub async fn handle<B>(
         &self,
         request: http::Request<B>,
+        id: RequestId,
         slot: impl Send + Sync + 'static,
     ) -> Result<http::Response<Body>, Failure>
     where
@@ -175,11 +182,12 @@ impl Service {
                     pre: pre.clone(),
                     reused: reused.clone(),
                     meter: Meter::new(limits.cpu),
+                    id,
                     cut: Arc::default(),
                 };
                 self.handle_alone(visit, request, slot, until).await?
             }
-            Kind::Shared(shared) => shared.handle(request, slot, until).await?,
+            Kind::Shared(shared) => shared.handle(request, id, slot, until).await?,
         };
         let most = limits.response_body;
         let (too_large, broken) =
@@ -208,9 +216,9 @@ impl Service {
         self.running().retire();
     }
 
-    /// Tells of a failure that [`Service::handle`] returned, as it tells itself of those that come later.
-    pub fn report(&self, failure: &Failure) {
-        (self.report)(failure);
+    /// Tells of a failure that [`Service::handle`] returned for `id`, as it tells itself of those that come later.
+    pub fn report(&self, failure: &Failure, id: RequestId) {
+        (self.report)(failure, Some(id));
     }
 
     async fn handle_alone(
@@ -221,7 +229,7 @@ impl Service {
         until: Instant,
     ) -> Result<Answer, Failure> {
         let (meter, cut, ticker) = (visit.meter.clone(), visit.cut.clone(), visit.running.ready.tier.ticker.clone());
-        let (send, mut receive) = oneshot::channel();
+        let (id, (send, mut receive)) = (visit.id, oneshot::channel());
         let guest = async move {
             let _slot = slot;
             visit.drive(request, send).await
@@ -249,7 +257,7 @@ impl Service {
                 let rest = tokio::spawn(async move {
                     if let Err(failure) = guest.until(until.into(), &left).await.flatten() {
                         ends.store(true, SeqCst);
-                        report(&failure);
+                        report(&failure, Some(id));
                     }
                 });
                 Ok((guest_response(response)?, Rest::Guest { task: rest.abort_handle(), cut }))
@@ -297,14 +305,14 @@ struct Visit {
     pre: p2::ProxyPre<Sandbox>,
     reused: Option<Arc<Reused>>,
     meter: Arc<Meter>,
+    id: RequestId,
     cut: Arc<AtomicBool>,
 }
 
 impl Visit {
     async fn drive(self, request: GuestRequest, send: oneshot::Sender<Outcome>) -> Result<(), Failure> {
         let Some(reused) = &self.reused else {
-            let mut alone =
-                Alone::start(&self.running.ready, &self.pre, &self.meter).await.map_err(|e| self.failure(&e))?;
+            let mut alone = self.start().await?;
             return self
                 .call(&mut alone, request, move |outcome| {
                     // Nobody waits any more: the client left, or the deadline passed.
@@ -326,11 +334,11 @@ impl Visit {
     ) -> Result<(), Failure> {
         let mut alone = match kept {
             Some(kept) => kept,
-            None => Alone::start(&self.running.ready, &self.pre, &self.meter).await.map_err(|e| self.failure(&e))?,
+            None => self.start().await?,
         };
         // Each request has the whole of what is for one.
         alone.store.data_mut().meter = self.meter.clone();
-        alone.store.data().said.renew();
+        alone.store.data().said.turn_to(Some(self.id));
         let (loan, request) = Loan::of(request);
         let answered = Arc::<AtomicBool>::default();
         let tell = answered.clone();
@@ -341,10 +349,16 @@ impl Visit {
         self.call(&mut alone, request, respond).await?;
         // Before another request may have the sandbox.
         drop(loan);
+        alone.store.data().said.turn_to(None);
         if answered.load(SeqCst) {
             reused.keep(turn, alone);
         }
         Ok(())
+    }
+
+    async fn start(&self) -> Result<Alone, Failure> {
+        let started = Alone::start(&self.running.ready, &self.pre, &self.meter, self.id).await;
+        started.map_err(|e| self.failure(&e))
     }
 
     async fn call(

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use walnut_engine::RequestId;
 use walnut_policy::Printable;
 
 /// Lines that wait to be written. What comes on top is lost.
@@ -90,6 +91,7 @@ pub(crate) struct Line {
     pub took: Duration,
     pub by: Arc<Measures>,
     pub cause: Cause,
+    pub id: RequestId,
 }
 
 /// Who asked for what. Copied out of the request, whose buffers must not be kept for it.
@@ -180,6 +182,13 @@ struct JsonLine<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     component: &'a str,
     cause: &'static str,
+    /// The id by which its guest's output is tagged too.
+    #[serde(serialize_with = "displayed")]
+    request: RequestId,
+}
+
+fn displayed<S: Serializer>(id: &RequestId, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(id)
 }
 
 fn printable<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
@@ -224,7 +233,7 @@ impl Line {
                 let _ = write!(text, "{}/{}", Printable(app), Printable(component));
             }
         }
-        let _ = write!(text, " {}", self.cause.name());
+        let _ = write!(text, " {} {}", self.cause.name(), self.id);
     }
 
     fn json(&self, text: &mut String) {
@@ -241,6 +250,7 @@ impl Line {
             app: &self.by.app,
             component: &self.by.component,
             cause: self.cause.name(),
+            request: self.id,
         };
         text.push_str(&serde_json::to_string(&line).unwrap_or_default());
     }
@@ -291,6 +301,7 @@ mod tests {
             took: Duration::from_micros(1431),
             by: Metrics::new(None).component("shop", "api"),
             cause: Cause::Ok,
+            id: RequestId::new(std::num::NonZeroU128::new(0xaf7).unwrap()),
         }
     }
 
@@ -303,7 +314,8 @@ mod tests {
     #[test]
     fn a_line_for_people() {
         let text = written(AccessFormat::Human, &line("/cart"));
-        assert_eq!(text, "2026-11-22T20:17:45.042Z 127.0.0.1 GET shop.example:8080/cart 200 12 1.431ms shop/api ok\n");
+        let line = "2026-11-22T20:17:45.042Z 127.0.0.1 GET shop.example:8080/cart 200 12 1.431ms shop/api ok";
+        assert_eq!(text, format!("{line} 00000000000000000000000000000af7\n"));
     }
 
     #[test]
@@ -313,7 +325,7 @@ mod tests {
             text,
             "{\"v\":1,\"time\":1795378665042,\"client\":\"127.0.0.1\",\"method\":\"GET\",\"host\":\"shop.example:8080\",\
              \"path\":\"/cart\",\"status\":200,\"bytes\":12,\"seconds\":0.001431,\"app\":\"shop\",\"component\":\"api\",\
-             \"cause\":\"ok\"}\n"
+             \"cause\":\"ok\",\"request\":\"00000000000000000000000000000af7\"}\n"
         );
     }
 

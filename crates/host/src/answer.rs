@@ -9,6 +9,7 @@ use crate::metrics::Measures;
 use crate::node::{Destination, Hosted};
 use crate::rescue;
 use crate::server::Shared;
+use crate::trace;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
-use walnut_engine::{Body, BodyError, Limit, Patient};
+use walnut_engine::{Body, BodyError, Limit, Patient, RequestId};
 
 /// Answers one request of the client at `peer`.
 pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, request: Request<Incoming>) -> Response<Measured> {
@@ -34,9 +35,10 @@ pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, request: Request<I
         None => shared.node.metrics().unrouted.clone(),
     };
     let asked = measures.log.as_ref().map(|_| asked(peer, &request));
-    let mut exchange = Exchange::begin(measures, started, asked, request.method());
+    let id = trace::id(request.headers());
+    let mut exchange = Exchange::begin(measures, started, id, asked, request.method());
     let (cause, response) = match destination {
-        Some(Destination::Component(component)) => component_answer(shared, &component, request).await,
+        Some(Destination::Component(component)) => component_answer(shared, &component, request, id).await,
         Some(Destination::Files(files)) => files_answer(shared, &files, request).await,
         None => match of_server {
             Some(ToServer::Options) => (Cause::Ok, rescue::options()),
@@ -54,6 +56,7 @@ async fn component_answer(
     shared: &Shared,
     component: &Hosted,
     mut request: Request<Incoming>,
+    id: RequestId,
 ) -> (Cause, Response<Body>) {
     head::clean_request(request.headers_mut(), shared.config.trusts_forwarded);
     if request.body().size_hint().lower() > component.service.limits().request_body {
@@ -67,12 +70,12 @@ async fn component_answer(
         // From then on it is a conversation, in which either side may be silent until the deadline.
         body.unless(answered.clone())
     });
-    let response = component.service.handle(request, place).await;
+    let response = component.service.handle(request, id, place).await;
     answered.store(true, Relaxed);
     match response.and_then(head::of_guest) {
         Ok(response) => (Cause::Ok, response),
         Err(failure) => {
-            component.service.report(&failure);
+            component.service.report(&failure, id);
             (Cause::of(&failure), rescue::failed(&failure))
         }
     }
@@ -94,6 +97,7 @@ fn asked(peer: SocketAddr, request: &Request<Incoming>) -> Asked {
 struct Exchange {
     measures: Arc<Measures>,
     started: Instant,
+    id: RequestId,
     /// Only for the access log.
     asked: Option<Asked>,
     is_head: bool,
@@ -106,11 +110,12 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(measures: Arc<Measures>, started: Instant, asked: Option<Asked>, method: &Method) -> Self {
+    fn begin(measures: Arc<Measures>, started: Instant, id: RequestId, asked: Option<Asked>, method: &Method) -> Self {
         measures.begin();
         Exchange {
             measures,
             started,
+            id,
             asked,
             is_head: method == Method::HEAD,
             status: None,
@@ -169,6 +174,7 @@ impl Drop for Exchange {
                 took,
                 by: self.measures.clone(),
                 cause: self.cause,
+                id: self.id,
             });
         }
     }

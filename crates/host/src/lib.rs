@@ -25,6 +25,7 @@ mod stamp;
 mod status;
 mod stop;
 mod tls;
+mod trace;
 mod worker;
 
 pub use access::{AccessFormat, AccessLog};

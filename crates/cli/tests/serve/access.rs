@@ -86,7 +86,8 @@ fn people_read_lines_by_default_and_programs_none_when_off() {
     let line = output.stdout.lines().next().unwrap_or_default();
     let name = RUST_P2_HTTP_BAD.path().file_name().unwrap().to_string_lossy().into_owned();
     assert!(line.contains("Z 127.0.0.1 GET test/fine 200 13 "), "{line}");
-    assert!(line.ends_with(&format!("ms {name}/component ok")), "{line}");
+    let (line, id) = line.rsplit_once(' ').unwrap();
+    assert!(line.ends_with(&format!("ms {name}/component ok")) && id.len() == 32, "{line} {id}");
     let served = serve(RUST_P2_HTTP_BAD, &["--access-log", "off"]);
     served.get("/fine");
     assert_eq!(served.server.stop().succeeds().stdout, "");

@@ -14,6 +14,7 @@ mod http2;
 mod limits;
 mod overload;
 mod reload;
+mod requests;
 mod reuse;
 mod tiers;
 mod tls;

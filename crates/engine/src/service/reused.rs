@@ -7,7 +7,9 @@
 use super::GuestRequest;
 use crate::meter::Meter;
 use crate::prepare::Ready;
+use crate::request_id::RequestId;
 use crate::sandbox::{Sandbox, wait_for_room};
+use crate::stdio::Said;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -34,11 +36,17 @@ pub(super) struct Alone {
 }
 
 impl Alone {
-    /// A fresh one, once the engine has room for it. Its start is counted in `meter`.
-    pub async fn start(ready: &Ready, pre: &p2::ProxyPre<Sandbox>, meter: &Arc<Meter>) -> wasmtime::Result<Self> {
+    /// A fresh one for `request`, once the engine has room for it. Its start is counted in `meter`.
+    pub async fn start(
+        ready: &Ready,
+        pre: &p2::ProxyPre<Sandbox>,
+        meter: &Arc<Meter>,
+        request: RequestId,
+    ) -> wasmtime::Result<Self> {
         loop {
-            let mut store = Sandbox::store(&ready.tier.wasmtime, &ready.setup);
-            store.data_mut().meter = meter.clone();
+            let said = Said::new(&ready.setup.stdio);
+            said.turn_to(Some(request));
+            let mut store = Sandbox::store_with(&ready.tier.wasmtime, &ready.setup, meter.clone(), said);
             match pre.instantiate_async(&mut store).await {
                 Ok(proxy) => return Ok(Alone { store, proxy }),
                 Err(e) => wait_for_room(e).await?,

@@ -11,7 +11,9 @@ use crate::explain;
 use crate::limits::Limits;
 use crate::meter::{Meter, Metered};
 use crate::prepare::Ready;
+use crate::request_id::RequestId;
 use crate::sandbox::{Sandbox, wait_for_room};
+use crate::stdio::{During, Said};
 use futures_channel::oneshot;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::any::Any;
@@ -82,6 +84,7 @@ impl Shared {
     pub async fn handle(
         &self,
         request: GuestRequest,
+        id: RequestId,
         slot: impl Send + Sync + 'static,
         until: Instant,
     ) -> Result<Answer, Failure> {
@@ -89,7 +92,7 @@ impl Shared {
         let mut request = request;
         let mut tries = 0;
         let sent = loop {
-            let mut sent = self.send(request, &slot, until);
+            let mut sent = self.send(request, id, &slot, until);
             match sent.was_left(BUSY * (1 << tries.min(8)), until).await {
                 None => break sent,
                 Some(_) if Instant::now() >= until => return Err(explain::deadline(self.limits(), None)),
@@ -99,7 +102,7 @@ impl Shared {
             self.replace(&sent.ended);
             tries += 1;
         };
-        let Sent { answered, mut ended, visit, counts, .. } = sent;
+        let Sent { answered, mut ended, visit, during, counts, .. } = sent;
         let waits = Visit::new(&counts, |counts| &counts.waiting);
         let answered = timeout_at(until, async {
             match answered.await {
@@ -113,12 +116,13 @@ impl Shared {
         if Instant::now() >= until {
             self.replace(&ended);
         }
-        let late = (self.report.clone(), explain::deadline(self.limits(), None));
-        let stay = Stay { over: Box::pin(sleep_until(until)), late: Some(late), counts, _visit: visit, _slot: slot };
+        let late = Late { report: self.report.clone(), failure: explain::deadline(self.limits(), None), id };
+        let over = Box::pin(sleep_until(until));
+        let stay = Stay { over, late: Some(late), counts, _visit: visit, _during: during, _slot: slot };
         Ok((answer?, Rest::Stay(stay)))
     }
 
-    fn send(&self, request: GuestRequest, slot: &Slot, until: Instant) -> Sent {
+    fn send(&self, request: GuestRequest, id: RequestId, slot: &Slot, until: Instant) -> Sent {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let (request, here) = (Arc::new(Mutex::new(Some(request))), thread::current().id());
         loop {
@@ -129,8 +133,8 @@ impl Shared {
             if worker.jobs.try_send(job).is_ok() {
                 let (ended, counts) = (worker.ended.clone(), worker.counts.clone());
                 let visit = Visit::new(&counts, |counts| &counts.visits);
-                let meter = worker.meter.clone();
-                return Sent { request, answered, was_taken, ended, visit, counts, meter };
+                let (meter, during) = (worker.meter.clone(), worker.said.during(id));
+                return Sent { request, answered, was_taken, ended, visit, during, counts, meter };
             }
             if let Some(full) = current.remove(&here) {
                 full.leave(self.limits().deadline);
@@ -164,6 +168,7 @@ struct Sent {
     answered: oneshot::Receiver<wasmtime::Result<GuestResponse>>,
     ended: Ended,
     visit: Visit,
+    during: During,
     counts: Arc<Counts>,
     meter: Arc<Meter>,
 }
@@ -202,10 +207,18 @@ fn request_failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
 /// A response's place in its sandbox, until its body has ended or its time is over.
 pub(super) struct Stay {
     over: Pin<Box<Sleep>>,
-    late: Option<(Report, Failure)>,
+    late: Option<Late>,
     counts: Arc<Counts>,
     _visit: Visit,
+    _during: During,
     _slot: Slot,
+}
+
+/// What is to be said when the time is over.
+struct Late {
+    report: Report,
+    failure: Failure,
+    id: RequestId,
 }
 
 impl Stay {
@@ -216,8 +229,8 @@ impl Stay {
 
     pub fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let over = self.over.as_mut().poll(cx).is_ready();
-        if let Some((report, failure)) = self.late.take_if(|_| over) {
-            report(&failure);
+        if let Some(late) = self.late.take_if(|_| over) {
+            (late.report)(&late.failure, Some(late.id));
         }
         over
     }
@@ -263,6 +276,7 @@ struct Worker {
     ended: Ended,
     counts: Arc<Counts>,
     meter: Arc<Meter>,
+    said: Said,
 }
 
 struct Job {
@@ -281,7 +295,14 @@ impl Worker {
         let counts = Arc::<Counts>::default();
         let (ready, limits) = (shared.ready.clone(), shared.limits());
         let (meter, ticker) = (Meter::new(limits.cpu), ready.tier.ticker.clone());
-        let requests = Requests { inbox, limits: limits.clone(), meter: meter.clone(), counts: counts.clone() };
+        let said = Said::new(&ready.setup.stdio);
+        let requests = Requests {
+            inbox,
+            limits: limits.clone(),
+            meter: meter.clone(),
+            counts: counts.clone(),
+            said: said.clone(),
+        };
         let guest = Metered::new(drive(ready, shared.pre.clone(), requests), meter.clone(), ticker);
         let (report, counted, live) = (shared.report.clone(), counts.clone(), shared.live.clone());
         let task = tokio::spawn(async move {
@@ -289,11 +310,11 @@ impl Worker {
             let outcome = guest.await;
             // Those who wait for an answer report what became of it.
             if let (Err(failure), 0) = (&outcome, counted.waiting.load(SeqCst)) {
-                report(failure);
+                report(failure, None);
             }
             tell.send_replace(Some(outcome));
         });
-        Worker { jobs, task, ended, counts, meter }
+        Worker { jobs, task, ended, counts, meter, said }
     }
 
     /// Takes nothing new. What is in it has its own deadline; what is left then has nobody who waits for it.
@@ -313,16 +334,17 @@ struct Requests {
     limits: Limits,
     meter: Arc<Meter>,
     counts: Arc<Counts>,
+    said: Said,
 }
 
-/// A store for a sandbox that counts its time in `meter`.
-fn store(ready: &Ready, meter: &Arc<Meter>) -> wasmtime::Store<Sandbox> {
-    let mut store = Sandbox::store(&ready.tier.wasmtime, &ready.setup);
+/// A store for the sandbox that takes `requests`.
+fn store(ready: &Ready, requests: &Requests) -> wasmtime::Store<Sandbox> {
+    let (meter, said) = (requests.meter.clone(), requests.said.clone());
+    let mut store = Sandbox::store_with(&ready.tier.wasmtime, &ready.setup, meter, said);
     // The limit is for one request, and the handles of those that were just answered are still being given back.
     let handles = usize::try_from(ready.setup.limits.handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
     store.set_max_component_handles(handles);
     store.data_mut().table.set_max_capacity(handles);
-    store.data_mut().meter = meter.clone();
     store
 }
 
@@ -330,10 +352,10 @@ fn store(ready: &Ready, meter: &Arc<Meter>) -> wasmtime::Store<Sandbox> {
 async fn start(
     ready: &Ready,
     pre: &p3::ServicePre<Sandbox>,
-    meter: &Arc<Meter>,
+    requests: &Requests,
 ) -> wasmtime::Result<(wasmtime::Store<Sandbox>, Proxy)> {
     loop {
-        let mut store = store(ready, meter);
+        let mut store = store(ready, requests);
         match pre.instantiate_async(&mut store).await {
             Ok(proxy) => return Ok((store, Proxy::P3(proxy))),
             Err(e) => wait_for_room(e).await?,
@@ -344,7 +366,7 @@ async fn start(
 async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Requests) -> Result<(), Failure> {
     let limits = requests.limits.clone();
     let failed = |e: wasmtime::Error| explain::failure(&e, &limits);
-    let (mut store, proxy) = start(&ready, &pre, &requests.meter).await.map_err(failed)?;
+    let (mut store, proxy) = start(&ready, &pre, &requests).await.map_err(failed)?;
     let serve = store.run_concurrent(async |accessor| requests.serve(accessor, &proxy).await).await;
     let ended = serve.flatten().map_err(failed);
     // The store, and the bodies' streams with it, goes after this.
@@ -379,8 +401,8 @@ impl Requests {
                     let Some(request) = job.request.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };
                     let _ = job.taken.send(());
                     taken += 1;
+                    self.said.renew();
                     let prepared = accessor.with(|mut store| {
-                        store.as_context_mut().data().said.renew();
                         Prepared::new(store.as_context_mut(), proxy, request, Sandbox::http, job.answer)
                     })?;
                     let (until, slot) = (job.until, job._slot);

@@ -1,0 +1,97 @@
+//! Each request has an id, by which what is said of it and what its guest says can be put together.
+
+use crate::admin::{ADMIN, counts};
+use crate::serve;
+use serde_json::Value;
+use walnut_test_programs::*;
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const OTHER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// A request for `target` that belongs to the trace `id`.
+fn traced(target: &str, id: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nhost: test\r\ntraceparent: 00-{id}-b7ad6b7169203331-01\r\n\r\n")
+}
+
+fn name(guest: Guest) -> String {
+    guest.path().file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// The ids in the lines of an access log, in their order.
+fn ids(stdout: &str) -> Vec<String> {
+    let lines = stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.map(|line| line["request"].as_str().expect("each has an id").to_owned()).collect()
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What a guest wrote that panicked.
+fn panics(stderr: &str) -> Vec<&str> {
+    stderr.lines().filter(|line| line.ends_with("this panic is on purpose")).collect()
+}
+
+#[test]
+fn a_trace_names_its_request_wherever_it_is_told_of() {
+    let served = serve(RUST_P2_HTTP_BAD, &["--access-log", "json"]);
+    served.connect().ask(traced("/panic", TRACE)).is(500, "the component failed\n");
+    let output = served.server.stop().succeeds();
+    assert_eq!(ids(&output.stdout), [TRACE]);
+    let tagged = format!("{} {TRACE}: ", name(RUST_P2_HTTP_BAD));
+    assert!(output.stderr.lines().any(|line| line.starts_with(&tagged)), "{output}");
+    assert!(panics(&output.stderr).iter().all(|line| line.starts_with(&tagged)), "{output}");
+    assert!(output.stderr.contains(&format!("\n  it was request {TRACE}\n")), "{output}");
+}
+
+#[test]
+fn without_a_trace_each_request_has_an_id_of_its_own() {
+    let served = serve(RUST_P2_HTTP_BAD, &["--access-log", "json", "--workers", "2"]);
+    (0..20).for_each(|_| served.get("/fine").is(200, "well behaved\n"));
+    for bad in [OTHER.to_uppercase(), "0".repeat(32), "x".to_owned()] {
+        served.connect().ask(traced("/fine", &bad)).is(200, "well behaved\n");
+    }
+    served.get("/panic");
+    let output = served.server.stop().succeeds();
+    let mut ids = ids(&output.stdout);
+    let last = ids.last().expect("there are lines").clone();
+    assert!(output.stderr.contains(&format!("{} {last}: ", name(RUST_P2_HTTP_BAD))), "{output}");
+    assert!(ids.iter().all(|id| is_id(id) && !id.eq_ignore_ascii_case(OTHER)), "{ids:?}");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 24);
+}
+
+#[test]
+fn a_sandbox_that_is_reused_speaks_for_one_request_at_a_time() {
+    let served = serve(RUST_P2_HTTP_BAD, &["--reuse", "100"]);
+    let mut client = served.connect();
+    client.ask(traced("/log-bomb?mib=1", TRACE)).is(200, "logged 1 MiB\n");
+    client.ask(traced("/log-bomb?mib=1", OTHER)).is(200, "logged 1 MiB\n");
+    client.get("/count").is(200, "3\n");
+    let output = served.server.stop().succeeds();
+    let mut tags: Vec<_> =
+        output.stderr.lines().filter_map(|line| Some(line.split_once(": log log ")?.0.to_owned())).collect();
+    assert_eq!(tags.len(), 2048);
+    tags.dedup();
+    let name = name(RUST_P2_HTTP_BAD);
+    assert_eq!(tags, [format!("{name} {TRACE}"), format!("{name} {OTHER}")]);
+}
+
+/// Only the guest knows for which of several requests it writes something.
+#[test]
+fn a_sandbox_of_0_3_speaks_for_a_request_that_is_alone_in_it() {
+    let server = serve(RUST_P3_HTTP_ECHO, &[&ADMIN, ["--workers", "1"].as_slice()].concat());
+    let name = name(RUST_P3_HTTP_ECHO);
+    let mut sleeper = server.connect();
+    sleeper.send("GET /sleep?ms=600000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    counts(&server, &format!(r#"walnut_places_taken{{app="{name}",component="component"}} 1"#));
+    assert_eq!(server.connect().ask(traced("/panic", TRACE)).status, 500);
+    assert_eq!(sleeper.response().status, 500);
+    assert_eq!(server.connect().ask(traced("/panic", OTHER)).status, 500);
+    let output = server.server.stop().succeeds();
+    let panics = panics(&output.stderr);
+    assert_eq!(panics.len(), 2, "{output}");
+    assert!(panics[0].starts_with(&format!("{name}: ")), "{panics:?}");
+    assert!(panics[1].starts_with(&format!("{name} {OTHER}: ")), "{panics:?}");
+}
