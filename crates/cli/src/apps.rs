@@ -157,8 +157,8 @@ impl Described {
     }
 
     /// Compiles and links its components.
-    pub fn prepare(self, compiler: &Compiler, optimiser: &Optimiser, printer: Printer) -> Result<App, CommandError> {
-        let prepare = |c: Component| c.prepare(compiler, optimiser, printer);
+    pub fn prepare(self, compiler: &Compiler, setting: &Setting) -> Result<App, CommandError> {
+        let prepare = |c: Component| c.prepare(compiler, setting);
         let components = self.components.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         let mut files = self.files.into_iter();
         let destination = |route: &Route| match &route.target {
@@ -221,18 +221,20 @@ impl Component {
         }
     }
 
-    fn prepare(
-        self,
-        compiler: &Compiler,
-        optimiser: &Optimiser,
-        printer: Printer,
-    ) -> Result<Arc<Hosted>, CommandError> {
+    fn prepare(self, compiler: &Compiler, setting: &Setting) -> Result<Arc<Hosted>, CommandError> {
+        let printer = setting.printer;
         let prepared = compiler.prepare(&self.artifact)?;
         if let Some(reason) = prepared.unfit_for_baseline() {
             printer.say(&format!("{}: took longer to compile, as the baseline compiler cannot: {reason}", self.title));
         }
         let (title, grants) = (self.title.clone(), self.grants());
-        let say = move |line: OutputLine<'_>| printer.guest_line(&title, line);
+        let (telemetry, measures) = (setting.node.telemetry().cloned(), self.measures.clone());
+        let say = move |line: OutputLine<'_>| {
+            printer.guest_line(&title, line);
+            if let Some(telemetry) = &telemetry {
+                telemetry.line(&measures, line);
+            }
+        };
         let mut setup = Setup::new(self.gate, self.limits, Stdio::Lines(Arc::new(say)), false)?;
         setup.args = vec![self.artifact.short_name().to_owned()];
         setup.env = self.env;
@@ -247,7 +249,7 @@ impl Component {
         let service = Service::new(prepared.ready(setup)?, self.reuse, report)?;
         let hosted = Hosted::new(&self.name, service, grants, self.admission, self.measures);
         if compiler.engine.can_optimise(&prepared) {
-            optimiser.later(&compiler.engine, self.artifact, self.title, &hosted);
+            setting.optimiser.later(&compiler.engine, self.artifact, self.title, &hosted);
         }
         Ok(hosted)
     }

@@ -44,10 +44,7 @@ impl Version {
             None => Compiler::new(Engine::new(&size.engine, cache(setting.printer))),
         };
         let faces = apps.iter().map(Described::face).collect();
-        let apps = apps
-            .into_iter()
-            .map(|app| app.prepare(&compiler, &setting.optimiser, setting.printer))
-            .collect::<Result<_, _>>()?;
+        let apps = apps.into_iter().map(|app| app.prepare(&compiler, setting)).collect::<Result<_, _>>()?;
         Ok((Version { compiler, size, apps: faces }, apps))
     }
 

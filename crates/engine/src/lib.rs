@@ -44,6 +44,7 @@ pub use artifact::{Artifact, Digest};
 pub use body::Patient;
 pub use cache::{Cache, CacheError, CacheUsage};
 pub use calls::record_host_calls;
+pub use capabilities::http::trusted_roots;
 pub use command::Exit;
 pub use config::{EngineConfig, Tiers};
 pub use engine::{Engine, Progress};

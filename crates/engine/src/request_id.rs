@@ -1,21 +1,34 @@
 //! The name of one request, by which what is said of it can be found again.
 
 use std::fmt;
-use std::num::NonZeroU128;
+use std::num::{NonZeroU64, NonZeroU128};
 
 /// Names a request in whatever is said of it. Written as 32 hexadecimal digits, as the trace id of W3C Trace Context is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(NonZeroU128);
+pub struct RequestId {
+    trace: NonZeroU128,
+    span: Option<NonZeroU64>,
+}
 
 impl RequestId {
-    /// The id with this number.
-    pub fn new(number: NonZeroU128) -> Self {
-        RequestId(number)
+    /// The id of the request that is `span` in `trace`, or a trace of its own.
+    pub fn new(trace: NonZeroU128, span: Option<NonZeroU64>) -> Self {
+        RequestId { trace, span }
+    }
+
+    /// The id of its trace, in the sense of W3C Trace Context.
+    pub fn trace(self) -> NonZeroU128 {
+        self.trace
+    }
+
+    /// The id of its span in the trace, where it has one.
+    pub fn span(self) -> Option<NonZeroU64> {
+        self.span
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.trace)
     }
 }

@@ -266,7 +266,7 @@ mod tests {
     const RENEW: &str = "(another request)";
 
     fn id(number: u128) -> RequestId {
-        RequestId::new(std::num::NonZeroU128::new(number).unwrap())
+        RequestId::new(std::num::NonZeroU128::new(number).unwrap(), None)
     }
 
     type Heard = Arc<Mutex<Vec<(Option<RequestId>, String)>>>;

@@ -301,7 +301,7 @@ mod tests {
             took: Duration::from_micros(1431),
             by: Metrics::new(None).component("shop", "api"),
             cause: Cause::Ok,
-            id: RequestId::new(std::num::NonZeroU128::new(0xaf7).unwrap()),
+            id: RequestId::new(std::num::NonZeroU128::new(0xaf7).unwrap(), None),
         }
     }
 

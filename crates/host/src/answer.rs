@@ -9,6 +9,7 @@ use crate::metrics::Measures;
 use crate::node::{Destination, Hosted};
 use crate::rescue;
 use crate::server::Shared;
+use crate::telemetry::Traced;
 use crate::trace;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
@@ -24,7 +25,7 @@ use std::time::{Instant, SystemTime};
 use walnut_engine::{Body, BodyError, Limit, Patient, RequestId};
 
 /// Answers one request of the client at `peer`.
-pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, request: Request<Incoming>) -> Response<Measured> {
+pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Measured> {
     let started = Instant::now();
     let checked = head::check(&request);
     let destination = checked.as_ref().ok().and_then(|host| shared.node.route(host, request.uri().path()));
@@ -35,8 +36,10 @@ pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, request: Request<I
         None => shared.node.metrics().unrouted.clone(),
     };
     let asked = measures.log.as_ref().map(|_| asked(peer, &request));
+    let traced = shared.node.telemetry().and_then(|telemetry| telemetry.begin(peer, &measures, &mut request));
     let id = trace::id(request.headers());
     let mut exchange = Exchange::begin(measures, started, id, asked, request.method());
+    exchange.traced = traced;
     let (cause, response) = match destination {
         Some(Destination::Component(component)) => component_answer(shared, &component, request, id).await,
         Some(Destination::Files(files)) => files_answer(shared, &files, request).await,
@@ -98,6 +101,7 @@ struct Exchange {
     measures: Arc<Measures>,
     started: Instant,
     id: RequestId,
+    traced: Option<Traced>,
     /// Only for the access log.
     asked: Option<Asked>,
     is_head: bool,
@@ -116,6 +120,7 @@ impl Exchange {
             measures,
             started,
             id,
+            traced: None,
             asked,
             is_head: method == Method::HEAD,
             status: None,
@@ -164,6 +169,9 @@ impl Drop for Exchange {
         }
         let took = self.started.elapsed();
         self.measures.end(self.status, self.cause, took);
+        if let Some(traced) = self.traced.take() {
+            traced.end(self.status, self.cause);
+        }
         if let (Some(asked), Some(log)) = (self.asked.take(), &self.measures.log) {
             log.say(Line {
                 time: SystemTime::now(),

@@ -3,6 +3,7 @@
 use crate::access::AccessLog;
 use crate::files::Files;
 use crate::metrics::{Measures, Metrics};
+use crate::telemetry::Telemetry;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
@@ -189,6 +190,7 @@ fn as_read(rule: &PathRule) -> PathRule {
 pub struct Node {
     table: RwLock<Arc<Table>>,
     metrics: Arc<Metrics>,
+    telemetry: Option<Arc<Telemetry>>,
     phase: AtomicU8,
 }
 
@@ -227,11 +229,12 @@ impl Phase {
 }
 
 impl Node {
-    /// A node that serves nothing yet. `log` gets a line for each request.
-    pub fn new(log: Option<AccessLog>) -> Arc<Self> {
+    /// A node that serves nothing yet. `log` gets a line for each request, `telemetry` a span.
+    pub fn new(log: Option<AccessLog>, telemetry: Option<Arc<Telemetry>>) -> Arc<Self> {
         Arc::new(Node {
             table: RwLock::default(),
             metrics: Arc::new(Metrics::new(log)),
+            telemetry,
             phase: AtomicU8::new(Phase::Starting as u8),
         })
     }
@@ -267,6 +270,11 @@ impl Node {
 
     pub(crate) fn phase(&self) -> Phase {
         Phase::ALL[usize::from(self.phase.load(SeqCst))]
+    }
+
+    /// Where traces and logs go.
+    pub fn telemetry(&self) -> Option<&Arc<Telemetry>> {
+        self.telemetry.as_ref()
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {

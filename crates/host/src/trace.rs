@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName};
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
-use std::num::NonZeroU128;
+use std::num::{NonZeroU64, NonZeroU128};
 use walnut_engine::RequestId;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -33,9 +33,9 @@ fn trace_id(header: &[u8]) -> Option<RequestId> {
         _ => more.is_empty() || more[0] == b'-',
     };
     number(version).and(number(flags))?;
-    NonZeroU128::new(number(parent)?)?;
+    let parent = NonZeroU64::new(u64::try_from(number(parent)?).ok()?)?;
     let trace = NonZeroU128::new(number(trace)?)?;
-    (is_cut && goes_on).then(|| RequestId::new(trace))
+    (is_cut && goes_on).then(|| RequestId::new(trace, Some(parent)))
 }
 
 fn number(digits: &[u8]) -> Option<u128> {
@@ -54,7 +54,7 @@ fn random() -> RequestId {
     let count = COUNT.replace(COUNT.get().wrapping_add(1));
     let [high, low] = KEYS.with(|keys| [keys[0].hash_one(count), keys[1].hash_one(count)]);
     let number = u128::from(high) << 64 | u128::from(low);
-    RequestId::new(NonZeroU128::new(number).unwrap_or(NonZeroU128::MIN))
+    RequestId::new(NonZeroU128::new(number).unwrap_or(NonZeroU128::MIN), None)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod collector;
 mod env;
 mod http2;
 mod output;
@@ -14,6 +15,7 @@ mod serve;
 mod tls;
 
 pub use client::{Connection, Response};
+pub use collector::{Attributes, Collector, LogRecord, Span};
 pub use env::{Invocation, TestEnv, guest};
 pub use http2::{Exchange, Http2, request};
 pub use output::Output;

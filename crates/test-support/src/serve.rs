@@ -33,6 +33,18 @@ impl ServeProcess {
         Self::launch(env, command)
     }
 
+    /// Serves `program`, with more flags and these variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[track_caller]
+    pub fn start_with(env: &TestEnv, variables: &[(&str, &str)], program: Guest, flags: &[&str]) -> Self {
+        let mut command = env.command();
+        command.args(["serve", &guest(program), "--addr", "127.0.0.1:0"]).args(flags);
+        command.envs(variables.iter().copied());
+        Self::launch(env, command)
+    }
+
     /// Serves these apps.
     ///
     /// # Panics

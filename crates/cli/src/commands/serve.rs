@@ -1,6 +1,7 @@
 use super::Outcome;
 use crate::apps::{Described, Setting};
 use crate::error::{CommandError, of_system};
+use crate::exit::Code;
 use crate::grants::GrantFlags;
 use crate::limits::LimitFlags;
 use crate::optimiser::{Optimiser, TierFlag};
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use walnut_engine::parse_duration;
-use walnut_host::{AccessFormat, AccessLog, Admin, Drained, Limits, Node, Server, ServerConfig};
+use walnut_host::{AccessFormat, AccessLog, Admin, Drained, Limits, Node, Server, ServerConfig, Telemetry};
 
 /// Serve HTTP requests: a component of WASI 0.2 (a fresh sandbox for each) or 0.3, or whole apps
 #[derive(Args, Debug)]
@@ -124,7 +125,7 @@ async fn serve(args: ServeArgs, printer: Printer) -> Result<Drained, CommandErro
     let uncaught = |e: std::io::Error| of_system("signals cannot be caught", &e);
     let hangups = Hangups::catch().map_err(uncaught)?;
     let log = args.access_log.start()?;
-    let node = Node::new(log.clone());
+    let node = Node::new(log.clone(), telemetry(printer)?);
     let (sources, optimiser) = (Arc::<Sources>::default(), Optimiser::start(printer));
     let setting = Arc::new(Setting { args, node: node.clone(), printer, sources, optimiser });
     let args = &setting.args;
@@ -159,11 +160,20 @@ async fn serve(args: ServeArgs, printer: Printer) -> Result<Drained, CommandErro
         }
         draining.is_draining();
     };
-    let drained = server.serve(node, stop).await.map_err(|e| of_system("the server could not start", &e));
+    let drained = server.serve(node.clone(), stop).await.map_err(|e| of_system("the server could not start", &e));
     if let Some(log) = log {
         log.flush();
     }
+    // Waits for the collector, but not for ever.
+    let _ = tokio::task::spawn_blocking(move || node.telemetry().map(|telemetry| telemetry.stop())).await;
     drained
+}
+
+/// As the environment asks for it.
+fn telemetry(printer: Printer) -> Result<Option<Arc<Telemetry>>, CommandError> {
+    let warn = move |what: &str| printer.warning(what);
+    let wanted = Telemetry::from_env(warn).map_err(|e| CommandError::new(Code::Usage, e.to_string()))?;
+    Ok(wanted.map(Arc::new))
 }
 
 /// Tells of `node` at `address`, from now to the end of the process.

@@ -16,6 +16,7 @@ mod overload;
 mod reload;
 mod requests;
 mod reuse;
+mod telemetry;
 mod tiers;
 mod tls;
 

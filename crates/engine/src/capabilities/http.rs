@@ -194,16 +194,18 @@ fn tls_error(error: std::io::Error) -> Error {
     }
 }
 
-/// The public roots of the web, or those in the file that `SSL_CERT_FILE` names; made once.
+/// Made once.
 fn tls_config() -> Result<Arc<rustls::ClientConfig>, Error> {
     static CONFIG: std::sync::LazyLock<Option<Arc<rustls::ClientConfig>>> = std::sync::LazyLock::new(|| {
-        let roots = roots()?;
+        let roots = trusted_roots()?;
         Some(Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
     });
     CONFIG.clone().ok_or(Error::ConfigurationError)
 }
 
-fn roots() -> Option<rustls::RootCertStore> {
+/// Whose certificates are trusted: the public roots of the web, or those in the file that `SSL_CERT_FILE` names. `None` when
+/// that cannot be read.
+pub fn trusted_roots() -> Option<rustls::RootCertStore> {
     use rustls::pki_types::pem::PemObject;
     let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) else {
         return Some(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() });

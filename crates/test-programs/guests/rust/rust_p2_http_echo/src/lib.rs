@@ -19,7 +19,7 @@ impl Guest for Echo {
         let headers = Fields::new();
         for (name, value) in request.headers().entries() {
             // HTTP/1.1 servers send only trailers that were announced.
-            if name.starts_with("x-") || name == "trailer" {
+            if name.starts_with("x-") || matches!(name.as_str(), "trailer" | "traceparent") {
                 headers.append(&name, &value).expect("a header that came can go");
             }
         }

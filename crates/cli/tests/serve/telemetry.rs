@@ -1,0 +1,149 @@
+//! OpenTelemetry: traces and logs get to the collector that the environment names.
+
+use crate::serve;
+use std::time::Duration;
+use walnut_test_programs::*;
+use walnut_test_support::{Collector, ServeProcess, TestEnv, test_env};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+/// Serves `guest` with telemetry for `endpoint`, and without long waits for more.
+#[track_caller]
+fn observed(env: &TestEnv, endpoint: &str, guest: Guest, more: &[(&str, &str)]) -> ServeProcess {
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "50"),
+    ];
+    ServeProcess::start_with(env, &[&variables, more].concat(), guest, &["--cpu", "300ms"])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn traced(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nhost: shop.example\r\ntraceparent: 00-{TRACE}-{PARENT}-01\r\n\r\n")
+}
+
+#[test]
+fn a_request_is_a_span_of_its_clients_trace() {
+    let (env, collector) = (test_env!(), Collector::start());
+    let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &[]);
+    server.connect().ask(traced("/fine")).is(200, "well behaved\n");
+    let span = &collector.spans(1)[0];
+    let name = RUST_P2_HTTP_BAD.path().file_name().unwrap().to_string_lossy().into_owned();
+    assert_eq!((hex(&span.trace_id), hex(&span.parent_span_id)), (TRACE.to_owned(), PARENT.to_owned()));
+    assert_eq!(span.name, format!("GET {name}/component"));
+    assert_eq!(span.kind, 2, "the kind of a server");
+    assert!(span.start_time_unix_nano <= span.end_time_unix_nano);
+    let attributes = Collector::attributes(&span.attributes);
+    for (key, value) in [
+        ("http.request.method", "GET"),
+        ("http.response.status_code", "200"),
+        ("url.path", "/fine"),
+        ("url.scheme", "http"),
+        ("server.address", "shop.example"),
+        ("client.address", "127.0.0.1"),
+        ("walnut.app", &name),
+        ("walnut.component", "component"),
+    ] {
+        assert_eq!(attributes.get(key).map(String::as_str), Some(value), "{key} in {attributes:?}");
+    }
+    assert!(!attributes.contains_key("error.type"));
+    assert_eq!(collector.services(), ["walnut"]);
+}
+
+#[test]
+fn without_a_trace_a_request_begins_one_and_a_failure_is_an_error() {
+    let (env, collector) = (test_env!(), Collector::start());
+    let named = [("OTEL_SERVICE_NAME", "shop")];
+    let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &named);
+    server.get("/loop");
+    let span = &collector.spans(1)[0];
+    assert!(span.parent_span_id.is_empty() && hex(&span.trace_id) != TRACE);
+    assert_eq!(Collector::attributes(&span.attributes).get("error.type").map(String::as_str), Some("cpu"));
+    assert_eq!(span.status.as_ref().map(|status| status.code), Some(2), "the status of an error");
+    assert_eq!(collector.services(), ["shop"]);
+}
+
+#[test]
+fn a_guest_finds_its_own_span_named_as_parent() {
+    let (env, collector) = (test_env!(), Collector::start());
+    let server = observed(&env, &collector.url(), RUST_P2_HTTP_ECHO, &[]);
+    // The guest answers with the headers that it got.
+    let answer = server.connect().ask(traced("/method"));
+    let span = &collector.spans(1)[0];
+    let named = format!("00-{TRACE}-{}-01", hex(&span.span_id));
+    assert_eq!(answer.header("traceparent"), Some(named.as_str()));
+}
+
+#[test]
+fn what_a_guest_writes_is_a_record_of_its_requests_span() {
+    let (env, collector) = (test_env!(), Collector::start());
+    let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &[]);
+    server.connect().ask(traced("/panic"));
+    let span = &collector.spans(1)[0];
+    let records = collector.records(2);
+    let panic = records.iter().find(|record| format!("{:?}", record.body).contains("this panic is on purpose"));
+    let panic = panic.expect("its words are there");
+    assert_eq!((&panic.trace_id, &panic.span_id), (&span.trace_id, &span.span_id));
+    let attributes = Collector::attributes(&panic.attributes);
+    assert_eq!(attributes["log.iostream"], "stderr");
+    assert_eq!(attributes["walnut.component"], "component");
+}
+
+#[test]
+fn the_last_spans_leave_before_the_end() {
+    let (env, collector) = (test_env!(), Collector::start());
+    let slow = [("OTEL_BSP_SCHEDULE_DELAY", "3600000")];
+    let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &slow);
+    server.get("/fine");
+    server.stop().succeeds();
+    collector.spans(1);
+}
+
+#[test]
+fn a_collector_that_is_not_there_is_told_of_and_holds_up_nothing() {
+    let env = test_env!();
+    let server = observed(&env, "http://127.0.0.1:9", RUST_P2_HTTP_BAD, &[]);
+    server.get("/fine").is(200, "well behaved\n");
+    server.says("warning: the collector http://127.0.0.1:9/v1/traces takes no telemetry: ");
+    server.get("/fine").is(200, "well behaved\n");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(server.stderr().matches("v1/traces takes no telemetry").count(), 1, "it is said once");
+    server.stop().succeeds();
+}
+
+#[test]
+fn nothing_is_sent_unless_a_collector_is_named() {
+    let collector = Collector::start();
+    for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "")] {
+        let env = test_env!();
+        let server = observed(&env, &collector.url(), RUST_P2_HTTP_ECHO, &[off]);
+        let answer = server.connect().ask(traced("/method"));
+        assert_eq!(answer.header("traceparent"), Some(format!("00-{TRACE}-{PARENT}-01").as_str()));
+        server.stop().succeeds();
+    }
+    let env = test_env!();
+    let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &[("OTEL_TRACES_EXPORTER", "none")]);
+    server.get("/panic");
+    collector.records(1);
+    server.stop().succeeds();
+    assert!(collector.spans(0).is_empty());
+}
+
+#[test]
+fn what_is_not_spoken_is_refused_at_the_start() {
+    let env = test_env!();
+    for (name, value, words) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "set it to http/protobuf"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "can be otlp or none"),
+    ] {
+        let guest = walnut_test_support::guest(RUST_P2_HTTP_BAD);
+        let output = env.walnut(["serve", &guest, "--addr", "127.0.0.1:0"]).env(name, value).run();
+        assert!(output.stderr.contains(&format!("{name} is {value}")) && output.stderr.contains(words), "{output}");
+    }
+    drop(serve(RUST_P2_HTTP_BAD, &[]));
+}

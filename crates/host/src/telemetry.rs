@@ -1,0 +1,204 @@
+//! Traces and logs for OpenTelemetry, sent over OTLP where the standard `OTEL_*` variables say.
+//!
+//! Each request is a span of kind server, with the attributes that the semantic conventions for HTTP give it. Its parent is
+//! what the client's `traceparent` names (W3C Trace Context), and it is itself what the guest finds there. What guests print
+//! are log records of that span. The library batches both and drops what is more than a collector takes, so that a slow
+//! collector holds up no request.
+
+mod client;
+
+use crate::cause::Cause;
+use crate::metrics::Measures;
+use client::Client;
+use http::{Method, Request, StatusCode};
+use opentelemetry::logs::{LogRecord, Logger, LoggerProvider, Severity};
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{Span, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer, TracerProvider};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
+use opentelemetry_otlp::{LogExporter, SpanExporter, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span as SdkSpan};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+use walnut_engine::OutputLine;
+
+/// How long the last spans and records of a process may take to leave.
+const LAST: Duration = Duration::from_secs(5);
+/// The name under which a collector finds what this library sent.
+const SCOPE: &str = "walnut";
+
+/// Sends traces and logs to a collector.
+pub struct Telemetry {
+    traces: Option<(SdkTracerProvider, SdkTracer)>,
+    logs: Option<(SdkLoggerProvider, SdkLogger)>,
+    propagator: TraceContextPropagator,
+}
+
+/// Why telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TelemetryError(String);
+
+impl Telemetry {
+    /// What the environment asks for: nothing unless it names a collector, in `OTEL_EXPORTER_OTLP_ENDPOINT` or in the
+    /// variables for traces or logs alone. `warn` hears when a collector cannot be reached, once until it can.
+    ///
+    /// # Errors
+    /// When a variable asks for what there is not.
+    pub fn from_env(warn: impl Fn(&str) + Send + Sync + 'static) -> Result<Option<Self>, TelemetryError> {
+        if is("OTEL_SDK_DISABLED", "true") {
+            return Ok(None);
+        }
+        let client = Client::new(warn);
+        let traces = wants("TRACES")?.then(|| traces(client.clone())).transpose()?;
+        let logs = wants("LOGS")?.then(|| logs(client)).transpose()?;
+        let is_wanted = traces.is_some() || logs.is_some();
+        Ok(is_wanted.then(|| Telemetry { traces, logs, propagator: TraceContextPropagator::new() }))
+    }
+
+    /// Begins the span of a request, and names it to the guest.
+    pub(crate) fn begin<B>(&self, peer: SocketAddr, by: &Measures, request: &mut Request<B>) -> Option<Traced> {
+        let (_, tracer) = self.traces.as_ref()?;
+        let client = self.propagator.extract(&HeaderExtractor(request.headers()));
+        let Measures { app, component, .. } = by;
+        let (method, uri) = (method(request.method()), request.uri());
+        let span = tracer
+            .span_builder(format!("{method} {app}/{component}"))
+            .with_kind(SpanKind::Server)
+            .with_attributes([
+                KeyValue::new("http.request.method", method.to_owned()),
+                KeyValue::new("url.path", uri.path().to_owned()),
+                KeyValue::new("url.scheme", uri.scheme_str().unwrap_or("http").to_owned()),
+                KeyValue::new("server.address", uri.host().unwrap_or_default().to_owned()),
+                KeyValue::new("client.address", peer.ip().to_string()),
+                KeyValue::new("walnut.app", app.to_owned()),
+                KeyValue::new("walnut.component", component.to_owned()),
+            ])
+            .start_with_context(tracer, &client);
+        let named = Context::new().with_remote_span_context(span.span_context().clone());
+        self.propagator.inject_context(&named, &mut HeaderInjector(request.headers_mut()));
+        Some(Traced(span))
+    }
+
+    /// Sends a line that the guest wrote which is measured there.
+    pub fn line(&self, by: &Measures, line: OutputLine<'_>) {
+        let Some((_, logger)) = &self.logs else { return };
+        let mut record = logger.create_log_record();
+        record.set_timestamp(SystemTime::now());
+        let (severity, stream) = if line.is_stderr { (Severity::Error, "stderr") } else { (Severity::Info, "stdout") };
+        record.set_severity_number(severity);
+        record.set_body(line.text.to_owned().into());
+        record.add_attribute("log.iostream", stream);
+        record.add_attribute("walnut.app", by.app.clone());
+        record.add_attribute("walnut.component", by.component.clone());
+        if let Some(request) = line.request {
+            let span = request.span().map_or(SpanId::INVALID, |span| SpanId::from(span.get()));
+            record.set_trace_context(TraceId::from(request.trace().get()), span, None);
+        }
+        logger.emit(record);
+    }
+
+    /// Sends what is left. Takes a few seconds at most.
+    pub fn stop(&self) {
+        // What does not get there was warned of by the client.
+        if let Some((provider, _)) = &self.traces {
+            let _ = provider.shutdown_with_timeout(LAST);
+        }
+        if let Some((provider, _)) = &self.logs {
+            let _ = provider.shutdown_with_timeout(LAST);
+        }
+    }
+}
+
+/// A request's span.
+pub(crate) struct Traced(SdkSpan);
+
+impl Traced {
+    /// Ends it with what became of the request.
+    pub fn end(mut self, status: Option<StatusCode>, cause: Cause) {
+        if let Some(status) = status {
+            self.0.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+        }
+        if cause != Cause::Ok {
+            self.0.set_attribute(KeyValue::new("error.type", cause.name()));
+        }
+        // The conventions leave what a client did wrong unset on the server's side.
+        if status.is_none_or(|status| status.is_server_error()) {
+            self.0.set_status(Status::error(cause.name()));
+        }
+        self.0.end();
+    }
+}
+
+fn traces(client: Client) -> Result<(SdkTracerProvider, SdkTracer), TelemetryError> {
+    let exporter = SpanExporter::builder().with_http().with_http_client(client).build().map_err(failed)?;
+    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
+    let tracer = provider.tracer(SCOPE);
+    Ok((provider, tracer))
+}
+
+fn logs(client: Client) -> Result<(SdkLoggerProvider, SdkLogger), TelemetryError> {
+    let exporter = LogExporter::builder().with_http().with_http_client(client).build().map_err(failed)?;
+    let provider = SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
+    let logger = provider.logger(SCOPE);
+    Ok((provider, logger))
+}
+
+fn failed(error: opentelemetry_otlp::ExporterBuildError) -> TelemetryError {
+    TelemetryError(error.to_string())
+}
+
+/// What sends: `walnut`, unless the environment calls it something else.
+fn resource() -> Resource {
+    let has_name = set("OTEL_SERVICE_NAME").is_some()
+        || set("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| attributes.contains("service.name="));
+    let resource = Resource::builder();
+    if has_name { resource.build() } else { resource.with_service_name("walnut").build() }
+}
+
+/// Whether there is a collector for `signal`, which can be spoken to.
+fn wants(signal: &str) -> Result<bool, TelemetryError> {
+    let exporter = format!("OTEL_{signal}_EXPORTER");
+    match set(&exporter).as_deref() {
+        None | Some("otlp") => {}
+        Some("none") => return Ok(false),
+        Some(other) => return Err(TelemetryError(format!("{exporter} is {other}, and can be otlp or none"))),
+    }
+    let own = format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL");
+    for name in [own.as_str(), "OTEL_EXPORTER_OTLP_PROTOCOL"] {
+        if let Some(other) = set(name).filter(|protocol| protocol != "http/protobuf") {
+            let hint = "set it to http/protobuf, which collectors take on port 4318";
+            return Err(TelemetryError(format!("{name} is {other}, which is not spoken here; {hint}")));
+        }
+    }
+    let own = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
+    Ok(set(&own).is_some() || set("OTEL_EXPORTER_OTLP_ENDPOINT").is_some())
+}
+
+/// A variable of the environment; an empty one counts as none, as the specification has it.
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn is(name: &str, value: &str) -> bool {
+    set(name).is_some_and(|set| set.eq_ignore_ascii_case(value))
+}
+
+/// As the conventions name it, so that a client cannot make as many names as it likes.
+fn method(method: &Method) -> &str {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::PATCH,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    if KNOWN.contains(method) { method.as_str() } else { "_OTHER" }
+}

@@ -1,0 +1,133 @@
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+pub use opentelemetry_proto::tonic::logs::v1::LogRecord;
+pub use opentelemetry_proto::tonic::trace::v1::Span;
+
+/// A collector for OpenTelemetry: takes traces and logs over HTTP, as OTLP has it, and keeps them.
+pub struct Collector {
+    address: String,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Default)]
+struct Taken {
+    spans: Vec<Span>,
+    records: Vec<LogRecord>,
+    services: Vec<String>,
+}
+
+/// What a span or a record says, by name.
+pub type Attributes = BTreeMap<String, String>;
+
+impl Collector {
+    /// Listens on a free port.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        let address = listener.local_addr().expect("it has an address").to_string();
+        let taken = Arc::<Mutex<Taken>>::default();
+        let kept = taken.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let kept = kept.clone();
+                // A client that leaves is its own affair.
+                thread::spawn(move || take(stream, &kept));
+            }
+        });
+        Collector { address, taken }
+    }
+
+    /// Where it is, as `OTEL_EXPORTER_OTLP_ENDPOINT` has it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The spans, once there are as many.
+    #[track_caller]
+    pub fn spans(&self, count: usize) -> Vec<Span> {
+        self.when(|taken| (taken.spans.len() >= count).then(|| taken.spans.clone()))
+    }
+
+    /// The log records, once there are as many.
+    #[track_caller]
+    pub fn records(&self, count: usize) -> Vec<LogRecord> {
+        self.when(|taken| (taken.records.len() >= count).then(|| taken.records.clone()))
+    }
+
+    /// The names of the services that sent something.
+    pub fn services(&self) -> Vec<String> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).services.clone()
+    }
+
+    /// By name, as text.
+    pub fn attributes(of: &[KeyValue]) -> Attributes {
+        let text = |value: &Value| match value {
+            Value::StringValue(text) => text.clone(),
+            Value::IntValue(number) => number.to_string(),
+            other => format!("{other:?}"),
+        };
+        let pairs = of.iter().filter_map(|pair| Some((pair.key.clone(), text(pair.value.as_ref()?.value.as_ref()?))));
+        pairs.collect()
+    }
+
+    #[track_caller]
+    fn when<T>(&self, enough: impl Fn(&Taken) -> Option<T>) -> T {
+        for _ in 0..1000 {
+            if let Some(found) = enough(&self.taken.lock().unwrap_or_else(PoisonError::into_inner)) {
+                return found;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        panic!("the collector has got no more than {:?} and {:?}", taken.spans, taken.records)
+    }
+}
+
+fn take(stream: TcpStream, taken: &Mutex<Taken>) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut path, mut length) = (String::new(), 0);
+    for line in reader.by_ref().lines() {
+        let line = line?;
+        match line.split_once(' ') {
+            _ if line.is_empty() => break,
+            Some(("POST", rest)) => path = rest.split(' ').next().unwrap_or_default().to_owned(),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length:") => {
+                length = value.parse().map_err(io::Error::other)?;
+            }
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let mut kept = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    match path.as_str() {
+        "/v1/traces" => {
+            for of in ExportTraceServiceRequest::decode(&body[..])?.resource_spans {
+                kept.services.extend(of.resource.as_ref().and_then(service));
+                kept.spans.extend(of.scope_spans.into_iter().flat_map(|scope| scope.spans));
+            }
+        }
+        "/v1/logs" => {
+            for of in ExportLogsServiceRequest::decode(&body[..])?.resource_logs {
+                kept.services.extend(of.resource.as_ref().and_then(service));
+                kept.records.extend(of.scope_logs.into_iter().flat_map(|scope| scope.log_records));
+            }
+        }
+        _ => return reader.get_mut().write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"),
+    }
+    drop(kept);
+    reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+}
+
+fn service(of: &Resource) -> Option<String> {
+    Collector::attributes(&of.attributes).remove("service.name")
+}
