@@ -238,6 +238,7 @@ impl Component {
         let mut setup = Setup::new(self.gate, self.limits, Stdio::Lines(Arc::new(say)), false)?;
         setup.args = vec![self.artifact.short_name().to_owned()];
         setup.env = self.env;
+        setup.usage = Some(self.measures.clone());
         let name = self.artifact.name.clone();
         let counts = self.measures.clone();
         let report = move |failure: &Failure, request: Option<RequestId>| {

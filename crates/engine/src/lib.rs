@@ -39,6 +39,7 @@ mod rewrite;
 mod sandbox;
 mod service;
 mod stdio;
+mod usage;
 
 pub use artifact::{Artifact, Digest};
 pub use body::Patient;
@@ -57,3 +58,4 @@ pub use prepare::{Prepared, Ready, Setup};
 pub use request_id::RequestId;
 pub use service::{Body, BodyError, Service};
 pub use stdio::{LineSink, OutputLine, Stdio};
+pub use usage::Usage;

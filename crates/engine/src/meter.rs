@@ -8,6 +8,8 @@ use crate::calls::{self, Ring};
 use crate::error::{Failure, LimitReached};
 use crate::explain;
 use crate::limits::{Limit, Limits};
+use crate::prepare::Setup;
+use crate::usage::Usage;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
@@ -26,19 +28,22 @@ pub(crate) struct Meter {
     /// The thread's processor time when it last entered the guest; `OUTSIDE` while it is not in it.
     entered: AtomicU64,
     deadline: OnceLock<Instant>,
+    usage: Option<Arc<dyn Usage>>,
 }
 
 const OUTSIDE: u64 = u64::MAX;
 
 impl Meter {
-    pub fn new(budget: Duration) -> Arc<Self> {
+    /// With the time of one request.
+    pub fn new(setup: &Setup) -> Arc<Self> {
         Arc::new(Meter {
-            budget: AtomicU64::new(nanoseconds(budget)),
+            budget: AtomicU64::new(nanoseconds(setup.limits.cpu)),
             turn: AtomicU64::new(u64::MAX),
             interrupted: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             entered: AtomicU64::new(OUTSIDE),
             deadline: OnceLock::new(),
+            usage: setup.usage.clone(),
         })
     }
 
@@ -88,7 +93,11 @@ impl Meter {
 
     fn leave(&self) {
         let entered = self.entered.swap(OUTSIDE, Relaxed);
-        self.spent.fetch_add(thread_time().saturating_sub(entered), Relaxed);
+        let spent = thread_time().saturating_sub(entered);
+        self.spent.fetch_add(spent, Relaxed);
+        if let Some(usage) = &self.usage {
+            usage.spent(Duration::from_nanos(spent));
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use crate::link;
 use crate::packages::{Package, WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
 use crate::stdio::Stdio;
+use crate::usage::Usage;
 use std::sync::Arc;
+use std::time::Instant;
 use wasmtime::component::{Component, InstancePre};
 
 /// A compiled component.
@@ -40,6 +42,8 @@ pub struct Setup {
     pub env: Vec<(String, String)>,
     /// Whether file operations may block the thread: where one guest has it for itself.
     pub may_block: bool,
+    /// Hears what it uses.
+    pub usage: Option<Arc<dyn Usage>>,
     pub(crate) mounts: Arc<Mounts>,
     /// The version of WASI by which the component asks for things.
     pub(crate) version: &'static str,
@@ -49,7 +53,8 @@ impl Setup {
     /// Opens the mounts of the gate's policy.
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
-        Ok(Setup { gate, limits, stdio, args: Vec::new(), env: Vec::new(), may_block, mounts, version: WASI_0_2 })
+        let (args, env, usage) = (Vec::new(), Vec::new(), None);
+        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, mounts, version: WASI_0_2 })
     }
 }
 
@@ -93,6 +98,15 @@ impl Prepared {
             hint: "it was built for another version of an interface; rebuild it with a toolchain for WASI 0.2 or the final 0.3".into(),
         })?;
         Ok(Ready { tier: self.tier.clone(), pre, setup, name: self.name.clone(), worlds: self.worlds.clone() })
+    }
+}
+
+impl Setup {
+    /// Tells of a sandbox that is ready, and that began to be made at `began`.
+    pub(crate) fn started(&self, began: Instant) {
+        if let Some(usage) = &self.usage {
+            usage.started(began.elapsed());
+        }
     }
 }
 

@@ -40,14 +40,14 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// A store with a new sandbox in it, its limits on.
     pub fn store(engine: &wasmtime::Engine, setup: &Arc<Setup>) -> Store<Sandbox> {
-        Self::store_with(engine, setup, Meter::new(setup.limits.cpu), Said::new(&setup.stdio))
+        Self::store_with(engine, setup, Meter::new(setup), Said::new(&setup.stdio))
     }
 
     /// The same, for those who count its time and tell what it says.
     pub fn store_with(engine: &wasmtime::Engine, setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Store<Sandbox> {
         let limits = &setup.limits;
         let mut store = Store::new(engine, Sandbox::new(setup, meter, said));
-        store.limiter(|sandbox| &mut sandbox.memory);
+        store.limiter(|sandbox| sandbox);
         store.set_max_component_handles(count(limits.handles));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|cx| {
@@ -150,26 +150,38 @@ impl MemoryLimit {
         self.most.saturating_sub(self.used).min(4 << 30)
     }
 
-    /// A growth that goes over ends the sandbox: a guest that was refused memory seldom says so in words.
-    fn grow(&mut self, more: u64) -> wasmtime::Result<bool> {
-        self.used = self.used.saturating_add(more);
-        if self.used > self.most { Err(LimitReached(Limit::Memory).into()) } else { Ok(true) }
-    }
-}
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|most| desired > most) && desired as u64 <= self.most {
+    /// Takes what a memory or a table wants to have more, its elements of `size` bytes. A growth that goes over ends the
+    /// sandbox: a guest that was refused memory seldom says so in words.
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, size: u64) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|most| desired > most) && desired as u64 * size <= self.most {
             // The module's own maximum: the guest is told no, as the specification has it.
             return Ok(false);
         }
-        self.grow((desired - current) as u64)
+        let used = self.used.saturating_add((desired - current) as u64 * size);
+        if used > self.most {
+            return Err(LimitReached(Limit::Memory).into());
+        }
+        self.used = used;
+        Ok(true)
+    }
+}
+
+impl Sandbox {
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, size: u64) -> wasmtime::Result<bool> {
+        let may = self.memory.grow(current, desired, maximum, size)?;
+        if let (true, Some(usage)) = (may, &self.setup.usage) {
+            usage.grown(self.memory.used);
+        }
+        Ok(may)
+    }
+}
+
+impl ResourceLimiter for Sandbox {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(current, desired, maximum, 1)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|most| desired > most) && desired as u64 * TABLE_ELEMENT <= self.most {
-            return Ok(false);
-        }
-        self.grow((desired - current) as u64 * TABLE_ELEMENT)
+        self.grow(current, desired, maximum, TABLE_ELEMENT)
     }
 }

@@ -181,7 +181,7 @@ impl Service {
                     running: running.clone(),
                     pre: pre.clone(),
                     reused: reused.clone(),
-                    meter: Meter::new(limits.cpu),
+                    meter: Meter::new(&self.setup),
                     id,
                     cut: Arc::default(),
                 };

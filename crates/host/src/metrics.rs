@@ -5,7 +5,7 @@
 
 use crate::access::AccessLog;
 use crate::cause::{CLASSES, Cause, class};
-use crate::node::Node;
+use crate::node::{Hosted, Node};
 use http::StatusCode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use walnut_engine::{Event, Failure, Limit, Listener, Outcome};
+use walnut_engine::{Event, Failure, Limit, Listener, Outcome, Usage};
 use walnut_policy::Capability;
 
 /// The upper bounds of the latency histogram, in microseconds.
@@ -26,6 +26,10 @@ pub(crate) const BOUNDS: [u64; 18] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
+
+/// The upper bounds of the histogram of how long sandboxes took to start, in microseconds.
+pub(crate) const START_BOUNDS: [u64; 14] =
+    [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 1_000_000];
 
 /// How a reload may end.
 const RELOADED: [&str; 2] = ["ok", "failed"];
@@ -111,8 +115,37 @@ pub struct Measures {
 struct Part {
     begun: AtomicU64,
     ended: [[AtomicU64; CLASSES.len()]; Cause::ALL.len()],
-    took: [AtomicU64; BOUNDS.len() + 1],
+    took: Durations<{ BOUNDS.len() + 1 }>,
+    started: Durations<{ START_BOUNDS.len() + 1 }>,
+    /// Processor time of guests, in nanoseconds.
+    cpu: AtomicU64,
+    /// The most that a sandbox had, in bytes.
+    memory: AtomicU64,
+}
+
+/// How many of some durations lie between each two of their bounds, and what they come to.
+struct Durations<const BUCKETS: usize> {
+    counts: [AtomicU64; BUCKETS],
     nanoseconds: AtomicU64,
+}
+
+impl<const BUCKETS: usize> Default for Durations<BUCKETS> {
+    fn default() -> Self {
+        Durations { counts: std::array::from_fn(|_| AtomicU64::new(0)), nanoseconds: AtomicU64::new(0) }
+    }
+}
+
+impl<const BUCKETS: usize> Durations<BUCKETS> {
+    /// `bounds` are in microseconds.
+    fn add(&self, took: Duration, bounds: &[u64]) {
+        self.nanoseconds.fetch_add(nanoseconds(took), Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.counts[bounds.partition_point(|bound| *bound < micros)].fetch_add(1, Relaxed);
+    }
+}
+
+fn nanoseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// One thing that a component was refused.
@@ -153,9 +186,7 @@ impl Measures {
     pub(crate) fn end(&self, status: Option<StatusCode>, cause: Cause, took: Duration) {
         let part = self.part();
         part.ended[cause as usize][class(status)].fetch_add(1, Relaxed);
-        part.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        part.took[BOUNDS.partition_point(|bound| *bound < micros)].fetch_add(1, Relaxed);
+        part.took.add(took, &BOUNDS);
     }
 
     /// A sandbox failed. To be told of every failure that the service reports.
@@ -196,13 +227,30 @@ impl Measures {
 
     /// How many requests took at most as long as each of [`BOUNDS`] and longer than the one before; the last took longer.
     pub(crate) fn took(&self) -> [u64; BOUNDS.len() + 1] {
-        std::array::from_fn(|bucket| self.parts.iter().map(|part| part.took[bucket].load(Relaxed)).sum())
+        std::array::from_fn(|bucket| self.sum(|part| &part.took.counts[bucket]))
     }
 
-    /// How long all requests took together.
-    fn seconds(&self) -> f64 {
-        let nanoseconds = self.parts.iter().map(|part| part.nanoseconds.load(Relaxed)).fold(0, u64::wrapping_add);
-        Duration::from_nanos(nanoseconds).as_secs_f64()
+    /// How many sandboxes took so long to start, by [`START_BOUNDS`] in the same way.
+    pub(crate) fn starts(&self) -> [u64; START_BOUNDS.len() + 1] {
+        std::array::from_fn(|bucket| self.sum(|part| &part.started.counts[bucket]))
+    }
+
+    /// Processor time of its guests, in seconds.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.seconds(|part| &part.cpu)
+    }
+
+    /// The most that one of its sandboxes had, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.parts.iter().map(|part| part.memory.load(Relaxed)).max().unwrap_or(0)
+    }
+
+    fn sum(&self, of: impl Fn(&Part) -> &AtomicU64) -> u64 {
+        self.parts.iter().map(|part| of(part).load(Relaxed)).fold(0, u64::wrapping_add)
+    }
+
+    fn seconds(&self, nanoseconds: impl Fn(&Part) -> &AtomicU64) -> f64 {
+        Duration::from_nanos(self.sum(nanoseconds)).as_secs_f64()
     }
 
     pub(crate) fn denials(&self) -> impl Iterator<Item = (Capability, u64)> {
@@ -222,6 +270,24 @@ impl Measures {
 
     fn labels(&self) -> [(&'static str, &str); 2] {
         [("app", &self.app), ("component", &self.component)]
+    }
+}
+
+impl Usage for Measures {
+    fn started(&self, took: Duration) {
+        self.part().started.add(took, &START_BOUNDS);
+    }
+
+    fn spent(&self, cpu: Duration) {
+        self.part().cpu.fetch_add(nanoseconds(cpu), Relaxed);
+    }
+
+    fn grown(&self, memory: u64) {
+        let most = &self.part().memory;
+        // Most sandboxes of a component are alike, and none but the first has to write.
+        if most.load(Relaxed) < memory {
+            most.fetch_max(memory, Relaxed);
+        }
     }
 }
 
@@ -295,7 +361,11 @@ impl Collector for Told {
                 Ok(())
             },
         )?;
-        durations(&mut to, &all)?;
+        let help = "From the head of a request to the end of its answer";
+        histogram(&mut to, "walnut_request_duration", help, &BOUNDS, |each| {
+            let took = |measures: &Measures| measures.seconds(|part| &part.took.nanoseconds);
+            all.iter().try_for_each(|measures| each(&measures.labels(), &measures.took(), took(measures)))
+        })?;
         gauge(&mut to, "walnut_requests_in_flight", "Requests that have come and have not ended", |each| {
             all.iter().try_for_each(|measures| each(&measures.labels(), measures.in_flight()))
         })?;
@@ -305,6 +375,7 @@ impl Collector for Told {
         gauge(&mut to, "walnut_sandboxes", "Sandboxes that live", |each| {
             hosted.iter().try_for_each(|(hosted, _)| each(&hosted.measures().labels(), hosted.sandboxes()))
         })?;
+        used(&mut to, &hosted)?;
         gauge(
             &mut to,
             "walnut_places_taken",
@@ -384,18 +455,46 @@ fn gauge(
     })
 }
 
-fn durations(to: &mut DescriptorEncoder<'_>, all: &[Arc<Measures>]) -> fmt::Result {
-    let help = "From the head of a request to the end of its answer";
-    let mut family =
-        to.encode_descriptor("walnut_request_duration", help, Some(&Unit::Seconds), MetricType::Histogram)?;
-    for measures in all {
-        let (took, labels) = (measures.took(), measures.labels());
-        let bounds = BOUNDS.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64()).chain([f64::INFINITY]);
-        let buckets: Vec<_> = bounds.zip(took).collect();
-        let mut one = family.encode_family(&labels)?;
-        one.encode_histogram::<NoLabelSet>(measures.seconds(), took.iter().sum(), &buckets, None)?;
+/// What the sandboxes of components used.
+fn used(to: &mut DescriptorEncoder<'_>, hosted: &[(Arc<Hosted>, Vec<String>)]) -> fmt::Result {
+    let all = || hosted.iter().map(|(hosted, _)| hosted.measures());
+    let help = "From when a sandbox begins to be made until it is ready for its first request";
+    histogram(to, "walnut_sandbox_start", help, &START_BOUNDS, |each| {
+        let took = |measures: &Measures| measures.seconds(|part| &part.started.nanoseconds);
+        all().try_for_each(|measures| each(&measures.labels(), &measures.starts(), took(measures)))
+    })?;
+    let help = "Processor time that guests used";
+    let mut cpu = to.encode_descriptor("walnut_sandbox_cpu", help, Some(&Unit::Seconds), MetricType::Counter)?;
+    for measures in all() {
+        ConstCounter::new(measures.cpu()).encode(cpu.encode_family(&measures.labels())?)?;
+    }
+    let help = "The most memory that a sandbox had since the process started";
+    let mut memory = to.encode_descriptor("walnut_sandbox_memory_peak", help, Some(&Unit::Bytes), MetricType::Gauge)?;
+    for measures in all() {
+        let most = i64::try_from(measures.memory()).unwrap_or(i64::MAX);
+        ConstGauge::new(most).encode(memory.encode_family(&measures.labels())?)?;
     }
     Ok(())
+}
+
+/// Takes one histogram: its labels, the counts of its buckets, and the sum in seconds.
+type EachHistogram<'a> = dyn FnMut(&[(&'static str, &str)], &[u64], f64) -> fmt::Result + 'a;
+
+/// `bounds` are in microseconds.
+fn histogram(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    bounds: &[u64],
+    series: impl FnOnce(&mut EachHistogram<'_>) -> fmt::Result,
+) -> fmt::Result {
+    let mut family = to.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    series(&mut |labels, counts, sum| {
+        let bounds = bounds.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64()).chain([f64::INFINITY]);
+        let buckets: Vec<_> = bounds.zip(counts.iter().copied()).collect();
+        let mut one = family.encode_family(&labels)?;
+        one.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
+    })
 }
 
 #[cfg(test)]

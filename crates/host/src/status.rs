@@ -2,11 +2,11 @@
 
 use crate::access::since_1970;
 use crate::files::Files;
-use crate::metrics::{BOUNDS, Measures, Refused};
+use crate::metrics::{BOUNDS, Measures, Refused, START_BOUNDS};
 use crate::node::{Admission, Hosted, Node};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Fields may be added; what is there keeps its meaning as long as `v` stays. Times are milliseconds since 1970 in UTC.
 #[derive(Serialize)]
@@ -23,6 +23,8 @@ pub(crate) struct Status {
     unrouted: u64,
     /// The upper bounds of the latencies' buckets in seconds; there is one bucket more, for what took longer.
     bounds: Vec<f64>,
+    /// The same of how long sandboxes took to start.
+    start_bounds: Vec<f64>,
     components: Vec<ComponentStatus>,
 }
 
@@ -44,6 +46,12 @@ struct ComponentStatus {
     /// How many may wait.
     queue: u32,
     sandboxes: u64,
+    /// Sandboxes that were started, by how long that took.
+    starts: Vec<u64>,
+    /// Processor time of its guests, in seconds.
+    cpu: f64,
+    /// The most that one of its sandboxes had, in bytes.
+    memory: u64,
     /// Places that are taken, and how many there are.
     taken: u64,
     places: u32,
@@ -78,10 +86,15 @@ impl Status {
             connections: metrics.connections(),
             lost_lines: metrics.log.as_ref().map_or(0, crate::access::AccessLog::lost),
             unrouted: metrics.unrouted.ended().map(|(_, _, count)| count).sum(),
-            bounds: BOUNDS.iter().map(|micros| std::time::Duration::from_micros(*micros).as_secs_f64()).collect(),
+            bounds: seconds(&BOUNDS),
+            start_bounds: seconds(&START_BOUNDS),
             components: components.chain(folders).collect(),
         }
     }
+}
+
+fn seconds(micros: &[u64]) -> Vec<f64> {
+    micros.iter().map(|micros| Duration::from_micros(*micros).as_secs_f64()).collect()
 }
 
 impl ComponentStatus {
@@ -117,6 +130,9 @@ impl ComponentStatus {
             waiting: admission.waiting(),
             queue: admission.limits().queue,
             sandboxes: 0,
+            starts: measures.starts().to_vec(),
+            cpu: measures.cpu(),
+            memory: measures.memory(),
             taken: admission.taken(),
             places: admission.limits().sandboxes,
             denials: measures.denials().map(|(capability, count)| (capability.name(), count)).collect(),

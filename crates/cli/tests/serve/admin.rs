@@ -81,6 +81,64 @@ fn requests_are_counted_by_class_and_cause() {
     counts(&server, r#"walnut_requests_total{app="",component="",class="4xx",cause="client_error"} 1"#);
 }
 
+/// The value of a series.
+#[track_caller]
+fn value(server: &ServeProcess, series: &str) -> f64 {
+    let text = get(server, "/metrics").text();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {series} in:\n{text}"))
+}
+
+#[test]
+fn what_sandboxes_use_is_counted() {
+    let (labels, limits) = (labels(), ["--cpu", "300ms", "--memory", "32MiB"]);
+    let memory = format!("walnut_sandbox_memory_peak_bytes{{{labels}}}");
+    let cpu = format!("walnut_sandbox_cpu_seconds_total{{{labels}}}");
+    // One that had much memory is not used again.
+    for (flags, starts) in [(&["--reuse", "1"], 4), (&["--reuse", "100"], 2)] {
+        let server = bad(&[&limits[..], flags].concat());
+        counts(&server, &format!("walnut_sandbox_start_seconds_count{{{labels}}} 0"));
+        assert_eq!((value(&server, &memory), value(&server, &cpu)), (0.0, 0.0));
+        let mut client = server.connect();
+        client.get("/fine").is(200, "well behaved\n");
+        let small = value(&server, &memory);
+        assert!(small > 0.0 && small < 16e6, "{small}");
+        client.get("/memory?mib=16").is(200, "touched 16 MiB\n");
+        let large = value(&server, &memory);
+        assert!(large > f64::from(16 << 20) && large <= f64::from(32 << 20), "{large}");
+        client.get("/fine").is(200, "well behaved\n");
+        assert_eq!(client.get("/loop").status, 504);
+        counts(&server, &format!("walnut_sandbox_start_seconds_count{{{labels}}} {starts}"));
+        // All that the loop was given, by the same clock.
+        let spent = value(&server, &cpu);
+        assert!(spent >= 0.3, "{spent}");
+        // More than it may have is not what it had.
+        assert_eq!(client.get("/memory").status, 500);
+        let most = value(&server, &memory);
+        assert!(most >= large && most <= f64::from(32 << 20), "{most}");
+        assert!(value(&server, &cpu) > spent);
+    }
+}
+
+#[test]
+fn what_a_shared_sandbox_uses_is_counted_as_it_goes() {
+    let flags = [&ADMIN[..], &["--workers", "1", "--cpu", "300ms"]].concat();
+    let server = serve(RUST_P3_HTTP_ECHO, &flags);
+    let name = RUST_P3_HTTP_ECHO.path().file_name().unwrap().to_string_lossy().into_owned();
+    let labels = format!(r#"app="{name}",component="component""#);
+    let cpu = format!("walnut_sandbox_cpu_seconds_total{{{labels}}}");
+    let mut client = server.connect();
+    assert_eq!(client.get("/count").status, 200);
+    let first = value(&server, &cpu);
+    assert_eq!(client.get("/count").status, 200);
+    assert!(first > 0.0 && value(&server, &cpu) > first, "{first}");
+    assert!(value(&server, &format!("walnut_sandbox_memory_peak_bytes{{{labels}}}")) > 0.0);
+    assert_eq!(client.get("/loop").status, 504);
+    let spent = value(&server, &cpu);
+    assert!(spent >= 0.3, "{spent}");
+    assert!(value(&server, &format!("walnut_sandbox_start_seconds_count{{{labels}}}")) >= 1.0);
+}
+
 #[test]
 fn whoever_waits_and_whoever_leaves_is_counted() {
     let server = bad(&["--sandboxes", "1", "--queue", "1", "--deadline", "1h"]);

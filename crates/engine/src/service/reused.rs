@@ -44,11 +44,14 @@ impl Alone {
         request: RequestId,
     ) -> wasmtime::Result<Self> {
         loop {
-            let said = Said::new(&ready.setup.stdio);
+            let (began, said) = (Instant::now(), Said::new(&ready.setup.stdio));
             said.turn_to(Some(request));
             let mut store = Sandbox::store_with(&ready.tier.wasmtime, &ready.setup, meter.clone(), said);
             match pre.instantiate_async(&mut store).await {
-                Ok(proxy) => return Ok(Alone { store, proxy }),
+                Ok(proxy) => {
+                    ready.setup.started(began.into());
+                    return Ok(Alone { store, proxy });
+                }
                 Err(e) => wait_for_room(e).await?,
             }
         }

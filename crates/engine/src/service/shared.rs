@@ -294,7 +294,7 @@ impl Worker {
         let (tell, ended) = watch::channel(None);
         let counts = Arc::<Counts>::default();
         let (ready, limits) = (shared.ready.clone(), shared.limits());
-        let (meter, ticker) = (Meter::new(limits.cpu), ready.tier.ticker.clone());
+        let (meter, ticker) = (Meter::new(&ready.setup), ready.tier.ticker.clone());
         let said = Said::new(&ready.setup.stdio);
         let requests = Requests {
             inbox,
@@ -355,9 +355,13 @@ async fn start(
     requests: &Requests,
 ) -> wasmtime::Result<(wasmtime::Store<Sandbox>, Proxy)> {
     loop {
+        let began = Instant::now();
         let mut store = store(ready, requests);
         match pre.instantiate_async(&mut store).await {
-            Ok(proxy) => return Ok((store, Proxy::P3(proxy))),
+            Ok(proxy) => {
+                ready.setup.started(began.into());
+                return Ok((store, Proxy::P3(proxy)));
+            }
             Err(e) => wait_for_room(e).await?,
         }
     }

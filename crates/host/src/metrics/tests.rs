@@ -48,6 +48,27 @@ fn a_component_that_is_served_anew_goes_on_counting() {
 }
 
 #[test]
+fn what_sandboxes_use_is_summed_over_threads() {
+    let measures = node().measures("shop", "api");
+    let uses = |took, cpu, memory| {
+        let measures = measures.clone();
+        let thread = std::thread::spawn(move || {
+            measures.started(took);
+            measures.spent(cpu);
+            measures.grown(memory);
+            measures.grown(memory / 2);
+        });
+        thread.join().unwrap();
+    };
+    uses(Duration::from_micros(5), Duration::from_millis(1500), 3 << 20);
+    uses(Duration::from_micros(6), Duration::from_millis(250), 1 << 20);
+    uses(Duration::from_secs(2), Duration::ZERO, 0);
+    let starts = measures.starts();
+    assert_eq!((starts[0], starts[1], starts[START_BOUNDS.len()]), (1, 1, 1));
+    assert_eq!((measures.cpu(), measures.memory()), (1.75, 3 << 20));
+}
+
+#[test]
 fn names_cannot_break_a_line() {
     let node = node();
     node.measures("a\"b\n", "c\\d").begin();
