@@ -19,7 +19,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Requests that one connection of HTTP/2 has under way.
-const MOST_AT_ONCE: usize = 64;
+const MOST_AT_ONCE: u8 = 64;
 /// What a server may send for one request before the guest reads it. The connection has room for all of them: a guest that
 /// does not read holds up nobody else.
 const WINDOW: u32 = 256 << 10;
@@ -124,7 +124,8 @@ impl Line {
     pub fn is_ready(&self) -> bool {
         match &self.sender {
             Sender::Http1(sender) => sender.is_ready(),
-            Sender::Http2(sender) => !sender.is_closed() && Arc::strong_count(&self.life) <= MOST_AT_ONCE,
+            // The pool has a handle too.
+            Sender::Http2(sender) => !sender.is_closed() && Arc::strong_count(&self.life) <= MOST_AT_ONCE.into(),
         }
     }
 
