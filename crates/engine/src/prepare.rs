@@ -2,6 +2,7 @@
 
 use crate::adapt;
 use crate::capabilities::dir::Mounts;
+use crate::capabilities::http::Pool;
 use crate::engine::Tier;
 use crate::error::LoadError;
 use crate::gate::Gate;
@@ -45,6 +46,8 @@ pub struct Setup {
     /// Hears what it uses.
     pub usage: Option<Arc<dyn Usage>>,
     pub(crate) mounts: Arc<Mounts>,
+    /// Outbound connections that wait for the next request: the component's own, since nobody shares its setup.
+    pub(crate) pool: Arc<Pool>,
     /// The version of WASI by which the component asks for things.
     pub(crate) version: &'static str,
 }
@@ -53,8 +56,8 @@ impl Setup {
     /// Opens the mounts of the gate's policy.
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
-        let (args, env, usage) = (Vec::new(), Vec::new(), None);
-        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, mounts, version: WASI_0_2 })
+        let (args, env, usage, pool) = (Vec::new(), Vec::new(), None, Arc::default());
+        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, mounts, pool, version: WASI_0_2 })
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Sandbox {
     pub said: Said,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    outbound: Outbound,
+    pub outbound: Outbound,
     memory: MemoryLimit,
 }
 
@@ -94,7 +94,7 @@ impl Sandbox {
             meter,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outbound: Outbound::new(gate.clone(), connections.clone(), limits, setup.version),
+            outbound: Outbound::new(setup, connections.clone()),
             connections,
             lookups: HashMap::new(),
             connected: HashMap::new(),

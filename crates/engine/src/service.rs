@@ -371,6 +371,7 @@ impl Visit {
         let call = async {
             let https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
             let scheme = if https { Scheme::Https } else { Scheme::Http };
+            store.data_mut().outbound.continue_trace(request.headers());
             let incoming = store.data_mut().http().new_incoming_request(scheme, request)?;
             let respond = store.data_mut().http().new_response_outparam_from_callback(respond)?;
             proxy.wasi_http_incoming_handler().call_handle(&mut *store, incoming, respond).await

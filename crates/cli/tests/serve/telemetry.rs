@@ -1,6 +1,9 @@
 //! OpenTelemetry: traces and logs get to the collector that the environment names.
 
 use crate::serve;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use walnut_test_programs::*;
 use walnut_test_support::{Collector, ServeProcess, TestEnv, test_env};
@@ -111,7 +114,7 @@ fn a_collector_that_is_not_there_is_told_of_and_holds_up_nothing() {
     server.get("/fine").is(200, "well behaved\n");
     server.says("warning: the collector http://127.0.0.1:9/v1/traces takes no telemetry: ");
     server.get("/fine").is(200, "well behaved\n");
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     assert_eq!(server.stderr().matches("v1/traces takes no telemetry").count(), 1, "it is said once");
     server.stop().succeeds();
 }
@@ -146,4 +149,34 @@ fn what_is_not_spoken_is_refused_at_the_start() {
         assert!(output.stderr.contains(&format!("{name} is {value}")) && output.stderr.contains(words), "{output}");
     }
     drop(serve(RUST_P2_HTTP_BAD, &[]));
+}
+
+/// Takes one request on a connection of its own, `count` times, and tells what each said of its trace.
+fn told(listener: TcpListener, count: usize) -> JoinHandle<Vec<Vec<String>>> {
+    thread::spawn(move || {
+        let answer = |_| {
+            let (mut stream, _) = listener.accept().expect("somebody connects");
+            let head = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let told = head.filter(|line| line.starts_with("trace")).collect();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").expect("it is read");
+            told
+        };
+        (0..count).map(answer).collect()
+    })
+}
+
+#[test]
+fn what_a_guest_sends_belongs_to_the_trace_of_what_it_answers() {
+    for reuse in ["1", "10"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let told = told(listener, 2);
+        let server = serve(RUST_P2_HTTP_BAD, &["--http", &url, "--reuse", reuse]);
+        let request = traced(&format!("/outbound?url={url}/")).replace("\r\n\r\n", "\r\ntracestate: a=b\r\n\r\n");
+        server.connect().ask(request).is(200, "status 204\n");
+        server.get(&format!("/outbound?url={url}/")).is(200, "status 204\n");
+        let told = told.join().unwrap();
+        assert_eq!(told[0], [format!("traceparent: 00-{TRACE}-{PARENT}-01"), "tracestate: a=b".to_owned()]);
+        assert!(told[1].is_empty(), "{told:?}");
+    }
 }
