@@ -18,7 +18,7 @@ mod respond;
 
 use crate::cause::Cause;
 use crate::metrics::Measures;
-use crate::node::{Admission, Limits};
+use crate::node::{Admission, Limits, Place};
 use crate::rescue;
 use body::Reading;
 use cap_std::ambient_authority;
@@ -31,7 +31,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use walnut_engine::Body;
 use walnut_manifest::{PathRule, Route};
 
@@ -127,12 +126,7 @@ impl Files {
     }
 
     /// The answer. `None` when the file must stay open for it, and there is no place. Blocks.
-    fn look_up(
-        &self,
-        wanted: &Wanted,
-        request: &Parts,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Option<(Cause, Response<Body>)> {
+    fn look_up(&self, wanted: &Wanted, request: &Parts, place: Option<Place>) -> Option<(Cause, Response<Body>)> {
         Some(match respond::respond(&self.dir, wanted, request) {
             Ok(Answer::File(head, Content::Whole(bytes))) => (Cause::Ok, head.map(|()| body::whole(bytes))),
             Ok(Answer::File(head, Content::Long { first, file, left })) => {

@@ -58,7 +58,7 @@ impl Hosted {
     }
 
     /// A place for a sandbox, once there is one. `None` when too many wait already, or when it took too long.
-    pub(crate) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn admit(&self) -> Option<Place> {
         self.admission.admit().await
     }
 
@@ -98,7 +98,15 @@ impl Hosted {
 /// Lets requests to a component in, as [`Node::admission`] makes it.
 pub struct Admission {
     room: Arc<Room>,
+    /// The places of the node, of which a request takes one too.
+    node: Option<Arc<Semaphore>>,
     limits: Limits,
+}
+
+/// A request's place at its component, and on its node.
+pub(crate) struct Place {
+    _of_component: OwnedSemaphorePermit,
+    _of_node: Option<OwnedSemaphorePermit>,
 }
 
 /// The places of a component, which the versions of it that are served one after another share: requests that are under way
@@ -116,7 +124,7 @@ impl Room {
 
 impl Admission {
     pub(crate) fn new(limits: Limits) -> Self {
-        Admission { room: Room::new(limits), limits }
+        Admission { room: Room::new(limits), node: None, limits }
     }
 
     /// What it was made with.
@@ -124,18 +132,32 @@ impl Admission {
         self.limits
     }
 
-    pub(crate) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn admit(&self) -> Option<Place> {
         if let Some(place) = self.try_admit() {
             return Some(place);
         }
         // Given back however the wait ends: with a place, by the time-out, or because the client left.
         let _waits = Waiting::new(&self.room.waiting, self.limits.queue as usize)?;
-        timeout(self.limits.patience, self.room.free.clone().acquire_owned()).await.ok()?.ok()
+        timeout(self.limits.patience, self.place()).await.ok()?
+    }
+
+    async fn place(&self) -> Option<Place> {
+        let of_component = self.room.free.clone().acquire_owned().await.ok()?;
+        let of_node = match &self.node {
+            Some(node) => Some(node.clone().acquire_owned().await.ok()?),
+            None => None,
+        };
+        Some(Place { _of_component: of_component, _of_node: of_node })
     }
 
     /// A place, if there is one at once.
-    pub(crate) fn try_admit(&self) -> Option<OwnedSemaphorePermit> {
-        self.room.free.clone().try_acquire_owned().ok()
+    pub(crate) fn try_admit(&self) -> Option<Place> {
+        let of_component = self.room.free.clone().try_acquire_owned().ok()?;
+        let of_node = match &self.node {
+            Some(node) => Some(node.clone().try_acquire_owned().ok()?),
+            None => None,
+        };
+        Some(Place { _of_component: of_component, _of_node: of_node })
     }
 
     /// Requests that wait for a place.
@@ -189,6 +211,8 @@ fn as_read(rule: &PathRule) -> PathRule {
 /// The apps that a process serves. They can be replaced while requests come in.
 pub struct Node {
     table: RwLock<Arc<Table>>,
+    /// For the sandboxes of all components together.
+    places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     telemetry: Option<Arc<Telemetry>>,
     phase: AtomicU8,
@@ -229,10 +253,12 @@ impl Phase {
 }
 
 impl Node {
-    /// A node that serves nothing yet. `log` gets a line for each request, `telemetry` a span.
-    pub fn new(log: Option<AccessLog>, telemetry: Option<Arc<Telemetry>>) -> Arc<Self> {
+    /// A node that serves nothing yet, and will run as many `sandboxes` at once, whosever they are. `log` gets a line for each
+    /// request, `telemetry` a span.
+    pub fn new(sandboxes: u32, log: Option<AccessLog>, telemetry: Option<Arc<Telemetry>>) -> Arc<Self> {
         Arc::new(Node {
             table: RwLock::default(),
+            places: Arc::new(Semaphore::new(sandboxes as usize)),
             metrics: Arc::new(Metrics::new(log)),
             telemetry,
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -250,7 +276,8 @@ impl Node {
         let mut hosted = self.hosted().into_iter().map(|(hosted, _)| hosted);
         let before = hosted.find(|hosted| Arc::ptr_eq(&hosted.measures, measures));
         let before = before.filter(|hosted| hosted.limits().sandboxes == limits.sandboxes);
-        Admission { room: before.map_or_else(|| Room::new(limits), |hosted| hosted.admission.room.clone()), limits }
+        let room = before.map_or_else(|| Room::new(limits), |hosted| hosted.admission.room.clone());
+        Admission { room, node: Some(self.places.clone()), limits }
     }
 
     /// Counts a try to serve what is described now; `is_done` tells how it ended.

@@ -31,6 +31,9 @@ pub struct ServeArgs {
     /// Sandboxes at once; a request beyond that waits
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=5_000))]
     sandboxes: u32,
+    /// Sandboxes at once of all components together; a request beyond that waits too
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    pub node_sandboxes: u32,
     /// Requests that one sandbox of WASI 0.2 takes, one after another; they share what it remembers
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub reuse: u32,
@@ -125,7 +128,7 @@ async fn serve(args: ServeArgs, printer: Printer) -> Result<Drained, CommandErro
     let uncaught = |e: std::io::Error| of_system("signals cannot be caught", &e);
     let hangups = Hangups::catch().map_err(uncaught)?;
     let log = args.access_log.start()?;
-    let node = Node::new(log.clone(), telemetry(printer)?);
+    let node = Node::new(args.node_sandboxes, log.clone(), telemetry(printer)?);
     let (sources, optimiser) = (Arc::<Sources>::default(), Optimiser::start(printer));
     let setting = Arc::new(Setting { args, node: node.clone(), printer, sources, optimiser });
     let args = &setting.args;

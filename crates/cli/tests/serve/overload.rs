@@ -3,7 +3,7 @@
 use crate::serve;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, ServeProcess};
+use walnut_test_support::{Connection, ServeProcess, test_env};
 
 fn ask(server: &ServeProcess, count: usize, target: &str) -> Vec<Connection> {
     let mut clients: Vec<Connection> = (0..count).map(|_| server.connect()).collect();
@@ -22,6 +22,42 @@ fn requests_beyond_the_sandboxes_wait_their_turn() {
     }
     // Four at a time, so that four rounds were needed.
     assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
+}
+
+/// Two components with four places each share three of their node, so that ten requests need four rounds.
+#[test]
+fn components_share_the_places_of_their_node() {
+    let env = test_env!();
+    let source = walnut_test_support::guest(RUST_P2_HTTP_BAD);
+    let mut manifest = "[app]\nname = \"two\"\n".to_owned();
+    for name in ["a", "b"] {
+        manifest += &format!(
+            "[component.{name}]\nsource = \"{source}\"\nsandboxes = 4\n\
+             [[http]]\nhost = \"{name}.test\"\nroute = \"/**\"\ncomponent = \"{name}\"\n"
+        );
+    }
+    env.file("walnut.toml", manifest);
+    let server = ServeProcess::of_apps(&env, ["--node-sandboxes", "3", "."]);
+    let started = Instant::now();
+    let mut clients: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
+    for (client, name) in clients.iter_mut().zip(["a", "b"].into_iter().cycle()) {
+        client.send(format!("GET /sleep?ms=250 HTTP/1.1\r\nhost: {name}.test\r\n\r\n")).unwrap();
+    }
+    clients.iter_mut().for_each(|client| client.response().is(200, "slept 250 ms\n"));
+    assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
+}
+
+/// A component that keeps every place of its node busy makes others wait, and they are told when that takes too long.
+#[test]
+fn who_waits_too_long_for_the_node_is_told_to_come_again() {
+    let server = serve(RUST_P2_HTTP_BAD, &["--node-sandboxes", "2", "--patience", "500ms"]);
+    let mut busy = ask(&server, 2, "/sleep?ms=8000");
+    std::thread::sleep(Duration::from_millis(500));
+    for client in &mut ask(&server, 10, "/fine") {
+        client.response().is(503, "the server is busy\n");
+    }
+    busy.iter_mut().for_each(|client| client.response().is(200, "slept 8000 ms\n"));
+    (0..4).for_each(|_| server.get("/fine").is(200, "well behaved\n"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The body of an answer that is a file: read part by part, as the client takes it, on the threads that may block.
 
+use crate::node::Place;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
@@ -7,7 +8,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 use walnut_engine::{Body, BodyError};
 
@@ -22,7 +22,7 @@ pub(super) struct Reading {
     /// How many bytes are to come after `first`.
     pub left: u64,
     /// Its place among the open files.
-    pub place: OwnedSemaphorePermit,
+    pub place: Place,
 }
 
 pub(super) fn whole(bytes: Bytes) -> Body {
@@ -50,7 +50,7 @@ struct Streamed<F> {
     state: State,
     left: u64,
     fails: F,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 enum State {

@@ -101,7 +101,7 @@ fn what_is_no_file_is_not_waited_for() {
 fn served(world: &World) -> Arc<Files> {
     let text = "[app]\nname = \"a\"\n[[http]]\nroute = \"/static/**\"\ndir = \"public\"\n";
     let manifest = walnut_manifest::Manifest::parse(text, "walnut.toml", world.root.path()).unwrap();
-    let measures = crate::node::Node::new(None, None).measures("a", "files");
+    let measures = crate::node::Node::new(1, None, None).measures("a", "files");
     Files::open(&world.root.path().join("public"), &manifest.routes[0], measures, |_, _| {}).unwrap()
 }
 
