@@ -174,7 +174,7 @@ impl Exchange {
         if self.pool.knows(destination) {
             // The runtime looks at its sockets, so that what the peer closed is known to be.
             tokio::task::yield_now().await;
-            if let Some(mut line) = self.waiting(destination) {
+            if let Some(mut line) = self.waiting(&permit, destination) {
                 match self.ask(&mut line, request, &head).await {
                     Ok(response) => return Ok((line, response)),
                     // It was closed all the same.
@@ -183,25 +183,25 @@ impl Exchange {
                 }
             }
         }
-        let connecting = timeout(self.patience.connect, self.connect(permit, destination));
+        let connecting = timeout(self.patience.connect, self.connect(&permit, destination));
         let mut line = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
         let asked = self.ask(&mut line, request, &head).await;
         asked.map(|response| (line, response)).map_err(|Unanswered(error, _)| error)
     }
 
     /// A connection that waits for a request, if the gate lets this one go where it leads.
-    fn waiting(&self, destination: &Destination) -> Option<Line> {
+    fn waiting(&self, _: &Permit, destination: &Destination) -> Option<Line> {
         let waiting = self.pool.take(destination)?;
         let permit = self.permit(destination, waiting.address())?;
         Some(waiting.open(permit))
     }
 
-    async fn connect(&self, _: Permit, destination: &Destination) -> Result<Line, Error> {
+    async fn connect(&self, permit: &Permit, destination: &Destination) -> Result<Line, Error> {
         let addresses = self.permitted_addresses(destination).await?;
         let line = Line::connect(addresses, destination, &self.pool).await?;
         let Some(share) = line.share() else { return Ok(line) };
         // Of several that were made at once, one takes all the requests.
-        if let Some(other) = self.waiting(destination) {
+        if let Some(other) = self.waiting(permit, destination) {
             return Ok(other);
         }
         self.pool.keep(destination.clone(), share);
@@ -291,6 +291,11 @@ mod tests {
         }
     }
 
+    fn request(url: &str, body: &'static str) -> http::Request<WasiBody> {
+        let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
+        http::Request::builder().uri(url).header("host", "test").body(body).unwrap()
+    }
+
     /// The status of the answer to `body`.
     async fn ask(url: &str, pool: &Arc<Pool>, body: &'static str) -> u16 {
         let mut policy = Policy::sealed();
@@ -303,9 +308,8 @@ mod tests {
             import: "test",
             patience: Patience::of(None),
         };
-        let body = Full::from(body).map_err(|never| match never {});
-        let body = Guarded { inner: body, _guard: exchange.slot.clone() }.boxed_unsync();
-        let request = http::Request::builder().uri(url).header("host", "test").body(body).unwrap();
+        let slot = exchange.slot.clone();
+        let request = request(url, body).map(|inner| Guarded { inner, _guard: slot }.boxed_unsync());
         exchange.send(request).await.map_err(|e| e.to_string()).unwrap().0.status().as_u16()
     }
 
@@ -332,5 +336,18 @@ mod tests {
         is_closed.store(true, SeqCst);
         assert_eq!(ask(&url, &pool, "").await, 200);
         server.await.unwrap();
+    }
+
+    #[test]
+    fn a_request_ends_with_the_runtime_of_its_connection() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (drives, asks) = (runtime(), runtime());
+        let silent = Silent(Arc::default());
+        let mut line = drives.block_on(Line::http1(silent, ([127, 0, 0, 1], 80).into())).unwrap();
+        let request = request("http://test/", "");
+        let head = Head::of(&request).unwrap();
+        let ended = std::thread::spawn(move || asks.block_on(line.send(request, &head)).is_err());
+        drop(drives);
+        assert!(ended.join().unwrap());
     }
 }

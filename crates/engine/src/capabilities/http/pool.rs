@@ -154,7 +154,7 @@ struct Sweeper(Weak<Pool>);
 impl Sweeper {
     async fn sweep(self) {
         loop {
-            sleep(IDLE).await;
+            sleep(IDLE / 6).await;
             let Some(pool) = self.0.upgrade() else { return };
             let mut lines = pool.lock();
             let gone = lines.without_closed();
@@ -254,5 +254,22 @@ mod tests {
         let mut far = kept(&pool, 1).await;
         drop(pool);
         assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[test]
+    fn what_was_driven_by_a_runtime_that_ended_is_not_handed_out() {
+        let (first, second) = (runtime(), runtime());
+        let pool = Arc::<Pool>::default();
+        let far = first.block_on(kept(&pool, 1));
+        drop(first);
+        assert!(pool.take(&to(1)).is_none());
+        // Nor does that end the care for those that come later.
+        let later = second.block_on(kept(&pool, 1));
+        assert!(pool.lock().is_swept && pool.take(&to(1)).is_some());
+        drop((far, later));
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
     }
 }
