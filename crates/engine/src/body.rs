@@ -43,6 +43,29 @@ impl<B: HttpBody<Data = Bytes> + Unpin, E> HttpBody for Bounded<B, E> {
     }
 }
 
+/// A body that keeps something for as long as it is needed.
+pub(crate) struct Guarded<B, G> {
+    pub inner: B,
+    pub _guard: G,
+}
+
+impl<B: HttpBody + Unpin, G: Unpin> HttpBody for Guarded<B, G> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
 /// A body that fails when nothing of it comes for too long.
 pub struct Patient<B: HttpBody> {
     inner: B,

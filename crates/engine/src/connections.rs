@@ -1,4 +1,4 @@
-//! Counts a sandbox's outbound connections: TCP sockets that connect, and HTTP requests.
+//! Counts a sandbox's outbound connections: TCP sockets that connect, and HTTP requests, whether or not they share one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -2,6 +2,7 @@
 
 use crate::adapt;
 use crate::capabilities::dir::Mounts;
+use crate::capabilities::http::Pool;
 use crate::engine::Tier;
 use crate::error::LoadError;
 use crate::gate::Gate;
@@ -41,6 +42,8 @@ pub struct Setup {
     /// Whether file operations may block the thread: where one guest has it for itself.
     pub may_block: bool,
     pub(crate) mounts: Arc<Mounts>,
+    /// Outbound connections that wait for the next request: the component's own, since nobody shares its setup.
+    pub(crate) pool: Arc<Pool>,
     /// The version of WASI by which the component asks for things.
     pub(crate) version: &'static str,
 }
@@ -49,7 +52,8 @@ impl Setup {
     /// Opens the mounts of the gate's policy.
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
-        Ok(Setup { gate, limits, stdio, args: Vec::new(), env: Vec::new(), may_block, mounts, version: WASI_0_2 })
+        let (args, env, pool) = (Vec::new(), Vec::new(), Arc::default());
+        Ok(Setup { gate, limits, stdio, args, env, may_block, mounts, pool, version: WASI_0_2 })
     }
 }
 

@@ -89,7 +89,7 @@ impl Sandbox {
             meter: Meter::new(limits.cpu),
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outbound: Outbound::new(gate.clone(), connections.clone(), limits, setup.version),
+            outbound: Outbound::new(setup, connections.clone()),
             connections,
             lookups: HashMap::new(),
             connected: HashMap::new(),

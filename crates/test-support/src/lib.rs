@@ -12,6 +12,7 @@ mod http2;
 mod output;
 mod serve;
 mod tls;
+mod upstream;
 
 pub use client::{Connection, Response};
 pub use env::{Invocation, TestEnv, guest};
@@ -19,3 +20,4 @@ pub use http2::{Exchange, Http2, request};
 pub use output::Output;
 pub use serve::ServeProcess;
 pub use tls::{Secure, TlsServer, VERSIONS, certificate_and_key, renewed_certificate_and_key};
+pub use upstream::Upstream;

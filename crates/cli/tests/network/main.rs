@@ -3,6 +3,7 @@
 //! What a plain grant and its absence do is in `tests/cli/sockets.rs`.
 
 mod limits;
+mod pool;
 mod tls;
 
 use std::io::{Read, Write};

@@ -1,20 +1,30 @@
-//! `http`: requests that a guest sends. The URL is decided first, then each address that its host resolves to.
+//! `http`: requests that a guest sends. The URL is decided first, then each address that its host resolves to, and for each
+//! request anew the address of a connection that is there already.
+//!
+//! `http/line.rs` makes connections, `http/lease.rs` is the use of one by a request, and `http/pool.rs` keeps those of one component
+//! that wait for its next request.
 
-use crate::body::{Bounded, Patient};
+mod lease;
+mod line;
+mod pool;
+
+pub(crate) use pool::Pool;
+
+use self::lease::{Lease, Leased};
+use self::line::{Destination, Head, Line, Permitted};
+use crate::body::{Bounded, Guarded, Patient};
 use crate::connections::{Connection, Connections};
 use crate::gate::{Gate, Permit};
-use crate::limits::Limits;
 use crate::packages::WASI_0_3;
-use http::uri::Scheme;
+use crate::prepare::Setup;
+use futures_channel::oneshot;
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use walnut_policy::Request;
-use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// Where the guest sets no time-out of its own. The sandbox's deadline is usually sooner.
@@ -27,6 +37,7 @@ type Sent = Result<(http::Response<WasiBody>, Completion), Error>;
 pub(crate) struct Outbound {
     gate: Gate,
     connections: Connections,
+    pool: Arc<Pool>,
     most_request: u64,
     most_response: u64,
     /// Through which the guest asks, which its version of WASI decides.
@@ -34,9 +45,16 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    pub fn new(gate: Gate, connections: Connections, limits: &Limits, version: &str) -> Self {
-        let import = if version == WASI_0_3 { "wasi:http/client.send" } else { "wasi:http/outgoing-handler.handle" };
-        Outbound { gate, connections, most_request: limits.request_body, most_response: limits.response_body, import }
+    pub fn new(setup: &Setup, connections: Connections) -> Self {
+        let is_0_3 = setup.version == WASI_0_3;
+        Outbound {
+            gate: setup.gate.clone(),
+            connections,
+            pool: setup.pool.clone(),
+            most_request: setup.limits.request_body,
+            most_response: setup.limits.response_body,
+            import: if is_0_3 { "wasi:http/client.send" } else { "wasi:http/outgoing-handler.handle" },
+        }
     }
 }
 
@@ -47,13 +65,24 @@ impl WasiHttpHooks for Outbound {
         options: Option<RequestOptions>,
         _done: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let (gate, import, most_response) = (self.gate.clone(), self.import, self.most_response);
-        let (left, too_large) = (self.most_request, || Error::HttpRequestBodySize(None));
-        let request = request.map(|inner| Bounded { inner, left, too_large, broken: |e| e }.boxed_unsync());
-        let Some(connection) = self.connections.open() else {
+        let Some(slot) = self.connections.open() else {
             return Box::new(async { Err(Error::ConnectionLimitReached) });
         };
-        Box::new(async move { send(gate, import, connection, most_response, request, Patience::of(options)).await })
+        let slot = Arc::new(slot);
+        let (left, too_large) = (self.most_request, || Error::HttpRequestBodySize(None));
+        let request = request.map(|inner| {
+            let inner = Bounded { inner, left, too_large, broken: |e| e };
+            Guarded { inner, _guard: slot.clone() }.boxed_unsync()
+        });
+        let exchange = Exchange {
+            gate: self.gate.clone(),
+            pool: self.pool.clone(),
+            slot,
+            most_response: self.most_response,
+            import: self.import,
+            patience: Patience::of(options),
+        };
+        Box::new(exchange.send(request))
     }
 }
 
@@ -74,142 +103,210 @@ impl Patience {
     }
 }
 
-/// Where a request goes.
-struct Target {
-    tls: bool,
-    /// Without brackets.
-    host: String,
-    port: u16,
-}
-
-impl Target {
-    fn of(uri: &http::Uri) -> Result<Self, Error> {
-        let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-        let tls = uri.scheme() == Some(&Scheme::HTTPS);
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() {
-            return Err(Error::HttpRequestUriInvalid);
-        }
-        Ok(Target { tls, host, port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
-    }
-
-    fn scheme(&self) -> &'static str {
-        if self.tls { "https" } else { "http" }
-    }
-}
-
-async fn send(
+/// One request and its answer.
+struct Exchange {
     gate: Gate,
-    import: &'static str,
-    slot: Connection,
+    pool: Arc<Pool>,
+    /// The request's body has it too, until all of it is sent.
+    slot: Arc<Connection>,
     most_response: u64,
-    mut request: http::Request<WasiBody>,
+    import: &'static str,
     patience: Patience,
-) -> Sent {
-    let target = Target::of(request.uri())?;
-    let asked = Request::Http {
-        method: request.method().as_str().to_owned(),
-        scheme: target.scheme().to_owned(),
-        host: target.host.clone(),
-        port: target.port,
-        path: request.uri().path().to_owned(),
-    };
-    let permit = gate.check(import, asked).map_err(|_| Error::HttpRequestDenied)?;
-    let stream = timeout(patience.connect, connect(permit, &gate, import, &target))
-        .await
-        .map_err(|_| Error::ConnectionTimeout)??;
-    // RFC 9112 section 3.2.1: to an origin server goes the path alone.
-    let path =
-        request.uri().path_and_query().map_or("/", |p| p.as_str()).parse().map_err(|_| Error::HttpRequestUriInvalid)?;
-    *request.uri_mut() = path;
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new().handshake(TokioIo::new(stream)).await?;
-    // Dropped with the response, or with the sandbox: a guest leaves no connection behind.
-    let driver = wasmtime_wasi::runtime::spawn(async move {
-        let _slot = slot;
-        connection.await.map_err(Error::from)
-    });
-    let response = timeout(patience.first_byte, sender.send_request(request))
-        .await
-        .map_err(|_| Error::ConnectionReadTimeout)??;
-    let too_large = || Error::HttpResponseBodySize(None);
-    let bounded = |inner| Bounded { inner, left: most_response, too_large, broken: Error::from };
-    let patient = |body| Patient::new(body, patience.between_bytes, || Error::ConnectionReadTimeout).boxed_unsync();
-    Ok((response.map(|incoming| patient(bounded(incoming))), Box::new(driver)))
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+/// An error, and the request if nothing of it was sent.
+struct Unanswered(Error, Option<http::Request<WasiBody>>);
 
-async fn connect(_: Permit, gate: &Gate, import: &'static str, target: &Target) -> Result<Box<dyn Stream>, Error> {
-    let stream = connect_to_first(permitted_addresses(gate, import, target).await?).await?;
-    if !target.tls {
-        return Ok(Box::new(stream));
+impl Exchange {
+    async fn send(self, request: http::Request<WasiBody>) -> Sent {
+        let destination = Destination::of(request.uri())?;
+        let asked = Request::Http {
+            method: request.method().as_str().to_owned(),
+            scheme: destination.scheme().to_owned(),
+            host: destination.host.clone(),
+            port: destination.port,
+            path: request.uri().path().to_owned(),
+        };
+        let permit = self.gate.check(self.import, asked).map_err(|_| Error::HttpRequestDenied)?;
+        let (line, response) = self.answered(permit, &destination, request).await?;
+        let (most, patience) = (self.most_response, self.patience.between_bytes);
+        let too_large = || Error::HttpResponseBodySize(None);
+        let bounded = |inner| Bounded { inner, left: most, too_large, broken: Error::from };
+        let patient = |body| Patient::new(body, patience, || Error::ConnectionReadTimeout);
+        let (over, is_over) = oneshot::channel();
+        let lease = Lease { line, destination, pool: self.pool, slot: self.slot, over };
+        let response = response.map(|incoming| Leased::new(patient(bounded(incoming)), lease).boxed_unsync());
+        Ok((response, Box::new(async { is_over.await.unwrap_or(Ok(())) })))
     }
-    let name = rustls::pki_types::ServerName::try_from(target.host.clone()).map_err(|_| Error::TlsProtocolError)?;
-    let stream = tokio_rustls::TlsConnector::from(tls_config()?).connect(name, stream).await.map_err(tls_error)?;
-    Ok(Box::new(stream))
-}
 
-/// An address that may be connected to.
-type Permitted = (Permit, SocketAddr);
-
-async fn permitted_addresses(gate: &Gate, import: &'static str, target: &Target) -> Result<Vec<Permitted>, Error> {
-    let found = tokio::net::lookup_host((target.host.as_str(), target.port))
-        .await
-        .map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
-    let found: Vec<_> = found.collect();
-    if found.is_empty() {
-        return Err(Error::DestinationNotFound);
-    }
-    let permitted = found.into_iter().filter_map(|address| {
-        let asked = Request::HttpAddress { scheme: target.scheme().to_owned(), host: target.host.clone(), address };
-        Some((gate.check(import, asked).ok()?, address))
-    });
-    let permitted: Vec<_> = permitted.collect();
-    if permitted.is_empty() { Err(Error::DestinationIpProhibited) } else { Ok(permitted) }
-}
-
-async fn connect_to_first(addresses: Vec<Permitted>) -> Result<TcpStream, Error> {
-    let mut last = Error::DestinationNotFound;
-    for (_permit, address) in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
+    /// The answer to a request, and the connection that it comes on.
+    async fn answered(
+        &self,
+        permit: Permit,
+        destination: &Destination,
+        mut request: http::Request<WasiBody>,
+    ) -> Result<(Line, http::Response<Incoming>), Error> {
+        let head = Head::of(&request)?;
+        if self.pool.knows(destination) {
+            // The runtime looks at its sockets, so that what the peer closed is known to be.
+            tokio::task::yield_now().await;
+            if let Some(mut line) = self.waiting(destination) {
+                match self.ask(&mut line, request, &head).await {
+                    Ok(response) => return Ok((line, response)),
+                    // It was closed all the same.
+                    Err(Unanswered(_, Some(unsent))) => request = unsent,
+                    Err(Unanswered(error, None)) => return Err(error),
+                }
             }
-            Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => last = Error::ConnectionRefused,
-            Err(e) => last = Error::Connect(e),
+        }
+        let connecting = timeout(self.patience.connect, self.connect(permit, destination));
+        let mut line = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
+        let asked = self.ask(&mut line, request, &head).await;
+        asked.map(|response| (line, response)).map_err(|Unanswered(error, _)| error)
+    }
+
+    /// A connection that waits for a request, if the gate lets this one go where it leads.
+    fn waiting(&self, destination: &Destination) -> Option<Line> {
+        let waiting = self.pool.take(destination)?;
+        let permit = self.permit(destination, waiting.address())?;
+        Some(waiting.open(permit))
+    }
+
+    async fn connect(&self, _: Permit, destination: &Destination) -> Result<Line, Error> {
+        let addresses = self.permitted_addresses(destination).await?;
+        let line = Line::connect(addresses, destination, &self.pool).await?;
+        let Some(share) = line.share() else { return Ok(line) };
+        // Of several that were made at once, one takes all the requests.
+        if let Some(other) = self.waiting(destination) {
+            return Ok(other);
+        }
+        self.pool.keep(destination.clone(), share);
+        Ok(line)
+    }
+
+    async fn permitted_addresses(&self, destination: &Destination) -> Result<Vec<Permitted>, Error> {
+        let found = tokio::net::lookup_host((destination.host.as_str(), destination.port))
+            .await
+            .map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
+        let found: Vec<_> = found.collect();
+        if found.is_empty() {
+            return Err(Error::DestinationNotFound);
+        }
+        let permitted = found.into_iter().filter_map(|address| Some((self.permit(destination, address)?, address)));
+        let permitted: Vec<_> = permitted.collect();
+        if permitted.is_empty() { Err(Error::DestinationIpProhibited) } else { Ok(permitted) }
+    }
+
+    fn permit(&self, destination: &Destination, address: SocketAddr) -> Option<Permit> {
+        let (scheme, host) = (destination.scheme().to_owned(), destination.host.clone());
+        self.gate.check(self.import, Request::HttpAddress { scheme, host, address }).ok()
+    }
+
+    async fn ask(
+        &self,
+        line: &mut Line,
+        request: http::Request<WasiBody>,
+        head: &Head,
+    ) -> Result<http::Response<Incoming>, Unanswered> {
+        match timeout(self.patience.first_byte, line.send(request, head)).await {
+            Err(_) => Err(Unanswered(Error::ConnectionReadTimeout, None)),
+            Ok(Err(mut failed)) => {
+                let unsent = failed.take_message();
+                Err(Unanswered(failed.into_error().into(), unsent))
+            }
+            Ok(Ok(response)) => Ok(response),
         }
     }
-    Err(last)
 }
 
-/// A certificate that is not trusted has a word of its own in WASI.
-fn tls_error(error: std::io::Error) -> Error {
-    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
-    if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
-        Error::TlsCertificateError
-    } else {
-        Error::Tls(error)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::task::{Context, Poll};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+    use tokio::net::TcpListener;
+    use walnut_policy::{Capability, Policy};
+
+    /// A connection that its peer closes, which nobody hears of before the next use.
+    struct Silent(Arc<AtomicBool>);
+
+    impl AsyncRead for Silent {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if self.0.load(SeqCst) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
     }
-}
 
-/// The public roots of the web, or those in the file that `SSL_CERT_FILE` names; made once.
-fn tls_config() -> Result<Arc<rustls::ClientConfig>, Error> {
-    static CONFIG: std::sync::LazyLock<Option<Arc<rustls::ClientConfig>>> = std::sync::LazyLock::new(|| {
-        let roots = roots()?;
-        Some(Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
-    });
-    CONFIG.clone().ok_or(Error::ConfigurationError)
-}
+    impl AsyncWrite for Silent {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
 
-fn roots() -> Option<rustls::RootCertStore> {
-    use rustls::pki_types::pem::PemObject;
-    let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) else {
-        return Some(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() });
-    };
-    let certificates = rustls::pki_types::CertificateDer::pem_file_iter(file).ok()?;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-    Some(roots)
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Answers requests that end in `end`, all on one connection.
+    async fn answers(listener: TcpListener, end: &'static [u8], times: usize) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        for _ in 0..times {
+            let mut request = Vec::new();
+            while !request.ends_with(end) {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        }
+    }
+
+    /// The status of the answer to `body`.
+    async fn ask(url: &str, pool: &Arc<Pool>, body: &'static str) -> u16 {
+        let mut policy = Policy::sealed();
+        policy.allow(Capability::Http, url).unwrap();
+        let exchange = Exchange {
+            gate: Gate::new("test", policy, Vec::new()),
+            pool: pool.clone(),
+            slot: Arc::new(Connections::new(1).open().unwrap()),
+            most_response: 0,
+            import: "test",
+            patience: Patience::of(None),
+        };
+        let body = Full::from(body).map_err(|never| match never {});
+        let body = Guarded { inner: body, _guard: exchange.slot.clone() }.boxed_unsync();
+        let request = http::Request::builder().uri(url).header("host", "test").body(body).unwrap();
+        exchange.send(request).await.map_err(|e| e.to_string()).unwrap().0.status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn what_had_a_body_leaves_its_connection_to_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2));
+        let pool = Arc::default();
+        assert_eq!((ask(&url, &pool, "body").await, ask(&url, &pool, "body").await), (200, 200));
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_not_sent_goes_on_a_new_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}/");
+        let server = tokio::spawn(answers(listener, b"\r\n\r\n", 1));
+        let (pool, is_closed) = (Arc::<Pool>::default(), Arc::<AtomicBool>::default());
+        let mut line = Line::http1(Silent(is_closed.clone()), address).await.unwrap();
+        assert!(line.becomes_ready().await);
+        pool.keep(Destination::of(&url.parse().unwrap()).unwrap(), line);
+        is_closed.store(true, SeqCst);
+        assert_eq!(ask(&url, &pool, "").await, 200);
+        server.await.unwrap();
+    }
 }

@@ -49,13 +49,13 @@ async fn send(accessor: &Accessor<Sandbox>, request: Resource<Request>) -> wasmt
             return Ok(Err(code));
         }
     };
-    let driver = wasmtime_wasi::runtime::spawn(async move {
+    // It ends with the exchange, which ends when the body is dropped if not before.
+    tokio::spawn(async move {
         let _ = sent.send(Box::into_pin(connection).await);
     });
-    let response = response.map(|body| WithDriver { body, _driver: driver });
     accessor.with(|mut access| {
         let sandbox = access.data_mut();
-        // What the guest says of the response's body goes nowhere: the connection is closed when the body is dropped.
+        // What the guest says of the response's body goes nowhere: the exchange is over when the body is dropped.
         let (response, _) = Response::from_http(sandbox.http().hooks, response);
         Ok(Ok(sandbox.table.push(response)?))
     })
@@ -81,31 +81,5 @@ fn code_of(error: &Error) -> ErrorCode {
         Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
         Error::Hyper(_) => ErrorCode::HttpProtocolError,
         _ => ErrorCode::InternalError(None),
-    }
-}
-
-/// A body that keeps its connection going, and ends it when it is dropped.
-struct WithDriver<B> {
-    body: B,
-    _driver: wasmtime_wasi::runtime::AbortOnDropJoinHandle<()>,
-}
-
-impl<B: http_body::Body + Unpin> http_body::Body for WithDriver<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
-        std::pin::Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
     }
 }

@@ -1,0 +1,110 @@
+//! The use of a connection by one request, from its answer to the end of both bodies.
+
+use super::line::{Destination, Line};
+use super::pool::Pool;
+use crate::connections::Connection;
+use bytes::Bytes;
+use futures_channel::oneshot;
+use http_body::{Body, Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use wasmtime_wasi_http::Error;
+
+/// The use of a connection by one request.
+pub(super) struct Lease {
+    pub line: Line,
+    pub destination: Destination,
+    pub pool: Arc<Pool>,
+    /// The request's body has it too, until all of it is sent.
+    pub slot: Arc<Connection>,
+    /// Hears how the exchange ended. That it was left is no error.
+    pub over: oneshot::Sender<Result<(), Error>>,
+}
+
+impl Lease {
+    /// Whether the guest may still be sending.
+    fn sends(&self) -> bool {
+        Arc::strong_count(&self.slot) > 1
+    }
+
+    /// All was sent and read: the next request may have the connection.
+    fn give_back(self) {
+        let _ = self.over.send(Ok(()));
+        // One of HTTP/2 never left the pool.
+        if self.line.share().is_none() {
+            self.pool.keep_when_ready(self.destination, self.line);
+        }
+    }
+
+    /// Closes the connection, or leaves it to the requests that share it.
+    fn leave(self, outcome: Result<(), Error>) {
+        if self.sends() {
+            // What is still to be sent might never end; with its connection it does.
+            self.pool.forget(&self.line);
+        }
+        let _ = self.over.send(outcome);
+    }
+}
+
+/// A response's body. Its connection is used again when all of it was read, and closed when it is dropped before.
+pub(super) struct Leased<B> {
+    inner: B,
+    lease: Option<Lease>,
+    is_read: bool,
+}
+
+impl<B: Body<Data = Bytes>> Leased<B> {
+    pub fn new(inner: B, lease: Lease) -> Self {
+        let is_read = inner.is_end_stream();
+        let mut leased = Leased { inner, lease: Some(lease), is_read };
+        leased.settle();
+        leased
+    }
+
+    /// A guest that still sends has the connection until it drops the response, as long as that may take.
+    fn settle(&mut self) {
+        if self.is_read
+            && let Some(lease) = self.lease.take_if(|lease| !lease.sends())
+        {
+            lease.give_back();
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Leased<B> {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else { return Poll::Pending };
+        if let Some(Err(_)) = &frame
+            && let Some(lease) = this.lease.take()
+        {
+            lease.leave(Err(Error::ConnectionTerminated));
+        }
+        this.is_read |= frame.is_none() || this.inner.is_end_stream();
+        this.settle();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<B> Drop for Leased<B> {
+    fn drop(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        if self.is_read && !lease.sends() {
+            lease.give_back();
+        } else {
+            lease.leave(Ok(()));
+        }
+    }
+}
