@@ -267,6 +267,11 @@ mod tests {
         }
     }
 
+    fn request(url: &str, body: &'static str) -> http::Request<WasiBody> {
+        let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
+        http::Request::builder().uri(url).header("host", "test").body(body).unwrap()
+    }
+
     /// The status of the answer to `body`.
     async fn ask(url: &str, pool: &Arc<Pool>, body: &'static str) -> u16 {
         let mut policy = Policy::sealed();
@@ -279,9 +284,8 @@ mod tests {
             import: "test",
             patience: Patience::of(None),
         };
-        let body = Full::from(body).map_err(|never| match never {});
-        let body = Guarded { inner: body, _guard: exchange.slot.clone() }.boxed_unsync();
-        let request = http::Request::builder().uri(url).header("host", "test").body(body).unwrap();
+        let slot = exchange.slot.clone();
+        let request = request(url, body).map(|inner| Guarded { inner, _guard: slot }.boxed_unsync());
         exchange.send(request).await.map_err(|e| e.to_string()).unwrap().0.status().as_u16()
     }
 
@@ -308,5 +312,18 @@ mod tests {
         is_closed.store(true, SeqCst);
         assert_eq!(ask(&url, &pool, "").await, 200);
         server.await.unwrap();
+    }
+
+    #[test]
+    fn a_request_ends_with_the_runtime_of_its_connection() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (drives, asks) = (runtime(), runtime());
+        let silent = Silent(Arc::default());
+        let mut line = drives.block_on(Line::http1(silent, ([127, 0, 0, 1], 80).into())).unwrap();
+        let request = request("http://test/", "");
+        let head = Head::of(&request).unwrap();
+        let ended = std::thread::spawn(move || asks.block_on(line.send(request, &head)).is_err());
+        drop(drives);
+        assert!(ended.join().unwrap());
     }
 }

@@ -255,4 +255,21 @@ mod tests {
         drop(pool);
         assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
     }
+
+    #[test]
+    fn what_was_driven_by_a_runtime_that_ended_is_not_handed_out() {
+        let (first, second) = (runtime(), runtime());
+        let pool = Arc::<Pool>::default();
+        let far = first.block_on(kept(&pool, 1));
+        drop(first);
+        assert!(pool.take(&to(1)).is_none());
+        // Nor does that end the care for those that come later.
+        let later = second.block_on(kept(&pool, 1));
+        assert!(pool.lock().is_swept && pool.take(&to(1)).is_some());
+        drop((far, later));
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
 }
