@@ -150,7 +150,7 @@ impl Exchange {
         if self.pool.knows(destination) {
             // The runtime looks at its sockets, so that what the peer closed is known to be.
             tokio::task::yield_now().await;
-            if let Some(mut line) = self.waiting(destination) {
+            if let Some(mut line) = self.waiting(&permit, destination) {
                 match self.ask(&mut line, request, &head).await {
                     Ok(response) => return Ok((line, response)),
                     // It was closed all the same.
@@ -159,25 +159,25 @@ impl Exchange {
                 }
             }
         }
-        let connecting = timeout(self.patience.connect, self.connect(permit, destination));
+        let connecting = timeout(self.patience.connect, self.connect(&permit, destination));
         let mut line = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
         let asked = self.ask(&mut line, request, &head).await;
         asked.map(|response| (line, response)).map_err(|Unanswered(error, _)| error)
     }
 
     /// A connection that waits for a request, if the gate lets this one go where it leads.
-    fn waiting(&self, destination: &Destination) -> Option<Line> {
+    fn waiting(&self, _: &Permit, destination: &Destination) -> Option<Line> {
         let waiting = self.pool.take(destination)?;
         let permit = self.permit(destination, waiting.address())?;
         Some(waiting.open(permit))
     }
 
-    async fn connect(&self, _: Permit, destination: &Destination) -> Result<Line, Error> {
+    async fn connect(&self, permit: &Permit, destination: &Destination) -> Result<Line, Error> {
         let addresses = self.permitted_addresses(destination).await?;
         let line = Line::connect(addresses, destination, &self.pool).await?;
         let Some(share) = line.share() else { return Ok(line) };
         // Of several that were made at once, one takes all the requests.
-        if let Some(other) = self.waiting(destination) {
+        if let Some(other) = self.waiting(permit, destination) {
             return Ok(other);
         }
         self.pool.keep(destination.clone(), share);
