@@ -148,7 +148,9 @@ impl Exchange {
                         }
                         Cause::of_limit(*limit)
                     }
-                    BodyError::Guest(_) | BodyError::Source(_) => Cause::BrokenOff,
+                    BodyError::Failed(failure) => Cause::of(failure),
+                    BodyError::Guest(_) => Cause::GuestError,
+                    BodyError::Source(_) => Cause::BrokenOff,
                 };
             }
             None => self.has_ended = true,

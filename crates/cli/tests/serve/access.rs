@@ -3,7 +3,7 @@
 use crate::serve;
 use serde_json::Value;
 use walnut_test_programs::*;
-use walnut_test_support::{Output, ServeProcess};
+use walnut_test_support::{Connection, Output, ServeProcess};
 
 /// Stops it and reads its lines; a guest's have its name in front.
 fn lines(server: ServeProcess) -> Vec<Value> {
@@ -74,8 +74,40 @@ fn whatever_a_request_ended_with_is_told() {
     is(bad, &[("cause", "client_error".into()), ("host", "".into()), ("app", Value::Null)]);
     is(of("/sleep"), &[("status", Value::Null), ("cause", "abandoned".into())]);
     is(of("/big"), &[("status", 200.into()), ("cause", "limit".into())]);
-    let cause = if half.status == 200 { "broken_off" } else { "trap" };
-    is(of("/half"), &[("cause", cause.into())]);
+    is(of("/half"), &[("status", half.status.into()), ("cause", "trap".into())]);
+}
+
+/// Begins an answer that goes on until the request's body ends, which it does not.
+fn stream(server: &ServeProcess) -> Connection {
+    let mut client = server.connect();
+    client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    client.send_chunk("part").unwrap();
+    assert_eq!(client.head().unwrap().status, 200);
+    client
+}
+
+#[test]
+fn an_answer_that_breaks_off_has_the_cause_of_that() {
+    let flags = ["--access-log", "json", "--workers", "1", "--cpu", "300ms", "--deadline"];
+    let begun = |server: ServeProcess| {
+        let lines = lines(server);
+        let line = lines.iter().find(|line| line["path"] == "/upper").expect("it has a line");
+        assert_eq!(line["status"], 200);
+        line["cause"].clone()
+    };
+    for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
+        let served = serve(guest, &[&flags[..], &["1s"]].concat());
+        stream(&served).rest();
+        assert_eq!(begun(served.server), "deadline");
+    }
+    // What ends a sandbox ends the answers of all its requests.
+    for (path, cause) in [("/panic", "trap"), ("/loop", "cpu")] {
+        let served = serve(RUST_P3_HTTP_ECHO, &[&flags[..], &["1h"]].concat());
+        let mut client = stream(&served);
+        assert!(served.get(path).status >= 500);
+        client.rest();
+        assert_eq!(begun(served.server), cause);
+    }
 }
 
 #[test]
