@@ -9,7 +9,7 @@ use walnut_engine::{Failure, Limit};
 pub(crate) enum Cause {
     /// The component answered, with whatever status, or a folder did.
     Ok,
-    /// The request was not a good one.
+    /// The request was not a good one, or none at all.
     ClientError,
     /// No route is for it, or no file that may be served.
     NotFound,

@@ -1,5 +1,6 @@
 //! The access log: one line for each request, whatever became of it.
 
+use crate::admin::{ADMIN, counts};
 use crate::serve;
 use serde_json::Value;
 use walnut_test_programs::*;
@@ -75,6 +76,37 @@ fn whatever_a_request_ended_with_is_told() {
     is(of("/sleep"), &[("status", Value::Null), ("cause", "abandoned".into())]);
     is(of("/big"), &[("status", 200.into()), ("cause", "limit".into())]);
     is(of("/half"), &[("status", half.status.into()), ("cause", "trap".into())]);
+}
+
+#[test]
+fn what_is_no_request_is_said_and_counted_too() {
+    let served = serve(RUST_P2_HTTP_BAD, &[&ADMIN[..], &["--access-log", "json"]].concat());
+    let (much, long) = ("a".repeat(1 << 20), "a".repeat(70_000));
+    for (sent, status) in [
+        ("GET / HTTP/9.9\r\nhost: test\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nhost: test\r\nno colon\r\n\r\n".to_owned(), 400),
+        (format!("GET / HTTP/1.1\r\nhost: test\r\nx: {much}\r\n\r\n"), 431),
+        (format!("GET /{long} HTTP/1.1\r\nhost: test\r\n\r\n"), 431),
+    ] {
+        let mut client = served.connect();
+        // It may be refused before all of it has left.
+        let _ = client.send(sent);
+        assert_eq!(client.head().map_or(status, |head| head.status), status);
+    }
+    // The next one on a connection, too; and one that says nothing at all is none.
+    let mut client = served.connect();
+    assert_eq!(client.get("/fine").status, 200);
+    assert_eq!(client.ask("\0\r\n\r\n").status, 400);
+    drop(served.connect());
+    counts(&served, r#"walnut_requests_total{app="",component="",class="4xx",cause="client_error"} 5"#);
+    let lines = lines(served.server);
+    let refused: Vec<_> = lines.iter().filter(|line| line["cause"] == "client_error").collect();
+    let statuses: Vec<_> = refused.iter().map(|line| line["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [400, 400, 431, 431, 400]);
+    for line in refused {
+        is(line, &[("client", "127.0.0.1".into()), ("method", "".into()), ("path", "".into()), ("bytes", 0.into())]);
+    }
+    assert_eq!(lines.len(), 6, "{lines:?}");
 }
 
 /// Begins an answer that goes on until the request's body ends, which it does not.
