@@ -29,7 +29,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -46,6 +46,8 @@ pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 pub enum BodyError {
     #[error("the {0} limit was reached")]
     TooLarge(Limit),
+    #[error("{0}")]
+    Failed(Failure),
     #[error("the guest ended it: {0}")]
     Guest(String),
     #[error("it cannot be read to its end: {0}")]
@@ -256,8 +258,8 @@ impl Service {
                 let ends = cut.clone();
                 let rest = tokio::spawn(async move {
                     if let Err(failure) = guest.until(until.into(), &left).await.flatten() {
-                        ends.store(true, SeqCst);
                         report(&failure, Some(id));
+                        let _ = ends.set(failure);
                     }
                 });
                 Ok((guest_response(response)?, Rest::Guest { task: rest.abort_handle(), cut }))
@@ -277,19 +279,19 @@ enum Rest {
     /// A guest of 0.2 that streams the body. When it fails, the body's stream just ends; `cut` is set before.
     Guest {
         task: AbortHandle,
-        cut: Arc<AtomicBool>,
+        cut: Arc<OnceLock<Failure>>,
     },
     /// A place in a sandbox of 0.3.
     Stay(Stay),
 }
 
 impl Rest {
-    /// Whether the guest failed before its body's stream ended.
-    fn is_cut(&self) -> bool {
+    /// How the guest failed, if it did before its body's stream ended.
+    fn failure(&self) -> Option<&Failure> {
         match self {
-            Rest::Nothing => false,
-            Rest::Guest { cut, .. } => cut.load(SeqCst),
-            Rest::Stay(stay) => stay.is_cut(),
+            Rest::Nothing => None,
+            Rest::Guest { cut, .. } => cut.get(),
+            Rest::Stay(stay) => stay.failure(),
         }
     }
 }
@@ -306,7 +308,7 @@ struct Visit {
     reused: Option<Arc<Reused>>,
     meter: Arc<Meter>,
     id: RequestId,
-    cut: Arc<AtomicBool>,
+    cut: Arc<OnceLock<Failure>>,
 }
 
 impl Visit {
@@ -378,7 +380,9 @@ impl Visit {
         };
         let ended = call.await.map_err(|e: wasmtime::Error| self.failure(&e));
         // The store, and the body's stream with it, goes after this.
-        self.cut.store(ended.is_err(), SeqCst);
+        if let Err(failure) = &ended {
+            let _ = self.cut.set(failure.clone());
+        }
         ended
     }
 
@@ -429,8 +433,10 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for Leaving<
             return Poll::Ready(Some(Err(BodyError::TooLarge(Limit::Deadline))));
         }
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        if matches!(frame, Poll::Ready(None)) && self.rest.is_cut() {
-            return Poll::Ready(Some(Err(BodyError::Guest("it failed".into()))));
+        if matches!(frame, Poll::Ready(None | Some(Err(BodyError::Guest(_)))))
+            && let Some(failure) = self.rest.failure()
+        {
+            return Poll::Ready(Some(Err(BodyError::Failed(failure.clone()))));
         }
         if let (Poll::Ready(Some(Ok(frame))), Some(left)) = (&frame, &mut self.announced) {
             *left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));

@@ -5,7 +5,7 @@
 
 use crate::cause::Cause;
 use crate::metrics::Measures;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde::{Serialize, Serializer};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -107,9 +107,9 @@ impl Asked {
     /// More than this of each part is not shown anyway.
     const MOST: usize = 1024;
 
-    pub fn new(client: SocketAddr, method: &Method, host: &str, path: &str) -> Self {
-        let [method, host, path] =
-            [method.as_str(), host, path].map(|part| &part[..part.floor_char_boundary(Self::MOST)]);
+    /// The method is empty when the head could not be read.
+    pub fn new(client: SocketAddr, method: &str, host: &str, path: &str) -> Self {
+        let [method, host, path] = [method, host, path].map(|part| &part[..part.floor_char_boundary(Self::MOST)]);
         let (host_at, path_at) = (method.len(), method.len() + host.len());
         Asked { client, text: [method, host, path].concat().into(), host_at, path_at }
     }
@@ -128,6 +128,21 @@ impl Asked {
 
     fn path(&self) -> &str {
         &self.text[self.path_at..]
+    }
+
+    /// For people: `GET shop.example/cart `, or `- ` for what could not be read.
+    fn write(&self, text: &mut String) {
+        if self.method().is_empty() {
+            return text.push_str("- ");
+        }
+        for (part, end) in [(self.method(), " "), (self.host(), ""), (self.path(), " ")] {
+            if is_plain(part) {
+                text.push_str(part);
+            } else {
+                let _ = write!(text, "{}", Printable(part));
+            }
+            text.push_str(end);
+        }
     }
 }
 
@@ -210,17 +225,9 @@ impl Line {
     }
 
     fn human(&self, clock: &mut Clock, text: &mut String) {
-        let asked = &self.asked;
         clock.write(self.time, text);
         let _ = write!(text, " {} ", self.client);
-        for (part, or) in [(asked.method(), " "), (asked.host(), ""), (asked.path(), " ")] {
-            if is_plain(part) {
-                text.push_str(part);
-            } else {
-                let _ = write!(text, "{}", Printable(part));
-            }
-            text.push_str(or);
-        }
+        self.asked.write(text);
         match self.status {
             Some(status) => text.push_str(status.as_str()),
             None => text.push('-'),
@@ -291,7 +298,7 @@ mod tests {
 
     fn line(path: &str) -> Line {
         let client = "127.0.0.1:5000".parse().unwrap();
-        let asked = Asked::new(client, &Method::GET, "shop.example:8080", path);
+        let asked = Asked::new(client, "GET", "shop.example:8080", path);
         Line {
             time: UNIX_EPOCH + Duration::from_millis(1_795_378_665_042),
             client: asked.client(),
@@ -316,6 +323,13 @@ mod tests {
         let text = written(AccessFormat::Human, &line("/cart"));
         let line = "2026-11-22T20:17:45.042Z 127.0.0.1 GET shop.example:8080/cart 200 12 1.431ms shop/api ok";
         assert_eq!(text, format!("{line} 00000000000000000000000000000af7\n"));
+    }
+
+    #[test]
+    fn a_line_for_what_could_not_be_read() {
+        let asked = Asked::new("127.0.0.1:5000".parse().unwrap(), "", "", "");
+        let text = written(AccessFormat::Human, &Line { asked, ..line("/") });
+        assert!(text.contains("Z 127.0.0.1 - 200 12 "), "{text}");
     }
 
     #[test]

@@ -93,7 +93,17 @@ async fn files_answer(shared: &Shared, files: &Arc<Files>, mut request: Request<
 fn asked(peer: SocketAddr, request: &Request<Incoming>) -> Asked {
     let named = || request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let host = request.uri().authority().map_or_else(named, |authority| authority.as_str());
-    Asked::new(peer, request.method(), host, request.uri().path())
+    Asked::new(peer, request.method().as_str(), host, request.uri().path())
+}
+
+/// Counts and says that a client at `peer` sent something that is no request. It was told so by `status`, if at all.
+pub(crate) fn refused(shared: &Shared, peer: SocketAddr, status: Option<StatusCode>) {
+    let measures = shared.node.metrics().unrouted.clone();
+    let asked = measures.log.as_ref().map(|_| Asked::new(peer, "", "", ""));
+    let mut exchange = Exchange::begin(measures, Instant::now(), trace::random(), asked, &Method::GET);
+    exchange.status = status;
+    exchange.cause = Cause::ClientError;
+    exchange.has_ended = true;
 }
 
 /// A request, from its head to the end of its answer. However that comes about, it is counted and said when this is dropped.
@@ -153,7 +163,9 @@ impl Exchange {
                         }
                         Cause::of_limit(*limit)
                     }
-                    BodyError::Guest(_) | BodyError::Source(_) => Cause::BrokenOff,
+                    BodyError::Failed(failure) => Cause::of(failure),
+                    BodyError::Guest(_) => Cause::GuestError,
+                    BodyError::Source(_) => Cause::BrokenOff,
                 };
             }
             None => self.has_ended = true,

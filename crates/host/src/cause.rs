@@ -9,7 +9,7 @@ use walnut_engine::{Failure, Limit};
 pub(crate) enum Cause {
     /// The component answered, with whatever status, or a folder did.
     Ok,
-    /// The request was not a good one.
+    /// The request was not a good one, or none at all.
     ClientError,
     /// No route is for it, or no file that may be served.
     NotFound,
@@ -29,11 +29,11 @@ pub(crate) enum Cause {
     Trap,
     /// The guest ended without a response.
     NoResponse,
-    /// The guest answered with an error of its own instead of a response.
+    /// The guest answered with an error of its own instead of a response, or instead of the rest of its body.
     GuestError,
     /// Something in the host failed.
     HostError,
-    /// The guest failed, or its file did, when the response had already begun; standard error says how.
+    /// A file could not be sent to its end; standard error says why.
     BrokenOff,
     /// The client left, or the server stopped, before the end of the answer.
     Abandoned,

@@ -1,6 +1,6 @@
 //! One client's connection: with TLS or without, of HTTP/1.1 or of HTTP/2.
 
-use crate::answer::answer;
+use crate::answer::{answer, refused};
 use crate::head;
 use crate::http2;
 use crate::incoming::Incoming;
@@ -10,8 +10,8 @@ use crate::stall::Stall;
 use crate::stop::Stop;
 use crate::tls::{self, Tls};
 use crate::worker::Here;
-use http::Request;
 use http::uri::Scheme;
+use http::{Request, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -76,6 +76,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     let head_timeout = shared.config.head_timeout;
+    let told = shared.clone();
     let answer = service_fn(move |request: Request<hyper::body::Incoming>| {
         let shared = shared.clone();
         let mut request = request.map(Incoming::Http1);
@@ -89,9 +90,30 @@ where
         .max_header_size(head::MOST as usize)
         .serve_connection(TokioIo::new(io), answer);
     let mut connection = pin!(connection);
+    let ended = match stop.unless(connection.as_mut()).await {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
     // A connection that breaks is the client's affair; a guest that failed was reported where it did.
-    if stop.unless(connection.as_mut()).await.is_none() {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+    if let Err(error) = ended
+        && error.is_parse()
+    {
+        refused(&told, client.peer, refusal(&error));
     }
+}
+
+/// The status that hyper gave to a head that it could not read.
+fn refusal(error: &hyper::Error) -> Option<StatusCode> {
+    if error.is_parse_version_h2() {
+        // That client would not understand an answer of HTTP/1.1.
+        return None;
+    }
+    Some(match error.is_parse_too_large() {
+        // A target that would be too long by itself (414) does not fit into a head that may be read.
+        true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        false => StatusCode::BAD_REQUEST,
+    })
 }

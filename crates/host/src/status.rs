@@ -19,7 +19,7 @@ pub(crate) struct Status {
     connections: i64,
     /// Lines of the access log that were lost.
     lost_lines: u64,
-    /// Requests that no route is for, and those that named no host.
+    /// Requests that no route is for, those that named no host, and what was no request.
     unrouted: u64,
     /// The upper bounds of the latencies' buckets in seconds; there is one bucket more, for what took longer.
     bounds: Vec<f64>,

@@ -46,7 +46,7 @@ fn number(digits: &[u8]) -> Option<u128> {
 
 /// A number that cannot be guessed and does not come twice. The system is asked for keys once for each thread; from there on
 /// it is a count, hashed under both of them.
-fn random() -> RequestId {
+pub(crate) fn random() -> RequestId {
     thread_local! {
         static KEYS: [RandomState; 2] = [RandomState::new(), RandomState::new()];
         static COUNT: Cell<u64> = const { Cell::new(0) };

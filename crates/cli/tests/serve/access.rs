@@ -1,9 +1,10 @@
 //! The access log: one line for each request, whatever became of it.
 
+use crate::admin::{ADMIN, counts};
 use crate::serve;
 use serde_json::Value;
 use walnut_test_programs::*;
-use walnut_test_support::{Output, ServeProcess};
+use walnut_test_support::{Connection, Output, ServeProcess};
 
 /// Stops it and reads its lines; a guest's have its name in front.
 fn lines(server: ServeProcess) -> Vec<Value> {
@@ -74,8 +75,71 @@ fn whatever_a_request_ended_with_is_told() {
     is(bad, &[("cause", "client_error".into()), ("host", "".into()), ("app", Value::Null)]);
     is(of("/sleep"), &[("status", Value::Null), ("cause", "abandoned".into())]);
     is(of("/big"), &[("status", 200.into()), ("cause", "limit".into())]);
-    let cause = if half.status == 200 { "broken_off" } else { "trap" };
-    is(of("/half"), &[("cause", cause.into())]);
+    is(of("/half"), &[("status", half.status.into()), ("cause", "trap".into())]);
+}
+
+#[test]
+fn what_is_no_request_is_said_and_counted_too() {
+    let served = serve(RUST_P2_HTTP_BAD, &[&ADMIN[..], &["--access-log", "json"]].concat());
+    let (much, long) = ("a".repeat(1 << 20), "a".repeat(70_000));
+    for (sent, status) in [
+        ("GET / HTTP/9.9\r\nhost: test\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nhost: test\r\nno colon\r\n\r\n".to_owned(), 400),
+        (format!("GET / HTTP/1.1\r\nhost: test\r\nx: {much}\r\n\r\n"), 431),
+        (format!("GET /{long} HTTP/1.1\r\nhost: test\r\n\r\n"), 431),
+    ] {
+        let mut client = served.connect();
+        // It may be refused before all of it has left.
+        let _ = client.send(sent);
+        assert_eq!(client.head().map_or(status, |head| head.status), status);
+    }
+    // The next one on a connection, too; and one that says nothing at all is none.
+    let mut client = served.connect();
+    assert_eq!(client.get("/fine").status, 200);
+    assert_eq!(client.ask("\0\r\n\r\n").status, 400);
+    drop(served.connect());
+    counts(&served, r#"walnut_requests_total{app="",component="",class="4xx",cause="client_error"} 5"#);
+    let lines = lines(served.server);
+    let refused: Vec<_> = lines.iter().filter(|line| line["cause"] == "client_error").collect();
+    let statuses: Vec<_> = refused.iter().map(|line| line["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [400, 400, 431, 431, 400]);
+    for line in refused {
+        is(line, &[("client", "127.0.0.1".into()), ("method", "".into()), ("path", "".into()), ("bytes", 0.into())]);
+    }
+    assert_eq!(lines.len(), 6, "{lines:?}");
+}
+
+/// Begins an answer that goes on until the request's body ends, which it does not.
+fn stream(server: &ServeProcess) -> Connection {
+    let mut client = server.connect();
+    client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    client.send_chunk("part").unwrap();
+    assert_eq!(client.head().unwrap().status, 200);
+    client
+}
+
+#[test]
+fn an_answer_that_breaks_off_has_the_cause_of_that() {
+    let flags = ["--access-log", "json", "--workers", "1", "--cpu", "300ms", "--deadline"];
+    let begun = |server: ServeProcess| {
+        let lines = lines(server);
+        let line = lines.iter().find(|line| line["path"] == "/upper").expect("it has a line");
+        assert_eq!(line["status"], 200);
+        line["cause"].clone()
+    };
+    for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
+        let served = serve(guest, &[&flags[..], &["1s"]].concat());
+        stream(&served).rest();
+        assert_eq!(begun(served.server), "deadline");
+    }
+    // What ends a sandbox ends the answers of all its requests.
+    for (path, cause) in [("/panic", "trap"), ("/loop", "cpu")] {
+        let served = serve(RUST_P3_HTTP_ECHO, &[&flags[..], &["1h"]].concat());
+        let mut client = stream(&served);
+        assert!(served.get(path).status >= 500);
+        client.rest();
+        assert_eq!(begun(served.server), cause);
+    }
 }
 
 #[test]

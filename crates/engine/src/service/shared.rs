@@ -20,8 +20,8 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Context;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -222,9 +222,9 @@ struct Late {
 }
 
 impl Stay {
-    /// Whether the sandbox failed before the body's stream ended.
-    pub fn is_cut(&self) -> bool {
-        self.counts.failed.load(SeqCst)
+    /// How the sandbox failed, if it did before the body's stream ended.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.counts.failed.get()
     }
 
     pub fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
@@ -244,7 +244,7 @@ struct Counts {
     /// Those among them that have no answer yet.
     waiting: AtomicUsize,
     /// Set before the streams of a sandbox that failed end.
-    failed: AtomicBool,
+    failed: OnceLock<Failure>,
 }
 
 /// Counted while it lives.
@@ -374,7 +374,9 @@ async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Request
     let serve = store.run_concurrent(async |accessor| requests.serve(accessor, &proxy).await).await;
     let ended = serve.flatten().map_err(failed);
     // The store, and the bodies' streams with it, goes after this.
-    requests.counts.failed.store(ended.is_err(), SeqCst);
+    if let Err(failure) = &ended {
+        let _ = requests.counts.failed.set(failure.clone());
+    }
     ended
 }
 
