@@ -84,7 +84,7 @@ def install(cache, registry, package, version):
                 with zipfile.ZipFile(wheel) as z:
                     z.extractall(fresh)
         elif registry == "npm":
-            client(["npm", "pack", "--silent", "--pack-destination", down, f"{package}@{version}"])
+            client(["npm", "pack", "--loglevel=error", "--pack-destination", down, f"{package}@{version}"])
             for archive in Path(down).iterdir():
                 with tarfile.open(archive) as t:
                     extract(t, fresh)

@@ -1,6 +1,6 @@
 //! The admin address: what happens is told there, and to nobody else.
 
-use crate::{Served, serve};
+use crate::{Served, serve, steady};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -123,7 +123,7 @@ fn what_sandboxes_use_is_counted() {
 #[test]
 fn what_a_shared_sandbox_uses_is_counted_as_it_goes() {
     let flags = [&ADMIN[..], &["--workers", "1", "--cpu", "300ms"]].concat();
-    let server = serve(RUST_P3_HTTP_ECHO, &flags);
+    let server = steady(RUST_P3_HTTP_ECHO, &flags);
     let name = RUST_P3_HTTP_ECHO.path().file_name().unwrap().to_string_lossy().into_owned();
     let labels = format!(r#"app="{name}",component="component""#);
     let cpu = format!("walnut_sandbox_cpu_seconds_total{{{labels}}}");
@@ -161,7 +161,7 @@ fn whoever_waits_and_whoever_leaves_is_counted() {
 
 #[test]
 fn a_sandbox_of_0_3_is_one_for_many_requests() {
-    let server = serve(RUST_P3_HTTP_ECHO, &[&ADMIN, ["--workers", "1"].as_slice()].concat());
+    let server = steady(RUST_P3_HTTP_ECHO, &[&ADMIN, ["--workers", "1"].as_slice()].concat());
     let clients: Vec<_> = (0..3)
         .map(|_| {
             let mut client = server.connect();

@@ -1,6 +1,6 @@
 //! What HTTP promises, for components of 0.2 and 0.3 alike.
 
-use crate::serve;
+use crate::{serve, steady};
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
@@ -207,13 +207,13 @@ fn each_request_of_0_2_gets_a_fresh_sandbox() {
 
 #[test]
 fn requests_of_0_3_share_an_instance() {
-    let server = serve(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
     (1..=5).for_each(|count| server.get("/count").is(200, &format!("{count}\n")));
 }
 
 #[test]
 fn requests_of_0_3_overlap_in_one_instance() {
-    let server = serve(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
     server.get("/count").is(200, "1\n");
     let started = Instant::now();
     let mut clients: Vec<Connection> = (0..16).map(|_| server.connect()).collect();
@@ -226,7 +226,7 @@ fn requests_of_0_3_overlap_in_one_instance() {
 
 #[test]
 fn an_instance_of_0_3_that_trapped_is_replaced() {
-    let server = serve(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
     (1..=3).for_each(|count| server.get("/count").is(200, &format!("{count}\n")));
     let mut neighbour = server.connect();
     neighbour.send("GET /sleep?ms=60000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
@@ -244,7 +244,7 @@ fn an_instance_of_0_3_that_trapped_is_replaced() {
 
 #[test]
 fn a_stream_of_an_instance_that_trapped_never_looks_whole() {
-    let server = serve(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
     let mut client = server.connect();
     client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
     client.send_chunk("part").unwrap();
@@ -258,7 +258,7 @@ fn a_stream_of_an_instance_that_trapped_never_looks_whole() {
 /// Longer than an instance without requests is kept.
 #[test]
 fn a_pause_in_a_stream_of_0_3_does_not_cut_it() {
-    let server = serve(RUST_P3_HTTP_ECHO, &[]);
+    let server = steady(RUST_P3_HTTP_ECHO, &[]);
     let mut client = server.connect();
     client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
     client.send_chunk("before").unwrap();

@@ -1,7 +1,7 @@
 //! HTTP/2: what it promises, and clients that abuse it. After each attack the process lives, the next good request is
 //! answered and memory is where it was; beside each is a client that does a little of the same and is served.
 
-use crate::{Served, serve};
+use crate::{Served, serve, steady};
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -218,7 +218,7 @@ fn a_client_that_waits_for_100_is_told_to_go_on() {
         assert!(exchange.informational().is_err());
         assert_eq!(exchange.response().status, 413);
     }
-    let server = serve(RUST_P3_HTTP_ECHO, &[]);
+    let server = steady(RUST_P3_HTTP_ECHO, &[]);
     let mut client = server.connect();
     client.send("POST /hash HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n").unwrap();
     assert_eq!(client.head().unwrap().status, 100);
@@ -329,7 +329,7 @@ fn failures_end_their_stream_and_no_other() {
     client.get("/fine").is(200, "well behaved\n");
 
     // It fails in the middle of its answer, which must not look whole.
-    let server = serve(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
     let mut client = open(&server);
     let mut exchange = client.start(request("POST", "/upper"), false);
     exchange.send("part").unwrap();

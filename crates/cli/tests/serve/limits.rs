@@ -1,6 +1,6 @@
 //! Every limit ends the request that reached it, with the right status, and nothing else.
 
-use crate::{Served, serve};
+use crate::{Served, serve, steady};
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
@@ -172,7 +172,7 @@ fn request_bodies_are_bounded() {
 
 #[test]
 fn a_loop_of_0_3_ends_and_the_instance_is_replaced() {
-    let mut server = serve(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "500ms"]);
+    let mut server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "500ms"]);
     for _ in 0..3 {
         server.get("/count").is(200, "1\n");
         server.get("/loop").is(504, SLOW);
@@ -185,7 +185,7 @@ fn a_loop_of_0_3_ends_and_the_instance_is_replaced() {
 /// Requests before it must not have saved up time for it.
 #[test]
 fn a_loop_of_0_3_has_the_time_of_one_request() {
-    let server = serve(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "500ms", "--deadline", "1h"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "500ms", "--deadline", "1h"]);
     let mut client = server.connect();
     (1..=200).for_each(|count| client.get("/count").is(200, &format!("{count}\n")));
     let started = Instant::now();
@@ -196,7 +196,7 @@ fn a_loop_of_0_3_has_the_time_of_one_request() {
 /// The deadline answers for an instance that is busy, and what comes after does not wait for it.
 #[test]
 fn a_busy_instance_of_0_3_does_not_hold_up_the_next_request() {
-    let server = serve(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "1h", "--deadline", "1s"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "1h", "--deadline", "1s"]);
     server.get("/count").is(200, "1\n");
     server.get("/loop").is(504, SLOW);
     server.get("/count").is(200, "1\n");
@@ -204,7 +204,7 @@ fn a_busy_instance_of_0_3_does_not_hold_up_the_next_request() {
 
 #[test]
 fn sleeping_past_the_deadline_in_0_3_ends_that_request_only() {
-    let server = serve(RUST_P3_HTTP_ECHO, &["--deadline", "1s"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--deadline", "1s"]);
     let mut sleeper = server.connect();
     sleeper.send("GET /sleep?ms=60000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
     server.get("/sleep?ms=200").is(200, "slept 200 ms\n");
@@ -215,7 +215,7 @@ fn sleeping_past_the_deadline_in_0_3_ends_that_request_only() {
 /// Its neighbours in the instance wait with it, but whoever comes later does not.
 #[test]
 fn a_loop_of_0_3_does_not_hold_up_who_comes_later() {
-    let server = serve(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "3s"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "3s"]);
     server.get("/count").is(200, "1\n");
     let mut bad = server.connect();
     bad.send("GET /loop HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();

@@ -39,6 +39,12 @@ fn serve(guest: Guest, flags: &[&str]) -> Served {
     Served { server: ServeProcess::start(&env, guest, flags), env }
 }
 
+/// Like [`serve`], in code that no better code takes the place of: a sandbox with several requests has them to the end.
+#[track_caller]
+fn steady(guest: Guest, flags: &[&str]) -> Served {
+    serve(guest, &[flags, &["--tier", "optimised"]].concat())
+}
+
 impl Deref for Served {
     type Target = ServeProcess;
 

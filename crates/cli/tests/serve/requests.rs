@@ -1,7 +1,7 @@
 //! Each request has an id, by which what is said of it and what its guest says can be put together.
 
 use crate::admin::{ADMIN, counts};
-use crate::serve;
+use crate::{serve, steady};
 use serde_json::Value;
 use walnut_test_programs::*;
 
@@ -64,7 +64,7 @@ fn without_a_trace_each_request_has_an_id_of_its_own() {
 
 #[test]
 fn a_sandbox_that_is_reused_speaks_for_one_request_at_a_time() {
-    let served = serve(RUST_P2_HTTP_BAD, &["--reuse", "100"]);
+    let served = steady(RUST_P2_HTTP_BAD, &["--reuse", "100"]);
     let mut client = served.connect();
     client.ask(traced("/log-bomb?mib=1", TRACE)).is(200, "logged 1 MiB\n");
     client.ask(traced("/log-bomb?mib=1", OTHER)).is(200, "logged 1 MiB\n");
@@ -81,7 +81,7 @@ fn a_sandbox_that_is_reused_speaks_for_one_request_at_a_time() {
 /// Only the guest knows for which of several requests it writes something.
 #[test]
 fn a_sandbox_of_0_3_speaks_for_a_request_that_is_alone_in_it() {
-    let server = serve(RUST_P3_HTTP_ECHO, &[&ADMIN, ["--workers", "1"].as_slice()].concat());
+    let server = steady(RUST_P3_HTTP_ECHO, &[&ADMIN, ["--workers", "1"].as_slice()].concat());
     let name = name(RUST_P3_HTTP_ECHO);
     let mut sleeper = server.connect();
     sleeper.send("GET /sleep?ms=600000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();

@@ -1,14 +1,14 @@
 //! `--reuse`: some requests have one sandbox, one after another, and whatever goes wrong ends it.
 
 use crate::admin::{ADMIN, counts};
-use crate::{Served, serve};
+use crate::{Served, serve, steady};
 use std::fs;
 use walnut_test_programs::*;
 use walnut_test_support::{Connection, ServeProcess, guest, test_env};
 
 /// One place, which is free again when its sandbox is back or gone, so that what comes next finds it so.
 fn reused(most: &str, flags: &[&str]) -> Served {
-    serve(RUST_P2_HTTP_BAD, &[&["--reuse", most, "--sandboxes", "1"], flags].concat())
+    steady(RUST_P2_HTTP_BAD, &[&["--reuse", most, "--sandboxes", "1"], flags].concat())
 }
 
 /// How many requests the sandbox has had that answers now.
@@ -43,7 +43,7 @@ fn a_manifest_says_it_for_each_component() {
     };
     let text = format!("[app]\nname = \"shop\"\n{}{}", component("twice", "reuse = 2"), component("once", ""));
     env.file("walnut.toml", text);
-    let server = ServeProcess::of_apps(&env, ["."]);
+    let server = ServeProcess::of_apps(&env, ["--tier", "optimised", "."]);
     let mut client = server.connect();
     for (host, nth) in [("twice", 1), ("once", 1), ("twice", 2), ("once", 1), ("twice", 1)] {
         client.ask(format!("GET /count HTTP/1.1\r\nhost: {host}\r\n\r\n")).is(200, &format!("{nth}\n"));
@@ -93,7 +93,7 @@ fn the_memory_is_that_of_one_sandbox() {
 
 #[test]
 fn requests_at_once_have_sandboxes_of_their_own() {
-    let server = serve(RUST_P2_HTTP_BAD, &["--reuse", "100", "--workers", "1"]);
+    let server = steady(RUST_P2_HTTP_BAD, &["--reuse", "100", "--workers", "1"]);
     let mut slow = server.connect();
     slow.send("GET /sleep?ms=1500 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
     // One thread reads in the order of coming.
@@ -158,7 +158,7 @@ fn a_stream_gives_its_sandbox_back_at_its_end() {
         is_request(&mut client, nth);
         assert_eq!(client.get("/big?mib=1").body.len(), 1 << 20);
     }
-    let server = serve(RUST_P2_HTTP_ECHO, &["--reuse", "100", "--sandboxes", "1"]);
+    let server = steady(RUST_P2_HTTP_ECHO, &["--reuse", "100", "--sandboxes", "1"]);
     let body = vec![b'x'; 3 << 20];
     (0..3).for_each(|_| assert_eq!(server.post("/upper", &body).body.len(), body.len()));
 }
@@ -168,7 +168,7 @@ fn one_that_idles_is_counted_and_goes_with_its_version() {
     let env = test_env!();
     env.file("app.wasm", fs::read(RUST_P2_HTTP_BAD.path()).unwrap());
     let flags = ["app.wasm", "--reuse", "100", "--sandboxes", "1"];
-    let server = ServeProcess::of_apps(&env, [&flags[..], &ADMIN].concat());
+    let server = ServeProcess::of_apps(&env, [&["--tier", "optimised"], &flags[..], &ADMIN].concat());
     let mut client = server.connect();
     is_request(&mut client, 1);
     is_request(&mut client, 2);
