@@ -23,6 +23,7 @@ usage: cargo xtask bench http [OPTION...]
   --only WORD    only servers whose names have this in them; may be repeated
   --latency      latency at 30, 50 and 70 % of what walnut can do, with a queue that shows
   --body         a body of 64 MiB through an echo
+  --crowd        900 connections that ask all the time, for a minute: far more than can be answered
   --walnut PATH  this binary, instead of building one
   --json FILE    every round, for machines
   --short        one second each of a debug build and the native peer, only to show that it works";
@@ -31,6 +32,12 @@ usage: cargo xtask bench http [OPTION...]
 const WARM_UP: f64 = 1.0;
 /// Shares of walnut's capacity.
 const RATES: [f64; 3] = [0.3, 0.5, 0.7];
+/// Connections that ask all the time: what walnut can do at its best, and far more than that.
+const CLIENTS: u32 = 32;
+const CROWD: u32 = 900;
+/// How long a crowd stays, in seconds, and into how many looks at the memory that is cut.
+const STAY: f64 = 60.0;
+const LOOKS: u32 = 4;
 /// The smaller only shows what memory the larger takes for being larger.
 const BODIES_MIB: [u32; 2] = [16, 64];
 
@@ -38,6 +45,7 @@ pub struct Options {
     short: bool,
     latency: bool,
     body: bool,
+    crowd: bool,
     rounds: usize,
     seconds: f64,
     only: Vec<String>,
@@ -52,6 +60,7 @@ impl Options {
             short: false,
             latency: false,
             body: false,
+            crowd: false,
             rounds: 0,
             seconds: 0.0,
             only: Vec::new(),
@@ -65,6 +74,7 @@ impl Options {
                 "--short" => options.short = true,
                 "--latency" => options.latency = true,
                 "--body" => options.body = true,
+                "--crowd" => options.crowd = true,
                 "--rounds" => rounds = Some(number(argument, &value()?)?),
                 "--seconds" => seconds = Some(number(argument, &value()?)?),
                 "--only" => options.only.push(value()?.to_lowercase()),
@@ -119,6 +129,16 @@ pub struct BodyRow {
     growth: [Vec<f64>; BODIES_MIB.len()],
 }
 
+/// One server under far more than it can answer.
+pub struct CrowdRow {
+    name: &'static str,
+    /// What it does for a few.
+    best: Sample,
+    crowded: Vec<Sample>,
+    /// In MiB, before and after each part of the minute.
+    memory: Vec<f64>,
+}
+
 pub fn run(arguments: &[String]) -> Outcome {
     let options = Options::parse(arguments)?;
     let cores = Cores::find()?;
@@ -142,7 +162,8 @@ impl Bench {
         let rows = if options.rounds > 0 { self.throughput()? } else { Vec::new() };
         let latency = if options.latency { self.latency(&rows)? } else { Vec::new() };
         let body = if options.body { self.body()? } else { Vec::new() };
-        let report = Report { machine, rows, latency, body };
+        let crowd = if options.crowd { self.crowd()? } else { Vec::new() };
+        let report = Report { machine, rows, latency, body, crowd };
         print!("{}", report.markdown());
         if let Some(file) = &options.json {
             std::fs::write(file, format!("{:#}\n", report.json()))
@@ -175,7 +196,7 @@ impl Bench {
     fn turn(&self, server: &Server) -> Outcome<Sample> {
         let mut running = Running::start(server, &self.cores, "/")?;
         let load = |seconds| {
-            let sample = self.load.closed(&self.cores, &running, seconds);
+            let sample = self.load.closed(&self.cores, &running, CLIENTS, seconds);
             sample.map_err(|e| format!("{}: {e}", server.name))
         };
         load(WARM_UP)?;
@@ -241,6 +262,25 @@ impl Bench {
             }
         }
         Ok(rows.into())
+    }
+
+    fn crowd(&self) -> Outcome<Vec<CrowdRow>> {
+        let row = |server: &Server| {
+            let mut running = Running::start(server, &self.cores, "/")?;
+            self.load.closed(&self.cores, &running, CLIENTS, WARM_UP)?;
+            let best = self.load.closed(&self.cores, &running, CLIENTS, self.options.seconds)?;
+            // So that what each connection takes is there before.
+            self.load.closed(&self.cores, &running, CROWD, WARM_UP)?;
+            let (mut crowded, mut memory) = (Vec::new(), vec![running.memory("VmRSS")?]);
+            for _ in 0..LOOKS {
+                crowded.push(self.load.closed(&self.cores, &running, CROWD, STAY / f64::from(LOOKS))?);
+                memory.push(running.memory("VmRSS")?);
+            }
+            running.check()?;
+            eprintln!("{} took its crowd", server.name);
+            Ok(CrowdRow { name: server.name, best, crowded, memory })
+        };
+        self.ours.hello().iter().map(row).collect()
     }
 
     fn progress(&self, round: usize, what: &str) {

@@ -1,7 +1,7 @@
 //! The load generator of `cargo xtask bench http`. A program of its own, so that it is optimised and on a core of its own.
 //!
 //! ```text
-//! bench-load closed ADDRESS SECONDS         as many requests as 32 connections get answered
+//! bench-load closed ADDRESS SECONDS COUNT   as many requests as so many connections get answered
 //! bench-load rate ADDRESS SECONDS RATE      RATE requests a second, whatever the server does
 //! bench-load body ADDRESS BYTES             one POST to /echo, which must come back
 //! ```
@@ -37,7 +37,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const HELLO: &[u8] = b"hello from a sealed component\n";
 const CONNECTIONS: usize = 32;
-const USAGE: &str = "usage: bench-load closed ADDRESS SECONDS | rate ADDRESS SECONDS RATE | body ADDRESS BYTES";
+const USAGE: &str = "usage: bench-load closed ADDRESS SECONDS COUNT | rate ADDRESS SECONDS RATE | body ADDRESS BYTES";
 
 fn main() -> Outcome {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -45,7 +45,9 @@ fn main() -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match words.as_slice() {
-            ["closed", address, seconds] => closed(address, Duration::from_secs_f64(seconds.parse()?)).await,
+            ["closed", address, seconds, count] => {
+                closed(address, Duration::from_secs_f64(seconds.parse()?), count.parse()?).await
+            }
             ["rate", address, seconds, rate] => {
                 rated(address, Duration::from_secs_f64(seconds.parse()?), rate.parse()?).await
             }
@@ -57,8 +59,8 @@ fn main() -> Outcome {
     Ok(())
 }
 
-async fn closed(address: &str, length: Duration) -> Outcome<Value> {
-    let clients = connect_all(address).await?;
+async fn closed(address: &str, length: Duration, count: usize) -> Outcome<Value> {
+    let clients = connect_all(address, count).await?;
     let start = Instant::now();
     let end = start + length;
     let work = |mut client: Client| async move {
@@ -72,7 +74,7 @@ async fn closed(address: &str, length: Duration) -> Outcome<Value> {
 }
 
 async fn rated(address: &str, length: Duration, rate: f64) -> Outcome<Value> {
-    let clients = connect_all(address).await?;
+    let clients = connect_all(address, CONNECTIONS).await?;
     let start = Instant::now();
     let schedule = Schedule { next: start, step: Duration::from_secs_f64(1.0 / rate), start, length };
     let schedule = Arc::new(Mutex::new(schedule));
@@ -96,9 +98,9 @@ async fn rated(address: &str, length: Duration, rate: f64) -> Outcome<Value> {
     Ok(report)
 }
 
-async fn connect_all(address: &str) -> Outcome<Vec<Client>> {
+async fn connect_all(address: &str, count: usize) -> Outcome<Vec<Client>> {
     let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..count {
         let sender = Some(connect(address).await?);
         clients.push(Client { address: address.into(), sender, tally: Tally::default() });
     }

@@ -14,6 +14,7 @@ pub struct Load {
 /// What one server did in one round.
 #[derive(Clone, Copy)]
 pub struct Sample {
+    pub requests: f64,
     pub requests_per_second: f64,
     pub p99_us: f64,
     /// Requests without an answer.
@@ -23,6 +24,13 @@ pub struct Sample {
     pub cpu_us_per_request: f64,
     /// How much of its core the server used. Much less than all of it, and something else is the limit.
     pub core_used: f64,
+}
+
+impl Sample {
+    /// Answers with 2xx.
+    pub fn good_per_second(&self) -> f64 {
+        self.requests_per_second * (1.0 - self.refused as f64 / self.requests)
+    }
 }
 
 impl Load {
@@ -38,24 +46,29 @@ impl Load {
         if self.wrk.is_some() { "wrk -t1 -c32" } else { "bench-load, 32 connections" }
     }
 
-    /// As much as 32 connections can take, for so many seconds.
-    pub fn closed(&self, cores: &Cores, server: &Running, seconds: f64) -> Outcome<Sample> {
+    /// As much as so many connections can take, for so many seconds.
+    pub fn closed(&self, cores: &Cores, server: &Running, connections: u32, seconds: f64) -> Outcome<Sample> {
         let before = server.cpu()?;
         let counts = match &self.wrk {
             Some(wrk) => {
                 let mut command = cores.load(wrk);
                 // It takes whole seconds.
-                command.args(["-t1", "-c32", "--latency", &format!("-d{:.0}s", seconds.max(1.0).ceil())]);
+                command.args(["-t1", &format!("-c{connections}"), "--latency"]);
+                command.arg(format!("-d{:.0}s", seconds.max(1.0).ceil()));
                 command.arg(format!("http://{}/", server.address));
                 Counts::of_wrk(&output(&mut command)?)?
             }
-            None => Counts::of_own(&self.own(cores, &["closed", &server.address, &seconds.to_string()])?)?,
+            None => {
+                let (seconds, connections) = (seconds.to_string(), connections.to_string());
+                Counts::of_own(&self.own(cores, &["closed", &server.address, &seconds, &connections])?)?
+            }
         };
         let cpu = server.cpu()? - before;
         if counts.requests == 0.0 {
             return Err(format!("no request was answered, {} failed", counts.errors).into());
         }
         Ok(Sample {
+            requests: counts.requests,
             requests_per_second: counts.requests / counts.seconds,
             p99_us: counts.p99_us,
             errors: counts.errors,

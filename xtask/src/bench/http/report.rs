@@ -2,7 +2,7 @@
 
 use super::super::{Spread, grouped};
 use super::servers::{NODE, WASMTIME};
-use super::{BODIES_MIB, BodyRow, Cores, LatencyRow, Load, NATIVE, Options, Row};
+use super::{BODIES_MIB, BodyRow, CLIENTS, CROWD, Cores, CrowdRow, LatencyRow, Load, NATIVE, Options, Row, Sample};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs;
@@ -64,11 +64,11 @@ impl Row {
         self.spread(|sample| sample.requests_per_second)
     }
 
-    fn spread(&self, of: impl Fn(&super::Sample) -> f64) -> Spread {
+    fn spread(&self, of: impl Fn(&Sample) -> f64) -> Spread {
         Spread::of(&self.samples.iter().map(of).collect::<Vec<_>>())
     }
 
-    fn sum(&self, of: impl Fn(&super::Sample) -> u64) -> u64 {
+    fn sum(&self, of: impl Fn(&Sample) -> u64) -> u64 {
         self.samples.iter().map(of).sum()
     }
 
@@ -145,11 +145,44 @@ impl BodyRow {
     }
 }
 
+impl CrowdRow {
+    fn markdown(&self) -> String {
+        let best = self.best.good_per_second();
+        let good = Spread::of(&self.crowded.iter().map(Sample::good_per_second).collect::<Vec<_>>());
+        let p99 = Spread::of(&self.crowded.iter().map(|sample| sample.p99_us).collect::<Vec<_>>());
+        let sum = |of: fn(&Sample) -> u64| self.crowded.iter().map(of).sum::<u64>();
+        let memory: Vec<_> = self.memory.iter().map(|mib| format!("{mib:.1}")).collect();
+        format!(
+            "| {} | {} | {} | {:.2} | {} | {} / {} | {} MiB |\n",
+            self.name,
+            grouped(best, 0),
+            good.show(1.0, 0, ""),
+            good.median / best,
+            p99.show(1e-3, 1, " ms"),
+            sum(|sample| sample.errors),
+            sum(|sample| sample.refused),
+            memory.join(", "),
+        )
+    }
+
+    fn json(&self) -> Value {
+        let samples = self.crowded.iter().map(|sample| {
+            json!({
+                "good_per_second": sample.good_per_second(), "p99_us": sample.p99_us,
+                "socket_errors": sample.errors, "not_2xx": sample.refused,
+            })
+        });
+        let (best, samples) = (self.best.good_per_second(), samples.collect::<Vec<_>>());
+        json!({ "server": self.name, "best_per_second": best, "crowded": samples, "memory_mib": self.memory })
+    }
+}
+
 pub struct Report {
     pub machine: Machine,
     pub rows: Vec<Row>,
     pub latency: Vec<LatencyRow>,
     pub body: Vec<BodyRow>,
+    pub crowd: Vec<CrowdRow>,
 }
 
 impl Report {
@@ -183,6 +216,13 @@ impl Report {
             let native = self.body.iter().find(|row| row.name == NATIVE).map(|row| Spread::of(&row.rates).median);
             text.extend(self.body.iter().map(|row| row.markdown(native)));
         }
+        if !self.crowd.is_empty() {
+            text += &format!(
+                "\n| server | good answers a second, {CLIENTS} connections | {CROWD} connections for a minute (middle half) | \
+                 share of the best | p99 | no answer / not 2xx | memory, every 15 s |\n|-|-|-|-|-|-|-|\n"
+            );
+            text.extend(self.crowd.iter().map(CrowdRow::markdown));
+        }
         text
     }
 
@@ -211,6 +251,7 @@ impl Report {
             "throughput": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
             "latency": self.latency.iter().map(LatencyRow::json).collect::<Vec<_>>(),
             "body": self.body.iter().map(BodyRow::json).collect::<Vec<_>>(),
+            "crowd": self.crowd.iter().map(CrowdRow::json).collect::<Vec<_>>(),
         })
     }
 }
