@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::config::{Calls, Compiler, EngineConfig, Tiers};
 use crate::error::{LoadError, parser_words};
 use crate::inspect;
-use crate::limits::{Limits, size};
+use crate::limits::size;
 use crate::link;
 use crate::meter::Ticker;
 use crate::prepare::Prepared;
@@ -177,7 +177,7 @@ impl Tier {
         let mut hasher = DefaultHasher::new();
         adapt::REVISION.hash(&mut hasher);
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
-        let ticker = Ticker::new(&wasmtime, tick(&config.limits));
+        let ticker = Ticker::new(&wasmtime, tick(config));
         Ok(Arc::new(Tier { wasmtime, ticker, compiler, hash: hasher.finish() }))
     }
 }
@@ -201,9 +201,14 @@ fn give_way() {
     let _ = rustix::process::setpriority_process(None, 5);
 }
 
-/// Often enough that a limit holds to a few percent, seldom enough that it costs nothing.
-fn tick(limits: &Limits) -> Duration {
-    (limits.cpu.min(limits.deadline) / 50).clamp(Duration::from_millis(1), Duration::from_millis(10))
+/// Often enough that a limit holds to a few percent, seldom enough that it costs nothing. Where others wait for a guest that
+/// computes, it lets go of its thread as often.
+fn tick(config: &EngineConfig) -> Duration {
+    let shortest = Duration::from_millis(1);
+    if config.is_service() {
+        return shortest;
+    }
+    (config.limits.cpu.min(config.limits.deadline) / 50).clamp(shortest, Duration::from_millis(10))
 }
 
 /// How large the pool says that a memory is from the start, when that is more than its slots hold.

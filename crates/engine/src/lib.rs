@@ -39,6 +39,7 @@ mod rewrite;
 mod sandbox;
 mod service;
 mod stdio;
+mod turns;
 mod usage;
 
 pub use artifact::{Artifact, Digest};

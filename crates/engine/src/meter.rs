@@ -9,6 +9,7 @@ use crate::error::{Failure, LimitReached};
 use crate::explain;
 use crate::limits::{Limit, Limits};
 use crate::prepare::Setup;
+use crate::turns;
 use crate::usage::Usage;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -22,6 +23,8 @@ pub(crate) struct Meter {
     budget: AtomicU64,
     /// What may be spent before the guest lets go of the thread.
     turn: AtomicU64,
+    /// From which time spent on it is one that computes for long.
+    long: AtomicU64,
     /// How often the guest was gone on with since it last let go.
     interrupted: AtomicU64,
     spent: AtomicU64,
@@ -33,12 +36,16 @@ pub(crate) struct Meter {
 
 const OUTSIDE: u64 = u64::MAX;
 
+/// What a request computes for a moment, in nanoseconds. Beyond that it is long.
+const LONG: u64 = 5_000_000;
+
 impl Meter {
     /// With the time of one request.
     pub fn new(setup: &Setup) -> Arc<Self> {
         Arc::new(Meter {
             budget: AtomicU64::new(nanoseconds(setup.limits.cpu)),
             turn: AtomicU64::new(u64::MAX),
+            long: AtomicU64::new(LONG),
             interrupted: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             entered: AtomicU64::new(OUTSIDE),
@@ -60,13 +67,20 @@ impl Meter {
 
     /// From now on the guest may spend `cpu` in one go, however many requests it has.
     pub fn turn(&self, cpu: Duration) {
-        self.turn.store(self.so_far().saturating_add(nanoseconds(cpu)), Relaxed);
+        let so_far = self.so_far();
+        self.turn.store(so_far.saturating_add(nanoseconds(cpu)), Relaxed);
+        self.long.store(so_far.saturating_add(LONG), Relaxed);
         self.interrupted.store(0, Relaxed);
     }
 
     /// Whether the guest computes without letting go; one that waits for a processor does not count.
     pub fn is_busy(&self) -> bool {
-        self.interrupted.load(Relaxed) > 2
+        self.interrupted.load(Relaxed) > 20
+    }
+
+    /// Whether it has computed for longer than most requests do: in all, or since its turn began.
+    pub fn is_long(&self) -> bool {
+        self.so_far() > self.long.load(Relaxed)
     }
 
     /// Fails once the budget is spent or the deadline has passed. Called from the guest's own thread.
@@ -137,6 +151,7 @@ impl<F: Future> Future for Metered<F> {
         this.meter.enter();
         let result = this.inner.as_mut().poll(cx);
         this.meter.leave();
+        turns::end();
         calls::swap(&mut this.ring);
         result
     }

@@ -9,6 +9,7 @@ use crate::limits::{Limit, Limits};
 use crate::meter::Meter;
 use crate::prepare::Setup;
 use crate::stdio::Said;
+use crate::turns;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,10 +52,9 @@ impl Sandbox {
         store.set_max_component_handles(count(limits.handles));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|cx| {
-            cx.data().meter.check()?;
-            // Others get their turn, and so do their sockets and timers: woken at once, the runtime would look at those
-            // only every 61 turns.
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+            let meter = &cx.data().meter;
+            meter.check()?;
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns::give_way(meter.is_long()))))
         });
         store
     }

@@ -261,3 +261,18 @@ fn a_loop_leaves_its_neighbours_their_sockets() {
         assert!(!server.stderr().contains("used up its time"), "the loop ended before its neighbours");
     }
 }
+
+/// Each of the loops has its turn, but only one of them before somebody who needs a moment.
+#[test]
+fn many_loops_leave_their_neighbours_their_turn() {
+    let server =
+        serve(RUST_P2_HTTP_BAD, &["--workers", "1", "--sandboxes", "100", "--cpu", "10m", "--deadline", "10m"]);
+    let mut loops: Vec<_> = (0..60).map(|_| server.connect()).collect();
+    loops.iter_mut().for_each(|client| client.send("GET /loop HTTP/1.1\r\nhost: test\r\n\r\n").unwrap());
+    thread::sleep(Duration::from_secs(1));
+    let started = Instant::now();
+    let mut client = server.connect();
+    (0..100).for_each(|_| client.get("/fine").is(200, "well behaved\n"));
+    // Behind all sixty of them each would take more than 60 ms.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+}
