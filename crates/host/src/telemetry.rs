@@ -44,7 +44,7 @@ pub struct TelemetryError(String);
 
 impl Telemetry {
     /// What the environment asks for: nothing unless it names a collector, in `OTEL_EXPORTER_OTLP_ENDPOINT` or in the
-    /// variables for traces or logs alone. `warn` hears when a collector cannot be reached, once until it can.
+    /// variables for traces or logs alone, or sets an exporter, whose collector is then on this machine. `warn` hears when a collector cannot be reached, once until it can.
     ///
     /// # Errors
     /// When a variable asks for what there is not.
@@ -162,11 +162,12 @@ fn resource() -> Resource {
 /// Whether there is a collector for `signal`, which can be spoken to.
 fn wants(signal: &str) -> Result<bool, TelemetryError> {
     let exporter = format!("OTEL_{signal}_EXPORTER");
-    match set(&exporter).as_deref() {
-        None | Some("otlp") => {}
+    let is_set = match set(&exporter).as_deref() {
+        None => false,
+        Some("otlp") => true,
         Some("none") => return Ok(false),
         Some(other) => return Err(TelemetryError(format!("{exporter} is {other}, and can be otlp or none"))),
-    }
+    };
     let own = format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL");
     for name in [own.as_str(), "OTEL_EXPORTER_OTLP_PROTOCOL"] {
         if let Some(other) = set(name).filter(|protocol| protocol != "http/protobuf") {
@@ -175,7 +176,7 @@ fn wants(signal: &str) -> Result<bool, TelemetryError> {
         }
     }
     let own = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
-    Ok(set(&own).is_some() || set("OTEL_EXPORTER_OTLP_ENDPOINT").is_some())
+    Ok(is_set || set(&own).is_some() || set("OTEL_EXPORTER_OTLP_ENDPOINT").is_some())
 }
 
 /// A variable of the environment; an empty one counts as none, as the specification has it.

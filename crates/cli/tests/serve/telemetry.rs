@@ -138,6 +138,18 @@ fn nothing_is_sent_unless_a_collector_is_named() {
 }
 
 #[test]
+fn an_exporter_without_a_collector_looks_for_one_on_this_machine() {
+    let env = test_env!();
+    // Whether one is there or not, nothing goes to it in an hour.
+    let set =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", ""), ("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_BSP_SCHEDULE_DELAY", "3600000")];
+    let server = observed(&env, "", RUST_P2_HTTP_ECHO, &set);
+    let answer = server.connect().ask(traced("/method"));
+    let named = answer.header("traceparent").expect("it is there");
+    assert!(named.contains(TRACE) && !named.contains(PARENT), "the guest has a span of its own: {named}");
+}
+
+#[test]
 fn what_is_not_spoken_is_refused_at_the_start() {
     let env = test_env!();
     for (name, value, words) in [
