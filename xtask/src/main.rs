@@ -16,8 +16,9 @@ usage: cargo xtask VERB
 verbs:
   guests [--install] [NAME...]   builds the guests that the tests run (all, or those whose names start so);
                                  --install first installs the tools that are missing
-  bench start [--short]          times how long starting takes, against wasmtime and a native program, and prints the
-                                 table of docs/benchmarks.md; --short only shows that it works
+  bench start [OPTION]           times how long starting takes, against wasmtime and a native program, and prints the
+                                 table of docs/benchmarks.md; --walnut PATH takes this binary instead of building one,
+                                 --short only shows that it works
   bench cold [OPTION...]         times the first start of what is large, with an empty cache and with a full one
   bench limits                   times how far over a limit a loop goes before it is ended
   bench http [OPTION...]         requests a second and latency, against a native server, wasmtime, Node.js and workerd;

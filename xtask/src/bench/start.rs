@@ -13,15 +13,16 @@ const NATIVE: &str = "fn main() { println!(\"hello from a sealed component\"); }
 
 pub fn run(arguments: &[String]) -> Outcome {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => start(false),
-        ["--short"] => start(true),
-        other => Err(format!("`bench start` knows `--short`, not `{}`", other.join(" ")).into()),
+        [] => start(false, walnut(false)?),
+        ["--short"] => start(true, walnut(true)?),
+        ["--walnut", path] => start(false, path.into()),
+        other => Err(format!("`bench start` knows `--short` and `--walnut PATH`, not `{}`", other.join(" ")).into()),
     }
 }
 
-fn start(short: bool) -> Outcome {
+fn start(short: bool, walnut: PathBuf) -> Outcome {
     let rounds = if short { 5 } else { 200 };
-    let programs = programs(short)?;
+    let programs = programs(walnut)?;
     let mut times = vec![Vec::new(); programs.len()];
     for round in 0..rounds + 3 {
         for (program, times) in programs.iter().zip(&mut times) {
@@ -59,13 +60,13 @@ impl Program {
     }
 }
 
-fn programs(short: bool) -> Outcome<Vec<Program>> {
+fn programs(walnut: PathBuf) -> Outcome<Vec<Program>> {
     let guest = RUST_P1_HELLO.path().to_string_lossy().into_owned();
     let run = vec!["run".to_owned(), guest.clone()];
     // What every start takes once a long one, or this one, has been there.
     let optimised = ["run", "--tier", "optimised", &guest].map(str::to_owned).into();
     let mut programs = vec![
-        Program { name: "walnut run", path: walnut(short)?, arguments: optimised },
+        Program { name: "walnut run", path: walnut, arguments: optimised },
         Program { name: "the same, native", path: native()?, arguments: Vec::new() },
     ];
     match wasmtime() {
