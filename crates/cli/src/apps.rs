@@ -9,7 +9,9 @@ use crate::reload::{Compiler, Face};
 use crate::sources::Sources;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use walnut_engine::{Artifact, EngineConfig, Failure, Gate, Limits, OutputLine, RequestId, Service, Setup, Stdio};
+use walnut_engine::{
+    Artifact, EngineConfig, Failure, Gate, Limits, OutputLine, RequestId, Service, Setup, Stdio, Tiers,
+};
 use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node};
 use walnut_manifest::{Manifest, Route, Target};
 use walnut_policy::Printable;
@@ -281,7 +283,7 @@ pub struct Size {
 
 impl Size {
     /// Room for the sandboxes of all of them.
-    pub fn of(apps: &[Described], args: &ServeArgs) -> Self {
+    pub fn of(apps: &[Described], tiers: Tiers) -> Self {
         let components = || apps.iter().flat_map(|app| &app.components);
         let mut limits = Limits::for_service();
         limits.memory = components().map(|c| c.limits.memory).max().unwrap_or(limits.memory);
@@ -290,7 +292,7 @@ impl Size {
         limits.deadline = components().map(|c| c.limits.deadline).min().unwrap_or(limits.deadline);
         let places: Vec<_> = components().map(|c| (c.title.clone(), c.admission.limits().sandboxes)).collect();
         let sandboxes = places.iter().fold(0_u32, |sum, (_, sandboxes)| sum.saturating_add(*sandboxes));
-        let (sandboxes, tiers) = (sandboxes.min(args.node_sandboxes), args.tier.tiers());
+        // Not the node's bound, which counts requests: a sandbox that idles has its place in the pool all the same.
         Size { engine: EngineConfig { tiers, ..EngineConfig::service(limits, sandboxes) }, places }
     }
 }

@@ -37,7 +37,7 @@ impl Version {
         before: Option<&Version>,
         setting: &Setting,
     ) -> Result<(Self, Vec<App>), CommandError> {
-        let size = Size::of(&apps, &setting.args);
+        let size = Size::of(&apps, setting.args.tier.tiers());
         // With other sizes the pools do not fit. With the same, requests under way in them count in the same places.
         let compiler = match before.filter(|before| before.size == size) {
             Some(before) => before.compiler.successor(),

@@ -44,7 +44,8 @@ pub struct TelemetryError(String);
 
 impl Telemetry {
     /// What the environment asks for: nothing unless it names a collector, in `OTEL_EXPORTER_OTLP_ENDPOINT` or in the
-    /// variables for traces or logs alone, or sets an exporter, whose collector is then on this machine. `warn` hears when a collector cannot be reached, once until it can.
+    /// variables for traces or logs alone, or sets an exporter, whose collector is then on this machine. `warn` hears
+    /// when a collector cannot be reached, once until it can.
     ///
     /// # Errors
     /// When a variable asks for what there is not.
