@@ -3,13 +3,20 @@
 use crate::error::LoadError;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::io::{ErrorKind, Read};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 /// Text with longer lines than this gets no line numbers in its traps.
 const LONGEST_LINE: usize = 16 << 10;
 /// The largest target that is loaded. A compiler of 100 MB is real; a gigabyte is a mistake or an attack.
 const LARGEST: u64 = 512 << 20;
+/// From here on reading and digesting take long enough to be done at once.
+const LARGE: u64 = 2 << 20;
+/// How much is read before it is digested.
+const PIECE: usize = 512 << 10;
 
 /// What the bytes from standard input are called.
 const STANDARD_INPUT: &str = "standard input";
@@ -66,10 +73,15 @@ impl Artifact {
             return Artifact::from_bytes(STANDARD_INPUT, bytes);
         }
         let path = Path::new(target);
-        let file = std::fs::File::open(path).map_err(|e| ReadError::Io(e).at(path))?;
+        let file = File::open(path).map_err(|e| ReadError::Io(e).at(path))?;
         let metadata = file.metadata().map_err(|e| ReadError::Io(e).at(path))?;
         if metadata.is_dir() {
             return Err(LoadError::NotWasm { name: target.to_owned(), reason: "it is a folder".into() });
+        }
+        if (LARGE..LARGEST).contains(&metadata.len())
+            && let Some((bytes, digest)) = read_and_digest(&file, metadata.len())
+        {
+            return Artifact::of(target, bytes, digest);
         }
         let bytes = read_bounded(file, target, metadata.len()).map_err(|e| e.at(path))?;
         Artifact::from_bytes(target, bytes)
@@ -78,6 +90,10 @@ impl Artifact {
     /// Takes bytes that are there already, binary or text.
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, LoadError> {
         let digest = Digest::of(&bytes);
+        Artifact::of(name, bytes, digest)
+    }
+
+    fn of(name: &str, bytes: Vec<u8>, digest: Digest) -> Result<Self, LoadError> {
         let not_wasm = |reason: &str| LoadError::NotWasm { name: name.to_owned(), reason: reason.to_owned() };
         if bytes.is_empty() {
             return Err(not_wasm("it is empty"));
@@ -153,6 +169,30 @@ fn read_bounded(source: impl Read, name: &str, expected: u64) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
+/// Reads a file of this many bytes while another thread makes the digest of what is there already: both take milliseconds.
+/// `None` when that does not work out, as when the file has another size by now. The file is at its start then.
+fn read_and_digest(mut file: &File, size: u64) -> Option<(Vec<u8>, Digest)> {
+    let mut bytes = vec![0; usize::try_from(size).ok()?];
+    let digest = thread::scope(|scope| {
+        let (send, pieces) = mpsc::channel::<&[u8]>();
+        let digest = move || pieces.into_iter().fold(Sha256::new(), Sha256::chain_update).finalize();
+        let digest = thread::Builder::new().spawn_scoped(scope, digest).ok()?;
+        for piece in bytes.chunks_mut(PIECE) {
+            file.read_exact(piece).ok()?;
+            send.send(piece).ok()?;
+        }
+        drop(send);
+        digest.join().ok()
+    });
+    match (digest, file.read(&mut [0])) {
+        (Some(digest), Ok(0)) => Some((bytes, Digest(digest.into()))),
+        _ => {
+            file.rewind().ok()?;
+            None
+        }
+    }
+}
+
 /// What people pass by mistake, told by its first bytes.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     const KNOWN: [(&[u8], &str); 7] = [
@@ -199,4 +239,25 @@ fn block_comment(text: &str) -> Option<usize> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_file_that_is_digested_while_it_is_read_has_the_same_digest() {
+        let mut file = tempfile::tempfile().unwrap();
+        let all: Vec<u8> = (0..LARGE + 12_345).map(|i| (i % 251) as u8).collect();
+        file.write_all(&all).unwrap();
+        for wrong in [LARGE, LARGE + 12_346] {
+            file.rewind().unwrap();
+            assert!(read_and_digest(&file, wrong).is_none(), "{wrong}");
+            assert_eq!(file.stream_position().unwrap(), 0);
+        }
+        let (bytes, digest) = read_and_digest(&file, LARGE + 12_345).unwrap();
+        assert!(bytes == all);
+        assert_eq!(digest, Digest::of(&all));
+    }
 }

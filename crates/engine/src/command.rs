@@ -6,6 +6,7 @@ use crate::inspect::World;
 use crate::meter::Metered;
 use crate::prepare::Ready;
 use crate::sandbox::Sandbox;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings as p2;
@@ -47,7 +48,8 @@ impl Ready {
         self.tier.ticker.when_stuck(Instant::now() + self.setup.limits.deadline + GRACE, act);
     }
 
-    /// Runs the command to its end, within its limits.
+    /// Runs the command to its end, within its limits. The process ends with it: what a command had that ended by itself is left
+    /// to the system.
     pub async fn run(&self) -> Exit {
         let limits = &self.setup.limits;
         let store = Sandbox::store(&self.tier.wasmtime, &self.setup);
@@ -62,6 +64,8 @@ impl Ready {
         } else {
             self.run_0_2(&mut store).await
         };
+        // As `leave_to_system` does with the rest.
+        let _ = ManuallyDrop::new(store);
         match result {
             Ok(Ok(())) => Exit::Code(0),
             Ok(Err(())) => Exit::Code(1),
