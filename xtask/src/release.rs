@@ -1,13 +1,13 @@
 //! `cargo xtask release`: the program as it is shipped, compiled with a profile of what it does most.
 //!
 //! A profile tells the compiler which of the program's 25 MB of code are used: those are made fast and laid side by side, the
-//! rest is made small and put out of the way. A request takes about half as much of a processor for it, and a start touches a
-//! quarter fewer pages. It takes two builds of everything, between which a program that counts runs what users run.
+//! rest is made small and put out of the way. A request takes about half as much of a processor for it, and a start touches
+//! half as many pages. It takes two builds of everything, between which a program that counts runs what users run.
 
 use crate::bench::{Ended, Outcome, ask, built_for, cargo, free_address, succeed, target};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use walnut_test_programs::{
@@ -31,7 +31,7 @@ pub fn run(arguments: &[String]) -> Outcome {
     let merge = rustc.profdata()?;
     let folder = target().join("release-profile");
     let _ = std::fs::remove_dir_all(&folder);
-    let (counts, cache, profile) = (folder.join("counts"), folder.join("cache"), folder.join("walnut.profdata"));
+    let (counts, cache) = (folder.join("counts"), folder.join("cache"));
     std::fs::create_dir_all(&cache)?;
 
     eprintln!("building a walnut that counts what it does");
@@ -39,14 +39,55 @@ pub fn run(arguments: &[String]) -> Outcome {
     eprintln!("running what users run");
     let trainer = Trainer { walnut: built_for(&rustc.host, "dist", "walnut"), cache };
     trainer.commands()?;
+    trainer.starts(&folder.join("starts"))?;
     trainer.services()?;
-    succeed(Command::new(merge).arg("merge").arg("-o").arg(&profile).arg(&counts))?;
+    let merged = |counts: &str| -> Outcome<PathBuf> {
+        let profile = folder.join(counts).with_extension("profdata");
+        succeed(Command::new(&merge).arg("merge").arg("-o").arg(&profile).arg(folder.join(counts)))?;
+        Ok(profile)
+    };
+    let (profile, starts) = (merged("counts")?, merged("starts")?);
+    // What a start uses comes first, in one piece.
+    let mut order = functions_that_ran(&merge, &starts)?;
+    order.extend(functions_that_ran(&merge, &profile)?);
+    let order_file = folder.join("order");
+    std::fs::write(&order_file, order.join("\n"))?;
 
     eprintln!("building walnut by the profile");
-    // What did not run has no counts, which is not worth a warning each.
-    build(&rustc.host, &format!("-Cprofile-use={} -Cllvm-args=-pgo-warn-missing-function=false", profile.display()))?;
+    let flags = [
+        format!("-Cprofile-use={}", profile.display()),
+        // What did not run has no counts, which is not worth a warning each. Nor is a function that became part of another.
+        "-Cllvm-args=-pgo-warn-missing-function=false".into(),
+        "-Clink-arg=-fuse-ld=lld".into(),
+        format!("-Clink-arg=-Wl,--symbol-ordering-file={},--no-warn-symbol-ordering", order_file.display()),
+    ];
+    build(&rustc.host, &flags.join(" "))?;
     println!("{}", trainer.walnut.display());
     Ok(())
+}
+
+/// The symbols of what ran, whatever it was compiled in.
+fn functions_that_ran(profdata: &Path, profile: &Path) -> Outcome<Vec<String>> {
+    let told = Command::new(profdata).args(["show", "--all-functions", "--counts"]).arg(profile).output()?;
+    if !told.status.success() {
+        return Err(format!("llvm-profdata cannot read {}", profile.display()).into());
+    }
+    Ok(ran(&String::from_utf8(told.stdout)?))
+}
+
+/// A function's line is its symbol with a colon, behind the unit's name when others may not call it. Its counts come after it.
+fn ran(shown: &str) -> Vec<String> {
+    let (mut function, mut ran) = ("", Vec::new());
+    for line in shown.lines() {
+        if let Some(counts) = line.trim_start().strip_prefix("Block counts: ") {
+            if counts.contains(|c: char| matches!(c, '1'..='9')) {
+                ran.push(function.to_owned());
+            }
+        } else if let Some(named) = line.strip_suffix(':') {
+            function = named.rsplit(';').next().unwrap_or(named).trim_start();
+        }
+    }
+    ran
 }
 
 /// With a target, so that programs of the build itself go without these flags.
@@ -115,6 +156,16 @@ impl Trainer {
             }
         }
         succeed(self.command("inspect").arg(RUST_P2_HTTP_HELLO.path()))
+    }
+
+    /// What nearly every start does, counted for itself.
+    fn starts(&self, counts: &Path) -> Outcome {
+        for guest in [RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO, C_P1_HELLO] {
+            let mut run = self.command("run");
+            run.env("LLVM_PROFILE_FILE", counts.join("%p.profraw"));
+            succeed(run.args(["--tier", "optimised"]).arg(guest.path()))?;
+        }
+        Ok(())
     }
 
     fn services(&self) -> Outcome {
@@ -198,4 +249,30 @@ fn echo(address: &str) -> std::io::Result<()> {
         answer.join().expect("reading does not panic")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_is_read_from_what_llvm_profdata_shows() {
+        let shown = "\
+Counters:
+  tokio.cade-cgu.0;_ZN5tokio3runE:
+    Hash: 0x011b529e94e967f2
+    Counters: 3
+    Block counts: [0, 20, 0]
+  _ZN5alloc4growE:
+    Hash: 0x01
+    Counters: 1
+    Block counts: [0]
+  main:
+    Hash: 0x02
+    Counters: 1
+    Block counts: [1]
+Instrumentation level: IR  entry_first = 0
+";
+        assert_eq!(ran(shown), ["_ZN5tokio3runE", "main"]);
+    }
 }
