@@ -1,6 +1,7 @@
 //! The way of one request to its answer, and what is measured on it.
 
 use crate::access::{Asked, Line};
+use crate::batch;
 use crate::cause::Cause;
 use crate::files::Files;
 use crate::head::{self, ToServer};
@@ -21,8 +22,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use walnut_engine::{Body, BodyError, Limit, Patient, RequestId};
+
+/// An answer that took no longer waits for those that are about to be there, too.
+const SHORT: Duration = Duration::from_micros(200);
 
 /// Answers one request of the client at `peer`.
 pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Measured> {
@@ -66,6 +70,7 @@ async fn component_answer(
         component.measures().reached(Limit::RequestBody);
         return (Cause::TooLarge, rescue::body_too_large());
     }
+    batch::gather().await;
     let Some(place) = component.admit().await else { return (Cause::Overloaded, rescue::overloaded()) };
     let (patience, answered) = (shared.config.body_timeout, Arc::<AtomicBool>::default());
     let request = request.map(|body| {
@@ -73,8 +78,12 @@ async fn component_answer(
         // From then on it is a conversation, in which either side may be silent until the deadline.
         body.unless(answered.clone())
     });
+    let began = Instant::now();
     let response = component.service.handle(request, id, place).await;
     answered.store(true, Relaxed);
+    if began.elapsed() < SHORT {
+        batch::gather().await;
+    }
     match response.and_then(head::of_guest) {
         Ok(response) => (Cause::Ok, response),
         Err(failure) => {

@@ -9,6 +9,7 @@
 mod access;
 mod admin;
 mod answer;
+mod batch;
 mod cause;
 mod connection;
 mod files;
