@@ -1,4 +1,4 @@
-//! Making load: wrk where it is installed, and a generator of our own (`src/bin/bench-load.rs`).
+//! Making load: wrk where it is installed, and a generator of our own (`src/bin/bench-load`).
 
 use super::super::{Outcome, on_path};
 use super::{cores::Cores, servers::Running};
