@@ -6,11 +6,11 @@ use crate::Outcome;
 use crate::client::{Ask, Client};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How long the noise goes on before it counts.
+/// How long the noise goes on before it counts. At least until there was an answer.
 const SETTLE: Duration = Duration::from_millis(500);
 
 pub struct Noise {
@@ -31,7 +31,7 @@ impl Noise {
                 }
             });
         }
-        tokio::time::sleep(SETTLE).await;
+        heard.settle().await;
         Ok(Self { heard, _clients: clients })
     }
 
@@ -57,28 +57,41 @@ impl Noise {
                 }
             }
         });
-        tokio::time::sleep(SETTLE).await;
+        heard.settle().await;
         Ok(Self { heard, _clients: clients })
     }
 
     /// How many answers there were with each status, and how many requests without one.
     pub fn report(&self) -> Value {
-        let heard = self.heard.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = self.heard.lock();
         let name = |status: &Option<u16>| status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         heard.iter().map(|(status, count)| (name(status), json!(count))).collect()
     }
 }
 
-/// Answers by their status.
+/// How many there were of each status.
+type Answers = BTreeMap<Option<u16>, u64>;
+
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<BTreeMap<Option<u16>, u64>>>);
+struct Heard(Arc<Mutex<Answers>>);
 
 impl Heard {
     async fn listen(&self, client: &mut Client) {
         self.add(client.exchange().await.ok().map(|(status, _)| status.as_u16()));
     }
 
+    async fn settle(&self) {
+        tokio::time::sleep(SETTLE).await;
+        while self.lock().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     fn add(&self, status: Option<u16>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
+        *self.lock().entry(status).or_default() += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
