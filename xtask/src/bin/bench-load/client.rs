@@ -1,0 +1,188 @@
+//! A client on one connection, what it asks for, and what it saw.
+
+use crate::Outcome;
+use crate::pattern::Pattern;
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, StatusCode, Uri, header::HOST};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+const HELLO: &[u8] = b"hello from a sealed component\n";
+
+/// What is asked for, and the answer to it.
+#[derive(Clone)]
+pub struct Ask {
+    method: Method,
+    /// In turn.
+    targets: Arc<[Uri]>,
+    next: usize,
+    upload: usize,
+    right: Right,
+}
+
+/// The right answer.
+#[derive(Clone)]
+enum Right {
+    Text(Bytes),
+    /// As many bytes as this.
+    Length(usize),
+    Any,
+}
+
+impl Ask {
+    fn get(targets: impl Iterator<Item = Uri>, right: Right) -> Self {
+        Self { method: Method::GET, targets: targets.collect(), next: 0, upload: 0, right }
+    }
+
+    pub fn hello() -> Self {
+        Self::get([Uri::from_static("/")].into_iter(), Right::Text(Bytes::from_static(HELLO)))
+    }
+
+    /// The hello at each of `/0`, `/1` and so on.
+    pub fn routes(count: usize) -> Outcome<Self> {
+        let targets = (0..count).map(|route| format!("/{route}").parse()).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::get(targets.into_iter(), Right::Text(Bytes::from_static(HELLO))))
+    }
+
+    /// An answer of so many bytes.
+    pub fn download(target: &str, bytes: usize) -> Outcome<Self> {
+        Ok(Self::get([target.parse()?].into_iter(), Right::Length(bytes)))
+    }
+
+    /// A request of so many bytes, which are counted.
+    pub fn upload(target: &str, bytes: usize) -> Outcome<Self> {
+        let right = Right::Text(format!("{bytes} bytes\n").into());
+        Ok(Self { method: Method::POST, upload: bytes, ..Self::get([target.parse()?].into_iter(), right) })
+    }
+
+    /// Whatever comes.
+    pub fn any(target: &str) -> Outcome<Self> {
+        Ok(Self::get([target.parse()?].into_iter(), Right::Any))
+    }
+
+    /// The same for one of `count` clients, each of which begins at another target.
+    pub fn spread(&self, client: usize, count: usize) -> Self {
+        Self { next: client * self.targets.len() / count, ..self.clone() }
+    }
+
+    fn request(&mut self, host: &str) -> Outcome<Request<Pattern>> {
+        let target = self.targets[self.next % self.targets.len()].clone();
+        self.next += 1;
+        let request = Request::builder().method(self.method.clone()).uri(target).header(HOST, host);
+        Ok(request.body(Pattern::new(self.upload))?)
+    }
+}
+
+impl Right {
+    /// Reads the answer to its end.
+    async fn is(&self, mut body: Incoming) -> Outcome<bool> {
+        if let Right::Text(text) = self {
+            return Ok(body.collect().await?.to_bytes() == text);
+        }
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            length += frame?.data_ref().map_or(0, Bytes::len);
+        }
+        Ok(matches!(self, Right::Any) || matches!(self, Right::Length(right) if *right == length))
+    }
+}
+
+/// One connection, made again when it breaks.
+pub struct Client {
+    address: Arc<str>,
+    sender: Option<SendRequest<Pattern>>,
+    ask: Ask,
+    pub tally: Tally,
+}
+
+impl Client {
+    pub async fn connect(address: &str, ask: Ask) -> Outcome<Self> {
+        let sender = Some(connect(address).await?);
+        Ok(Self { address: address.into(), sender, ask, tally: Tally::default() })
+    }
+
+    /// As many clients as `count`.
+    pub async fn several(address: &str, count: usize, ask: &Ask) -> Outcome<Vec<Self>> {
+        let mut clients = Vec::new();
+        for client in 0..count {
+            clients.push(Self::connect(address, ask.spread(client, count)).await?);
+        }
+        Ok(clients)
+    }
+
+    /// Asks for what was due then, and keeps what came of it.
+    pub async fn ask(&mut self, due: Instant) {
+        match self.exchange().await {
+            Ok((status, right)) => {
+                self.tally.latencies.push(due.elapsed());
+                self.tally.wrong += u64::from(!(right && status.is_success()));
+            }
+            Err(_) => self.tally.errors += 1,
+        }
+    }
+
+    /// The status of the answer, and whether it was the right one.
+    pub async fn exchange(&mut self) -> Outcome<(StatusCode, bool)> {
+        let outcome = self.try_exchange().await;
+        if outcome.is_err() {
+            self.sender = None;
+        }
+        outcome
+    }
+
+    async fn try_exchange(&mut self) -> Outcome<(StatusCode, bool)> {
+        let sender = match &mut self.sender {
+            Some(sender) => sender,
+            none => none.insert(connect(&self.address).await?),
+        };
+        sender.ready().await?;
+        let response = sender.send_request(self.ask.request(&self.address)?).await?;
+        Ok((response.status(), self.ask.right.is(response.into_body()).await?))
+    }
+}
+
+pub async fn connect(address: &str) -> Outcome<SendRequest<Pattern>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // What ends the connection is told to whoever waits for an answer on it.
+    tokio::spawn(async { connection.await.unwrap_or_default() });
+    Ok(sender)
+}
+
+#[derive(Default)]
+pub struct Tally {
+    latencies: Vec<Duration>,
+    /// Answers other than the expected one.
+    wrong: u64,
+    /// Requests with no answer.
+    errors: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Self) {
+        self.latencies.extend(other.latencies);
+        self.wrong += other.wrong;
+        self.errors += other.errors;
+    }
+
+    pub fn report(mut self, length: Duration) -> Value {
+        self.latencies.sort();
+        let at = |thousandths: usize| {
+            let index = (self.latencies.len() * thousandths).div_ceil(1000).saturating_sub(1);
+            self.latencies.get(index).map(|latency| latency.as_secs_f64() * 1e6)
+        };
+        json!({
+            "requests": self.latencies.len(),
+            "seconds": length.as_secs_f64(),
+            "p50_us": at(500), "p99_us": at(990), "p999_us": at(999), "max_us": at(1000),
+            "wrong": self.wrong,
+            "errors": self.errors,
+        })
+    }
+}
