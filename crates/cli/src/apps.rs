@@ -12,7 +12,7 @@ use std::sync::Arc;
 use walnut_engine::{
     Artifact, EngineConfig, Failure, Gate, Limits, OutputLine, RequestId, Service, Setup, Stdio, Tiers,
 };
-use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node};
+use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node, Stamp};
 use walnut_manifest::{Manifest, Route, Target};
 use walnut_policy::Printable;
 
@@ -26,6 +26,13 @@ pub struct Setting {
     pub printer: Printer,
     pub sources: Arc<Sources>,
     pub optimiser: Optimiser,
+}
+
+impl Setting {
+    /// Whether what is wrong may be put right while this process waits for it. Flags stay what they are.
+    pub fn may_change(&self, error: &CommandError) -> bool {
+        self.args.watch && error.code() != Code::Usage
+    }
 }
 
 /// One app as it is described, by a manifest or by flags.
@@ -122,7 +129,7 @@ impl Described {
             })
         };
         let components = manifest.components.iter().map(component).collect::<Result<_, CommandError>>()?;
-        let files = files(&manifest, &place, node, printer)?;
+        let files = files(&manifest, &place, setting)?;
         Ok(Described { place, has_manifest: true, components, routes: manifest.routes, files, text })
     }
 
@@ -152,7 +159,8 @@ impl Described {
     /// How it looks from outside.
     pub fn face(&self) -> Face {
         let digests = self.components.iter().map(|c| c.artifact.digest.hex());
-        let content = std::iter::once(self.text.clone()).chain(digests).collect::<Vec<_>>().join("\n");
+        let folders = self.files.iter().map(|files| format!("{:?}", Stamp::of(&files.place)));
+        let content = std::iter::once(self.text.clone()).chain(digests).chain(folders).collect::<Vec<_>>().join("\n");
         Face { place: self.place.clone(), content, summary: self.summary() }
     }
 
@@ -176,9 +184,11 @@ impl Described {
 }
 
 /// Opens the folder of each route that leads to one.
-fn files(manifest: &Manifest, place: &str, node: &Node, printer: Printer) -> Result<Vec<Arc<Files>>, CommandError> {
+fn files(manifest: &Manifest, place: &str, setting: &Setting) -> Result<Vec<Arc<Files>>, CommandError> {
+    let (node, printer) = (&setting.node, setting.printer);
     let open = |route: &Route| {
         let Target::Dir(dir) = &route.target else { return None };
+        setting.sources.note(dir);
         // A label that no component can have.
         let measures = node.measures(&manifest.app.name, &format!("files:{route}"));
         let folder = dir.clone();
