@@ -185,18 +185,16 @@ impl Described {
 
 /// Opens the folder of each route that leads to one.
 fn files(manifest: &Manifest, place: &str, setting: &Setting) -> Result<Vec<Arc<Files>>, CommandError> {
-    let (node, printer) = (&setting.node, setting.printer);
+    let printer = setting.printer;
     let open = |route: &Route| {
         let Target::Dir(dir) = &route.target else { return None };
         setting.sources.note(dir);
-        // A label that no component can have.
-        let measures = node.measures(&manifest.app.name, &format!("files:{route}"));
         let folder = dir.clone();
         let report = move |path: &str, error: &std::io::Error| {
             let doing = format!("{} cannot be sent", Printable(&folder.join(path).display().to_string()));
             of_system(doing, error).print(&printer);
         };
-        let opened = Files::open(dir, route, measures, report);
+        let opened = Files::open(&setting.node, &manifest.app.name, route, dir, report);
         Some(opened.map_err(|e| no_folder(&format!("{place}:{}", route.line), dir, &e)))
     };
     manifest.routes.iter().filter_map(open).collect()
