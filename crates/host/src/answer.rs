@@ -8,6 +8,7 @@ use crate::incoming::Incoming;
 use crate::metrics::Measures;
 use crate::node::{Destination, Hosted};
 use crate::rescue;
+use crate::seats::Busy;
 use crate::server::Shared;
 use crate::telemetry::Traced;
 use crate::trace;
@@ -24,8 +25,13 @@ use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 use walnut_engine::{Body, BodyError, Limit, Patient, RequestId};
 
-/// Answers one request of the client at `peer`.
-pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Measured> {
+/// Answers one request of the client at `peer`, which is `busy` until it has the answer.
+pub(crate) async fn answer(
+    shared: &Shared,
+    peer: SocketAddr,
+    busy: Busy,
+    mut request: Request<Incoming>,
+) -> Response<Measured> {
     let started = Instant::now();
     let checked = head::check(&request);
     let destination = checked.as_ref().ok().and_then(|host| shared.node.route(host, request.uri().path()));
@@ -52,7 +58,7 @@ pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, mut request: Reque
         },
     };
     exchange.answered(cause, &response);
-    response.map(|inner| Measured { inner, exchange })
+    response.map(|inner| Measured { inner, exchange, _busy: busy })
 }
 
 async fn component_answer(
@@ -208,6 +214,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 pub(crate) struct Measured {
     inner: Body,
     exchange: Exchange,
+    _busy: Busy,
 }
 
 impl HttpBody for Measured {

@@ -5,9 +5,9 @@ use crate::head;
 use crate::http2;
 use crate::incoming::Incoming;
 use crate::preface::Opened;
+use crate::seats::{Leave, Why};
 use crate::server::Shared;
 use crate::stall::Stall;
-use crate::stop::Stop;
 use crate::tls::{self, Tls};
 use crate::worker::Here;
 use http::uri::Scheme;
@@ -36,52 +36,53 @@ impl Client {
     }
 }
 
-/// Serves a connection on a task of its own. `here` is its place among the connections.
-pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, stop: Stop) {
+/// Serves a connection on a task of its own, which counts `here`.
+pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, leave: Leave) {
     let Ok(peer) = stream.peer_addr() else { return };
-    let stream = Stall::new(stream, shared.config.stall_timeout);
+    let stream = Stall::new(stream, shared.config.stall_timeout, leave.seat.clone());
     tokio::spawn(async move {
         let _here = here;
         // What is not the common case is put aside, so that an idle connection is small.
         match shared.config.tls.clone() {
-            None => plain(stream, peer, shared, stop).await,
-            Some(tls) => Box::pin(secure(&tls, stream, peer, shared, stop)).await,
+            None => plain(stream, peer, shared, leave).await,
+            Some(tls) => Box::pin(secure(&tls, stream, peer, shared, leave)).await,
         }
     });
 }
 
-async fn plain(stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut stop: Stop) {
+async fn plain(stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut leave: Leave) {
     let client = Client { peer, is_secure: false };
     let opened = timeout(shared.config.head_timeout, Opened::new(stream));
-    match stop.unless(opened).await {
-        Some(Ok(Ok((stream, true)))) => Box::pin(http2::serve(stream, client, shared, stop)).await,
-        Some(Ok(Ok((stream, false)))) => serve_http1(stream, client, shared, stop).await,
-        // The server stops, or nothing came.
-        None | Some(Err(_) | Ok(Err(_))) => {}
+    match leave.unless(opened).await {
+        Ok(Ok(Ok((stream, true)))) => Box::pin(http2::serve(stream, client, shared, leave)).await,
+        Ok(Ok(Ok((stream, false)))) => serve_http1(stream, client, shared, leave).await,
+        // It is to end, or nothing came.
+        Err(_) | Ok(Err(_) | Ok(Err(_))) => {}
     }
 }
 
-async fn secure(tls: &Tls, stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut stop: Stop) {
+async fn secure(tls: &Tls, stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut leave: Leave) {
     let client = Client { peer, is_secure: true };
     let handshake = timeout(shared.config.head_timeout, tls.acceptor().accept(stream));
-    let Some(Ok(Ok(stream))) = stop.unless(handshake).await else { return };
+    let Ok(Ok(Ok(stream))) = leave.unless(handshake).await else { return };
     match tls::agreed_on_http2(stream.get_ref().1) {
-        true => http2::serve(stream, client, shared, stop).await,
-        false => serve_http1(stream, client, shared, stop).await,
+        true => http2::serve(stream, client, shared, leave).await,
+        false => serve_http1(stream, client, shared, leave).await,
     }
 }
 
-async fn serve_http1<I>(io: I, client: Client, shared: Arc<Shared>, mut stop: Stop)
+async fn serve_http1<I>(io: I, client: Client, shared: Arc<Shared>, mut leave: Leave)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     let head_timeout = shared.config.head_timeout;
     let told = shared.clone();
+    let seat = leave.seat.clone();
     let answer = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let shared = shared.clone();
+        let (shared, busy) = (shared.clone(), seat.busy());
         let mut request = request.map(Incoming::Http1);
         head::set_scheme(&mut request, client.scheme());
-        async move { Ok::<_, Infallible>(answer(&shared, client.peer, request).await) }
+        async move { Ok::<_, Infallible>(answer(&shared, client.peer, busy, request).await) }
     });
     // That a head has at most 100 fields is hyper's own limit: setting it would cost an allocation for each request.
     let connection = http1::Builder::new()
@@ -90,9 +91,10 @@ where
         .max_header_size(head::MOST as usize)
         .serve_connection(TokioIo::new(io), answer);
     let mut connection = pin!(connection);
-    let ended = match stop.unless(connection.as_mut()).await {
-        Some(ended) => ended,
-        None => {
+    let ended = match leave.unless(connection.as_mut()).await {
+        Ok(ended) => ended,
+        Err(Why::Needed) => return,
+        Err(Why::Stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -1,7 +1,7 @@
 //! The node: takes HTTP requests and hands them to a component, or answers them with files.
 //!
-//! Connections are accepted only while there is room for them, and a request gets a sandbox only while there is one free;
-//! until then it waits, for a bounded time. What a guest does wrong ends in one place, `rescue.rs`, which knows the status
+//! Connections are bounded, and one that idles gives way to one that comes; a request gets a sandbox only while there is
+//! one free; until then it waits, for a bounded time. What a guest does wrong ends in one place, `rescue.rs`, which knows the status
 //! and the fixed text that a client sees. Knows nothing of terminals, flags or registries.
 
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ mod metrics;
 mod node;
 mod preface;
 mod rescue;
+mod seats;
 mod server;
 mod stall;
 mod stamp;

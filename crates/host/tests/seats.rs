@@ -1,0 +1,119 @@
+//! A server whose seats are all taken. Its time-outs are an hour, so that nothing but a client that comes ends a connection.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+use walnut_host::{App, Destination, Files, Node, Server, ServerConfig};
+use walnut_manifest::Manifest;
+use walnut_test_support::{Connection, Http2, request};
+
+/// More than the system keeps for a client that does not read.
+const BIG: usize = 64 << 20;
+const HOUR: Duration = Duration::from_secs(3600);
+const MANIFEST: &str = "[app]\nname = \"a\"\n[[http]]\nroute = \"/**\"\ndir = \"public\"\n";
+
+/// A server with so many seats, which goes on to the end of the test.
+struct Served {
+    address: SocketAddr,
+    _world: TempDir,
+}
+
+fn serve(seats: usize) -> Served {
+    let world = tempfile::tempdir().unwrap();
+    let public = world.path().join("public");
+    std::fs::create_dir(&public).unwrap();
+    std::fs::write(public.join("small"), "small").unwrap();
+    File::create(public.join("big")).unwrap().set_len(BIG as u64).unwrap();
+    let node = Node::new(1, None, None);
+    let route = Manifest::parse(MANIFEST, "walnut.toml", world.path()).unwrap().routes.remove(0);
+    let files = Files::open(&node, "a", &route, &public, |_, _| {}).unwrap();
+    node.replace(vec![App { components: Vec::new(), routes: vec![(route, Destination::Files(files))] }]);
+    let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    (config.workers, config.connections) = (2, seats);
+    (config.head_timeout, config.stall_timeout) = (HOUR, HOUR);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = runtime.block_on(Server::bind(config)).unwrap();
+    let address = server.address().unwrap();
+    thread::spawn(move || runtime.block_on(server.serve(node, std::future::pending())));
+    Served { address, _world: world }
+}
+
+impl Served {
+    fn connect(&self) -> Connection {
+        Connection::open(self.address).unwrap()
+    }
+
+    /// A client that was answered.
+    #[track_caller]
+    fn answered(&self) -> Connection {
+        let mut client = self.connect();
+        client.get("/small").is(200, "small");
+        client
+    }
+
+    /// A client that has yet to read most of its answer.
+    #[track_caller]
+    fn under_way(&self) -> Connection {
+        let mut client = self.connect();
+        client.send("GET /big HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        assert_eq!(client.head().unwrap().status, 200);
+        client
+    }
+}
+
+#[track_caller]
+fn reads_to_the_end(client: &mut Connection) {
+    assert_eq!(client.exactly(BIG).unwrap().len(), BIG);
+}
+
+#[test]
+fn who_idles_longest_gives_way_to_who_comes() {
+    let server = serve(5);
+    let mut silent = server.connect();
+    let mut half_a_head = server.connect();
+    half_a_head.send("GET /small HTTP/1.1\r\nhost: te").unwrap();
+    let mut half_a_preface = server.connect();
+    half_a_preface.send("PRI * HTTP/2.0\r\n").unwrap();
+    let mut kept = server.answered();
+    let mut http2 = Http2::open(server.address).unwrap();
+    http2.get("/small").is(200, "small");
+    // Each of them gives way in its turn, and those after it stay.
+    let mut newer = vec![server.answered()];
+    assert!(silent.is_closed());
+    newer.push(server.answered());
+    assert!(half_a_head.is_closed());
+    newer.push(server.answered());
+    assert!(half_a_preface.is_closed());
+    http2.get("/small").is(200, "small");
+    newer.iter_mut().for_each(|client| client.get("/small").is(200, "small"));
+    newer.push(server.answered());
+    assert!(kept.is_closed());
+    newer.push(server.answered());
+    assert!(http2.try_start(request("GET", "/small"), true).and_then(|mut exchange| exchange.head()).is_err());
+    newer.iter_mut().for_each(|client| client.get("/small").is(200, "small"));
+}
+
+#[test]
+fn who_waits_for_an_answer_stays() {
+    let server = serve(3);
+    let mut first = server.under_way();
+    let mut client = Http2::open(server.address).unwrap();
+    let mut second = client.start(request("GET", "/big"), true);
+    assert_eq!(second.head().unwrap().status, 200);
+    for _ in 0..10 {
+        let _idle = server.answered();
+        server.answered();
+    }
+    // Now nobody idles, and who comes waits until somebody does.
+    let mut third = server.under_way();
+    let mut next = server.connect();
+    next.send("GET /small HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    reads_to_the_end(&mut first);
+    next.response().is(200, "small");
+    assert!(first.is_closed());
+    let parts = std::iter::from_fn(|| Some(second.part().unwrap().len()).filter(|length| *length > 0));
+    assert_eq!(parts.sum::<usize>(), BIG);
+    reads_to_the_end(&mut third);
+}
