@@ -102,13 +102,14 @@ fn asked(peer: SocketAddr, request: &Request<Incoming>) -> Asked {
     Asked::new(peer, request.method().as_str(), host, request.uri().path())
 }
 
-/// Counts and says that a client at `peer` sent something that is no request. It was told so by `status`, if at all.
-pub(crate) fn refused(shared: &Shared, peer: SocketAddr, status: Option<StatusCode>) {
+/// Counts and says that a client at `peer` sent something that is no request, or not to its end. It was told so by `status`,
+/// if at all.
+pub(crate) fn refused(shared: &Shared, peer: SocketAddr, status: Option<StatusCode>, cause: Cause) {
     let measures = shared.node.metrics().unrouted.clone();
     let asked = measures.log.as_ref().map(|_| Asked::new(peer, "", "", ""));
     let mut exchange = Exchange::begin(measures, Instant::now(), trace::random(), asked, &Method::GET);
     exchange.status = status;
-    exchange.cause = Cause::ClientError;
+    exchange.cause = cause;
     exchange.has_ended = true;
 }
 

@@ -1,6 +1,7 @@
 //! One client's connection: with TLS or without, of HTTP/1.1 or of HTTP/2.
 
 use crate::answer::{answer, refused};
+use crate::cause::Cause;
 use crate::head;
 use crate::http2;
 use crate::incoming::Incoming;
@@ -17,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -52,12 +53,17 @@ pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, leave: L
 
 async fn plain(stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut leave: Leave) {
     let client = Client { peer, is_secure: false };
-    let opened = timeout(shared.config.head_timeout, Opened::new(stream));
-    match leave.unless(opened).await {
-        Ok(Ok(Ok((stream, true)))) => Box::pin(http2::serve(stream, client, shared, leave)).await,
-        Ok(Ok(Ok((stream, false)))) => serve_http1(stream, client, shared, leave).await,
-        // It is to end, or nothing came.
-        Err(_) | Ok(Err(_) | Ok(Err(_))) => {}
+    let mut opened = Opened::new(stream);
+    let is_http2 = leave.unless(timeout(shared.config.head_timeout, opened.is_http2())).await;
+    let cause = match is_http2 {
+        Ok(Ok(Ok(true))) => return Box::pin(http2::serve(opened, client, shared, leave)).await,
+        Ok(Ok(Ok(false))) => return serve_http1(opened, client, shared, leave).await,
+        Ok(Ok(Err(_))) | Err(Why::Stop) => return,
+        Ok(Err(_)) => Cause::ClientError,
+        Err(Why::Needed) => Cause::Overloaded,
+    };
+    if opened.has_begun() {
+        refused(&shared, peer, None, cause);
     }
 }
 
@@ -85,26 +91,28 @@ where
         async move { Ok::<_, Infallible>(answer(&shared, client.peer, busy, request).await) }
     });
     // That a head has at most 100 fields is hyper's own limit: setting it would cost an allocation for each request.
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
         .max_header_size(head::MOST as usize)
         .serve_connection(TokioIo::new(io), answer);
-    let mut connection = pin!(connection);
-    let ended = match leave.unless(connection.as_mut()).await {
-        Ok(ended) => ended,
-        Err(Why::Needed) => return,
+    let ended = match leave.unless(&mut connection).await {
         Err(Why::Stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Pin::new(&mut connection).graceful_shutdown();
+            Ok((&mut connection).await)
         }
+        ended => ended,
     };
+    // What was read and is no request yet is half a head. A connection that just idled has none.
+    let has_half = !connection.into_parts().read_buf.is_empty();
     // A connection that breaks is the client's affair; a guest that failed was reported where it did.
-    if let Err(error) = ended
-        && error.is_parse()
-    {
-        refused(&told, client.peer, refusal(&error));
-    }
+    let (status, cause) = match ended {
+        Ok(Err(error)) if error.is_parse() => (refusal(&error), Cause::ClientError),
+        Ok(Err(error)) if has_half && error.is_timeout() => (None, Cause::ClientError),
+        Err(_) if has_half => (None, Cause::Overloaded),
+        _ => return,
+    };
+    refused(&told, client.peer, status, cause);
 }
 
 /// The status that hyper gave to a head that it could not read.

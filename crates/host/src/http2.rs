@@ -13,8 +13,14 @@
 //! | a window that never opens | the body of the answer is not asked for more, and the stream is reset by `stall_timeout` |
 //! | a connection with nothing on it, or half a head | `head_timeout`, and sooner when its seat is needed |
 //! | a peer that is gone | `PING_EVERY`, `PONG_WITHIN` |
+//!
+//! What is no request is counted and said when h2 ends the connection for it, since `accept` then fails. Of a head for which
+//! it only resets the stream (malformed by RFC 9113 section 8, or larger than `head::MOST`, which it answers with 431) h2 tells
+//! nobody: not `accept`, no counter, nothing but the text of a debug event. Nor does it tell that half a head is there
+//! when the time for it is over, which looks like an idle connection.
 
-use crate::answer::answer;
+use crate::answer::{answer, refused};
+use crate::cause::Cause;
 use crate::connection::Client;
 use crate::head;
 use crate::incoming::{Incoming, Received};
@@ -63,7 +69,11 @@ where
 {
     let patience = shared.config.head_timeout;
     let handshake = timeout(patience, settings().handshake(io));
-    let Ok(Ok(Ok(mut connection))) = leave.unless(handshake).await else { return };
+    let mut connection = match leave.unless(handshake).await {
+        Ok(Ok(Ok(connection))) => connection,
+        Ok(Ok(Err(error))) => return told(&shared, client, &error),
+        Ok(Err(_)) | Err(_) => return,
+    };
     let Some(pings) = connection.ping_pong() else { return };
     let (mut is_lost, mut idle) = (pin!(is_lost(pings)), pin!(sleep(patience)));
     let mut streams = Streams::default();
@@ -72,8 +82,8 @@ where
         tokio::select! {
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => streams.start(client, &shared, leave.seat.busy(), request, respond),
-                // It is over, or the client broke the rules and was told so.
-                Some(Err(_)) | None => return,
+                Some(Err(error)) => return told(&shared, client, &error),
+                None => return,
             },
             () = streams.one_ends() => {
                 if streams.are_too_often_abandoned() {
@@ -100,6 +110,13 @@ where
             }
             () = &mut is_lost => return,
         }
+    }
+}
+
+/// The connection ended with `error`. If it is h2's own, the client broke the rules and was told so.
+fn told(shared: &Shared, client: Client, error: &h2::Error) {
+    if error.is_library() {
+        refused(shared, client.peer, None, Cause::ClientError);
     }
 }
 
