@@ -12,7 +12,7 @@ use std::sync::Arc;
 use walnut_engine::{
     Artifact, EngineConfig, Failure, Gate, Limits, OutputLine, RequestId, Service, Setup, Stdio, Tiers,
 };
-use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node, Stamp};
+use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node, Stamp, guest_line};
 use walnut_manifest::{Manifest, Route, Target};
 use walnut_policy::Printable;
 
@@ -237,8 +237,13 @@ impl Component {
         }
         let (title, grants) = (self.title.clone(), self.grants());
         let (telemetry, measures) = (setting.node.telemetry().cloned(), self.measures.clone());
+        let is_json = setting.args.logs_json();
         let say = move |line: OutputLine<'_>| {
-            printer.guest_line(&title, line);
+            if is_json {
+                printer.guest_text(&guest_line(&measures, line), line.is_stderr);
+            } else {
+                printer.guest_line(&title, line);
+            }
             if let Some(telemetry) = &telemetry {
                 telemetry.line(&measures, line);
             }

@@ -63,7 +63,7 @@ pub struct ServeArgs {
     /// Where to tell what happens: a page to look at, /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_address, help_heading = "What you see")]
     admin: Option<SocketAddr>,
-    /// Write a line to standard output for each request
+    /// Write a line to standard output for each request; with `json`, lines that guests write are objects too
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "human", help_heading = "What you see")]
     access_log: AccessLogFlag,
 }
@@ -90,6 +90,11 @@ impl AccessLogFlag {
 }
 
 impl ServeArgs {
+    /// Whether programs read what is said of requests.
+    pub fn logs_json(&self) -> bool {
+        matches!(self.access_log, AccessLogFlag::Json)
+    }
+
     /// How a component that is served by itself takes requests.
     pub fn admission(&self) -> Limits {
         Limits { sandboxes: self.sandboxes, queue: self.queue, patience: self.patience }
