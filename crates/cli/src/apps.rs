@@ -263,7 +263,7 @@ impl Component {
         let service = Service::new(prepared.ready(setup)?, self.reuse, report)?;
         let hosted = Hosted::new(&self.name, service, grants, self.admission, self.measures);
         if compiler.engine.can_optimise(&prepared) {
-            setting.optimiser.later(&compiler.engine, self.artifact, self.title, &hosted);
+            setting.optimiser.later(&compiler.engine, self.artifact, prepared, self.title, &hosted);
         }
         Ok(hosted)
     }

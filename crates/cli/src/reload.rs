@@ -124,7 +124,7 @@ impl Compiler {
     /// Compiles `artifact`, unless that is done already.
     pub fn prepare(&self, artifact: &Artifact) -> Result<Prepared, LoadError> {
         let key = (artifact.name.clone(), artifact.digest);
-        let is_best = |before: &&Prepared| !self.engine.can_optimise(before) || !self.engine.has_better(artifact);
+        let is_best = |before: &&Prepared| !self.engine.has_better(artifact, before);
         let prepared = match self.before.get(&key).filter(is_best) {
             Some(prepared) => prepared.clone(),
             None => self.engine.prepare(artifact, Some(&Terminal))?,
