@@ -12,7 +12,7 @@ use std::sync::Arc;
 use walnut_engine::{
     Artifact, EngineConfig, Failure, Gate, Limits, OutputLine, RequestId, Service, Setup, Stdio, Tiers,
 };
-use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node};
+use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node, Stamp, guest_line};
 use walnut_manifest::{Manifest, Route, Target};
 use walnut_policy::Printable;
 
@@ -26,6 +26,13 @@ pub struct Setting {
     pub printer: Printer,
     pub sources: Arc<Sources>,
     pub optimiser: Optimiser,
+}
+
+impl Setting {
+    /// Whether what is wrong may be put right while this process waits for it. Flags stay what they are.
+    pub fn may_change(&self, error: &CommandError) -> bool {
+        self.args.watch && error.code() != Code::Usage
+    }
 }
 
 /// One app as it is described, by a manifest or by flags.
@@ -122,7 +129,7 @@ impl Described {
             })
         };
         let components = manifest.components.iter().map(component).collect::<Result<_, CommandError>>()?;
-        let files = files(&manifest, &place, node, printer)?;
+        let files = files(&manifest, &place, setting)?;
         Ok(Described { place, has_manifest: true, components, routes: manifest.routes, files, text })
     }
 
@@ -152,7 +159,8 @@ impl Described {
     /// How it looks from outside.
     pub fn face(&self) -> Face {
         let digests = self.components.iter().map(|c| c.artifact.digest.hex());
-        let content = std::iter::once(self.text.clone()).chain(digests).collect::<Vec<_>>().join("\n");
+        let folders = self.files.iter().map(|files| format!("{:?}", Stamp::of(&files.place)));
+        let content = std::iter::once(self.text.clone()).chain(digests).chain(folders).collect::<Vec<_>>().join("\n");
         Face { place: self.place.clone(), content, summary: self.summary() }
     }
 
@@ -176,17 +184,17 @@ impl Described {
 }
 
 /// Opens the folder of each route that leads to one.
-fn files(manifest: &Manifest, place: &str, node: &Node, printer: Printer) -> Result<Vec<Arc<Files>>, CommandError> {
+fn files(manifest: &Manifest, place: &str, setting: &Setting) -> Result<Vec<Arc<Files>>, CommandError> {
+    let printer = setting.printer;
     let open = |route: &Route| {
         let Target::Dir(dir) = &route.target else { return None };
-        // A label that no component can have.
-        let measures = node.measures(&manifest.app.name, &format!("files:{route}"));
+        setting.sources.note(dir);
         let folder = dir.clone();
         let report = move |path: &str, error: &std::io::Error| {
             let doing = format!("{} cannot be sent", Printable(&folder.join(path).display().to_string()));
             of_system(doing, error).print(&printer);
         };
-        let opened = Files::open(dir, route, measures, report);
+        let opened = Files::open(&setting.node, &manifest.app.name, route, dir, report);
         Some(opened.map_err(|e| no_folder(&format!("{place}:{}", route.line), dir, &e)))
     };
     manifest.routes.iter().filter_map(open).collect()
@@ -229,8 +237,13 @@ impl Component {
         }
         let (title, grants) = (self.title.clone(), self.grants());
         let (telemetry, measures) = (setting.node.telemetry().cloned(), self.measures.clone());
+        let is_json = setting.args.logs_json();
         let say = move |line: OutputLine<'_>| {
-            printer.guest_line(&title, line);
+            if is_json {
+                printer.guest_text(&guest_line(&measures, line), line.is_stderr);
+            } else {
+                printer.guest_line(&title, line);
+            }
             if let Some(telemetry) = &telemetry {
                 telemetry.line(&measures, line);
             }
@@ -250,7 +263,7 @@ impl Component {
         let service = Service::new(prepared.ready(setup)?, self.reuse, report)?;
         let hosted = Hosted::new(&self.name, service, grants, self.admission, self.measures);
         if compiler.engine.can_optimise(&prepared) {
-            setting.optimiser.later(&compiler.engine, self.artifact, self.title, &hosted);
+            setting.optimiser.later(&compiler.engine, self.artifact, prepared, self.title, &hosted);
         }
         Ok(hosted)
     }

@@ -70,7 +70,7 @@ impl Start<'_> {
         setup.env = env;
         let ready = prepared.ready(setup)?;
         if is_kept && engine.can_optimise(&prepared) {
-            optimise_meanwhile(engine, artifact);
+            optimise_meanwhile(engine, artifact, prepared);
         }
         Ok(ready)
     }

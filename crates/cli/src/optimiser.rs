@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
-use walnut_engine::{Artifact, Engine, LoadError, Tiers};
+use walnut_engine::{Artifact, Engine, LoadError, Prepared, Tiers};
 use walnut_host::Hosted;
 
 /// Which code runs.
@@ -42,11 +42,11 @@ impl TierFlag {
 const SHORT: Duration = Duration::from_millis(20);
 
 /// Makes the code for the next start of a program while it runs. What is not ready at its end is given up.
-pub fn optimise_meanwhile(engine: Arc<Engine>, artifact: Artifact) {
+pub fn optimise_meanwhile(engine: Arc<Engine>, artifact: Artifact, quick: Prepared) {
     thread::spawn(move || {
         thread::sleep(SHORT);
         // Whatever goes wrong, the program runs.
-        let _ = engine.optimise(&artifact);
+        let _ = engine.optimise(&artifact, &quick);
     });
 }
 
@@ -59,6 +59,7 @@ pub struct Optimiser {
 struct Task {
     engine: Arc<Engine>,
     artifact: Artifact,
+    quick: Prepared,
     title: String,
     hosted: Weak<Hosted>,
 }
@@ -70,9 +71,17 @@ impl Optimiser {
         Optimiser { tasks }
     }
 
-    /// Gives `hosted` the optimised code of `artifact` once there is some, unless it is gone by then.
-    pub fn later(&self, engine: &Arc<Engine>, artifact: Artifact, title: String, hosted: &Arc<Hosted>) {
-        let task = Task { engine: engine.clone(), artifact, title, hosted: Arc::downgrade(hosted) };
+    /// Gives `hosted` the optimised code of `artifact` in place of the `quick` one once there is some, unless it is gone by
+    /// then.
+    pub fn later(
+        &self,
+        engine: &Arc<Engine>,
+        artifact: Artifact,
+        quick: Prepared,
+        title: String,
+        hosted: &Arc<Hosted>,
+    ) {
+        let task = Task { engine: engine.clone(), artifact, quick, title, hosted: Arc::downgrade(hosted) };
         // It lives as long as the process.
         let _ = self.tasks.send(task);
     }
@@ -99,7 +108,7 @@ fn work(tasks: &Receiver<Task>, printer: Printer) {
 impl Task {
     /// Whether it still served when its code was ready.
     fn run(&self) -> Result<bool, LoadError> {
-        let prepared = self.engine.optimise(&self.artifact)?;
+        let prepared = self.engine.optimise(&self.artifact, &self.quick)?;
         let Some(hosted) = self.hosted.upgrade() else { return Ok(false) };
         hosted.service.change_over(&prepared).map(|()| true)
     }

@@ -43,7 +43,12 @@ impl Printer {
             Some(request) => format!("{name} {request}: {text}"),
             None => format!("{name}: {text}"),
         };
-        if line.is_stderr { self.say(&tagged) } else { self.data(&format!("{tagged}\n")) }
+        self.guest_text(&tagged, line.is_stderr);
+    }
+
+    /// A line of a guest that tells already who wrote it, to the stream that it wrote it to.
+    pub fn guest_text(&self, text: &str, is_stderr: bool) {
+        if is_stderr { self.say(text) } else { self.data(&format!("{text}\n")) }
     }
 
     pub fn error(&self, text: &str) {

@@ -24,7 +24,7 @@ pub struct Version {
 pub struct Face {
     /// Where it was described.
     pub place: String,
-    /// What it was described with; another text is another app.
+    /// What it was described with and the folders that it serves; another text is another app.
     pub content: String,
     /// What is served and what it may do.
     pub summary: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Face {
 
 impl Version {
     /// Compiles and links `apps`. What is as it was in the version `before` is taken from there.
-    pub fn prepare(
+    fn prepare(
         apps: Vec<Described>,
         before: Option<&Version>,
         setting: &Setting,
@@ -46,6 +46,43 @@ impl Version {
         let faces = apps.iter().map(Described::face).collect();
         let apps = apps.into_iter().map(|app| app.prepare(&compiler, setting)).collect::<Result<_, _>>()?;
         Ok((Version { compiler, size, apps: faces }, apps))
+    }
+
+    /// The version that is served first, of what was described at the start. With `--watch` whatever is wrong with it may be
+    /// put right, as a folder that is still being built.
+    pub async fn first(
+        mut described: Result<Vec<Described>, CommandError>,
+        setting: &Arc<Setting>,
+        hangups: &mut Hangups,
+    ) -> Result<(Self, Vec<App>), CommandError> {
+        loop {
+            let error = match Self::prepared(move || described, None, setting).await {
+                Err(error) if setting.may_change(&error) => error,
+                prepared => return prepared,
+            };
+            error.print(&setting.printer);
+            setting.printer.warning("nothing is served yet; it is tried again when a file changes");
+            tokio::select! {
+                () = hangups.next() => {
+                    if hangups.is_of_terminal() {
+                        return Err(error);
+                    }
+                }
+                () = setting.sources.changed() => {}
+            }
+            described = Described::all(setting);
+        }
+    }
+
+    /// Like [`Version::prepare`], on a thread that may block.
+    async fn prepared(
+        describe: impl FnOnce() -> Result<Vec<Described>, CommandError> + Send + 'static,
+        before: Option<Arc<Version>>,
+        setting: &Arc<Setting>,
+    ) -> Result<(Self, Vec<App>), CommandError> {
+        let setting = setting.clone();
+        let prepare = move || Self::prepare(describe()?, before.as_deref(), &setting);
+        tokio::task::spawn_blocking(prepare).await.map_err(|e| of_system("preparing the apps", &e))?
     }
 
     /// The lines that say what is served instead of `before`.
@@ -87,7 +124,7 @@ impl Compiler {
     /// Compiles `artifact`, unless that is done already.
     pub fn prepare(&self, artifact: &Artifact) -> Result<Prepared, LoadError> {
         let key = (artifact.name.clone(), artifact.digest);
-        let is_best = |before: &&Prepared| !self.engine.can_optimise(before) || !self.engine.has_better(artifact);
+        let is_best = |before: &&Prepared| !self.engine.has_better(artifact, before);
         let prepared = match self.before.get(&key).filter(is_best) {
             Some(prepared) => prepared.clone(),
             None => self.engine.prepare(artifact, Some(&Terminal))?,
@@ -131,13 +168,9 @@ impl Reload {
     }
 
     async fn reload(&mut self) -> Result<(), CommandError> {
-        let (setting, before) = (self.setting.clone(), self.served.clone());
-        let prepare = move || {
-            let apps = Described::all(&setting)?;
-            Version::prepare(apps, Some(&before), &setting)
-        };
-        let prepared = tokio::task::spawn_blocking(prepare).await.map_err(|e| of_system("preparing the apps", &e))?;
-        let (mut version, apps) = prepared?;
+        let setting = self.setting.clone();
+        let describe = move || Described::all(&setting);
+        let (mut version, apps) = Version::prepared(describe, Some(self.served.clone()), &self.setting).await?;
         version.compiler.finish();
         self.setting.node.replace(apps);
         let printer = self.setting.printer;

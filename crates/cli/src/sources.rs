@@ -1,4 +1,4 @@
-//! The files that apps are read from, and whether they are still what they were.
+//! The files that apps are read from and the folders that they serve, and whether they are still what they were.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,12 +47,12 @@ impl Sources {
         std::fs::read_to_string(path)
     }
 
-    /// Before it is read, so that what changes meanwhile is seen.
-    fn note(&self, path: &Path) {
+    /// To be told of a file or a folder before it is opened, so that what changes meanwhile is seen.
+    pub fn note(&self, path: &Path) {
         lock(&self.files).push((path.to_owned(), Stamp::of(path)));
     }
 
-    /// Ends once a file is another than the one that was read, and is not being written any more.
+    /// Ends once one of them is another than the one that was opened, and is not being written any more.
     pub async fn changed(self: &Arc<Self>) {
         loop {
             sleep(LOOK).await;

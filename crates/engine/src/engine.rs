@@ -15,6 +15,8 @@ use crate::limits::size;
 use crate::link;
 use crate::meter::Ticker;
 use crate::prepare::Prepared;
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -32,9 +34,31 @@ pub struct Engine {
 pub(crate) struct Tier {
     pub wasmtime: wasmtime::Engine,
     pub ticker: Arc<Ticker>,
+    calls: Calls,
     compiler: Compiler,
     /// The hash of everything that affects compiled code.
     hash: u64,
+}
+
+/// What is compiled: an artifact, and the component that it is or becomes, made when it is first needed. Mostly the code is in
+/// the cache.
+struct Source<'a> {
+    artifact: &'a Artifact,
+    component: OnceCell<Cow<'a, [u8]>>,
+}
+
+impl<'a> Source<'a> {
+    fn new(artifact: &'a Artifact) -> Self {
+        Source { artifact, component: OnceCell::new() }
+    }
+
+    fn component(&self) -> Result<&[u8], LoadError> {
+        if let Some(made) = self.component.get() {
+            return Ok(made);
+        }
+        let made = adapt::to_component(self.artifact)?;
+        Ok(self.component.get_or_init(|| made))
+    }
 }
 
 /// Hears that a compilation goes on, which may take a while.
@@ -52,7 +76,7 @@ impl Engine {
     /// Takes `artifact` from the cache or compiles it, as quickly as that goes, and checks that everything it imports is
     /// there.
     pub fn prepare(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
-        let (tiers, calls) = (self.config.tiers, self.calls(artifact));
+        let (tiers, calls, source) = (self.config.tiers, self.calls(artifact), Source::new(artifact));
         if tiers != Tiers::Baseline {
             let tier = self.tier(calls, Compiler::Optimising)?;
             if let Some(component) = self.cached(tier, artifact) {
@@ -60,14 +84,14 @@ impl Engine {
             }
         }
         if tiers == Tiers::Optimised {
-            return self.prepare_by(calls, Compiler::Optimising, artifact, progress);
+            return self.prepare_by(calls, Compiler::Optimising, &source, progress);
         }
-        match self.prepare_by(calls, Compiler::Baseline, artifact, progress) {
+        match self.prepare_by(calls, Compiler::Baseline, &source, progress) {
             // The other knows more, and says better what is wrong.
             Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
-                let prepared = match self.prepare_by(calls, Compiler::Plain, artifact, progress) {
+                let prepared = match self.prepare_by(calls, Compiler::Plain, &source, progress) {
                     // Another engine's pools may be more than there is address space for.
-                    Err(LoadError::Engine(_)) => self.prepare_by(calls, Compiler::Optimising, artifact, progress)?,
+                    Err(LoadError::Engine(_)) => self.prepare_by(calls, Compiler::Optimising, &source, progress)?,
                     prepared => prepared?,
                 };
                 Ok(Prepared { unfit: Some(reason), ..prepared })
@@ -80,15 +104,15 @@ impl Engine {
         &self,
         calls: Calls,
         compiler: Compiler,
-        artifact: &Artifact,
+        source: &Source<'_>,
         progress: Option<&dyn Progress>,
     ) -> Result<Prepared, LoadError> {
         let tier = self.tier(calls, compiler)?;
-        let component = match self.cached(tier, artifact) {
+        let component = match self.cached(tier, source.artifact) {
             Some(component) => component,
-            None => self.compile(tier, artifact, progress)?,
+            None => self.compile(tier, source, progress)?,
         };
-        prepared(tier, component, artifact)
+        prepared(tier, component, source.artifact)
     }
 
     /// How `artifact` is called. A command has no use for the cheaper way, and a component that could go it does without
@@ -113,18 +137,17 @@ impl Engine {
         self.config.tiers == Tiers::Both && prepared.tier.compiler != Compiler::Optimising
     }
 
-    /// Whether the optimised code of `artifact` is in the cache.
-    pub fn has_better(&self, artifact: &Artifact) -> bool {
-        let (Some(cache), Ok(tier)) = (&self.cache, self.tier(self.calls(artifact), Compiler::Optimising)) else {
-            return false;
-        };
+    /// Whether better code of `artifact` than the `prepared` one is in the cache.
+    pub fn has_better(&self, artifact: &Artifact, prepared: &Prepared) -> bool {
+        let tier = self.tier(prepared.tier.calls, Compiler::Optimising);
+        let (true, Some(cache), Ok(tier)) = (self.can_optimise(prepared), &self.cache, tier) else { return false };
         cache.get(&artifact.digest, tier.hash).is_some()
     }
 
-    /// Makes and keeps the optimised code of `artifact`, without hurry. When another process does so already, its code is
-    /// waited for.
-    pub fn optimise(&self, artifact: &Artifact) -> Result<Prepared, LoadError> {
-        let calls = self.calls(artifact);
+    /// Makes and keeps the optimised code of `artifact`, without hurry, to take the place of the `quick` one. When another
+    /// process does so already, its code is waited for.
+    pub fn optimise(&self, artifact: &Artifact, quick: &Prepared) -> Result<Prepared, LoadError> {
+        let calls = quick.tier.calls;
         let tier = self.tier(calls, Compiler::Optimising)?;
         let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.digest, tier.hash).ok());
         if let Some(component) = self.cached(tier, artifact) {
@@ -132,7 +155,7 @@ impl Engine {
         }
         let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| give_way()).build();
         let component = match threads {
-            Ok(threads) => threads.install(|| self.compile(tier, artifact, None)),
+            Ok(threads) => threads.install(|| self.compile(tier, &Source::new(artifact), None)),
             Err(e) => Err(LoadError::Engine(e.to_string())),
         };
         let prepared = prepared(tier, component?, artifact)?;
@@ -154,16 +177,16 @@ impl Engine {
     fn compile(
         &self,
         tier: &Tier,
-        artifact: &Artifact,
+        source: &Source<'_>,
         progress: Option<&dyn Progress>,
     ) -> Result<Component, LoadError> {
-        let bytes = adapt::to_component(artifact)?;
+        let (artifact, bytes) = (source.artifact, source.component()?);
         let _shown = progress.map(|p| p.compiling(&artifact.name, bytes.len()));
         let failed = |e: &wasmtime::Error| failed(artifact, e);
         let Some(cache) = &self.cache else {
-            return Component::from_binary(&tier.wasmtime, &bytes).map_err(|e| failed(&e));
+            return Component::from_binary(&tier.wasmtime, bytes).map_err(|e| failed(&e));
         };
-        let code = tier.wasmtime.precompile_component(&bytes).map_err(|e| failed(&e))?;
+        let code = tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?;
         // A cache that cannot be written to costs time, not the run.
         let _ = cache.put(&artifact.digest, tier.hash, &code);
         // SAFETY: this engine compiled the code just now.
@@ -178,7 +201,7 @@ impl Tier {
         adapt::REVISION.hash(&mut hasher);
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
         let ticker = Ticker::new(&wasmtime, tick(config));
-        Ok(Arc::new(Tier { wasmtime, ticker, compiler, hash: hasher.finish() }))
+        Ok(Arc::new(Tier { wasmtime, ticker, calls, compiler, hash: hasher.finish() }))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::sandbox::Sandbox;
 use crate::stdio::Stdio;
 use crate::usage::Usage;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wasmtime::component::{Component, InstancePre};
 
 /// A compiled component.
@@ -28,6 +28,8 @@ pub struct Prepared {
     pub(crate) adapted: bool,
     pub(crate) unfit: Option<String>,
 }
+
+const IDLE: Duration = Duration::from_secs(10);
 
 /// What a component gets when it starts.
 pub struct Setup {
@@ -45,6 +47,8 @@ pub struct Setup {
     pub may_block: bool,
     /// Hears what it uses.
     pub usage: Option<Arc<dyn Usage>>,
+    /// How long a sandbox is kept that waits for requests.
+    pub(crate) idle: Duration,
     pub(crate) mounts: Arc<Mounts>,
     /// Outbound connections that wait for the next request: the component's own, since nobody shares its setup.
     pub(crate) pool: Arc<Pool>,
@@ -57,7 +61,7 @@ impl Setup {
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
         let (args, env, usage, pool) = (Vec::new(), Vec::new(), None, Arc::default());
-        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, mounts, pool, version: WASI_0_2 })
+        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, idle: IDLE, mounts, pool, version: WASI_0_2 })
     }
 }
 

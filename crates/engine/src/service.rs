@@ -96,7 +96,7 @@ impl Running {
             }
             Kind::Shared(Shared::new(&ready, report).map_err(unfit)?)
         } else if ready.worlds.contains(&World::Service0_2) {
-            let reused = (reuse > 1).then(|| Reused::new(reuse));
+            let reused = (reuse > 1).then(|| Reused::new(reuse, ready.setup.idle));
             Kind::Alone(p2::ProxyPre::new(ready.pre.clone()).map_err(unfit)?, reused)
         } else {
             let what = if ready.worlds.is_empty() {
@@ -463,3 +463,6 @@ impl<B> Drop for Leaving<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

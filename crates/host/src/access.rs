@@ -202,7 +202,7 @@ struct JsonLine<'a> {
     request: RequestId,
 }
 
-fn displayed<S: Serializer>(id: &RequestId, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn displayed<S: Serializer>(id: &RequestId, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(id)
 }
 

@@ -3,6 +3,7 @@
 
 use crate::metrics;
 use crate::node::{Node, Phase};
+use crate::seats::Seats;
 use crate::stall::Stall;
 use crate::status::Status;
 use bytes::Bytes;
@@ -19,10 +20,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// Connections at once. One beyond that waits to be accepted.
+/// Connections at once. For one beyond that the one closes which idles for longest.
 const CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may idle between two.
 const HEAD: Duration = Duration::from_secs(10);
@@ -57,14 +57,16 @@ impl Admin {
 
     /// Tells of `node`, until the process ends.
     pub async fn serve(self, node: Arc<Node>) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
-        while let Ok(slot) = room.clone().acquire_owned().await {
+        let mut seats = Seats::new(CONNECTIONS);
+        loop {
             let Ok((stream, _)) = self.listener.accept().await else {
                 // The client left, or there are too many files for now.
                 sleep(Duration::from_millis(100)).await;
                 continue;
             };
+            let Some(seat) = seats.take().await else { return };
             let (node, is_local) = (node.clone(), self.address.ip().is_loopback());
+            // An answer is there at once, and then for its client to read, which `Stall` sees.
             let answer = service_fn(move |request| {
                 let response = answer(&node, is_local, &request);
                 async move { Ok::<_, Infallible>(response) }
@@ -72,10 +74,13 @@ impl Admin {
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
-                .serve_connection(TokioIo::new(Stall::new(stream, STALL)), answer);
+                .serve_connection(TokioIo::new(Stall::new(stream, STALL, seat.clone())), answer);
             tokio::spawn(async move {
-                let _slot = slot;
-                let _ = timeout(LIFE, connection).await;
+                tokio::select! {
+                    biased;
+                    _ = timeout(LIFE, connection) => {}
+                    () = seat.is_needed() => {}
+                }
             });
         }
     }

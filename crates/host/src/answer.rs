@@ -9,6 +9,7 @@ use crate::incoming::Incoming;
 use crate::metrics::Measures;
 use crate::node::{Destination, Hosted};
 use crate::rescue;
+use crate::seats::Busy;
 use crate::server::Shared;
 use crate::telemetry::Traced;
 use crate::trace;
@@ -28,8 +29,13 @@ use walnut_engine::{Body, BodyError, Limit, Patient, RequestId};
 /// An answer that took no longer waits for those that are about to be there, too.
 const SHORT: Duration = Duration::from_micros(200);
 
-/// Answers one request of the client at `peer`.
-pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Measured> {
+/// Answers one request of the client at `peer`, which is `busy` until it has the answer.
+pub(crate) async fn answer(
+    shared: &Shared,
+    peer: SocketAddr,
+    busy: Busy,
+    mut request: Request<Incoming>,
+) -> Response<Measured> {
     let started = Instant::now();
     let checked = head::check(&request);
     let destination = checked.as_ref().ok().and_then(|host| shared.node.route(host, request.uri().path()));
@@ -56,7 +62,7 @@ pub(crate) async fn answer(shared: &Shared, peer: SocketAddr, mut request: Reque
         },
     };
     exchange.answered(cause, &response);
-    response.map(|inner| Measured { inner, exchange })
+    response.map(|inner| Measured { inner, exchange, _busy: busy })
 }
 
 async fn component_answer(
@@ -105,13 +111,14 @@ fn asked(peer: SocketAddr, request: &Request<Incoming>) -> Asked {
     Asked::new(peer, request.method().as_str(), host, request.uri().path())
 }
 
-/// Counts and says that a client at `peer` sent something that is no request. It was told so by `status`, if at all.
-pub(crate) fn refused(shared: &Shared, peer: SocketAddr, status: Option<StatusCode>) {
+/// Counts and says that a client at `peer` sent something that is no request, or not to its end. It was told so by `status`,
+/// if at all.
+pub(crate) fn refused(shared: &Shared, peer: SocketAddr, status: Option<StatusCode>, cause: Cause) {
     let measures = shared.node.metrics().unrouted.clone();
     let asked = measures.log.as_ref().map(|_| Asked::new(peer, "", "", ""));
     let mut exchange = Exchange::begin(measures, Instant::now(), trace::random(), asked, &Method::GET);
     exchange.status = status;
-    exchange.cause = Cause::ClientError;
+    exchange.cause = cause;
     exchange.has_ended = true;
 }
 
@@ -217,6 +224,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 pub(crate) struct Measured {
     inner: Body,
     exchange: Exchange,
+    _busy: Busy,
 }
 
 impl HttpBody for Measured {

@@ -9,11 +9,12 @@ use walnut_engine::{Failure, Limit};
 pub(crate) enum Cause {
     /// The component answered, with whatever status, or a folder did.
     Ok,
-    /// The request was not a good one, or none at all.
+    /// The request was not a good one, or none at all, or its head did not come in time.
     ClientError,
     /// No route is for it, or no file that may be served.
     NotFound,
-    /// No sandbox was free in time, or the system has no room for more open files.
+    /// No sandbox was free in time, the system has no room for more open files, or another client needed the connection's
+    /// seat before the request's head was there.
     Overloaded,
     /// The request's body is larger than it may be.
     TooLarge,

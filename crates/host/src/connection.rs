@@ -1,13 +1,14 @@
 //! One client's connection: with TLS or without, of HTTP/1.1 or of HTTP/2.
 
 use crate::answer::{answer, refused};
+use crate::cause::Cause;
 use crate::head;
 use crate::http2;
 use crate::incoming::Incoming;
 use crate::preface::Opened;
+use crate::seats::{Leave, Why};
 use crate::server::Shared;
 use crate::stall::Stall;
-use crate::stop::Stop;
 use crate::tls::{self, Tls};
 use crate::worker::Here;
 use http::uri::Scheme;
@@ -17,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -36,73 +37,82 @@ impl Client {
     }
 }
 
-/// Serves a connection on a task of its own. `here` is its place among the connections.
-pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, stop: Stop) {
+/// Serves a connection on a task of its own, which counts `here`.
+pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, leave: Leave) {
     let Ok(peer) = stream.peer_addr() else { return };
-    let stream = Stall::new(stream, shared.config.stall_timeout);
+    let stream = Stall::new(stream, shared.config.stall_timeout, leave.seat.clone());
     tokio::spawn(async move {
         let _here = here;
         // What is not the common case is put aside, so that an idle connection is small.
         match shared.config.tls.clone() {
-            None => plain(stream, peer, shared, stop).await,
-            Some(tls) => Box::pin(secure(&tls, stream, peer, shared, stop)).await,
+            None => plain(stream, peer, shared, leave).await,
+            Some(tls) => Box::pin(secure(&tls, stream, peer, shared, leave)).await,
         }
     });
 }
 
-async fn plain(stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut stop: Stop) {
+async fn plain(stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut leave: Leave) {
     let client = Client { peer, is_secure: false };
-    let opened = timeout(shared.config.head_timeout, Opened::new(stream));
-    match stop.unless(opened).await {
-        Some(Ok(Ok((stream, true)))) => Box::pin(http2::serve(stream, client, shared, stop)).await,
-        Some(Ok(Ok((stream, false)))) => serve_http1(stream, client, shared, stop).await,
-        // The server stops, or nothing came.
-        None | Some(Err(_) | Ok(Err(_))) => {}
+    let mut opened = Opened::new(stream);
+    let is_http2 = leave.unless(timeout(shared.config.head_timeout, opened.is_http2())).await;
+    let cause = match is_http2 {
+        Ok(Ok(Ok(true))) => return Box::pin(http2::serve(opened, client, shared, leave)).await,
+        Ok(Ok(Ok(false))) => return serve_http1(opened, client, shared, leave).await,
+        Ok(Ok(Err(_))) | Err(Why::Stop) => return,
+        Ok(Err(_)) => Cause::ClientError,
+        Err(Why::Needed) => Cause::Overloaded,
+    };
+    if opened.has_begun() {
+        refused(&shared, peer, None, cause);
     }
 }
 
-async fn secure(tls: &Tls, stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut stop: Stop) {
+async fn secure(tls: &Tls, stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut leave: Leave) {
     let client = Client { peer, is_secure: true };
     let handshake = timeout(shared.config.head_timeout, tls.acceptor().accept(stream));
-    let Some(Ok(Ok(stream))) = stop.unless(handshake).await else { return };
+    let Ok(Ok(Ok(stream))) = leave.unless(handshake).await else { return };
     match tls::agreed_on_http2(stream.get_ref().1) {
-        true => http2::serve(stream, client, shared, stop).await,
-        false => serve_http1(stream, client, shared, stop).await,
+        true => http2::serve(stream, client, shared, leave).await,
+        false => serve_http1(stream, client, shared, leave).await,
     }
 }
 
-async fn serve_http1<I>(io: I, client: Client, shared: Arc<Shared>, mut stop: Stop)
+async fn serve_http1<I>(io: I, client: Client, shared: Arc<Shared>, mut leave: Leave)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     let head_timeout = shared.config.head_timeout;
     let told = shared.clone();
+    let seat = leave.seat.clone();
     let answer = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let shared = shared.clone();
+        let (shared, busy) = (shared.clone(), seat.busy());
         let mut request = request.map(Incoming::Http1);
         head::set_scheme(&mut request, client.scheme());
-        async move { Ok::<_, Infallible>(answer(&shared, client.peer, request).await) }
+        async move { Ok::<_, Infallible>(answer(&shared, client.peer, busy, request).await) }
     });
     // That a head has at most 100 fields is hyper's own limit: setting it would cost an allocation for each request.
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
         .max_header_size(head::MOST as usize)
         .serve_connection(TokioIo::new(io), answer);
-    let mut connection = pin!(connection);
-    let ended = match stop.unless(connection.as_mut()).await {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let ended = match leave.unless(&mut connection).await {
+        Err(Why::Stop) => {
+            Pin::new(&mut connection).graceful_shutdown();
+            Ok((&mut connection).await)
         }
+        ended => ended,
     };
+    // What was read and is no request yet is half a head. A connection that just idled has none.
+    let has_half = !connection.into_parts().read_buf.is_empty();
     // A connection that breaks is the client's affair; a guest that failed was reported where it did.
-    if let Err(error) = ended
-        && error.is_parse()
-    {
-        refused(&told, client.peer, refusal(&error));
-    }
+    let (status, cause) = match ended {
+        Ok(Err(error)) if error.is_parse() => (refusal(&error), Cause::ClientError),
+        Ok(Err(error)) if has_half && error.is_timeout() => (None, Cause::ClientError),
+        Err(_) if has_half => (None, Cause::Overloaded),
+        _ => return,
+    };
+    refused(&told, client.peer, status, cause);
 }
 
 /// The status that hyper gave to a head that it could not read.

@@ -18,7 +18,7 @@ mod respond;
 
 use crate::cause::Cause;
 use crate::metrics::Measures;
-use crate::node::{Admission, Limits, Place};
+use crate::node::{Admission, Limits, Node, Place};
 use crate::rescue;
 use body::Reading;
 use cap_std::ambient_authority;
@@ -44,33 +44,47 @@ const LOOK_UPS: Limits = Limits { sandboxes: 256, queue: 10_000, patience: Durat
 /// Is told of a file that the system could not read, by its path below the folder.
 type Report = dyn Fn(&str, &io::Error) + Send + Sync;
 
+/// The places of a route, which its folders that are served one after another share: answers that are under way from the
+/// one before count.
+struct Places {
+    look_ups: Admission,
+    open: Admission,
+}
+
 /// A folder whose files answer the requests of a route.
 pub struct Files {
     /// Where it is.
     pub place: PathBuf,
     dir: Dir,
     rule: PathRule,
-    look_ups: Admission,
-    open: Admission,
+    places: Arc<Places>,
     measures: Arc<Measures>,
     report: Arc<Report>,
 }
 
 impl Files {
-    /// Opens the folder at `place` for `route`. What happens is counted in `measures`, and `report` is told what the system
-    /// could not read.
+    /// Opens the folder at `place` for `route` of `app`, to be served by `node`. `report` is told what the system could not
+    /// read.
     pub fn open(
-        place: &Path,
+        node: &Node,
+        app: &str,
         route: &Route,
-        measures: Arc<Measures>,
+        place: &Path,
         report: impl Fn(&str, &io::Error) + Send + Sync + 'static,
     ) -> io::Result<Arc<Self>> {
+        // A label that no component can have.
+        let measures = node.measures(app, &format!("files:{route}"));
+        let mut served = node.files().into_iter().map(|(files, _)| files);
+        let before = served.find(|files| Arc::ptr_eq(&files.measures, &measures));
+        let places = before.map_or_else(
+            || Arc::new(Places { look_ups: Admission::new(LOOK_UPS), open: Admission::new(OPEN) }),
+            |files| files.places.clone(),
+        );
         Ok(Arc::new(Files {
             place: place.to_owned(),
             dir: Dir::open_ambient_dir(place, ambient_authority())?,
             rule: route.path.clone(),
-            look_ups: Admission::new(LOOK_UPS),
-            open: Admission::new(OPEN),
+            places,
             measures,
             report: Arc::new(report),
         }))
@@ -86,7 +100,7 @@ impl Files {
 
     /// Its places for open files.
     pub(crate) fn admission(&self) -> &Admission {
-        &self.open
+        &self.places.open
     }
 
     fn wanted(&self, path: &str) -> Option<Wanted> {
@@ -107,7 +121,9 @@ impl Files {
         let asked = Arc::new((wanted, request));
         let mut place = None;
         loop {
-            let Some(turn) = self.look_ups.admit().await else { return (Cause::Overloaded, rescue::overloaded()) };
+            let Some(turn) = self.places.look_ups.admit().await else {
+                return (Cause::Overloaded, rescue::overloaded());
+            };
             let (files, asked) = (self.clone(), asked.clone());
             let looked_up = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
@@ -118,7 +134,7 @@ impl Files {
                 return answer;
             }
             // Then it is looked up again, so that what waits keeps nothing open.
-            place = self.open.admit().await;
+            place = self.places.open.admit().await;
             if place.is_none() {
                 return (Cause::Overloaded, rescue::overloaded());
             }
@@ -130,7 +146,7 @@ impl Files {
         Some(match respond::respond(&self.dir, wanted, request) {
             Ok(Answer::File(head, Content::Whole(bytes))) => (Cause::Ok, head.map(|()| body::whole(bytes))),
             Ok(Answer::File(head, Content::Long { first, file, left })) => {
-                let place = place.or_else(|| self.open.try_admit())?;
+                let place = place.or_else(|| self.places.open.try_admit())?;
                 (Cause::Ok, head.map(|()| self.streamed(Reading { first, file, left, place }, wanted)))
             }
             Ok(Answer::Folder) => self.redirect(request),

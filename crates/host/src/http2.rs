@@ -11,17 +11,23 @@
 //! | floods of SETTINGS and PING | one answer is kept at a time; who does not read answers is cut by `Stall` |
 //! | many small DATA frames | h2's budget for what they cost beside their bytes |
 //! | a window that never opens | the body of the answer is not asked for more, and the stream is reset by `stall_timeout` |
-//! | a connection with nothing on it, or half a head | `head_timeout` |
+//! | a connection with nothing on it, or half a head | `head_timeout`, and sooner when its seat is needed |
 //! | a peer that is gone | `PING_EVERY`, `PONG_WITHIN` |
+//!
+//! What is no request is counted and said when h2 ends the connection for it, since `accept` then fails. Of a head for which
+//! it only resets the stream (malformed by RFC 9113 section 8, or larger than `head::MOST`, which it answers with 431) h2 tells
+//! nobody: not `accept`, no counter, nothing but the text of a debug event. Nor does it tell that half a head is there
+//! when the time for it is over, which looks like an idle connection.
 
-use crate::answer::answer;
+use crate::answer::{answer, refused};
+use crate::cause::Cause;
 use crate::connection::Client;
 use crate::head;
 use crate::incoming::{Incoming, Received};
+use crate::seats::{Busy, Leave, Why};
 use crate::server::Shared;
-use crate::stop::Stop;
 use bytes::Bytes;
-use h2::server::{Builder, Connection, SendResponse};
+use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE, EXPECT, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -57,13 +63,17 @@ const PONG_WITHIN: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end.
-pub(crate) async fn serve<I>(io: I, client: Client, shared: Arc<Shared>, mut stop: Stop)
+pub(crate) async fn serve<I>(io: I, client: Client, shared: Arc<Shared>, mut leave: Leave)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     let patience = shared.config.head_timeout;
     let handshake = timeout(patience, settings().handshake(io));
-    let Some(Ok(Ok(mut connection))) = stop.unless(handshake).await else { return };
+    let mut connection = match leave.unless(handshake).await {
+        Ok(Ok(Ok(connection))) => connection,
+        Ok(Ok(Err(error))) => return told(&shared, client, &error),
+        Ok(Err(_)) | Err(_) => return,
+    };
     let Some(pings) = connection.ping_pong() else { return };
     let (mut is_lost, mut idle) = (pin!(is_lost(pings)), pin!(sleep(patience)));
     let mut streams = Streams::default();
@@ -71,9 +81,9 @@ where
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
-                Some(Ok((request, respond))) => streams.start(client, &shared, request, respond),
-                // It is over, or the client broke the rules and was told so.
-                Some(Err(_)) | None => return,
+                Some(Ok((request, respond))) => streams.start(client, &shared, leave.seat.busy(), request, respond),
+                Some(Err(error)) => return told(&shared, client, &error),
+                None => return,
             },
             () = streams.one_ends() => {
                 if streams.are_too_often_abandoned() {
@@ -81,8 +91,12 @@ where
                 }
                 idle.as_mut().reset(Instant::now() + if closes { GRACE } else { patience });
             }
-            () = stop.asked(), if !closes => {
-                close(&mut connection, &mut closes);
+            why = leave.asked(), if !closes => {
+                match why {
+                    Why::Stop => connection.graceful_shutdown(),
+                    Why::Needed => connection.abrupt_shutdown(Reason::NO_ERROR),
+                }
+                closes = true;
                 idle.as_mut().reset(Instant::now() + GRACE);
             }
             () = &mut idle, if streams.are_none() => {
@@ -90,11 +104,19 @@ where
                     // It was told, and does not go.
                     return;
                 }
-                close(&mut connection, &mut closes);
+                connection.graceful_shutdown();
+                closes = true;
                 idle.as_mut().reset(Instant::now() + GRACE);
             }
             () = &mut is_lost => return,
         }
+    }
+}
+
+/// The connection ended with `error`. If it is h2's own, the client broke the rules and was told so.
+fn told(shared: &Shared, client: Client, error: &h2::Error) {
+    if error.is_library() {
+        refused(shared, client.peer, None, Cause::ClientError);
     }
 }
 
@@ -109,12 +131,6 @@ fn settings() -> Builder {
         .max_pending_accept_reset_streams(RESETS_AT_ONCE)
         .max_local_error_reset_streams(Some(OWN_RESETS));
     settings
-}
-
-/// Takes no new streams, and is over once those under way are.
-fn close<I: AsyncRead + AsyncWrite + Unpin>(connection: &mut Connection<I, Bytes>, closes: &mut bool) {
-    connection.graceful_shutdown();
-    *closes = true;
 }
 
 /// Ends when the client does not answer any more.
@@ -148,11 +164,12 @@ impl Streams {
         &mut self,
         client: Client,
         shared: &Arc<Shared>,
+        busy: Busy,
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
     ) {
         let shared = shared.clone();
-        self.tasks.spawn(async move { stream(client, &shared, request, respond).await });
+        self.tasks.spawn(async move { stream(client, &shared, busy, request, respond).await });
     }
 
     fn are_none(&self) -> bool {
@@ -180,12 +197,13 @@ impl Streams {
 async fn stream(
     client: Client,
     shared: &Arc<Shared>,
+    busy: Busy,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) -> End {
     let is_head = *request.method() == Method::HEAD;
     let (request, mut wanted) = taken(client, request);
-    let mut answer = pin!(answer(shared, client.peer, request));
+    let mut answer = pin!(answer(shared, client.peer, busy, request));
     let response = poll_fn(|cx| {
         let answered = answer.as_mut().poll(cx);
         let goes_on = match &answered {

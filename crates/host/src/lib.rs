@@ -1,7 +1,7 @@
 //! The node: takes HTTP requests and hands them to a component, or answers them with files.
 //!
-//! Connections are accepted only while there is room for them, and a request gets a sandbox only while there is one free;
-//! until then it waits, for a bounded time. What a guest does wrong ends in one place, `rescue.rs`, which knows the status
+//! Connections are bounded, and one that idles gives way to one that comes; a request gets a sandbox only while there is
+//! one free; until then it waits, for a bounded time. What a guest does wrong ends in one place, `rescue.rs`, which knows the status
 //! and the fixed text that a client sees. Knows nothing of terminals, flags or registries.
 
 #![forbid(unsafe_code)]
@@ -18,8 +18,10 @@ mod http2;
 mod incoming;
 mod metrics;
 mod node;
+mod output;
 mod preface;
 mod rescue;
+mod seats;
 mod server;
 mod stall;
 mod stamp;
@@ -35,6 +37,7 @@ pub use admin::Admin;
 pub use files::Files;
 pub use metrics::Measures;
 pub use node::{Admission, App, Destination, Hosted, Limits, Node};
+pub use output::guest_line;
 pub use server::{Drained, Server, ServerConfig};
 pub use stamp::Stamp;
 pub use telemetry::{Telemetry, TelemetryError};

@@ -18,18 +18,26 @@ pub(crate) struct Opened<S> {
 }
 
 impl<S: AsyncRead + Unpin> Opened<S> {
+    pub fn new(inner: S) -> Self {
+        Opened { inner, first: [0; PREFACE.len()], came: 0, given: 0 }
+    }
+
     /// Waits for the first bytes, and tells whether they are HTTP/2's. Those of HTTP/1.1 are known by the first of all,
     /// so that nothing waits for more than a request has.
-    pub async fn new(inner: S) -> io::Result<(Self, bool)> {
-        let mut opened = Opened { inner, first: [0; PREFACE.len()], came: 0, given: 0 };
+    pub async fn is_http2(&mut self) -> io::Result<bool> {
         loop {
-            let read = opened.inner.read(&mut opened.first[opened.came..]).await?;
-            opened.came += read;
-            let is_preface = PREFACE.starts_with(&opened.first[..opened.came]);
-            if read == 0 || !is_preface || opened.came == PREFACE.len() {
-                return Ok((opened, is_preface && read > 0));
+            let read = self.inner.read(&mut self.first[self.came..]).await?;
+            self.came += read;
+            let is_preface = PREFACE.starts_with(&self.first[..self.came]);
+            if read == 0 || !is_preface || self.came == PREFACE.len() {
+                return Ok(is_preface && read > 0);
             }
         }
+    }
+
+    /// Whether anything came.
+    pub fn has_begun(&self) -> bool {
+        self.came > 0
     }
 }
 
@@ -81,7 +89,9 @@ mod tests {
         let sending = tokio::spawn(async move {
             let _ = tokio::io::AsyncWriteExt::write_all(&mut client, &all).await;
         });
-        let (mut stream, is_http2) = Opened::new(server).await.unwrap();
+        let mut stream = Opened::new(server);
+        let is_http2 = stream.is_http2().await.unwrap();
+        assert_eq!(stream.has_begun(), !parts.is_empty());
         let mut read = Vec::new();
         stream.read_to_end(&mut read).await.unwrap();
         sending.await.unwrap();

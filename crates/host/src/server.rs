@@ -1,4 +1,5 @@
 use crate::node::Node;
+use crate::seats::{Seat, Seats};
 use crate::tls::Tls;
 use crate::worker::Worker;
 use std::io;
@@ -6,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How a server behaves.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct ServerConfig {
     pub address: SocketAddr,
     /// Threads that serve, each with connections of its own.
     pub workers: usize,
-    /// Connections at once. A client beyond that waits to be accepted.
+    /// Connections at once. For a client beyond that the one closes which idles for longest; where none idles, it waits.
     pub connections: usize,
     /// How long a client may take to shake hands and to send the head of a request, and how long a connection may idle
     /// between two.
@@ -87,21 +87,21 @@ impl Server {
     /// When the system refuses a thread or what its runtime needs.
     pub async fn serve(self, node: Arc<Node>, stop: impl Future<Output = ()>) -> io::Result<Drained> {
         let Server { listener, config } = self;
-        let room = Arc::new(Semaphore::new(config.connections));
+        let mut seats = Seats::new(config.connections);
         let count = config.workers.max(1);
         let shared = Arc::new(Shared { node, config });
         let workers = (0..count).map(|n| Worker::start(n, shared.clone())).collect::<io::Result<Vec<_>>>()?;
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &room) => accepted,
+                accepted = accept(&listener, &mut seats) => accepted,
                 () = &mut stop => break,
             };
             let least = workers.iter().min_by_key(|worker| worker.load());
-            if let (Some((stream, slot)), Some(worker)) = (accepted, least)
+            if let (Some((stream, seat)), Some(worker)) = (accepted, least)
                 && let Ok(stream) = stream.into_std()
             {
-                worker.take(stream, slot);
+                worker.take(stream, seat);
             }
         }
         drop(listener);
@@ -110,13 +110,12 @@ impl Server {
     }
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = room.clone().acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, seats: &mut Seats) -> Option<(TcpStream, Arc<Seat>)> {
     match listener.accept().await {
         Ok((stream, _)) => {
             // Small responses must not wait for an acknowledgement.
             let _ = stream.set_nodelay(true);
-            Some((stream, slot))
+            Some((stream, seats.take().await?))
         }
         Err(e) => {
             // A client that left already is nothing; running out of files passes, so the server waits rather than ends.

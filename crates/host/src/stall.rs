@@ -1,7 +1,9 @@
 //! A stream that fails when its other end does not read for too long. hyper waits for a slow reader for ever.
 
+use crate::seats::{Busy, Seat};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -10,13 +12,14 @@ use tokio::time::Sleep;
 pub(crate) struct Stall<S> {
     inner: S,
     most: Duration,
-    /// Runs while a write waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    seat: Arc<Seat>,
+    /// Runs while a write waits, and the client for what is written.
+    waiting: Option<(Pin<Box<Sleep>>, Busy)>,
 }
 
 impl<S> Stall<S> {
-    pub fn new(inner: S, most: Duration) -> Self {
-        Stall { inner, most, waiting: None }
+    pub fn new(inner: S, most: Duration, seat: Arc<Seat>) -> Self {
+        Stall { inner, most, seat, waiting: None }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -24,8 +27,8 @@ impl<S> Stall<S> {
             self.waiting = None;
             return written;
         }
-        let most = self.most;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
+        let begins = || (Box::pin(tokio::time::sleep(self.most)), self.seat.busy());
+        let (waiting, _) = self.waiting.get_or_insert_with(begins);
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -62,5 +65,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seats::Seats;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    #[tokio::test]
+    async fn a_client_that_has_yet_to_read_is_not_idle() {
+        let seat = Seats::new(1).take().await.unwrap();
+        let (mut client, server) = duplex(4);
+        let mut server = Stall::new(server, Duration::from_secs(3600), seat.clone());
+        server.write_all(b"abcd").await.unwrap();
+        assert!(seat.is_idle());
+        let mut more = Box::pin(server.write_all(b"efgh"));
+        tokio::select! {
+            biased;
+            _ = &mut more => panic!("there was no room"),
+            () = std::future::ready(()) => assert!(!seat.is_idle()),
+        }
+        client.read_exact(&mut [0; 4]).await.unwrap();
+        more.await.unwrap();
+        assert!(seat.is_idle());
     }
 }

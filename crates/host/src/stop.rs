@@ -28,13 +28,4 @@ impl Stop {
         // An error is a worker that is gone, with everything that it served.
         let _ = self.0.wait_for(|stops| *stops).await;
     }
-
-    /// What `work` gives, unless the server stops first.
-    pub async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = self.asked() => None,
-        }
-    }
 }

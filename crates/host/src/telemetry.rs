@@ -9,7 +9,7 @@ mod client;
 
 use crate::cause::Cause;
 use crate::metrics::Measures;
-use client::Client;
+use client::{Client, Report};
 use http::{Method, Request, StatusCode};
 use opentelemetry::logs::{LogRecord, Logger, LoggerProvider, Severity};
 use opentelemetry::propagation::TextMapPropagator;
@@ -22,6 +22,7 @@ use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span as SdkSpan};
 use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, SystemTime};
 use walnut_engine::OutputLine;
 
@@ -53,9 +54,9 @@ impl Telemetry {
         if is("OTEL_SDK_DISABLED", "true") {
             return Ok(None);
         }
-        let client = Client::new(warn);
-        let traces = wants("TRACES")?.then(|| traces(client.clone())).transpose()?;
-        let logs = wants("LOGS")?.then(|| logs(client)).transpose()?;
+        let report = Report::new(warn);
+        let traces = wants("TRACES")?.then(|| traces(Client::new(report.clone()))).transpose()?;
+        let logs = wants("LOGS")?.then(|| logs(Client::new(report))).transpose()?;
         let is_wanted = traces.is_some() || logs.is_some();
         Ok(is_wanted.then(|| Telemetry { traces, logs, propagator: TraceContextPropagator::new() }))
     }
@@ -102,15 +103,17 @@ impl Telemetry {
         logger.emit(record);
     }
 
-    /// Sends what is left. Takes a few seconds at most.
+    /// Sends what is left. Takes [`LAST`] at most.
     pub fn stop(&self) {
-        // What does not get there was warned of by the client.
-        if let Some((provider, _)) = &self.traces {
-            let _ = provider.shutdown_with_timeout(LAST);
-        }
-        if let Some((provider, _)) = &self.logs {
-            let _ = provider.shutdown_with_timeout(LAST);
-        }
+        // Beside each other, or a collector that is gone would be waited for twice. It was warned of by the client.
+        thread::scope(|both| {
+            if let Some((provider, _)) = &self.traces {
+                both.spawn(|| provider.shutdown_with_timeout(LAST));
+            }
+            if let Some((provider, _)) = &self.logs {
+                let _ = provider.shutdown_with_timeout(LAST);
+            }
+        });
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::connection;
 use crate::metrics::Connected;
+use crate::seats::{Leave, Seat};
 use crate::server::{Drained, Shared};
 use crate::stop;
 use std::io;
@@ -12,11 +13,11 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-/// A connection that was accepted, with its place among the connections.
-type Accepted = (TcpStream, OwnedSemaphorePermit);
+/// A connection that was accepted.
+type Accepted = (TcpStream, Arc<Seat>);
 
 pub(crate) struct Worker {
     inbox: mpsc::UnboundedSender<Accepted>,
@@ -45,10 +46,10 @@ impl Worker {
         self.load.load(Relaxed)
     }
 
-    pub fn take(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+    pub fn take(&self, stream: TcpStream, seat: Arc<Seat>) {
         self.load.fetch_add(1, Relaxed);
         // A worker that is gone has panicked, which its thread told; the client sees a closed connection.
-        let _ = self.inbox.send((stream, slot));
+        let _ = self.inbox.send((stream, seat));
     }
 
     /// Takes no more, and answers what is under way.
@@ -64,10 +65,10 @@ async fn serve(
     shared: Arc<Shared>,
 ) -> Drained {
     let (stopper, stop) = stop::pair();
-    while let Some((stream, slot)) = accepted.recv().await {
-        let here = Here { _slot: slot, load: load.clone(), _open: shared.node.metrics().connected() };
+    while let Some((stream, seat)) = accepted.recv().await {
+        let here = Here { load: load.clone(), _open: shared.node.metrics().connected() };
         if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-            connection::spawn(stream, here, shared.clone(), stop.clone());
+            connection::spawn(stream, here, shared.clone(), Leave { stop: stop.clone(), seat });
         }
     }
     drop(stop);
@@ -77,9 +78,8 @@ async fn serve(
     }
 }
 
-/// A connection's place, given back when it is closed.
+/// Counts a connection, until it is closed.
 pub(crate) struct Here {
-    _slot: OwnedSemaphorePermit,
     load: Arc<AtomicUsize>,
     _open: Connected,
 }

@@ -6,7 +6,7 @@ use prost::Message;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ struct Taken {
     spans: Vec<Span>,
     records: Vec<LogRecord>,
     services: Vec<String>,
+    connections: usize,
 }
 
 /// What a span or a record says, by name.
@@ -32,6 +33,11 @@ pub type Attributes = BTreeMap<String, String>;
 impl Collector {
     /// Listens on a free port.
     pub fn start() -> Self {
+        Self::with_patience(usize::MAX)
+    }
+
+    /// Like [`Collector::start`]. It closes a connection, without a word, after so many batches.
+    pub fn with_patience(batches: usize) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
         let address = listener.local_addr().expect("it has an address").to_string();
         let taken = Arc::<Mutex<Taken>>::default();
@@ -39,8 +45,12 @@ impl Collector {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let kept = kept.clone();
-                // A client that leaves is its own affair.
-                thread::spawn(move || take(stream, &kept));
+                lock(&kept).connections += 1;
+                thread::spawn(move || {
+                    let mut reader = BufReader::new(stream);
+                    // A client that leaves is its own affair.
+                    (0..batches).try_for_each(|_| take(&mut reader, &kept))
+                });
             }
         });
         Collector { address, taken }
@@ -63,9 +73,14 @@ impl Collector {
         self.when(|taken| (taken.records.len() >= count).then(|| taken.records.clone()))
     }
 
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        lock(&self.taken).connections
+    }
+
     /// The names of the services that sent something.
     pub fn services(&self) -> Vec<String> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).services.clone()
+        lock(&self.taken).services.clone()
     }
 
     /// By name, as text.
@@ -82,18 +97,22 @@ impl Collector {
     #[track_caller]
     fn when<T>(&self, enough: impl Fn(&Taken) -> Option<T>) -> T {
         for _ in 0..1000 {
-            if let Some(found) = enough(&self.taken.lock().unwrap_or_else(PoisonError::into_inner)) {
+            if let Some(found) = enough(&lock(&self.taken)) {
                 return found;
             }
             thread::sleep(Duration::from_millis(20));
         }
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = lock(&self.taken);
         panic!("the collector has got no more than {:?} and {:?}", taken.spans, taken.records)
     }
 }
 
-fn take(stream: TcpStream, taken: &Mutex<Taken>) -> io::Result<()> {
-    let mut reader = BufReader::new(stream);
+fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
+    taken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes one batch.
+fn take(reader: &mut BufReader<TcpStream>, taken: &Mutex<Taken>) -> io::Result<()> {
     let (mut path, mut length) = (String::new(), 0);
     for line in reader.by_ref().lines() {
         let line = line?;
@@ -108,7 +127,7 @@ fn take(stream: TcpStream, taken: &Mutex<Taken>) -> io::Result<()> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let mut kept = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = lock(taken);
     match path.as_str() {
         "/v1/traces" => {
             for of in ExportTraceServiceRequest::decode(&body[..])?.resource_spans {

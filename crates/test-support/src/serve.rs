@@ -56,6 +56,26 @@ impl ServeProcess {
         Self::launch(env, command)
     }
 
+    /// Serves these apps, once it has said `refusal` and what is wrong was put right by `mend`.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[track_caller]
+    pub fn of_mended_apps<A: AsRef<OsStr>>(
+        env: &TestEnv,
+        apps: impl IntoIterator<Item = A>,
+        refusal: &str,
+        mend: impl FnOnce(),
+    ) -> Self {
+        let mut command = env.command();
+        command.args(["serve", "--addr", "127.0.0.1:0"]).args(apps);
+        Self::launch_with(env, command, Stdio::null(), |stderr| {
+            if stderr.wait(|text| text.contains(refusal)) {
+                mend();
+            }
+        })
+    }
+
     /// Serves `program` from standard input, with these targets beside it.
     ///
     /// # Panics
@@ -64,19 +84,20 @@ impl ServeProcess {
     pub fn of_input<A: AsRef<OsStr>>(env: &TestEnv, program: Guest, targets: impl IntoIterator<Item = A>) -> Self {
         let mut command = env.command();
         command.args(["serve", "--addr", "127.0.0.1:0", "-"]).args(targets);
-        Self::launch_with(env, command, File::open(program.path()).expect("the guest can be read").into())
+        Self::launch_with(env, command, File::open(program.path()).expect("the guest can be read").into(), |_| {})
     }
 
     #[track_caller]
     fn launch(env: &TestEnv, command: Command) -> Self {
-        Self::launch_with(env, command, Stdio::null())
+        Self::launch_with(env, command, Stdio::null(), |_| {})
     }
 
     #[track_caller]
-    fn launch_with(env: &TestEnv, mut command: Command, input: Stdio) -> Self {
+    fn launch_with(env: &TestEnv, mut command: Command, input: Stdio, meanwhile: impl FnOnce(&Captured)) -> Self {
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let (stdout, stderr) = (Captured::of(child.stdout.take()), Captured::of(child.stderr.take()));
+        meanwhile(&stderr);
         let up = stderr.wait(|text| text.contains("\n  ") && announced(text).is_some());
         let Some(address) = up.then(|| announced(&stderr.text())).flatten() else {
             let _ = child.kill();

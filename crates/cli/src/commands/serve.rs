@@ -63,7 +63,7 @@ pub struct ServeArgs {
     /// Where to tell what happens: a page to look at, /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_address, help_heading = "What you see")]
     admin: Option<SocketAddr>,
-    /// Write a line to standard output for each request
+    /// Write a line to standard output for each request; with `json`, lines that guests write are objects too
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "human", help_heading = "What you see")]
     access_log: AccessLogFlag,
 }
@@ -90,6 +90,11 @@ impl AccessLogFlag {
 }
 
 impl ServeArgs {
+    /// Whether programs read what is said of requests.
+    pub fn logs_json(&self) -> bool {
+        matches!(self.access_log, AccessLogFlag::Json)
+    }
+
     /// How a component that is served by itself takes requests.
     pub fn admission(&self) -> Limits {
         Limits { sandboxes: self.sandboxes, queue: self.queue, patience: self.patience }
@@ -126,21 +131,21 @@ pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
 async fn serve(args: ServeArgs, printer: Printer) -> Result<Drained, CommandError> {
     walnut_engine::record_host_calls();
     let uncaught = |e: std::io::Error| of_system("signals cannot be caught", &e);
-    let hangups = Hangups::catch().map_err(uncaught)?;
+    let mut hangups = Hangups::catch().map_err(uncaught)?;
     let log = args.access_log.start()?;
     let node = Node::new(args.node_sandboxes, log.clone(), telemetry(printer)?);
     let (sources, optimiser) = (Arc::<Sources>::default(), Optimiser::start(printer));
     let setting = Arc::new(Setting { args, node: node.clone(), printer, sources, optimiser });
     let args = &setting.args;
-    let apps = Described::all(&setting)?;
+    let described = match Described::all(&setting) {
+        Err(error) if !setting.may_change(&error) => return Err(error),
+        described => described,
+    };
     if let Some(address) = args.admin {
         tell(address, node.clone(), printer).await?;
     }
     // Meanwhile the admin address answers.
-    let at_work = setting.clone();
-    let prepare = move || Version::prepare(apps, None, &at_work);
-    let prepared = tokio::task::spawn_blocking(prepare).await.map_err(|e| of_system("preparing the apps", &e))?;
-    let (version, apps) = prepared?;
+    let (version, apps) = Version::first(described, &setting, &mut hangups).await?;
     node.replace(apps);
     let mut config = ServerConfig::new(args.addr);
     config.drain = args.drain;

@@ -242,19 +242,25 @@ fn clients_that_leave_take_their_sandboxes_with_them() {
 }
 
 #[test]
-fn idle_connections_up_to_the_cap_leave_room_and_those_beyond_it_wait() {
+fn clients_that_send_nothing_or_half_a_head_keep_nobody_out() {
     let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let open = |count: usize| -> Vec<Connection> { (0..count).map(|_| server.connect()).collect() };
-    let idle = open(900);
-    server.get("/method").is(200, "GET /method\n");
-    let more = open(1100);
-    // Nothing came from the first ones for too long, so that they make room.
-    server.get("/method").is(200, "GET /method\n");
-    drop((idle, more));
+    let mut under_way = server.connect();
+    under_way.send(format!("POST /upper HTTP/1.1\r\n{HOST}transfer-encoding: chunked\r\n\r\n")).unwrap();
+    under_way.send_chunk("before").unwrap();
+    assert_eq!(under_way.head().unwrap().status, 200);
+    let mut idle: Vec<Connection> = (0..2000).map(|_| server.connect()).collect();
+    is_well(&mut server);
+    // They are more than may be connected, so the first of them had to go.
+    assert!(idle.iter_mut().take(900).all(Connection::is_closed));
+    drop(idle);
     is_well(&mut server);
     let mut slow: Vec<Connection> = (0..900).map(|_| server.connect()).collect();
     slow.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nhost: te").unwrap());
     is_well(&mut server);
+    // Whose request is under way is not one of them.
+    assert_eq!(under_way.chunk().unwrap(), b"BEFORE");
+    under_way.send_chunk("after").unwrap();
+    assert_eq!(under_way.chunk().unwrap(), b"AFTER");
 }
 
 #[test]

@@ -47,6 +47,33 @@ fn components_share_the_places_of_their_node() {
     assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
 }
 
+/// The node's places are for requests. A sandbox that waits for the next one needs none.
+#[test]
+fn sandboxes_that_idle_have_room_on_a_small_node() {
+    let names: Vec<_> = (0..10).map(|n| format!("c{n}")).collect();
+    for (guest, reuse) in [(RUST_P2_HTTP_BAD, "reuse = 100"), (RUST_P3_HTTP_ECHO, "")] {
+        let env = test_env!();
+        let source = walnut_test_support::guest(guest);
+        let mut manifest = "[app]\nname = \"ten\"\n".to_owned();
+        for name in &names {
+            manifest += &format!(
+                "[component.{name}]\nsource = \"{source}\"\nsandboxes = 1\n{reuse}\n\
+                 [[http]]\nhost = \"{name}.test\"\nroute = \"/**\"\ncomponent = \"{name}\"\n"
+            );
+        }
+        env.file("walnut.toml", manifest);
+        let flags = ["--node-sandboxes", "1", "--workers", "1", "--tier", "optimised", "."];
+        let server = ServeProcess::of_apps(&env, flags);
+        let mut client = server.connect();
+        for nth in 1..=3 {
+            for name in &names {
+                let asked = client.ask(format!("GET /count HTTP/1.1\r\nhost: {name}.test\r\n\r\n"));
+                asked.is(200, &format!("{nth}\n"));
+            }
+        }
+    }
+}
+
 /// A component that keeps every place of its node busy makes others wait, and they are told when that takes too long.
 #[test]
 fn who_waits_too_long_for_the_node_is_told_to_come_again() {

@@ -2,6 +2,7 @@
 
 use crate::admin::{ADMIN, counts};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
@@ -152,6 +153,59 @@ fn watched_files_are_taken_when_they_change_and_are_whole() {
     server.says_times("reloaded ./walnut.toml", 2);
     server.get("/method").is(200, HELLO);
     let _output = server.stop().exits_with(0);
+}
+
+const FOLDER: &str = "[app]\nname = \"site\"\n[[http]]\nroute = \"/**\"\ndir = \"public\"\n";
+
+#[test]
+fn a_watched_folder_is_taken_when_another_is_in_its_place() {
+    let env = test_env!();
+    env.file("walnut.toml", FOLDER);
+    env.file("public/a.txt", "first");
+    let server = ServeProcess::of_apps(&env, [".", "--watch"]);
+    server.get("/a.txt").is(200, "first");
+    let put = |to: &str, text: &str| env.file(&format!("{to}/a.txt"), text);
+    // Removed, and another is put there.
+    put("next", "second");
+    fs::remove_dir_all(env.path("public")).unwrap();
+    fs::rename(env.path("next"), env.path("public")).unwrap();
+    server.says_times("reloaded ./walnut.toml", 1);
+    server.get("/a.txt").is(200, "second");
+    // A name for one, and then for another.
+    put("versions/3", "third");
+    put("versions/4", "fourth");
+    fs::remove_dir_all(env.path("public")).unwrap();
+    symlink("versions/3", env.path("public")).unwrap();
+    server.says_times("reloaded ./walnut.toml", 2);
+    server.get("/a.txt").is(200, "third");
+    symlink("versions/4", env.path("link")).unwrap();
+    fs::rename(env.path("link"), env.path("public")).unwrap();
+    server.says_times("reloaded ./walnut.toml", 3);
+    server.get("/a.txt").is(200, "fourth");
+    // Missing for long enough to be missed.
+    fs::remove_file(env.path("public")).unwrap();
+    server.says_times(KEPT, 1);
+    server.get("/a.txt").is(200, "fourth");
+    put("public", "fifth");
+    server.says_times("reloaded ./walnut.toml", 4);
+    server.get("/a.txt").is(200, "fifth");
+}
+
+#[test]
+fn what_is_wrong_at_a_watched_start_may_be_put_right() {
+    let env = test_env!();
+    env.file("walnut.toml", FOLDER);
+    let missing = "there is no folder ./public";
+    let _ = env.run(["serve", "--addr", "127.0.0.1:0", "."]).exits_with(127).says(missing);
+    let mend = || {
+        env.file("public/a.txt", "text");
+    };
+    let server = ServeProcess::of_mended_apps(&env, [".", "--watch"], "nothing is served yet", mend);
+    server.says(missing);
+    server.get("/a.txt").is(200, "text");
+    // Nobody waits for a flag.
+    let flags = ["serve", "--addr", "127.0.0.1:0", "--watch", "--env", "A=1", "."];
+    let _ = env.run(flags).exits_with(2).says("grants on the command line are for a component by itself");
 }
 
 #[test]

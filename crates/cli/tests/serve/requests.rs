@@ -29,7 +29,7 @@ fn is_id(text: &str) -> bool {
 
 /// What a guest wrote that panicked.
 fn panics(stderr: &str) -> Vec<&str> {
-    stderr.lines().filter(|line| line.ends_with("this panic is on purpose")).collect()
+    stderr.lines().filter(|line| line.contains("this panic is on purpose")).collect()
 }
 
 #[test]
@@ -38,10 +38,25 @@ fn a_trace_names_its_request_wherever_it_is_told_of() {
     served.connect().ask(traced("/panic", TRACE)).is(500, "the component failed\n");
     let output = served.server.stop().succeeds();
     assert_eq!(ids(&output.stdout), [TRACE]);
-    let tagged = format!("{} {TRACE}: ", name(RUST_P2_HTTP_BAD));
-    assert!(output.stderr.lines().any(|line| line.starts_with(&tagged)), "{output}");
-    assert!(panics(&output.stderr).iter().all(|line| line.starts_with(&tagged)), "{output}");
+    // Whoever wants JSON gets what the guest wrote as JSON, too.
+    let panics = panics(&output.stderr);
+    let panic: Value = serde_json::from_str(panics.first().expect("it panicked")).unwrap();
+    let told = [("v", 1.into()), ("app", name(RUST_P2_HTTP_BAD).into()), ("component", "component".into())];
+    let told = told.into_iter().chain([("request", TRACE.into()), ("stream", "stderr".into())]);
+    told.for_each(|(field, value): (_, Value)| assert_eq!(panic[field], value, "{panic}"));
+    assert!(panic["line"].as_str().unwrap().contains("this panic is on purpose"), "{panic}");
+    assert!(panic["time"].as_u64().unwrap() > 1_577_836_800_000, "{panic}");
     assert!(output.stderr.contains(&format!("\n  it was request {TRACE}\n")), "{output}");
+}
+
+#[test]
+fn a_person_reads_who_wrote_a_line() {
+    let served = serve(RUST_P2_HTTP_BAD, &[]);
+    served.connect().ask(traced("/panic", TRACE)).is(500, "the component failed\n");
+    let output = served.server.stop().succeeds();
+    let tagged = format!("{} {TRACE}: ", name(RUST_P2_HTTP_BAD));
+    let panics = panics(&output.stderr);
+    assert!(!panics.is_empty() && panics.iter().all(|line| line.starts_with(&tagged)), "{output}");
 }
 
 #[test]
@@ -55,7 +70,7 @@ fn without_a_trace_each_request_has_an_id_of_its_own() {
     let output = served.server.stop().succeeds();
     let mut ids = ids(&output.stdout);
     let last = ids.last().expect("there are lines").clone();
-    assert!(output.stderr.contains(&format!("{} {last}: ", name(RUST_P2_HTTP_BAD))), "{output}");
+    assert!(output.stderr.contains(&format!("\"request\":\"{last}\"")), "{output}");
     assert!(ids.iter().all(|id| is_id(id) && !id.eq_ignore_ascii_case(OTHER)), "{ids:?}");
     ids.sort();
     ids.dedup();

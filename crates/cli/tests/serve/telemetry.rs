@@ -98,6 +98,30 @@ fn what_a_guest_writes_is_a_record_of_its_requests_span() {
 }
 
 #[test]
+fn batches_share_a_connection_while_the_collector_keeps_it() {
+    for (batches, connections) in [(usize::MAX, 1), (1, 3), (2, 2)] {
+        let (env, collector) = (test_env!(), Collector::with_patience(batches));
+        let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &[("OTEL_LOGS_EXPORTER", "none")]);
+        for nth in 1..=3 {
+            server.get("/fine").is(200, "well behaved\n");
+            collector.spans(nth);
+        }
+        assert_eq!((collector.spans(3).len(), collector.connections()), (3, connections));
+        assert!(!server.stderr().contains("takes no telemetry"), "{}", server.stderr());
+    }
+}
+
+#[test]
+fn a_collector_that_never_answers_does_not_keep_it_from_ending() {
+    // Its connections are made, and nobody takes them.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let env = test_env!();
+    let server = observed(&env, &format!("http://{}", listener.local_addr().unwrap()), RUST_P2_HTTP_BAD, &[]);
+    server.get("/panic");
+    server.stop().succeeds();
+}
+
+#[test]
 fn the_last_spans_leave_before_the_end() {
     let (env, collector) = (test_env!(), Collector::start());
     let slow = [("OTEL_BSP_SCHEDULE_DELAY", "3600000")];

@@ -26,9 +26,6 @@ use wasmtime_wasi_http::Error as HttpError;
 use wasmtime_wasi_http::p2::bindings as p2;
 use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 
-/// How long a sandbox without requests is kept.
-const IDLE: Duration = Duration::from_secs(10);
-
 /// A sandbox that is instantiated.
 pub(super) struct Alone {
     pub store: Store<Sandbox>,
@@ -78,6 +75,8 @@ impl Alone {
 pub(super) struct Reused {
     /// Requests that one takes in all.
     most: u32,
+    /// How long one is kept that waits for them.
+    patience: Duration,
     idle: Mutex<Idle>,
     /// One more than there are sandboxes: each has a clone of it.
     live: Arc<()>,
@@ -107,8 +106,8 @@ pub(super) struct Turn {
 }
 
 impl Reused {
-    pub fn new(most: u32) -> Arc<Self> {
-        Arc::new(Reused { most, idle: Mutex::default(), live: Arc::default() })
+    pub fn new(most: u32, patience: Duration) -> Arc<Self> {
+        Arc::new(Reused { most, patience, idle: Mutex::default(), live: Arc::default() })
     }
 
     /// How many sandboxes live.
@@ -143,7 +142,7 @@ impl Reused {
         }
         idle.kept.push_back(kept);
         if !std::mem::replace(&mut idle.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self)));
+            tokio::spawn(sweep(Arc::downgrade(self), self.patience));
         }
     }
 
@@ -159,7 +158,7 @@ impl Reused {
     /// Those that idle for too long, and whether there are others.
     fn stale(&self) -> (VecDeque<Kept>, bool) {
         let mut idle = self.lock();
-        let fresh = idle.kept.iter().position(|kept| kept.since.elapsed() < IDLE).unwrap_or(idle.kept.len());
+        let fresh = idle.kept.iter().position(|kept| kept.since.elapsed() < self.patience).unwrap_or(idle.kept.len());
         let rest = idle.kept.split_off(fresh);
         let stale = std::mem::replace(&mut idle.kept, rest);
         idle.is_swept = !idle.kept.is_empty();
@@ -171,9 +170,9 @@ impl Reused {
     }
 }
 
-async fn sweep(reused: std::sync::Weak<Reused>) {
+async fn sweep(reused: std::sync::Weak<Reused>, patience: Duration) {
     loop {
-        sleep(IDLE).await;
+        sleep(patience).await;
         let Some((stale, goes_on)) = reused.upgrade().map(|reused| reused.stale()) else { return };
         drop(stale);
         if !goes_on {

@@ -39,8 +39,6 @@ use wasmtime_wasi_http::p3::bindings as p3;
 /// given back late or never, and a new sandbox costs less than a thousandth of what it answers.
 const MOST_AT_ONCE: usize = 32;
 const MOST_IN_ALL: usize = 1000;
-/// How long a sandbox without requests is kept.
-const IDLE: Duration = Duration::from_secs(10);
 /// How long a request waits for a sandbox whose guest computes before it goes to a new one; longer each time.
 const BUSY: Duration = Duration::from_millis(100);
 
@@ -298,6 +296,7 @@ impl Worker {
         let said = Said::new(&ready.setup.stdio);
         let requests = Requests {
             inbox,
+            idle: ready.setup.idle,
             limits: limits.clone(),
             meter: meter.clone(),
             counts: counts.clone(),
@@ -331,6 +330,8 @@ impl Worker {
 /// What comes to a sandbox, and what it may use for it.
 struct Requests {
     inbox: mpsc::Receiver<Job>,
+    /// How long the sandbox waits for more.
+    idle: Duration,
     limits: Limits,
     meter: Arc<Meter>,
     counts: Arc<Counts>,
@@ -420,7 +421,12 @@ impl Requests {
                 Some(done) = running.next() => {
                     done?;
                 }
-                () = sleep(IDLE), if running.is_empty() && self.counts.visits.load(SeqCst) == 0 => self.inbox.close(),
+                () = sleep(self.idle), if running.is_empty() => {
+                    // A client may still be reading, of which nobody would tell here when it is done.
+                    if self.counts.visits.load(SeqCst) == 0 {
+                        self.inbox.close();
+                    }
+                }
             }
             self.meter.renew(self.limits.cpu, running.len());
         }

@@ -2,6 +2,7 @@
 
 use super::find::{Found, Why, find, why};
 use super::*;
+use crate::node::{App, Destination};
 use cap_std::fs::Dir;
 use proptest::prelude::*;
 use std::fs;
@@ -97,12 +98,15 @@ fn what_is_no_file_is_not_waited_for() {
     }
 }
 
-/// The folder of `world` as it is served for `/static/**`.
-fn served(world: &World) -> Arc<Files> {
-    let text = "[app]\nname = \"a\"\n[[http]]\nroute = \"/static/**\"\ndir = \"public\"\n";
-    let manifest = walnut_manifest::Manifest::parse(text, "walnut.toml", world.root.path()).unwrap();
-    let measures = crate::node::Node::new(1, None, None).measures("a", "files");
-    Files::open(&world.root.path().join("public"), &manifest.routes[0], measures, |_, _| {}).unwrap()
+/// The folder of `world`, as `node` serves it from now on for `route`.
+fn serve(node: &Node, world: &World, route: &str) -> Arc<Files> {
+    let text = format!("[app]\nname = \"a\"\n[[http]]\nroute = \"{route}\"\ndir = \"public\"\n");
+    let manifest = walnut_manifest::Manifest::parse(&text, "walnut.toml", world.root.path()).unwrap();
+    let route = &manifest.routes[0];
+    let files = Files::open(node, "a", route, &world.root.path().join("public"), |_, _| {}).unwrap();
+    let routes = vec![(route.clone(), Destination::Files(files.clone()))];
+    node.replace(vec![App { components: Vec::new(), routes }]);
+    files
 }
 
 fn get(path: &str) -> Parts {
@@ -114,7 +118,7 @@ async fn slow_clients_keep_others_from_no_small_file() {
     use http_body_util::BodyExt;
     let world = World::new();
     fs::write(world.root.path().join("public/big"), vec![b'x'; 100_000]).unwrap();
-    let files = served(&world);
+    let files = serve(&Node::new(1, None, None), &world, "/static/**");
     let mut slow = Vec::new();
     for _ in 0..OPEN.sandboxes {
         let (cause, response) = files.answer(get("/static/big")).await;
@@ -140,6 +144,23 @@ async fn slow_clients_keep_others_from_no_small_file() {
     assert!(body.len() == 100_000 && body.iter().all(|byte| *byte == b'x'));
     drop(slow);
     assert_eq!(files.admission().taken(), 0);
+}
+
+#[tokio::test]
+async fn what_slow_clients_keep_open_counts_for_the_next_folder_of_the_route() {
+    let world = World::new();
+    fs::write(world.root.path().join("public/big"), vec![b'x'; 100_000]).unwrap();
+    let node = Node::new(1, None, None);
+    let before = serve(&node, &world, "/static/**");
+    let (_, slow) = before.answer(get("/static/big")).await;
+    let after = serve(&node, &world, "/static/**");
+    let (_, also_slow) = after.answer(get("/static/big")).await;
+    assert_eq!(after.admission().taken(), 2);
+    drop((slow, also_slow));
+    assert_eq!(after.admission().taken(), 0);
+    // Another route is another's affair.
+    let (_, _slow) = after.answer(get("/static/big")).await;
+    assert_eq!(serve(&node, &world, "/other/**").admission().taken(), 0);
 }
 
 /// Pieces that paths with a way out are made of, and whatever else.

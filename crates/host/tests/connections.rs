@@ -1,0 +1,206 @@
+//! Connections that idle, and requests that are none, at a server of files.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+use walnut_host::{AccessFormat, AccessLog, App, Destination, Files, Node, Server, ServerConfig};
+use walnut_manifest::Manifest;
+use walnut_test_support::{Connection, Http2, request};
+
+/// More than the system keeps for a client that does not read.
+const BIG: usize = 64 << 20;
+const HOUR: Duration = Duration::from_secs(3600);
+const MANIFEST: &str = "[app]\nname = \"a\"\n[[http]]\nroute = \"/**\"\ndir = \"public\"\n";
+
+/// A server, which goes on to the end of the test.
+struct Served {
+    address: SocketAddr,
+    /// The lines of its access log.
+    log: Receiver<String>,
+    _world: TempDir,
+}
+
+/// Hands lines over, as they are written.
+struct Lines(Sender<String>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(bytes).unwrap();
+        text.lines().for_each(|line| self.0.send(line.to_owned()).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// With so many seats, and an hour for everything but what `idle` says: for a head, and for a connection without one.
+fn serve(seats: usize, idle: Duration) -> Served {
+    let world = tempfile::tempdir().unwrap();
+    let public = world.path().join("public");
+    std::fs::create_dir(&public).unwrap();
+    std::fs::write(public.join("small"), "small").unwrap();
+    File::create(public.join("big")).unwrap().set_len(BIG as u64).unwrap();
+    let (say, log) = channel();
+    let node = Node::new(1, Some(AccessLog::start(AccessFormat::Human, Lines(say)).unwrap()), None);
+    let route = Manifest::parse(MANIFEST, "walnut.toml", world.path()).unwrap().routes.remove(0);
+    let files = Files::open(&node, "a", &route, &public, |_, _| {}).unwrap();
+    node.replace(vec![App { components: Vec::new(), routes: vec![(route, Destination::Files(files))] }]);
+    let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    (config.workers, config.connections) = (2, seats);
+    (config.head_timeout, config.stall_timeout) = (idle, HOUR);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = runtime.block_on(Server::bind(config)).unwrap();
+    let address = server.address().unwrap();
+    thread::spawn(move || runtime.block_on(server.serve(node, std::future::pending())));
+    Served { address, log, _world: world }
+}
+
+impl Served {
+    fn connect(&self) -> Connection {
+        Connection::open(self.address).unwrap()
+    }
+
+    /// A client that was answered.
+    /// The end of the next line of the log: what was asked, the status, and the cause.
+    #[track_caller]
+    fn said(&self) -> String {
+        let line = self.log.recv_timeout(Duration::from_secs(60)).expect("a line comes");
+        let words: Vec<_> = line.split(' ').collect();
+        let [_, _, asked @ .., bytes, _, _, cause, _] = words.as_slice() else { panic!("{line}") };
+        format!("{} {bytes} {cause}", asked.join(" "))
+    }
+
+    #[track_caller]
+    fn answered(&self) -> Connection {
+        let mut client = self.connect();
+        client.get("/small").is(200, "small");
+        client
+    }
+
+    /// A client that has yet to read most of its answer.
+    #[track_caller]
+    fn under_way(&self) -> Connection {
+        let mut client = self.connect();
+        client.send("GET /big HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        assert_eq!(client.head().unwrap().status, 200);
+        client
+    }
+}
+
+#[track_caller]
+fn reads_to_the_end(client: &mut Connection) {
+    assert_eq!(client.exactly(BIG).unwrap().len(), BIG);
+}
+
+#[test]
+fn who_idles_longest_gives_way_to_who_comes() {
+    let server = serve(5, HOUR);
+    let mut silent = server.connect();
+    let mut half_a_head = server.connect();
+    half_a_head.send("GET /small HTTP/1.1\r\nhost: te").unwrap();
+    let mut half_a_preface = server.connect();
+    half_a_preface.send("PRI * HTTP/2.0\r\n").unwrap();
+    let mut kept = server.answered();
+    let mut http2 = Http2::open(server.address).unwrap();
+    http2.get("/small").is(200, "small");
+    // Each of them gives way in its turn, and those after it stay.
+    let mut newer = vec![server.answered()];
+    assert!(silent.is_closed());
+    newer.push(server.answered());
+    assert!(half_a_head.is_closed());
+    newer.push(server.answered());
+    assert!(half_a_preface.is_closed());
+    http2.get("/small").is(200, "small");
+    newer.iter_mut().for_each(|client| client.get("/small").is(200, "small"));
+    newer.push(server.answered());
+    assert!(kept.is_closed());
+    newer.push(server.answered());
+    assert!(http2.try_start(request("GET", "/small"), true).and_then(|mut exchange| exchange.head()).is_err());
+    newer.iter_mut().for_each(|client| client.get("/small").is(200, "small"));
+}
+
+#[test]
+fn who_waits_for_an_answer_stays() {
+    let server = serve(3, HOUR);
+    let mut first = server.under_way();
+    let mut client = Http2::open(server.address).unwrap();
+    let mut second = client.start(request("GET", "/big"), true);
+    assert_eq!(second.head().unwrap().status, 200);
+    for _ in 0..10 {
+        let _idle = server.answered();
+        server.answered();
+    }
+    // Now nobody idles, and who comes waits until somebody does.
+    let mut third = server.under_way();
+    let mut next = server.connect();
+    next.send("GET /small HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    reads_to_the_end(&mut first);
+    next.response().is(200, "small");
+    assert!(first.is_closed());
+    let parts = std::iter::from_fn(|| Some(second.part().unwrap().len()).filter(|length| *length > 0));
+    assert_eq!(parts.sum::<usize>(), BIG);
+    reads_to_the_end(&mut third);
+}
+
+const SMALL: &str = "GET test/small 200 5 ok";
+
+#[test]
+fn half_a_head_has_a_line_when_its_time_is_over() {
+    let server = serve(10, Duration::from_millis(300));
+    for half in ["GET /small HTTP/1.1\r\nhost: te", "P", "PRI * HTTP/2.0\r\n"] {
+        // Connections that just idle have none.
+        let (mut silent, mut kept) = (server.connect(), server.answered());
+        assert_eq!(server.said(), SMALL);
+        assert!(silent.is_closed() && kept.is_closed());
+        let mut client = server.connect();
+        client.send(half).unwrap();
+        assert!(client.is_closed());
+        assert_eq!(server.said(), "- - 0 client_error");
+    }
+    // After a request, too.
+    let mut client = server.answered();
+    client.send("GET /small").unwrap();
+    assert!(client.is_closed());
+    assert_eq!([server.said(), server.said()], [SMALL, "- - 0 client_error"]);
+}
+
+#[test]
+fn half_a_head_that_gives_way_has_a_line() {
+    let server = serve(1, HOUR);
+    for half in ["GET /small HTTP/1.1\r\nhost: te", "P", "PRI * HTTP/2.0\r\n", ""] {
+        let mut client = server.connect();
+        client.send(half).unwrap();
+        drop(server.answered());
+        assert!(client.is_closed());
+        if !half.is_empty() {
+            assert_eq!(server.said(), "- - 0 overloaded");
+        }
+        assert_eq!(server.said(), SMALL);
+    }
+}
+
+#[test]
+fn what_breaks_the_rules_of_http_2_has_a_line() {
+    let server = serve(10, HOUR);
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    // An index of HPACK that there is not, and a frame of PING that is too short.
+    for broken in [&[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x80][..], &[0, 0, 1, 6, 0, 0, 0, 0, 0, 0]] {
+        let mut client = server.connect();
+        client.send([&preface, broken].concat()).unwrap();
+        client.rest();
+        assert_eq!(server.said(), "- - 0 client_error");
+    }
+    // Who leaves breaks none.
+    let mut client = server.connect();
+    client.send(&preface).unwrap();
+    client.finish();
+    client.rest();
+    Http2::open(server.address).unwrap().get("/small").is(200, "small");
+    assert_eq!(server.said(), SMALL);
+}
