@@ -1,5 +1,7 @@
 //! `walnut run`: what passes through, and the way from a refusal to a grant.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use walnut_test_programs::{C_P1_HELLO, RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO};
 use walnut_test_support::{guest, test_env};
 
@@ -90,8 +92,8 @@ fn a_reader_that_leaves_is_no_crash() {
     let mut child = env
         .command()
         .args(["run", &guest(walnut_test_programs::RUST_P1_BOMBS), "spam", "100000"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
     drop(child.stdout.take());
@@ -224,10 +226,23 @@ fn a_target_of_another_verb_says_which() {
     ");
 }
 
+/// What is removed while it runs is not left behind by a process that is killed.
+#[cfg(target_os = "linux")]
 #[test]
-fn nothing_is_left_in_the_folder_for_temporary_files() {
+fn the_root_is_gone_while_it_is_used() {
     let env = test_env!();
-    env.run(["run", &guest(walnut_test_programs::RUST_P1_FILES), "read", "/nowhere"]).exits_with(1);
+    env.folder("data");
+    let mut command = env.command();
+    command.args(["run", "--dir", "data::/data/one", &guest(walnut_test_programs::RUST_P1_BOMBS), "spam", "1000000"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    lines.next().expect("it writes").expect("it is text");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", child.id())).expect("it runs");
+    let open = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    let roots: Vec<_> = open.map(|to| to.display().to_string()).filter(|to| to.contains("walnut-root-")).collect();
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert!(roots.len() == 2 && roots.iter().all(|to| to.ends_with(" (deleted)")), "/ and /data: {roots:?}");
     let left: Vec<_> = std::fs::read_dir(env.temp()).expect("it is there").collect();
     assert!(left.is_empty(), "{left:?}");
 }
