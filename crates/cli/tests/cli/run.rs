@@ -188,6 +188,14 @@ fn usage_errors_exit_with_2() {
     For more information, try '--help'.
     --- exit code 2 ---
     ");
+    for (verb, flag, words) in [
+        ("run", "--handles=x", "`x` is not a number; write one without a unit, such as `100`"),
+        ("run", "--connections=1k", "`1k` is not a number"),
+        ("serve", "--sandboxes=0", "write a number between 1 and 5000"),
+        ("serve", "--workers=many", "write a number between 1 and 1024"),
+    ] {
+        env.run([verb, flag, "x"]).exits_with(2).says(words);
+    }
     insta::assert_snapshot!(env.run(["run", "--connnect", "a:1", "x"]), @"
     --- stderr ---
     error: unexpected argument '--connnect' found
