@@ -1,5 +1,6 @@
 //! `walnut run`: what passes through, and the way from a refusal to a grant.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use walnut_test_programs::{C_P1_HELLO, RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO};
@@ -208,6 +209,33 @@ fn usage_errors_exit_with_2() {
     For more information, try '--help'.
     --- exit code 2 ---
     ");
+}
+
+/// Each row of the guide's table, and what ends so.
+#[test]
+fn exit_codes_are_those_of_the_guide() {
+    let env = test_env!();
+    let (hello, bombs) = (guest(RUST_P1_HELLO), guest(walnut_test_programs::RUST_P1_BOMBS));
+    let ends: [(i32, &[&str]); 10] = [
+        (0, &["run", &hello]),
+        (2, &["run", "--cpu", "soon", &hello]),
+        (124, &["run", "--cpu", "100ms", &bombs, "loop"]),
+        (124, &["run", "--deadline", "100ms", &bombs, "sleep", "60000"]),
+        (125, &["run", "--dir", "nowhere", &hello]),
+        (126, &["serve", &hello]),
+        (127, &["run", "nothing.wasm"]),
+        (134, &["run", &bombs, "divide"]),
+        (134, &["run", "--stack", "256KiB", &bombs, "overflow-stack"]),
+        (137, &["run", "--memory", "32MiB", &bombs, "grow"]),
+    ];
+    for (code, args) in ends {
+        env.run(args).exits_with(code);
+    }
+    let guide = include_str!("../../../../docs/guide.md");
+    let (_, table) = guide.split_once("| code | when |\n|-|-|\n").expect("the guide has the table");
+    let rows = table.lines().map_while(|row| row.strip_prefix("| "));
+    let codes: BTreeSet<i32> = rows.filter_map(|row| row.split(' ').next()?.parse().ok()).collect();
+    assert_eq!(codes, ends.iter().map(|(code, _)| *code).collect());
 }
 
 #[test]
