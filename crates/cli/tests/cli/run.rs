@@ -189,7 +189,38 @@ fn usage_errors_exit_with_2() {
     For more information, try '--help'.
     --- exit code 2 ---
     ");
+    env.file("app.wasm", "");
+    insta::assert_snapshot!(env.run(["app.wasm"]), @"
+    --- stderr ---
+    error: unrecognized subcommand 'app.wasm'
+
+      tip: to run it, write 'walnut run app.wasm'
+
+    Usage: walnut <COMMAND>
+
+    For more information, try '--help'.
+    --- exit code 2 ---
+    ");
+    // Habits of those who know containers.
+    insta::assert_snapshot!(env.run(["run", "-v", "./data:/data", "app.wasm"]), @"
+    --- stderr ---
+    error: unexpected argument '-v' found
+
+      tip: a folder is granted with '--dir HOST::GUEST', and '::rw' after it to write
+
+    Usage: walnut run [OPTIONS] <TARGET [ARGS]>...
+
+    For more information, try '--help'.
+    --- exit code 2 ---
+    ");
     for (verb, flag, words) in [
+        ("run", "-e", "tip: a variable is granted with '--env NAME=VALUE'"),
+        ("run", "-it", "tip: leave it out"),
+        ("run", "--rm", "tip: leave it out"),
+        ("run", "--network=host", "'--http URL', '--connect HOST:PORT'"),
+        ("run", "-m", "'--memory SIZE'"),
+        ("run", "--cpus=2", "'--cpu TIME'"),
+        ("serve", "-p", "'--addr 127.0.0.1:8080'"),
         ("run", "--handles=x", "`x` is not a number; write one without a unit, such as `100`"),
         ("run", "--connections=1k", "`1k` is not a number"),
         ("serve", "--sandboxes=0", "write a number between 1 and 5000"),
