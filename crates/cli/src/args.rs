@@ -2,7 +2,9 @@
 
 use crate::commands::{cache::CacheArgs, call::CallArgs, inspect::InspectArgs, run::RunArgs, serve::ServeArgs};
 use crate::limits::with_defaults;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::path::Path;
 use walnut_engine::Limits;
 
 /// Runs any WebAssembly, sealed: it can do nothing until you grant it
@@ -36,8 +38,41 @@ pub fn definition() -> clap::Command {
 
 /// Reads the command line; usage errors and help end the process here, with 2 and 0.
 pub fn parse() -> Walnut {
-    let matches = definition().get_matches();
+    let matches = definition().try_get_matches().unwrap_or_else(|e| with_tip(e).exit());
     Walnut::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
+}
+
+/// Says what to type instead, where somebody typed what other tools understand.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let tip = match (error.kind(), error.get(ContextKind::InvalidSubcommand), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word)), _) => run_tip(word),
+        (ErrorKind::UnknownArgument, _, Some(ContextValue::String(flag))) => flag_tip(flag).map(str::to_owned),
+        _ => None,
+    };
+    if let Some(tip) = tip {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
+/// For a target where a verb should be.
+fn run_tip(word: &str) -> Option<String> {
+    let is_target = word.ends_with(".wasm") || word.ends_with(".wat") || Path::new(word).is_file();
+    is_target.then(|| format!("to run it, write 'walnut run {word}'"))
+}
+
+/// For a flag of container tools that has another name here.
+fn flag_tip(flag: &str) -> Option<&'static str> {
+    Some(match flag {
+        "-v" | "--volume" | "--mount" => "a folder is granted with '--dir HOST::GUEST', and '::rw' after it to write",
+        "-e" => "a variable is granted with '--env NAME=VALUE'",
+        "-p" | "--publish" => "'walnut serve' takes the address to listen on with '--addr 127.0.0.1:8080'",
+        "--network" | "--net" => "the network is granted by what is reached: '--http URL', '--connect HOST:PORT'",
+        "-m" => "the limit of memory is '--memory SIZE'",
+        "--cpus" => "the limit of processor time is '--cpu TIME'",
+        "-i" | "-t" | "--rm" => "leave it out: standard streams are passed through, and nothing is left behind",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -71,7 +71,11 @@ impl From<LoadError> for CommandError {
 
 impl From<CacheError> for CommandError {
     fn from(error: CacheError) -> Self {
-        CommandError::new(Code::Host, error.to_string()).hint("set WALNUT_CACHE_DIR to a folder that is yours alone")
+        let hint = match error {
+            CacheError::Size(_) => "set WALNUT_CACHE_SIZE to what the cache may hold, or leave it unset",
+            _ => "set WALNUT_CACHE_DIR to a folder that is yours alone",
+        };
+        CommandError::new(Code::Host, error.to_string()).hint(hint)
     }
 }
 

@@ -143,8 +143,10 @@ impl GrantFlags {
         }
         if let Some(path) = &self.audit {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-            let file =
-                file.map_err(|e| of_system(format!("the audit file {} cannot be written", path.display()), &e))?;
+            let file = file.map_err(|e| {
+                of_system(format!("the audit file {} cannot be written", path.display()), &e)
+                    .hint("name a file in a folder that is there and that you may write to: `--audit audit.jsonl`")
+            })?;
             let lost = format!("the audit file {} cannot be written", path.display());
             let report = move |e: &std::io::Error| printer.warning(&format!("{lost}: {e}; decisions are lost"));
             listeners.push(Arc::new(Audit::new(file, report)));

@@ -1,6 +1,8 @@
 //! The flags that set limits. Their defaults differ by command and come from the engine, so that help cannot be wrong.
 
 use clap::{Args, Command};
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 use walnut_engine::{Limit, Limits, STACK, parse_duration, parse_size};
 
@@ -21,7 +23,7 @@ pub struct LimitFlags {
     #[arg(long, value_name = "SIZE", value_parser = parse_stack)]
     stack: u64,
     /// Files, sockets, streams and other handles open at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     handles: u64,
     /// Size of one request's body
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -30,7 +32,7 @@ pub struct LimitFlags {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     response_body: u64,
     /// Outbound connections open at once: TCP sockets and HTTP requests
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     connections: u64,
 }
 
@@ -38,6 +40,21 @@ pub struct LimitFlags {
 fn parse_stack(text: &str) -> Result<u64, String> {
     let size = parse_size(text).map_err(|e| e.to_string())?;
     if STACK.contains(&size) { Ok(size) } else { Err("a call stack has between 64KiB and 256MiB".into()) }
+}
+
+fn parse_count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a number; write one without a unit, such as `100`"))
+}
+
+/// Reads a number between these two.
+pub fn number<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
+where
+    T: FromStr + PartialOrd + Display + Copy + Send + Sync,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| format!("write a number between {least} and {most}"))
+    }
 }
 
 impl LimitFlags {

@@ -5,10 +5,15 @@
 //! not match is removed and compiled again, never run. Entries are written beside their place and renamed into it, so
 //! that several processes may start at once and one may die in the middle of a write.
 //!
+//! It has a bound: whoever writes an entry removes those that were not used for the longest time, until all of them fit.
+//! What another process has mapped or opened stays its own until it ends.
+//!
 //! Compiled code is native code: whoever can write here can run what they like as this user. The folder is therefore made
 //! with mode 0700, and one that others own or may write to is not used.
 
 use crate::artifact::Digest;
+use crate::limits::{LimitError, parse_size, size};
+use std::collections::HashSet;
 use std::fs::{self, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -19,13 +24,15 @@ use std::time::{Duration, Instant, SystemTime};
 #[derive(Clone, Debug)]
 pub struct Cache {
     dir: PathBuf,
+    /// How many bytes it may hold.
+    most: u64,
 }
 
 /// How much a cache holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheUsage {
-    /// How many components.
-    pub entries: u64,
+    /// How many components it has code of.
+    pub components: u64,
     /// Their size on disk, in bytes.
     pub bytes: u64,
 }
@@ -34,6 +41,8 @@ pub struct CacheUsage {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe them")]
 pub enum CacheError {
+    #[error("WALNUT_CACHE_SIZE: {0}")]
+    Size(LimitError),
     #[error("no folder for the cache: neither WALNUT_CACHE_DIR, XDG_CACHE_HOME nor HOME is set")]
     NoPlace,
     #[error("the cache folder {} is not safe: {reason}", dir.display())]
@@ -49,27 +58,33 @@ const TURN: &str = "turn";
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// How long another process may take for an entry that this one needs as well.
 const OTHERS: Duration = Duration::from_secs(120);
+/// How much it holds unless `WALNUT_CACHE_SIZE` says otherwise: a few components of the largest kind, many of every other.
+const MOST: u64 = 4 << 30;
+/// When an entry was used is known to this much: a start should read, not write.
+const USED: Duration = Duration::from_secs(24 * 3600);
 
 impl Cache {
-    /// The cache of this user: `$WALNUT_CACHE_DIR`, else the XDG cache folder.
+    /// The cache of this user: `$WALNUT_CACHE_DIR`, else the XDG cache folder. It holds `$WALNUT_CACHE_SIZE`.
     pub fn open() -> Result<Self, CacheError> {
-        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+        let most = set("WALNUT_CACHE_SIZE").map_or(Ok(MOST), |text| parse_size(&text.to_string_lossy()));
+        let set = |name| set(name).map(PathBuf::from);
         let dir = set("WALNUT_CACHE_DIR")
             .or_else(|| set("XDG_CACHE_HOME").map(|d| d.join("walnut")))
             .or_else(|| set("HOME").map(|d| d.join(".cache/walnut")))
             .or_else(|| set("LOCALAPPDATA").map(|d| d.join("walnut")))
             .ok_or(CacheError::NoPlace)?;
-        Cache::at(&dir.join("code"))
+        Cache::at(&dir.join("code"), most.map_err(CacheError::Size)?)
     }
 
-    /// A cache in this folder, which is made if need be.
-    pub fn at(dir: &Path) -> Result<Self, CacheError> {
+    /// A cache of at most this many bytes in this folder, which is made if need be.
+    pub fn at(dir: &Path, most: u64) -> Result<Self, CacheError> {
         let io_error = |source| CacheError::Io { dir: dir.to_owned(), source };
         make_private(dir).map_err(io_error)?;
         if let Some(reason) = unsafe_because(dir).map_err(io_error)? {
             return Err(CacheError::Unsafe { dir: dir.to_owned(), reason });
         }
-        Ok(Cache { dir: dir.to_owned() })
+        Ok(Cache { dir: dir.to_owned(), most })
     }
 
     /// Where it is.
@@ -77,14 +92,18 @@ impl Cache {
         &self.dir
     }
 
+    /// How many bytes it may hold, in words.
+    pub fn bound(&self) -> String {
+        size(self.most)
+    }
+
     /// What it holds.
     pub fn usage(&self) -> io::Result<CacheUsage> {
-        let mut usage = CacheUsage { entries: 0, bytes: 0 };
-        for path in self.files()? {
-            usage.entries += u64::from(path.extension().is_some_and(|e| e == EXTENSION));
-            usage.bytes += fs::metadata(&path).map_or(0, |m| m.len());
-        }
-        Ok(usage)
+        let files = self.files()?;
+        let bytes = files.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
+        let codes = files.iter().filter(|path| path.extension().is_some_and(|e| e == EXTENSION));
+        let digests: HashSet<_> = codes.filter_map(|path| path.file_name()?.to_str()?.split('-').next()).collect();
+        Ok(CacheUsage { components: digests.len() as u64, bytes })
     }
 
     /// Removes everything in it and tells what that was. A program that runs keeps its code.
@@ -104,15 +123,20 @@ impl Cache {
         let path = self.path(digest, engine);
         let mut file = fs::File::open(&path).ok()?;
         if check(&mut file).unwrap_or(false) {
+            used(&file);
             return Some(path);
         }
         let _ = fs::remove_file(&path);
         None
     }
 
-    /// Writes an entry. Nobody ever sees a part of it.
+    /// Writes an entry, and makes room for it. Nobody ever sees a part of it. One that fills the cache by itself is not kept.
     pub(crate) fn put(&self, digest: &Digest, engine: u64, code: &[u8]) -> io::Result<()> {
         self.sweep();
+        let Some(others) = self.most.checked_sub((code.len() + Trailer::SIZE) as u64) else {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        };
+        self.shrink(others);
         let mut partial = tempfile::Builder::new().suffix(&format!(".{PARTIAL}")).tempfile_in(&self.dir)?;
         partial.write_all(code)?;
         partial.write_all(&Trailer::of(code).to_bytes())?;
@@ -147,6 +171,27 @@ impl Cache {
     fn files(&self) -> io::Result<Vec<PathBuf>> {
         let ours = |path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION || e == PARTIAL || e == TURN);
         Ok(fs::read_dir(&self.dir)?.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).collect())
+    }
+
+    /// Removes the entries that were not used for the longest time, until the others take no more than `most` bytes. It is no
+    /// harm when others do the same meanwhile, or still want what is removed: they compile it again.
+    fn shrink(&self, most: u64) {
+        let about = |path: PathBuf| {
+            let metadata = fs::metadata(&path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), path))
+        };
+        let mut entries: Vec<_> = self.files().unwrap_or_default().into_iter().filter_map(about).collect();
+        entries.sort_unstable();
+        let mut bytes: u64 = entries.iter().map(|(_, length, _)| length).sum();
+        for (_, length, path) in entries.iter().filter(|(_, _, path)| path.extension().is_some_and(|e| e == EXTENSION))
+        {
+            if bytes <= most {
+                return;
+            }
+            if fs::remove_file(path).is_ok() {
+                bytes -= length;
+            }
+        }
     }
 
     /// Removes what a process that died left half written.
@@ -196,6 +241,16 @@ impl Trailer {
         bytes[4..12].copy_from_slice(&self.length.to_le_bytes());
         bytes[12..].copy_from_slice(&self.checksum.to_le_bytes());
         bytes
+    }
+}
+
+/// Notes that an entry is used, once a day: the time of its last change tells how long it was not.
+fn used(file: &fs::File) {
+    let now = SystemTime::now();
+    let changed = file.metadata().and_then(|metadata| metadata.modified());
+    if changed.is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > USED)) {
+        // Where it cannot be written it is not removed either.
+        let _ = file.set_modified(now);
     }
 }
 
@@ -256,7 +311,7 @@ mod tests {
 
     fn cache() -> (tempfile::TempDir, Cache) {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::at(&dir.path().join("code")).unwrap();
+        let cache = Cache::at(&dir.path().join("code"), MOST).unwrap();
         (dir, cache)
     }
 
@@ -308,7 +363,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(cache.usage().unwrap().entries, 1);
+        assert_eq!(cache.usage().unwrap().components, 1);
     }
 
     #[cfg(unix)]
@@ -317,16 +372,81 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(Cache::at(dir.path()), Err(CacheError::Unsafe { .. })));
+        assert!(matches!(Cache::at(dir.path(), MOST), Err(CacheError::Unsafe { .. })));
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        Cache::at(dir.path()).unwrap();
+        Cache::at(dir.path(), MOST).unwrap();
     }
 
     #[test]
     fn clear_tells_what_it_removed() {
         let (_dir, cache) = cache();
         cache.put(&Digest::of(b"a"), 7, &[0; 84]).unwrap();
-        assert_eq!(cache.clear().unwrap(), CacheUsage { entries: 1, bytes: 100 });
-        assert_eq!(cache.usage().unwrap(), CacheUsage { entries: 0, bytes: 0 });
+        assert_eq!(cache.clear().unwrap(), CacheUsage { components: 1, bytes: 100 });
+        assert_eq!(cache.usage().unwrap(), CacheUsage { components: 0, bytes: 0 });
+    }
+
+    /// Makes it look as if an entry was last used this many days ago.
+    fn age(cache: &Cache, digest: &Digest, days: u32) {
+        let file = fs::File::options().write(true).open(cache.path(digest, 7)).unwrap();
+        file.set_modified(SystemTime::now() - USED * days).unwrap();
+    }
+
+    #[test]
+    fn what_was_not_used_for_the_longest_time_makes_room() {
+        let (_dir, mut cache) = cache();
+        let digests = [b"a", b"b", b"c"].map(|bytes| Digest::of(bytes));
+        digests.iter().for_each(|digest| cache.put(digest, 7, &[0; 84]).unwrap());
+        digests.iter().zip([3, 5, 4]).for_each(|(digest, days)| age(&cache, digest, days));
+        // It was used since.
+        assert!(read(&cache, &digests[1]).is_some());
+        cache.most = 350;
+        let new = Digest::of(b"new");
+        cache.put(&new, 7, &[1; 84]).unwrap();
+        let is_there = digests.map(|digest| read(&cache, &digest).is_some());
+        assert_eq!((is_there, read(&cache, &new).is_some()), ([true, true, false], true));
+        // What is larger than all of it changes nothing.
+        assert!(cache.put(&digests[2], 7, &[0; 335]).is_err());
+        assert_eq!(cache.usage().unwrap(), CacheUsage { components: 3, bytes: 300 });
+        cache.put(&digests[2], 7, &[0; 334]).unwrap();
+        assert_eq!(cache.usage().unwrap(), CacheUsage { components: 1, bytes: 350 });
+    }
+
+    #[test]
+    fn a_use_is_noted_once_a_day() {
+        let (_dir, cache) = cache();
+        let digest = Digest::of(b"a");
+        cache.put(&digest, 7, b"code").unwrap();
+        let noted = || fs::metadata(cache.path(&digest, 7)).unwrap().modified().unwrap();
+        let written = noted();
+        assert!(cache.get(&digest, 7).is_some());
+        assert_eq!(noted(), written);
+        age(&cache, &digest, 2);
+        assert!(cache.get(&digest, 7).is_some());
+        assert!(noted() >= written);
+    }
+
+    /// What is mapped, or open, is its reader's own.
+    #[test]
+    fn those_who_make_room_take_nothing_from_those_who_read() {
+        let (_dir, mut cache) = cache();
+        cache.most = 1000;
+        thread::scope(|scope| {
+            for writer in 0..4_u8 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    for i in 0..50_u8 {
+                        let digest = Digest::of(&[writer, i]);
+                        cache.put(&digest, 7, &[writer; 384]).unwrap();
+                        assert!(read(cache, &digest).is_none_or(|code| code == [writer; 384]));
+                    }
+                });
+            }
+        });
+        assert!(
+            cache.usage().unwrap().bytes <= 4 * 400 + 600,
+            "each may have come between another's look and its write"
+        );
+        cache.put(&Digest::of(b"last"), 7, &[0; 384]).unwrap();
+        assert!(cache.usage().unwrap().bytes <= 1000);
     }
 }

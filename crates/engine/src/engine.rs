@@ -159,7 +159,8 @@ impl Engine {
             Err(e) => Err(LoadError::Engine(e.to_string())),
         };
         let prepared = prepared(tier, component?, artifact)?;
-        if let Some(cache) = &self.cache {
+        // One that is too large for the cache leaves it as it was.
+        if let Some(cache) = self.cache.as_ref().filter(|cache| cache.get(&artifact.digest, tier.hash).is_some()) {
             let before = [Compiler::Baseline, Compiler::Plain];
             let made = before.iter().filter_map(|compiler| self.tiers[calls as usize][*compiler as usize].get());
             made.for_each(|tier| cache.remove(&artifact.digest, tier.hash));

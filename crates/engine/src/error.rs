@@ -86,6 +86,15 @@ impl LoadError {
             LoadError::Invalid { .. } => {
                 vec!["build it again, or copy it again; `walnut inspect` tells what it is made of".into()]
             }
+            LoadError::Unreadable { path, .. } => {
+                vec![format!("look who may read it: `ls -l {}`", path.display())]
+            }
+            LoadError::TooLarge { .. } => {
+                vec!["leave out what it does not need to run, such as debug information and files built into it".into()]
+            }
+            LoadError::Compile { .. } => {
+                vec!["`walnut inspect` tells what it is made of".into()]
+            }
             LoadError::Memory { needs, .. } => vec![format!("raise it with `--memory {needs}`")],
             LoadError::Engine(reason) if reason.contains("mmap") => {
                 vec!["it cannot reserve address space for so many sandboxes; lower `--sandboxes` or `--memory`".into()]

@@ -6,9 +6,9 @@ use crate::meter::Metered;
 use crate::prepare::Ready;
 use crate::sandbox::Sandbox;
 use std::time::Instant;
-use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
-use wasmtime::component::wasm_wave::wasm::{DisplayFuncResults, WasmFunc};
+use wasmtime::component::wasm_wave::wasm::{DisplayFuncResults, DisplayType, WasmFunc};
 use wasmtime::component::{Component, ComponentExportIndex, Val};
 
 /// The longest call that is read.
@@ -52,12 +52,12 @@ impl Export {
 
     /// Whether `wanted` names this: in full, by interface, or by the function's name alone.
     fn answers_to(&self, wanted: &str) -> bool {
-        let Some((instance, name)) = wanted.rsplit_once(['.', '#']).filter(|(_, name)| !name.contains('/')) else {
-            return wanted == self.name;
-        };
+        // The name of a method has a dot of its own.
+        let Some(before) = wanted.strip_suffix(self.name.as_str()) else { return false };
+        let Some(instance) = before.strip_suffix(['.', '#']) else { return before.is_empty() };
         let unversioned = self.instance.split('@').next().unwrap_or_default();
         let interface = unversioned.rsplit('/').next().unwrap_or_default();
-        name == self.name && [self.instance.as_str(), unversioned, interface].contains(&instance)
+        [self.instance.as_str(), unversioned, interface].contains(&instance)
     }
 }
 
@@ -69,6 +69,12 @@ impl Ready {
         let exports = self.exports();
         let WrittenCall { name, arguments } = parse_call(call)?;
         let export = find(&exports, name)?;
+        if signature(export).contains(UNWRITTEN) {
+            return Err(LoadError::Call(format!(
+                "`{name}` cannot be called from here: WAVE has no form for handles: resources, streams and futures\n  it is: {}",
+                signature(export)
+            )));
+        }
         let parsed = UntypedFuncCall::parse(arguments.as_str());
         let typed = parsed.and_then(|parsed| {
             let types = WasmFunc::params(&export.ty).collect::<Vec<_>>();
@@ -183,11 +189,13 @@ fn in_words(error: &str, call: &str) -> String {
     }
 }
 
+/// Stands for a type that WAVE has no words for, since its values never leave the sandbox.
+const UNWRITTEN: &str = "(a handle)";
+
 fn signature(export: &Export) -> String {
-    use wasmtime::component::wasm_wave::wasm::DisplayType;
-    let params: Vec<_> = export.ty.params().map(|(name, ty)| format!("{name}: {}", DisplayType(&ty))).collect();
-    let results: Vec<_> = export.ty.results().map(|ty| DisplayType(&ty).to_string()).collect();
+    let words = |ty: &Type| DisplayType(ty).to_string().replace("<<UNSUPPORTED>>", UNWRITTEN);
+    let params: Vec<_> = export.ty.params().map(|(name, ty)| format!("{name}: {}", words(&ty))).collect();
+    let results: Vec<_> = export.ty.results().map(|ty| words(&ty)).collect();
     let results = if results.is_empty() { String::new() } else { format!(" -> {}", results.join(", ")) };
-    // WAVE has no words for resources, whose values never leave the sandbox.
-    format!("{}({}){results}", export.full_name(), params.join(", ")).replace("<<UNSUPPORTED>>", "(a resource)")
+    format!("{}({}){results}", export.full_name(), params.join(", "))
 }

@@ -6,6 +6,7 @@ use crate::error::LoadError;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use wasmparser::{Parser, Payload};
+use wit_parser::WorldKey;
 
 /// A world that Walnut knows how to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +161,10 @@ impl Inspection {
             reason: format!("its WIT cannot be told: {}", crate::error::parser_words(&e.to_string())),
         };
         let bytes = adapt::to_component(artifact)?;
-        let decoded = wit_component::decode(&bytes).map_err(|e| failed(&format!("{e:#}")))?;
+        let mut decoded = wit_component::decode(&bytes).map_err(|e| failed(&format!("{e:#}")))?;
+        if let wit_component::DecodedWasm::Component(resolve, world) = &mut decoded {
+            resolve.worlds[*world].exports.retain(|key, _| *key != WorldKey::Name(crate::reserve::EXPORT.into()));
+        }
         let mut printer = wit_component::WitPrinter::default();
         let others: Vec<_> =
             decoded.resolve().packages.iter().map(|(id, _)| id).filter(|id| *id != decoded.package()).collect();

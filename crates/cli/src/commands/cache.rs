@@ -13,7 +13,7 @@ pub struct CacheArgs {
 
 #[derive(Subcommand, Debug)]
 enum CacheVerb {
-    /// Print where the cache is and how much it holds (what happens without a word, too)
+    /// Print where the cache is, how much it holds and how much it may (what happens without a word, too)
     Show,
     /// Remove all compiled code; it is compiled again when it is needed
     Clear,
@@ -24,7 +24,8 @@ pub fn run(args: &CacheArgs, printer: Printer) -> Outcome {
     match args.verb {
         None | Some(CacheVerb::Show) => {
             let usage = cache.usage().map_err(|e| of_system("the cache cannot be read", &e))?;
-            printer.data(&format!("{}\n{}\n", cache.dir().display(), amount(usage)));
+            let (dir, bound) = (cache.dir().display(), cache.bound());
+            printer.data(&format!("{dir}\n{} of at most {bound}\n", amount(usage)));
         }
         Some(CacheVerb::Clear) => {
             let usage = cache.clear().map_err(|e| of_system("the cache cannot be cleared", &e))?;
@@ -35,6 +36,6 @@ pub fn run(args: &CacheArgs, printer: Printer) -> Outcome {
 }
 
 fn amount(usage: CacheUsage) -> String {
-    let things = if usage.entries == 1 { "component" } else { "components" };
-    format!("{} {things}, {:.1} MiB", usage.entries, usage.bytes as f64 / f64::from(1 << 20))
+    let things = if usage.components == 1 { "component" } else { "components" };
+    format!("{} {things}, {:.1} MiB", usage.components, usage.bytes as f64 / f64::from(1 << 20))
 }

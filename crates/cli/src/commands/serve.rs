@@ -3,7 +3,7 @@ use crate::apps::{Described, Setting};
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::grants::GrantFlags;
-use crate::limits::LimitFlags;
+use crate::limits::{LimitFlags, number};
 use crate::optimiser::{Optimiser, TierFlag};
 use crate::printer::Printer;
 use crate::reload::{Hangups, Reload, Version};
@@ -29,22 +29,22 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = parse_address)]
     addr: SocketAddr,
     /// Sandboxes at once; a request beyond that waits
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = number::<u32>(1, 5_000))]
     sandboxes: u32,
     /// Sandboxes at once of all components together; a request beyond that waits too
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = number::<u32>(1, 5_000))]
     node_sandboxes: u32,
     /// Requests that one sandbox of WASI 0.2 takes, one after another; they share what it remembers
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = number::<u32>(1, 1_000_000))]
     pub reuse: u32,
     /// Requests that may wait for a sandbox; one beyond that gets 503 at once
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = number::<u32>(0, 100_000))]
     queue: u32,
     /// How long a request may wait for a sandbox
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     patience: Duration,
     /// Threads that serve; one for each processor unless said
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = number::<u16>(1, 1024))]
     workers: Option<u16>,
     /// How long requests under way may go on after a stop
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::SystemTime;
-use walnut_test_programs::RUST_P1_HELLO;
+use std::time::{Duration, SystemTime};
+use walnut_test_programs::{Guest, RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO};
 use walnut_test_support::{TestEnv, guest, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
@@ -99,14 +99,14 @@ fn show_and_clear() {
         insta::assert_snapshot!(env.run(["cache"]), @"
         --- stdout ---
         [CACHE]/code
-        0 components, 0.0 MiB
+        0 components, 0.0 MiB of at most 4GiB
         --- exit code 0 ---
         ");
         run(&env);
         insta::assert_snapshot!(env.run(["cache", "show"]), @"
         --- stdout ---
         [CACHE]/code
-        1 component, [SIZE]
+        1 component, [SIZE] of at most 4GiB
         --- exit code 0 ---
         ");
         assert_eq!(env.run(["cache"]).succeeds().stdout, env.run(["cache", "show"]).stdout);
@@ -119,11 +119,53 @@ fn show_and_clear() {
         insta::assert_snapshot!(env.run(["cache"]), @"
         --- stdout ---
         [CACHE]/code
-        0 components, 0.0 MiB
+        0 components, 0.0 MiB of at most 4GiB
         --- exit code 0 ---
         ");
     });
     run(&env);
+}
+
+/// Whoever writes makes room; whoever starts from the cache does not.
+#[test]
+fn the_cache_has_a_bound() {
+    let env = test_env!().with_own_cache();
+    let run = |program: Guest, most: &str| {
+        let tier = ["run", "--tier", "optimised", &guest(program)];
+        env.walnut(tier).env("WALNUT_CACHE_SIZE", most).run().prints(HELLO);
+    };
+    run(RUST_P1_HELLO, "1GiB");
+    let (first, (_, length)) = entries(&env).pop_first().expect("there is one");
+    run(RUST_P1_HELLO, "1");
+    assert!(entries(&env).contains_key(&first), "a start from it removes nothing");
+    // A day later, so to speak: it is the older one, whatever the clock's steps are.
+    let file = fs::File::options().write(true).open(&first).expect("it is there");
+    file.set_modified(SystemTime::now() - Duration::from_secs(3600)).expect("it is ours");
+    run(RUST_P2_HELLO, "1GiB");
+    assert_eq!(entries(&env).len(), 2);
+    run(RUST_P3_HELLO, &(3 * length).to_string());
+    let left = entries(&env);
+    assert!(!left.contains_key(&first) && !left.is_empty(), "the oldest one went: {left:?}");
+    assert!(left.values().map(|(_, length)| length).sum::<u64>() <= 3 * length, "{left:?}");
+    // What does not fit at all is not kept, and runs.
+    env.run(["cache", "clear"]).succeeds();
+    run(RUST_P1_HELLO, "0");
+    assert!(entries(&env).is_empty());
+    let shown = env.walnut(["cache"]).env("WALNUT_CACHE_SIZE", "64MiB").run().succeeds().stdout;
+    assert!(shown.ends_with("0 components, 0.0 MiB of at most 64MiB\n"), "{shown}");
+}
+
+#[test]
+fn a_bound_that_is_none_is_told() {
+    let env = test_env!().with_own_cache();
+    insta::assert_snapshot!(env.walnut(["cache"]).env("WALNUT_CACHE_SIZE", "much").run(), @"
+    --- stderr ---
+    error: WALNUT_CACHE_SIZE: `much` is not a size; write `64MiB`, `1GiB` or a number of bytes
+    hint: set WALNUT_CACHE_SIZE to what the cache may hold, or leave it unset
+    --- exit code 125 ---
+    ");
+    let output = env.walnut(["run", &guest(RUST_P1_HELLO)]).env("WALNUT_CACHE_SIZE", "much").run();
+    output.prints(HELLO).says("`much` is not a size").says("compiled code is not kept");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `walnut call`: any export, with values of every kind, in WAVE.
 
-use walnut_test_programs::{RUST_P1_REACTOR, RUST_P2_LIBRARY, WAT_CORE_ADD};
+use walnut_test_programs::{
+    RUST_P1_REACTOR, RUST_P2_HTTP_HELLO, RUST_P2_LIBRARY, RUST_P3_HELLO, RUST_P3_HTTP_HELLO, WAT_CORE_ADD,
+};
 use walnut_test_support::{Output, guest, test_env};
 
 fn call(text: &str) -> Output {
@@ -79,10 +81,10 @@ fn a_wrong_call_says_what_is_right() {
       acme:shapes/shapes@1.0.0.area(shape: variant { circle(record { center: record { x: f64, y: f64 }, radius: f64 }), polygon(list<record { x: f64, y: f64 }>), empty }) -> result<f64, variant { negative-radius(f64), too-few-points(u32), other(string) }>
       acme:shapes/shapes@1.0.0.halve(number: f32) -> f32
       acme:shapes/shapes@1.0.0.describe(thing: record { shape: variant { circle(record { center: record { x: f64, y: f64 }, radius: f64 }), polygon(list<record { x: f64, y: f64 }>), empty }, color: enum { red, green, blue }, style: flags { filled, dashed, bold }, label: option<string> }) -> string
-      acme:shapes/shapes@1.0.0.[method]counter.next(self: (a resource)) -> u32
-      acme:shapes/shapes@1.0.0.[static]counter.combine(left: (a resource), right: (a resource)) -> (a resource)
+      acme:shapes/shapes@1.0.0.[method]counter.next(self: (a handle)) -> u32
+      acme:shapes/shapes@1.0.0.[static]counter.combine(left: (a handle), right: (a handle)) -> (a handle)
       greet(name: string) -> string
-      acme:shapes/shapes@1.0.0.[constructor]counter(start: u32) -> (a resource)
+      acme:shapes/shapes@1.0.0.[constructor]counter(start: u32) -> (a handle)
     --- exit code 2 ---
     ");
     insta::assert_snapshot!(call("add(1)"), @"
@@ -119,6 +121,27 @@ fn a_wrong_call_says_what_is_right() {
     {
         call(text).exits_with(2).says("error: ");
     }
+}
+
+#[test]
+fn what_has_no_written_form_cannot_be_called() {
+    insta::assert_snapshot!(call("[constructor]counter(1)"), @"
+    --- stderr ---
+    error: `[constructor]counter` cannot be called from here: WAVE has no form for handles: resources, streams and futures
+      it is: acme:shapes/shapes@1.0.0.[constructor]counter(start: u32) -> (a handle)
+    --- exit code 2 ---
+    ");
+    for function in
+        ["[static]counter.combine", "shapes.[method]counter.next", "acme:shapes/shapes@1.0.0#[method]counter.next"]
+    {
+        call(&format!("{function}(1)")).exits_with(2).says("WAVE has no form for handles");
+    }
+    let env = test_env!();
+    for (service, function) in [(RUST_P2_HTTP_HELLO, "handle(1, 2)"), (RUST_P3_HTTP_HELLO, "handle(1)")] {
+        env.run(["call", &guest(service), function]).exits_with(2).says("WAVE has no form for handles");
+    }
+    // A function of WASI 0.3 that has one can be.
+    env.run(["call", &guest(RUST_P3_HELLO), "run()"]).prints("hello from a sealed component\nok\n");
 }
 
 #[test]

@@ -182,6 +182,26 @@ fn in_nested_mounts_the_inner_one_decides() {
 }
 
 #[test]
+fn a_folder_on_the_way_to_an_inner_mount_is_the_outer_mounts() {
+    let env = test_env!();
+    env.file("outer/way/a", "outer");
+    env.file("inner/a", "inner");
+    let flags = ["--dir", "outer::/data", "--dir", "inner::/data/way/inner"];
+    for program in programs() {
+        run(&env, &program, &flags, &["list", "/"]).prints("data\n");
+        run(&env, &program, &flags, &["list", "/data"]).prints("way\n");
+        run(&env, &program, &flags, &["list", "/data/way"]).prints("a\n");
+        run(&env, &program, &flags, &["read", "/data/way/inner/a"]).prints("inner");
+    }
+    // From the folder itself, once it is open.
+    let program = guest(RUST_P3_FILES);
+    run(&env, &program, &flags, &["read-in", "/data/way", "a"]).prints("outer");
+    run(&env, &program, &flags, &["read-in", "/data/way", "inner/a"]).prints("inner");
+    run(&env, &program, &flags, &["read-in", "/", "data/way/a"]).prints("outer");
+    run(&env, &program, &flags, &["read-in", "/data/way", "../../b"]).exits_with(1).says("asked to read /b");
+}
+
+#[test]
 fn a_mount_can_cover_the_root() {
     let env = test_env!();
     env.file("all/etc/passwd", "its own\n");
@@ -358,6 +378,6 @@ fn the_audit_has_a_line_for_every_decision() {
 fn an_audit_that_cannot_be_written_stops_the_run() {
     let env = test_env!();
     let output = run(&env, &guest(RUST_P1_FILES), &["--audit", "no/such/folder/audit"], &["list", "/"]);
-    output.exits_with(125).says("no/such/folder/audit cannot be written");
+    output.exits_with(125).says("no/such/folder/audit cannot be written").says("hint: name a file in a folder");
     run(&env, &guest(RUST_P1_FILES), &["--audit", "audit"], &["list", "/"]).succeeds();
 }

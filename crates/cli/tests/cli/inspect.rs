@@ -1,6 +1,7 @@
 //! `walnut inspect`: what a thing is, without running it.
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 use walnut_test_programs::{
     ALL, Guest, JS_P2_HTTP_HELLO, RUST_P1_HELLO, RUST_P2_LIBRARY, RUST_P3_HTTP_HELLO, RUST_P3_SOCKETS, WAT_CORE_ADD,
     WAT_MISSING_IMPORT, WAT_UNKNOWN_CORE_IMPORT, WAT_VERSION_SKEW,
@@ -219,6 +220,31 @@ fn json_is_versioned_and_complete() {
     assert!(about["wasi"].as_array().is_some_and(|w| w.iter().any(is_0_3)), "{about}");
 }
 
+/// The guide's table of the fields is the whole of them, and each says what it should.
+#[test]
+fn json_has_the_fields_that_the_guide_names() {
+    let guide = include_str!("../../../../docs/guide.md");
+    let (_, table) = guide.split_once("prints these fields").expect("the guide has the table");
+    let rows = table.split("\n## ").next().expect("it ends").lines().filter_map(|line| line.strip_prefix("| `"));
+    let fields: BTreeSet<_> = rows.flat_map(|row| row.split(" |").next().unwrap_or_default().split("`, `")).collect();
+    let fields: BTreeSet<_> = fields.into_iter().map(|field| field.trim_end_matches('`')).collect();
+    for program in [RUST_P1_HELLO, RUST_P3_SOCKETS, WAT_CORE_ADD, WAT_VERSION_SKEW] {
+        let about = json(program);
+        let named: BTreeSet<_> = about.as_object().expect("a table").keys().map(String::as_str).collect();
+        assert_eq!(named, fields, "{}", program.name);
+        assert!(about["name"].as_str().is_some_and(|name| name == guest(program)), "{about}");
+    }
+    let skewed = json(WAT_VERSION_SKEW);
+    assert_eq!(skewed["missing_imports"].as_array().map(Vec::len), Some(2), "{skewed}");
+    assert_eq!(skewed["exports"], serde_json::json!(["wasi:cli/run@0.2.0"]));
+    let hello = json(RUST_P1_HELLO);
+    assert_eq!((&hello["kind"], &hello["wasi"]), (&"module".into(), &serde_json::json!(["0.1"])));
+    assert!(hello["harmless_imports"].as_array().is_some_and(|all| all.contains(&"wasi:cli/stdout@0.2.12".into())));
+    let sockets = json(RUST_P3_SOCKETS);
+    assert!(sockets["modules"].as_u64().is_some_and(|n| n >= 1) && sockets["components"].is_u64(), "{sockets}");
+    assert_eq!(json(WAT_CORE_ADD)["world"], Value::Null);
+}
+
 #[test]
 fn the_digest_is_that_of_the_file() {
     let env = test_env!();
@@ -237,6 +263,10 @@ fn wit_can_be_read_again() {
     {
         assert!(output.stdout.contains(line), "no {line:?} in:\n{output}");
     }
+    // What is added to a module of 0.1 when it is loaded is nobody's interface.
+    let output = test_env!().run(["inspect", "--wit", &guest(RUST_P1_HELLO)]).succeeds();
+    let exports: Vec<_> = output.stdout.lines().filter(|line| line.starts_with("  export ")).collect();
+    assert_eq!(exports, ["  export wasi:cli/run@0.2.12;"]);
     insta::assert_snapshot!(test_env!().run(["inspect", "--wit", &guest(WAT_CORE_ADD)]), @"
     --- stdout ---
     package root:component;

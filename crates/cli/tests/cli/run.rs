@@ -1,5 +1,8 @@
 //! `walnut run`: what passes through, and the way from a refusal to a grant.
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use walnut_test_programs::{C_P1_HELLO, RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO};
 use walnut_test_support::{guest, test_env};
 
@@ -90,8 +93,8 @@ fn a_reader_that_leaves_is_no_crash() {
     let mut child = env
         .command()
         .args(["run", &guest(walnut_test_programs::RUST_P1_BOMBS), "spam", "100000"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
     drop(child.stdout.take());
@@ -186,6 +189,45 @@ fn usage_errors_exit_with_2() {
     For more information, try '--help'.
     --- exit code 2 ---
     ");
+    env.file("app.wasm", "");
+    insta::assert_snapshot!(env.run(["app.wasm"]), @"
+    --- stderr ---
+    error: unrecognized subcommand 'app.wasm'
+
+      tip: to run it, write 'walnut run app.wasm'
+
+    Usage: walnut <COMMAND>
+
+    For more information, try '--help'.
+    --- exit code 2 ---
+    ");
+    // Habits of those who know containers.
+    insta::assert_snapshot!(env.run(["run", "-v", "./data:/data", "app.wasm"]), @"
+    --- stderr ---
+    error: unexpected argument '-v' found
+
+      tip: a folder is granted with '--dir HOST::GUEST', and '::rw' after it to write
+
+    Usage: walnut run [OPTIONS] <TARGET [ARGS]>...
+
+    For more information, try '--help'.
+    --- exit code 2 ---
+    ");
+    for (verb, flag, words) in [
+        ("run", "-e", "tip: a variable is granted with '--env NAME=VALUE'"),
+        ("run", "-it", "tip: leave it out"),
+        ("run", "--rm", "tip: leave it out"),
+        ("run", "--network=host", "'--http URL', '--connect HOST:PORT'"),
+        ("run", "-m", "'--memory SIZE'"),
+        ("run", "--cpus=2", "'--cpu TIME'"),
+        ("serve", "-p", "'--addr 127.0.0.1:8080'"),
+        ("run", "--handles=x", "`x` is not a number; write one without a unit, such as `100`"),
+        ("run", "--connections=1k", "`1k` is not a number"),
+        ("serve", "--sandboxes=0", "write a number between 1 and 5000"),
+        ("serve", "--workers=many", "write a number between 1 and 1024"),
+    ] {
+        env.run([verb, flag, "x"]).exits_with(2).says(words);
+    }
     insta::assert_snapshot!(env.run(["run", "--connnect", "a:1", "x"]), @"
     --- stderr ---
     error: unexpected argument '--connnect' found
@@ -198,6 +240,33 @@ fn usage_errors_exit_with_2() {
     For more information, try '--help'.
     --- exit code 2 ---
     ");
+}
+
+/// Each row of the guide's table, and what ends so.
+#[test]
+fn exit_codes_are_those_of_the_guide() {
+    let env = test_env!();
+    let (hello, bombs) = (guest(RUST_P1_HELLO), guest(walnut_test_programs::RUST_P1_BOMBS));
+    let ends: [(i32, &[&str]); 10] = [
+        (0, &["run", &hello]),
+        (2, &["run", "--cpu", "soon", &hello]),
+        (124, &["run", "--cpu", "100ms", &bombs, "loop"]),
+        (124, &["run", "--deadline", "100ms", &bombs, "sleep", "60000"]),
+        (125, &["run", "--dir", "nowhere", &hello]),
+        (126, &["serve", &hello]),
+        (127, &["run", "nothing.wasm"]),
+        (134, &["run", &bombs, "divide"]),
+        (134, &["run", "--stack", "256KiB", &bombs, "overflow-stack"]),
+        (137, &["run", "--memory", "32MiB", &bombs, "grow"]),
+    ];
+    for (code, args) in ends {
+        env.run(args).exits_with(code);
+    }
+    let guide = include_str!("../../../../docs/guide.md");
+    let (_, table) = guide.split_once("| code | when |\n|-|-|\n").expect("the guide has the table");
+    let rows = table.lines().map_while(|row| row.strip_prefix("| "));
+    let codes: BTreeSet<i32> = rows.filter_map(|row| row.split(' ').next()?.parse().ok()).collect();
+    assert_eq!(codes, ends.iter().map(|(code, _)| *code).collect());
 }
 
 #[test]
@@ -224,10 +293,23 @@ fn a_target_of_another_verb_says_which() {
     ");
 }
 
+/// What is removed while it runs is not left behind by a process that is killed.
+#[cfg(target_os = "linux")]
 #[test]
-fn nothing_is_left_in_the_folder_for_temporary_files() {
+fn the_root_is_gone_while_it_is_used() {
     let env = test_env!();
-    env.run(["run", &guest(walnut_test_programs::RUST_P1_FILES), "read", "/nowhere"]).exits_with(1);
+    env.folder("data");
+    let mut command = env.command();
+    command.args(["run", "--dir", "data::/data/one", &guest(walnut_test_programs::RUST_P1_BOMBS), "spam", "1000000"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    lines.next().expect("it writes").expect("it is text");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", child.id())).expect("it runs");
+    let open = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    let roots: Vec<_> = open.map(|to| to.display().to_string()).filter(|to| to.contains("walnut-root-")).collect();
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert!(roots.len() == 2 && roots.iter().all(|to| to.ends_with(" (deleted)")), "/ and /data: {roots:?}");
     let left: Vec<_> = std::fs::read_dir(env.temp()).expect("it is there").collect();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -1,5 +1,6 @@
 //! `connect`, `listen`, `resolve` and `http` from a command: refused, granted, denied again.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Stdio};
@@ -278,4 +279,47 @@ fn who_may_only_send_over_udp_hears_no_strangers() {
         assert!(child.wait().expect("it ends").success());
         hears_nothing(&stranger);
     }
+}
+
+/// Whatever is asked for, both answers are a line of the audit.
+#[test]
+fn the_audit_tells_of_every_capability() {
+    let env = test_env!();
+    let server = web();
+    let (connect, listen) = (echo().to_string(), "127.0.0.1:0");
+    let url = format!("http://{server}/a");
+    for (version, program) in programs().iter().enumerate() {
+        let audit = format!("{version}.jsonl");
+        let all: [(&str, &str, &[&str]); 4] = [
+            ("connect", &connect, &["tcp", &connect, "ahoy"]),
+            ("listen", listen, &["listen", listen]),
+            ("resolve", "localhost", &["resolve", "localhost"]),
+            ("http", &url, &["http", "GET", &url]),
+        ];
+        let flags = ["--quiet", "--audit", &audit];
+        for (capability, grant, args) in all {
+            run(&env, program, &flags, args).exits_with(1);
+            // Nobody sends to what listens.
+            let flag = format!("--{capability}");
+            let flags = [&flags[..], &[&flag, grant, "--deadline", "1s"]].concat();
+            let _ = run(&env, program, &flags, args);
+        }
+        let lines = env.read(&audit);
+        let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("it is JSON"));
+        let told: BTreeSet<_> = lines
+            .map(|line| {
+                assert!(line["v"] == 1 && line["import"].as_str().is_some_and(|i| i.starts_with("wasi:")), "{line}");
+                format!("{} {}", line["capability"], line["decision"]).replace('"', "")
+            })
+            .collect();
+        let expected = all.map(|(capability, ..)| [format!("{capability} allowed"), format!("{capability} denied")]);
+        let missing: Vec<_> = expected.iter().flatten().filter(|line| !told.contains(*line)).collect();
+        assert!(missing.is_empty(), "no line says {missing:?}, only {told:?}");
+    }
+    // Variables are told when they are looked at; `dir` has a test of its own.
+    let flags = ["--quiet", "--audit", "env.jsonl", "--env", "A=1", "--env", "B=2", "--deny-env", "B"];
+    run(&env, &guest(walnut_test_programs::RUST_P2_HELLO), &flags, &["--env"]).prints("A=1\n");
+    let lines = env.read("env.jsonl");
+    assert!(lines.contains(r#""request":"see the variable A","decision":"allowed","because":"env A""#), "{lines}");
+    assert!(lines.contains(r#""request":"see the variable B","decision":"denied""#), "{lines}");
 }

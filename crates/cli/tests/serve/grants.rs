@@ -116,3 +116,39 @@ fn quiet_is_quiet_and_audit_is_whole() {
     assert!(lines.iter().any(|line| line.contains(r#""decision":"allowed""#) && line.contains("/yes")), "{audit}");
     assert!(lines.iter().all(|line| line.starts_with(r#"{"v":1,"#)), "{audit}");
 }
+
+#[test]
+fn allow_all_says_so_loudly() {
+    let words = "--allow-all: the guest may read and write every file and reach every address that you can";
+    let server = serve(RUST_P2_HTTP_BAD, &["--allow-all"]);
+    server.says(&format!("warning: {words}"));
+    server.says("  it may do everything");
+    let sealed = serve(RUST_P2_HTTP_BAD, &[]);
+    assert!(!sealed.stderr().contains("warning"), "{}", sealed.stderr());
+}
+
+/// What an explanation says for the manifest, put into one.
+#[test]
+fn the_line_that_was_shown_allows_it_in_a_manifest() {
+    let (env, upstream) = (test_env!(), upstream());
+    env.file("data/a.txt", "granted");
+    let asks = [format!("/outbound?url=http://{upstream}/a"), "/file?path=/data/a.txt".into()];
+    let server = ServeProcess::start(&env, RUST_P2_HTTP_BAD, [""; 0]);
+    asks.iter().for_each(|path| assert!(server.get(path).text().starts_with("error: ")));
+    server.says("allow it: --dir ./data::/data");
+    let said = server.stop();
+    let lines = said.stderr.lines().filter_map(|line| line.trim().strip_prefix("or in walnut.toml: "));
+    let allow: Vec<_> = lines.map(|line| format!("allow.{line}\n")).collect();
+    assert_eq!(allow.len(), 2, "{said}");
+    let bytes = std::fs::read(RUST_P2_HTTP_BAD.path()).expect("the guest is there");
+    env.file("bad.wasm", bytes);
+    let manifest = format!(
+        "[app]\nname = \"app\"\n[component.bad]\nsource = \"bad.wasm\"\n{}[[http]]\nroute = \"/**\"\ncomponent = \"bad\"\n",
+        allow.concat()
+    );
+    env.file("walnut.toml", manifest);
+    let server = ServeProcess::of_apps(&env, ["walnut.toml"]);
+    server.get(&asks[0]).is(200, "status 204\n");
+    server.get(&asks[1]).is(200, "granted");
+    assert!(!server.stderr().contains("denied"), "{}", server.stderr());
+}

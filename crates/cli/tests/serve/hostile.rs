@@ -166,6 +166,20 @@ fn a_guest_cannot_split_its_response() {
 }
 
 #[test]
+fn a_guest_of_0_3_cannot_split_its_response() {
+    let server = serve(RUST_P3_HTTP_ECHO, &[]);
+    let mut client = server.connect();
+    let announced = "te: trailers\r\ntrailer: content-length, x-good\r\n";
+    let response = client.ask(format!("GET /split HTTP/1.1\r\n{HOST}{announced}\r\n"));
+    let said = response.text();
+    assert!(response.status == 200 && said.lines().count() == 13 && !said.contains("accepted"), "{response:?}");
+    assert!(response.header("set-cookie").is_none(), "{response:?}");
+    assert!(response.trailers.iter().all(|(name, _)| name != "content-length"), "{response:?}");
+    // The connection is still in step.
+    client.get("/count").is(200, "2\n");
+}
+
+#[test]
 fn a_client_of_one_byte_a_time_is_served_or_dropped_and_holds_up_nobody() {
     let mut server = serve(RUST_P2_HTTP_ECHO, &["--sandboxes", "2", "--deadline", "2s"]);
     // A slow head that does not end: dropped in time. A slow body: over at the deadline.

@@ -4,6 +4,7 @@ use crate::{Served, serve, steady};
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
+use walnut_test_support::{ServeProcess, test_env};
 
 const SLOW: &str = "the component took too long\n";
 const FAILED: &str = "the component failed\n";
@@ -43,6 +44,32 @@ fn a_loop_ends_while_others_go_on() {
     server.says("used up its processor time (limit: 500ms)");
     server.says("hint: raise it with `--cpu");
     is_well(&mut server);
+}
+
+/// One that never gets as far as its handler.
+#[test]
+fn a_loop_in_start_ends_while_others_go_on() {
+    let env = test_env!();
+    let good = include_str!("../../../../examples/shop/greeter.wat");
+    let spins = "(func $spin (loop $again (br $again))) (start $spin) (func (export \"handle\")";
+    env.file("app/good.wat", good);
+    env.file("app/bad.wat", good.replace("(func (export \"handle\")", spins));
+    env.file(
+        "app/walnut.toml",
+        "[app]\nname = \"app\"\n[component.good]\nsource = \"good.wat\"\n[component.bad]\nsource = \"bad.wat\"\n\
+         limits.cpu = \"500ms\"\n[[http]]\nroute = \"/fine\"\ncomponent = \"good\"\n\
+         [[http]]\nroute = \"/bad\"\ncomponent = \"bad\"\n",
+    );
+    let server = Served { server: ServeProcess::of_apps(&env, ["app"]), env };
+    let mut bad = server.connect();
+    bad.send("GET /bad HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    let waiting = thread::spawn(move || bad.response());
+    let mut client = server.connect();
+    while !waiting.is_finished() {
+        client.get("/fine").is(200, "hello from a sealed component\n");
+    }
+    waiting.join().unwrap().is(504, SLOW);
+    server.says("used up its processor time (limit: 500ms)");
 }
 
 #[test]

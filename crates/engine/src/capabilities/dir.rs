@@ -2,7 +2,9 @@
 //!
 //! A guest is given its mounts, and after them a read-only root that holds nothing but the way to the mounts. Since every
 //! path lies below that root, a path outside every mount is seen here and explained, instead of failing in the guest's own
-//! C library. The root is a real, empty folder, made on first use, so that listing and looking at it need no code.
+//! C library. To the host the root is an empty folder, made on first use and removed at once: an open folder can be looked
+//! at all the same, nothing can be made in it, and nothing is left behind however the process ends. What it lists is told
+//! by [`Files::leads_to`].
 //!
 //! Inside a mount wasmtime's cap-std resolves paths, so that no `..`, symbolic link or race leads out of it. Here it is
 //! only decided whether the operation may be tried ([`Files::admit`]) and, afterwards, told when it was refused for
@@ -13,6 +15,7 @@ use crate::gate::{Gate, Permit};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use tempfile::TempDir;
 use walnut_policy::{Access, Denial, Mount, MountAccess, Policy, Reason, Request, normalize};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::{Descriptor, Dir};
@@ -26,11 +29,16 @@ pub(crate) struct Mounts {
     may_block: bool,
 }
 
-/// The folders that only lead to mounts.
-struct Root {
-    /// Removed when the component is. `None` when it went at once: an open folder stays one.
-    folder: Option<tempfile::TempDir>,
-    dirs: BTreeMap<String, Dir>,
+/// The folders that only lead to mounts, by their guest paths.
+type Root = BTreeMap<String, Leading>;
+
+/// One of them.
+struct Leading {
+    dir: Dir,
+    /// What it shows.
+    names: BTreeSet<String>,
+    /// Removed when the component is, where a folder cannot be removed while it is open.
+    folder: Option<TempDir>,
 }
 
 impl Mounts {
@@ -53,38 +61,59 @@ impl Mounts {
         Ok(Arc::new(Mounts { mounts, root: (!covered).then(OnceLock::new), may_block }))
     }
 
-    /// Removes the root's folder, when it has one, before the end of its component.
+    /// Removes the root's folders, where there still are some, before the end of their component.
     pub fn remove_root(&self) {
         let root = self.root.as_ref().and_then(|root| root.get()?.as_ref());
-        if let Some(folder) = root.and_then(|root| root.folder.as_ref()) {
-            let _ = std::fs::remove_dir_all(folder.path());
+        for folder in root.iter().flat_map(|root| root.values()).filter_map(|leading| leading.folder.as_ref()) {
+            let _ = std::fs::remove_dir(folder.path());
         }
     }
 
     fn root(&self) -> Option<&Root> {
-        self.root.as_ref()?.get_or_init(|| Root::make(&self.mounts, self.may_block).ok()).as_ref()
+        self.root.as_ref()?.get_or_init(|| self.make_root().ok()).as_ref()
+    }
+
+    fn make_root(&self) -> std::io::Result<Root> {
+        let leading = |(path, names)| Ok((path, Leading::make(names, self.may_block)?));
+        self.ways().into_iter().map(leading).collect()
+    }
+
+    /// Each folder that leads to mounts, and what it shows. What is inside a mount is the mount's own.
+    fn ways(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut ways = BTreeMap::from([("/".to_owned(), BTreeSet::new())]);
+        for (mount, _) in &self.mounts {
+            let mut at = String::new();
+            for name in mount.guest[1..].split('/') {
+                let here = if at.is_empty() { "/" } else { &at };
+                ways.entry(here.to_owned()).or_default().insert(name.to_owned());
+                at = format!("{at}/{name}");
+                if self.mounts.iter().any(|(other, _)| other.guest == at) {
+                    break;
+                }
+            }
+        }
+        ways
     }
 }
 
-impl Root {
-    fn make(mounts: &[(Mount, Dir)], may_block: bool) -> std::io::Result<Root> {
-        let folder = tempfile::Builder::new().prefix("walnut-root-").tempdir()?;
-        let mut paths = BTreeSet::from(["/".to_owned()]);
-        for (mount, _) in mounts {
-            std::fs::create_dir_all(folder.path().join(&mount.guest[1..]))?;
-            let mut above = mount.guest.as_str();
-            while let Some((parent, _)) = above.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
-                paths.insert(parent.to_owned());
-                above = parent;
-            }
-        }
-        let open =
-            |path: String| Ok((path.clone(), open_dir(&folder.path().join(&path[1..]), FsPerms::ReadOnly, may_block)?));
-        let dirs = paths.into_iter().map(open).collect::<std::io::Result<_>>()?;
-        // Nothing is left behind then, however the process ends.
-        let lasts = !cfg!(unix) || !mounts.is_empty() || std::fs::remove_dir(folder.path()).is_err();
-        Ok(Root { folder: lasts.then_some(folder), dirs })
+impl Leading {
+    fn make(names: BTreeSet<String>, may_block: bool) -> std::io::Result<Leading> {
+        let folder = empty_folder()?;
+        let dir = open_dir(folder.path(), FsPerms::ReadOnly, may_block)?;
+        let lasts = !cfg!(unix) || std::fs::remove_dir(folder.path()).is_err();
+        Ok(Leading { dir, names, folder: lasts.then_some(folder) })
     }
+}
+
+/// In memory where there is a place for that: a folder of the disk costs a start more than the rest of what is done here.
+fn empty_folder() -> std::io::Result<TempDir> {
+    let mut named = tempfile::Builder::new();
+    named.prefix("walnut-root-");
+    #[cfg(target_os = "linux")]
+    if let Ok(in_memory) = named.tempdir_in("/dev/shm") {
+        return Ok(in_memory);
+    }
+    named.tempdir()
 }
 
 /// Opens a folder of the host by wasmtime's own means, which know every platform.
@@ -155,7 +184,7 @@ impl Files {
     /// The folders that the guest starts with and their names: the mounts in order, then the root.
     pub fn start(&self) -> Vec<(Dir, String)> {
         let mounts = self.mounts.mounts.iter().map(|(mount, dir)| (dir.clone(), mount.name.clone()));
-        let root = self.mounts.root().and_then(|root| Some((root.dirs.get("/")?.clone(), "/".to_owned())));
+        let root = self.mounts.root().and_then(|root| Some((root.get("/")?.dir.clone(), "/".to_owned())));
         mounts.chain(root).collect()
     }
 
@@ -166,6 +195,12 @@ impl Files {
 
     pub fn closed(&mut self, handle: u32) {
         self.places.remove(&handle);
+    }
+
+    /// The folders that the open folder `handle` shows, when it only leads to mounts.
+    pub fn leads_to(&self, handle: u32) -> Option<Vec<String>> {
+        let leading = self.mounts.root()?.get(self.places.get(&handle)?)?;
+        Some(leading.names.iter().cloned().collect())
     }
 
     /// Decides an operation on `path`, relative to the open folder `base` with the handle `handle`.
@@ -229,7 +264,7 @@ impl Files {
     }
 
     fn locate(&self, place: &str, base: &Dir, path: &str) -> Spot {
-        let in_root = self.mounts.root().is_some_and(|root| root.dirs.contains_key(place));
+        let in_root = self.mounts.root().is_some_and(|root| root.contains_key(place));
         let joined = normalize(&format!("{place}/{path}"));
         if in_root {
             return self.walk(place, path);
@@ -277,8 +312,8 @@ impl Files {
             }
         }
         let guest = format!("/{}", at.join("/"));
-        match self.mounts.root().and_then(|root| root.dirs.get(&guest)) {
-            Some(dir) => Spot::Root { dir: dir.clone(), guest },
+        match self.mounts.root().and_then(|root| root.get(&guest)) {
+            Some(leading) => Spot::Root { dir: leading.dir.clone(), guest },
             None => Spot::Outside { guest },
         }
     }

@@ -9,8 +9,8 @@ use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::FsError;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorStat, ErrorCode, Host as _, HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags,
-    PathFlags,
+    DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, Host as _, HostDescriptor,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 
 type Fd = Resource<Descriptor>;
@@ -47,6 +47,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     types.resource("descriptor", ResourceType::host::<Descriptor>(), drop_descriptor)?;
     reading(&mut types)?;
     writing(&mut types)?;
+    listing(&mut types)?;
     open_at(&mut types)?;
     two_paths(&mut types)
 }
@@ -80,6 +81,49 @@ fn reading(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
         HostDescriptor::readlink_at(&mut view, dir, path)
     });
     Ok(())
+}
+
+/// What is left of a listing.
+struct Entries(Box<dyn Iterator<Item = Result<DirectoryEntry, FsError>> + Send>);
+
+/// What an open folder shows. To open it took a permit; those that only lead to mounts are known here alone.
+fn listing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+    types.resource("directory-entry-stream", ResourceType::host::<Entries>(), |mut cx, handle| {
+        cx.data_mut().table.delete(Resource::<Entries>::new_own(handle))?;
+        Ok(())
+    })?;
+    types.func_wrap_async(
+        "[method]descriptor.read-directory",
+        |mut cx: StoreContextMut<'_, Sandbox>, (fd,): (Fd,)| {
+            Box::new(async move {
+                let sandbox = cx.data_mut();
+                let entries = match entries(sandbox, fd).await {
+                    Ok(entries) => entries,
+                    Err(e) => return Ok((Err(sandbox.filesystem().convert_error_code(e)?),)),
+                };
+                Ok((Ok(sandbox.table.push(entries)?),))
+            })
+        },
+    )?;
+    types.func_wrap(
+        "[method]directory-entry-stream.read-directory-entry",
+        |mut cx: StoreContextMut<'_, Sandbox>, (stream,): (Resource<Entries>,)| {
+            let sandbox = cx.data_mut();
+            match sandbox.table.get_mut(&stream)?.0.next().transpose() {
+                Ok(entry) => Ok((Ok(entry),)),
+                Err(e) => Ok((Err(sandbox.filesystem().convert_error_code(e)?),)),
+            }
+        },
+    )
+}
+
+async fn entries(sandbox: &mut Sandbox, fd: Fd) -> Result<Entries, FsError> {
+    let folder = |name| Ok(DirectoryEntry { type_: DescriptorType::Directory, name });
+    if let Some(names) = sandbox.files.leads_to(fd.rep()) {
+        return Ok(Entries(Box::new(names.into_iter().map(folder))));
+    }
+    let stream = HostDescriptor::read_directory(&mut sandbox.filesystem(), fd).await?;
+    Ok(Entries(sandbox.table.delete(stream)?.into_iter()))
 }
 
 fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {

@@ -5,11 +5,12 @@ use super::dir_0_2::{drop_descriptor, get_directories};
 use crate::packages::WASI_0_3;
 use crate::sandbox::Sandbox;
 use walnut_policy::Access;
-use wasmtime::component::{Accessor, Linker, LinkerInstance, Resource, ResourceType};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{self, Accessor, FutureReader, Linker, LinkerInstance, Resource, ResourceType, StreamReader};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p3::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorStat, ErrorCode, Host as _, HostDescriptorWithStore, MetadataHashValue, NewTimestamp,
-    OpenFlags, PathFlags,
+    DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, Host as _, HostDescriptorWithStore,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p3::filesystem::FilesystemError;
 
@@ -44,6 +45,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     types.resource("descriptor", ResourceType::host::<Descriptor>(), drop_descriptor)?;
     reading(&mut types)?;
     writing(&mut types)?;
+    listing(&mut types)?;
     open_at(&mut types)?;
     two_paths(&mut types)
 }
@@ -59,6 +61,20 @@ fn reading(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
         Implementation::readlink_at(&files, dir.fd(), path)
     });
     Ok(())
+}
+
+/// What an open folder shows. To open it took a permit; those that only lead to mounts are known here alone.
+fn listing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+    types.func_wrap("[method]descriptor.read-directory", |mut cx: StoreContextMut<'_, Sandbox>, (fd,): (Fd,)| {
+        let Some(names) = cx.data().files.leads_to(fd.rep()) else {
+            let access = component::Access::<_, Implementation>::new(cx, Sandbox::filesystem);
+            return Ok((Implementation::read_directory(access, fd)?,));
+        };
+        let folder = |name| DirectoryEntry { type_: DescriptorType::Directory, name };
+        let entries = StreamReader::new(&mut cx, names.into_iter().map(folder).collect::<Vec<_>>())?;
+        let done = FutureReader::new(&mut cx, async { wasmtime::error::Ok(Ok::<(), ErrorCode>(())) })?;
+        Ok(((entries, done),))
+    })
 }
 
 fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {

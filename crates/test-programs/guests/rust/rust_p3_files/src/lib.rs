@@ -25,11 +25,13 @@ impl Guest for Files {
 async fn act(arguments: &[&str]) -> Result<(), String> {
     let name = |error: ErrorCode| error_name(&error);
     match *arguments {
-        ["read", path] => {
-            let file = open(path, OpenFlags::empty(), DescriptorFlags::READ).await?;
-            let (bytes, done) = file.read_via_stream(0);
-            print(bytes.collect().await).await;
-            done.await.map_err(name)
+        ["read", path] => read(open(path, OpenFlags::empty(), DescriptorFlags::READ).await?).await,
+        // From a folder that was opened before.
+        ["read-in", folder, path] => {
+            let folder = open(folder, OpenFlags::DIRECTORY, DescriptorFlags::READ).await?;
+            let file =
+                folder.open_at(PathFlags::SYMLINK_FOLLOW, path.to_owned(), OpenFlags::empty(), DescriptorFlags::READ);
+            read(file.await.map_err(name)?).await
         }
         ["write", path, text] => {
             let file = open(path, OpenFlags::CREATE | OpenFlags::TRUNCATE, DescriptorFlags::WRITE).await?;
@@ -96,6 +98,12 @@ fn locate(path: &str) -> Result<(Descriptor, String), String> {
 async fn open(path: &str, how: OpenFlags, rights: DescriptorFlags) -> Result<Descriptor, String> {
     let (folder, rest) = locate(path)?;
     folder.open_at(PathFlags::SYMLINK_FOLLOW, rest, how, rights).await.map_err(|error| error_name(&error))
+}
+
+async fn read(file: Descriptor) -> Result<(), String> {
+    let (bytes, done) = file.read_via_stream(0);
+    print(bytes.collect().await).await;
+    done.await.map_err(|error| error_name(&error))
 }
 
 async fn print(bytes: Vec<u8>) {

@@ -1,11 +1,12 @@
 //! Gives back what it gets over WASI 0.3, several requests at a time in one instance.
 //!
 //! `/echo` (and every other path: the body's stream itself is the answer), `/upper` (each part in capitals), `/hash`
-//! (how many bytes), `/sleep?ms=N`, `/count` (how many requests this instance got), `/loop`, `/panic`.
+//! (how many bytes), `/sleep?ms=N`, `/count` (how many requests this instance got), `/loop`, `/panic`, `/split` (what
+//! would split the answer).
 
 use std::{cell::Cell, hint::black_box};
 
-use shared::{query_number, split_path};
+use shared::{error_name, query_number, split_path};
 use wasip3::{
     clocks::monotonic_clock,
     exports::http::handler::Guest,
@@ -52,6 +53,7 @@ impl Guest for Echo {
                 trailers.await?;
                 Ok(say(headers, format!("{count} bytes\n")))
             }
+            "/split" => Ok(split()),
             "/upper" => {
                 let (mut writer, contents) = wit_stream::new();
                 let (trailers_writer, answer_trailers) = wit_future::new(|| Ok(None));
@@ -74,6 +76,39 @@ impl Guest for Echo {
             _ => Ok(Response::new(headers, Some(body), trailers).0),
         }
     }
+}
+
+/// Tries to put into the answer what only the host may write there, and says how that went.
+fn split() -> Response {
+    let (headers, trailers) = (Fields::new(), Fields::new());
+    let mut said = String::new();
+    for fields in [&headers, &trailers] {
+        for (name, value) in [
+            ("x-split", "one\r\nset-cookie: two=2"),
+            ("x-split\r\nset-cookie", "two=2"),
+            ("transfer-encoding", "chunked"),
+            ("connection", "close"),
+        ] {
+            let outcome = fields.append(name, value.as_bytes());
+            said +=
+                &format!("{name:?} {}\n", outcome.map_or_else(|error| error_name(&error), |()| "accepted".to_owned()));
+        }
+    }
+    // What frames a body has no business behind it.
+    let _ = trailers.append("content-length", b"5");
+    let _ = trailers.append("x-good", b"yes");
+    let (trailers_writer, answer_trailers) = wit_future::new(|| Ok(None));
+    let (mut writer, contents) = wit_stream::new();
+    let response = Response::new(headers, Some(contents), answer_trailers).0;
+    for code in [0, 1, 99, 1000, 65535] {
+        said += &format!("{code} {}\n", if response.set_status_code(code).is_ok() { "accepted" } else { "refused" });
+    }
+    spawn_local(async move {
+        writer.write_all(said.into_bytes()).await;
+        drop(writer);
+        let _ = trailers_writer.write(Ok(Some(trailers))).await;
+    });
+    response
 }
 
 fn say(headers: Fields, text: String) -> Response {
