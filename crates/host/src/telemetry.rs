@@ -103,7 +103,7 @@ impl Telemetry {
         logger.emit(record);
     }
 
-    /// Sends what is left. Takes [`LAST`] at most.
+    /// Sends what is left. Takes five seconds at most.
     pub fn stop(&self) {
         // Beside each other, or a collector that is gone would be waited for twice. It was warned of by the client.
         thread::scope(|both| {
