@@ -1,7 +1,6 @@
 //! The way of one request to its answer, and what is measured on it.
 
 use crate::access::{Asked, Line};
-use crate::batch;
 use crate::cause::Cause;
 use crate::files::Files;
 use crate::head::{self, ToServer};
@@ -23,11 +22,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 use walnut_engine::{Body, BodyError, Limit, Patient, RequestId};
-
-/// An answer that took no longer waits for those that are about to be there, too.
-const SHORT: Duration = Duration::from_micros(200);
 
 /// Answers one request of the client at `peer`, which is `busy` until it has the answer.
 pub(crate) async fn answer(
@@ -76,7 +72,6 @@ async fn component_answer(
         component.measures().reached(Limit::RequestBody);
         return (Cause::TooLarge, rescue::body_too_large());
     }
-    batch::gather().await;
     let Some(place) = component.admit().await else { return (Cause::Overloaded, rescue::overloaded()) };
     let (patience, answered) = (shared.config.body_timeout, Arc::<AtomicBool>::default());
     let request = request.map(|body| {
@@ -84,12 +79,8 @@ async fn component_answer(
         // From then on it is a conversation, in which either side may be silent until the deadline.
         body.unless(answered.clone())
     });
-    let began = Instant::now();
     let response = component.service.handle(request, id, place).await;
     answered.store(true, Relaxed);
-    if began.elapsed() < SHORT {
-        batch::gather().await;
-    }
     match response.and_then(head::of_guest) {
         Ok(response) => (Cause::Ok, response),
         Err(failure) => {

@@ -9,7 +9,6 @@
 mod access;
 mod admin;
 mod answer;
-mod batch;
 mod cause;
 mod connection;
 mod files;
