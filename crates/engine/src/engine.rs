@@ -228,11 +228,10 @@ fn give_way() {
 /// Often enough that a limit holds to a few percent, seldom enough that it costs nothing. Where others wait for a guest that
 /// computes, it lets go of its thread as often.
 fn tick(config: &EngineConfig) -> Duration {
-    let shortest = Duration::from_millis(1);
     if config.is_service() {
-        return shortest;
+        return Duration::from_micros(500);
     }
-    (config.limits.cpu.min(config.limits.deadline) / 50).clamp(shortest, Duration::from_millis(10))
+    (config.limits.cpu.min(config.limits.deadline) / 50).clamp(Duration::from_millis(1), Duration::from_millis(10))
 }
 
 /// How large the pool says that a memory is from the start, when that is more than its slots hold.

@@ -37,7 +37,7 @@ pub(crate) struct Meter {
 const OUTSIDE: u64 = u64::MAX;
 
 /// What a request computes for a moment, in nanoseconds. Beyond that it is long.
-const LONG: u64 = 5_000_000;
+const LONG: u64 = 1_000_000;
 
 impl Meter {
     /// With the time of one request.
