@@ -45,7 +45,8 @@ fn a_mount_is_read_only_unless_said() {
 #[test]
 fn every_change_needs_rw() {
     let env = test_env!();
-    let changes: [&[&str]; 5] = [
+    let changes: [&[&str]; 6] = [
+        &["touch-open", "/data/a"],
         &["truncate", "/data/a"],
         &["rename", "/data/a", "/data/b"],
         &["link", "/data/a", "/data/b"],

@@ -90,6 +90,10 @@ async fn act(arguments: &[&str]) -> Result<(), String> {
             let (folder, rest) = locate(path)?;
             folder.set_times_at(PathFlags::empty(), rest, NewTimestamp::Now, NewTimestamp::Now).await.map_err(name)
         }
+        ["touch-open", path] => {
+            let file = open(path, OpenFlags::empty(), DescriptorFlags::READ).await?;
+            file.set_times(NewTimestamp::Now, NewTimestamp::Now).await.map_err(name)
+        }
         ["rename", from, to] => {
             let ((from_folder, from), (to_folder, to)) = (locate(from)?, locate(to)?);
             from_folder.rename_at(from, &to_folder, to).await.map_err(name)
