@@ -86,6 +86,8 @@ fn plain(error: &wasmtime::Error) -> String {
         "it handed over a value that lies outside its memory"
     } else if text.contains("utf-8") || text.contains("utf-16") {
         "it handed over text that is not valid Unicode"
+    } else if text.contains("fuel allocated for hostcalls") {
+        "it handed over more in one call than the host takes (128 MiB, as the host keeps it)"
     } else {
         text
     };
