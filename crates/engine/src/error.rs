@@ -87,7 +87,7 @@ impl LoadError {
                 vec!["build it again, or copy it again; `walnut inspect` tells what it is made of".into()]
             }
             LoadError::Unreadable { path, .. } => {
-                vec![format!("look who may read it: `ls -l {}`", path.display())]
+                vec![format!("look at it, and who may read it: `ls -l {}`", path.display())]
             }
             LoadError::TooLarge { .. } => {
                 vec!["leave out what it does not need to run, such as debug information and files built into it".into()]

@@ -79,18 +79,29 @@ fn plain(error: &wasmtime::Error) -> String {
     }
     let text = error.root_cause().to_string();
     let text = text.lines().next().unwrap_or_default().trim();
-    // Values that cross the component's edge are checked there, and these are the ways to fail.
-    let broken = if text.contains("not aligned") {
-        "it handed over an address that is not aligned"
-    } else if text.contains("out of bounds of memory") {
-        "it handed over a value that lies outside its memory"
-    } else if text.contains("utf-8") || text.contains("utf-16") {
-        "it handed over text that is not valid Unicode"
-    } else {
-        text
-    };
-    broken.to_owned()
+    BROKEN.iter().find(|(part, _)| text.contains(part)).map_or(text, |(_, words)| words).to_owned()
 }
+
+/// Values and handles that cross the component's edge are checked there. These are the ways to fail: a part of the engine's
+/// words, and ours.
+const BROKEN: [(&str, &str); 13] = [
+    ("realloc return", "its `realloc` gave a place that the host cannot write to"),
+    ("not aligned", "it handed over an address that is not aligned"),
+    ("out of bounds", "it handed over a value that lies outside its memory"),
+    ("utf-8", "it handed over text that is not valid Unicode"),
+    ("utf-16", "it handed over text that is not valid Unicode"),
+    ("for `char`", "it handed over a number that is no character"),
+    ("discriminant", "it handed over a case that its type does not have"),
+    (
+        "fuel allocated for hostcalls",
+        "it handed over more in one call than the host takes (128 MiB, as the host keeps it)",
+    ),
+    ("requested len", "it asked for more random bytes in one call than the host gives"),
+    ("has children", "it dropped a resource while others that came from it are in use"),
+    ("borrow", "it kept, passed on or dropped a handle that was only lent"),
+    ("handle", "it used a handle that it does not have, or that is of another kind"),
+    ("resource", "it used a handle that it does not have, or that is of another kind"),
+];
 
 fn details(error: &wasmtime::Error) -> Vec<String> {
     let mut details = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();

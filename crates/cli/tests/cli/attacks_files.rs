@@ -100,44 +100,47 @@ fn links_that_lead_out_are_not_followed() {
 
 #[test]
 fn a_link_that_the_guest_makes_leads_nowhere() {
-    let env = world();
-    let program = guest(RUST_P1_FILES);
-    is_refused(&run(&env, &program, &[], &["symlink", &outside(&env, "secret"), "/data/absolute"]));
-    // A relative one cannot be told from a good one until it is followed.
-    let _ = run(&env, &program, &[], &["symlink", "../../outside/secret", "/data/relative"]);
-    let output = run(&env, &program, &[], &["read", "/data/relative"]);
-    output.clone().exits_with(1);
-    assert!(!output.stdout.contains(SECRET.trim()), "{output}");
-    run(&env, &program, &[], &["symlink", "inside", "/data/good"]).succeeds();
-    run(&env, &program, &[], &["read", "/data/good"]).prints("inside\n");
+    for program in programs() {
+        let env = world();
+        is_refused(&run(&env, &program, &[], &["symlink", &outside(&env, "secret"), "/data/absolute"]));
+        // A relative one cannot be told from a good one until it is followed.
+        let _ = run(&env, &program, &[], &["symlink", "../../outside/secret", "/data/relative"]);
+        let output = run(&env, &program, &[], &["read", "/data/relative"]);
+        output.clone().exits_with(1);
+        assert!(!output.stdout.contains(SECRET.trim()), "{output}");
+        run(&env, &program, &[], &["symlink", "inside", "/data/good"]).succeeds();
+        run(&env, &program, &[], &["read", "/data/good"]).prints("inside\n");
+    }
 }
 
 #[test]
 fn a_hard_link_to_an_outside_file_cannot_be_made() {
-    let env = world();
-    let program = guest(RUST_P1_FILES);
-    symlink("../../outside/secret", env.path("data/link")).expect("a link can be made");
-    is_refused(&run(&env, &program, &[], &["link", &outside(&env, "secret"), "/data/hard"]));
-    is_refused(&run(&env, &program, &[], &["link", "/data/../../outside/secret", "/data/hard"]));
-    assert!(!env.path("data/hard").exists());
-    // Linking the link makes another link, which leads nowhere just the same.
-    let _ = run(&env, &program, &[], &["link", "/data/link", "/data/hard"]);
-    is_refused(&run(&env, &program, &[], &["read", "/data/link"]));
-    let output = run(&env, &program, &[], &["read", "/data/hard"]).exits_with(1);
-    assert!(!output.stdout.contains(SECRET.trim()), "{output}");
-    run(&env, &program, &[], &["link", "/data/inside", "/data/twin"]).succeeds();
-    run(&env, &program, &[], &["read", "/data/twin"]).prints("inside\n");
+    for program in programs() {
+        let env = world();
+        symlink("../../outside/secret", env.path("data/link")).expect("a link can be made");
+        is_refused(&run(&env, &program, &[], &["link", &outside(&env, "secret"), "/data/hard"]));
+        is_refused(&run(&env, &program, &[], &["link", "/data/../../outside/secret", "/data/hard"]));
+        assert!(!env.path("data/hard").exists());
+        // Linking the link makes another link, which leads nowhere just the same.
+        let _ = run(&env, &program, &[], &["link", "/data/link", "/data/hard"]);
+        is_refused(&run(&env, &program, &[], &["read", "/data/link"]));
+        let output = run(&env, &program, &[], &["read", "/data/hard"]).exits_with(1);
+        assert!(!output.stdout.contains(SECRET.trim()), "{output}");
+        run(&env, &program, &[], &["link", "/data/inside", "/data/twin"]).succeeds();
+        run(&env, &program, &[], &["read", "/data/twin"]).prints("inside\n");
+    }
 }
 
 #[test]
 fn nothing_is_moved_in_or_out() {
-    let env = world();
-    let program = guest(RUST_P1_FILES);
-    is_refused(&run(&env, &program, &[], &["rename", &outside(&env, "secret"), "/data/mine"]));
-    is_refused(&run(&env, &program, &[], &["rename", "/data/inside", &outside(&env, "gone")]));
-    is_refused(&run(&env, &program, &[], &["rename", "/data/inside", "/data/../gone"]));
-    assert_eq!(env.read("data/inside"), "inside\n");
-    run(&env, &program, &[], &["rename", "/data/inside", "/data/renamed"]).succeeds();
+    for program in programs() {
+        let env = world();
+        is_refused(&run(&env, &program, &[], &["rename", &outside(&env, "secret"), "/data/mine"]));
+        is_refused(&run(&env, &program, &[], &["rename", "/data/inside", &outside(&env, "gone")]));
+        is_refused(&run(&env, &program, &[], &["rename", "/data/inside", "/data/../gone"]));
+        assert_eq!(env.read("data/inside"), "inside\n");
+        run(&env, &program, &[], &["rename", "/data/inside", "/data/renamed"]).succeeds();
+    }
 }
 
 /// A link is exchanged with a file while the guest reads, so that a check before the use would be fooled.
@@ -279,19 +282,18 @@ fn a_link_does_not_reach_around_a_denial() {
             run(&env, &program, &[], &["read", path]).prints(SECRET);
         }
         is_refused(&run(&env, &program, &deny, &["list", "/data/alias"]));
+        // A link that the guest makes itself.
+        let _ = run(&env, &program, &deny, &["symlink", "private/secret", "/data/mine"]);
+        let output = run(&env, &program, &deny, &["read", "/data/mine"]);
+        assert!(!output.stdout.contains(SECRET.trim()), "{output}");
+        // A hard link would be the denied file under another name.
+        is_refused(&run(&env, &program, &deny, &["link", "/data/private/secret", "/data/hard"]));
+        assert!(!env.path("data/hard").exists());
+        is_refused(&run(&env, &program, &deny, &["link", "/data/alias/secret", "/data/hard"]));
+        assert!(!env.path("data/hard").exists());
+        is_refused(&run(&env, &program, &deny, &["rename", "/data/alias/secret", "/data/moved"]));
+        is_refused(&run(&env, &program, &deny, &["rename", "/data/private", "/data/moved"]));
     }
-    let program = guest(RUST_P1_FILES);
-    // A link that the guest makes itself.
-    let _ = run(&env, &program, &deny, &["symlink", "private/secret", "/data/mine"]);
-    let output = run(&env, &program, &deny, &["read", "/data/mine"]);
-    assert!(!output.stdout.contains(SECRET.trim()), "{output}");
-    // A hard link would be the denied file under another name.
-    is_refused(&run(&env, &program, &deny, &["link", "/data/private/secret", "/data/hard"]));
-    assert!(!env.path("data/hard").exists());
-    is_refused(&run(&env, &program, &deny, &["link", "/data/alias/secret", "/data/hard"]));
-    assert!(!env.path("data/hard").exists());
-    is_refused(&run(&env, &program, &deny, &["rename", "/data/alias/secret", "/data/moved"]));
-    is_refused(&run(&env, &program, &deny, &["rename", "/data/private", "/data/moved"]));
 }
 
 #[test]

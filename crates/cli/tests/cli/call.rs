@@ -152,6 +152,15 @@ fn a_value_that_never_ends_is_refused() {
     call(&long).succeeds();
 }
 
+/// A value is many times larger on the host than in the guest.
+#[test]
+fn a_result_that_would_fill_the_host_is_refused() {
+    let output = test_env!().run(["call", &guest(RUST_P2_LIBRARY), "bytes(30000000)"]).exits_with(134);
+    assert_eq!(output.stdout, "");
+    output.says("trapped: it handed over more in one call than the host takes (128 MiB, as the host keeps it)");
+    assert_eq!(call("bytes(100000)").succeeds().stdout.matches(", ").count(), 99_999);
+}
+
 #[test]
 fn grants_hold_in_call_as_well() {
     let env = test_env!();

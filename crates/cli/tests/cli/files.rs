@@ -43,23 +43,27 @@ fn a_mount_is_read_only_unless_said() {
 }
 
 #[test]
-fn every_change_of_0_1_needs_rw() {
+fn every_change_needs_rw() {
     let env = test_env!();
-    let program = guest(RUST_P1_FILES);
-    let changes: [&[&str]; 5] = [
+    let changes: [&[&str]; 6] = [
+        &["touch-open", "/data/a"],
         &["truncate", "/data/a"],
         &["rename", "/data/a", "/data/b"],
         &["link", "/data/a", "/data/b"],
         &["symlink", "a", "/data/b"],
         &["rmdir", "/data/d"],
     ];
-    for change in changes {
+    let needs_rw = |program: &str, change: &[&str]| {
         let _ = fs::remove_dir_all(env.path("data"));
         env.file("data/a", "a");
         env.folder("data/d");
-        run(&env, &program, &["--dir", "data::/data"], change).exits_with(1).says("is read-only");
-        run(&env, &program, &["--dir", "data::/data::rw"], change).succeeds();
+        run(&env, program, &["--dir", "data::/data"], change).exits_with(1).says("is read-only");
+        run(&env, program, &["--dir", "data::/data::rw"], change).succeeds();
+    };
+    for program in programs() {
+        changes.iter().for_each(|change| needs_rw(&program, change));
     }
+    needs_rw(&guest(RUST_P3_FILES), &["touch", "/data/a"]);
 }
 
 #[test]
@@ -148,12 +152,14 @@ fn two_mounts_have_grants_of_their_own() {
         run(&env, &program, &flags, &["write", "/in/b", "b"]).exits_with(1).says("the mount `/in` is read-only");
     }
     // From one mount to the other: both must allow it.
-    let program = guest(RUST_P1_FILES);
-    run(&env, &program, &flags, &["rename", "/in/a", "/out/a"]).exits_with(1).says("the mount `/in` is read-only");
-    assert_eq!(env.read("in/a"), "a");
-    let flags = ["--dir", "in::/in::rw", "--dir", "out::/out::rw"];
-    run(&env, &program, &flags, &["rename", "/in/a", "/out/a"]).succeeds();
-    assert_eq!(env.read("out/a"), "a");
+    for program in programs() {
+        env.file("in/a", "a");
+        run(&env, &program, &flags, &["rename", "/in/a", "/out/a"]).exits_with(1).says("the mount `/in` is read-only");
+        assert_eq!(env.read("in/a"), "a");
+        let flags = ["--dir", "in::/in::rw", "--dir", "out::/out::rw"];
+        run(&env, &program, &flags, &["rename", "/in/a", "/out/a"]).succeeds();
+        assert_eq!(env.read("out/a"), "a");
+    }
 }
 
 #[test]
@@ -313,11 +319,13 @@ fn a_denial_beats_every_grant() {
         }
         run(&env, &program, &["--dir", "data::/data"], &["read", "/data/private/a"]).prints("private");
     }
-    let program = guest(RUST_P1_FILES);
     // A folder that holds a denied one cannot be carried away with it.
     let flags = ["--dir", ".::/all::rw", "--deny-dir", "/all/data/private"];
-    run(&env, &program, &flags, &["rename", "/all/data", "/all/elsewhere"]).exits_with(1).says("deny-dir");
-    run(&env, &program, &flags, &["rename", "/all/data/open", "/all/elsewhere"]).succeeds();
+    for program in programs() {
+        run(&env, &program, &flags, &["rename", "/all/data", "/all/elsewhere"]).exits_with(1).says("deny-dir");
+        run(&env, &program, &flags, &["rename", "/all/data/open", "/all/elsewhere"]).succeeds();
+        run(&env, &program, &flags, &["rename", "/all/elsewhere", "/all/data/open"]).succeeds();
+    }
 }
 
 #[test]

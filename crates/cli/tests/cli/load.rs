@@ -44,6 +44,19 @@ fn a_target_that_is_not_there() {
     env.run(["run", &guest(RUST_P1_HELLO)]).exits_with(0);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_target_that_cannot_be_read() {
+    let env = test_env!();
+    std::os::unix::fs::symlink("circle.wasm", env.path("circle.wasm")).expect("a link can be made");
+    insta::assert_snapshot!(env.run(["run", "circle.wasm"]), @"
+    --- stderr ---
+    error: circle.wasm could not be read: Too many levels of symbolic links (os error 40)
+    hint: look at it, and who may read it: `ls -l circle.wasm`
+    --- exit code 125 ---
+    ");
+}
+
 #[test]
 fn what_is_not_webassembly() {
     let env = test_env!();

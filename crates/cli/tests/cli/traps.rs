@@ -150,3 +150,61 @@ fn values_that_break_the_rules_are_traps() {
     ");
     env.run(["call", &program, "fine()"]).prints("\"fine\"\n");
 }
+
+/// Each has no words of its own but the engine's.
+#[test]
+fn values_and_handles_that_are_none_are_told_in_words() {
+    let env = test_env!();
+    let text = r#"(component
+      (import "wasi:io/error@0.2.0" (instance $io
+        (export "error" (type $e (sub resource)))
+        (export "[method]error.to-debug-string" (func (param "self" (borrow $e)) (result string)))))
+      (import "wasi:cli/exit@0.2.0" (instance $cli (export "exit" (func (param "status" (result))))))
+      (alias export $io "error" (type $error))
+      (core module $Memory
+        (memory (export "memory") 1)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+      (core instance $memory (instantiate $Memory))
+      (core func $drop (canon resource.drop $error))
+      (core func $tell (canon lower (func $io "[method]error.to-debug-string")
+        (memory $memory "memory") (realloc (func $memory "realloc"))))
+      (core func $exit (canon lower (func $cli "exit")))
+      (core module $Main
+        (import "h" "drop" (func $drop (param i32)))
+        (import "h" "tell" (func $tell (param i32 i32)))
+        (import "h" "exit" (func $exit (param i32)))
+        (func (export "character") (result i32) (i32.const 0xd800))
+        (func (export "case") (result i32) (i32.const 9))
+        (func (export "drop") (call $drop (i32.const 99)))
+        (func (export "lend") (call $tell (i32.const 99) (i32.const 8)))
+        (func (export "result") (call $exit (i32.const 7))))
+      (core instance $main (instantiate $Main (with "h" (instance
+        (export "drop" (func $drop)) (export "tell" (func $tell)) (export "exit" (func $exit))))))
+      (type $enum (enum "a" "b"))
+      (export $exported "enum" (type $enum))
+      (func (export "character") (result char) (canon lift (core func $main "character")))
+      (func (export "case") (result $exported) (canon lift (core func $main "case")))
+      (func (export "drop") (canon lift (core func $main "drop")))
+      (func (export "lend") (canon lift (core func $main "lend")))
+      (func (export "result") (canon lift (core func $main "result"))))"#;
+    env.file("broken.wat", text);
+    for (function, words) in [
+        ("character", "it handed over a number that is no character"),
+        ("case", "it handed over a case that its type does not have"),
+        ("drop", "it used a handle that it does not have"),
+        ("lend", "it used a handle that it does not have"),
+        ("result", "it handed over a case that its type does not have"),
+    ] {
+        let output = env.run(["call", "broken.wat", &format!("{function}()")]).exits_with(134);
+        speaks_plainly(&output);
+        output.says(&format!("broken.wat trapped: {words}"));
+    }
+    let random = r#"(module
+      (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (func (export "_start") (drop (call $random (i32.const 0) (i32.const -1)))))"#;
+    env.file("random.wat", random);
+    env.run(["run", "random.wat"])
+        .exits_with(134)
+        .says("it asked for more random bytes in one call than the host gives");
+}

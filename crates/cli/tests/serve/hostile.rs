@@ -303,6 +303,16 @@ fn a_log_bomb_is_cut_off() {
 }
 
 #[test]
+fn a_log_bomb_of_0_3_is_cut_off() {
+    let server = serve(RUST_P3_HTTP_ECHO, &[]);
+    // The second may say as much again.
+    (0..2).for_each(|_| server.get("/log-bomb?mib=16").is(200, "logged\n"));
+    let said = server.server.stop().succeeds().stdout;
+    let cut = said.matches("[the rest of this guest's output is left out]").count();
+    assert!(cut == 2 && said.len() < 4 << 20, "{cut} times cut, {} bytes", said.len());
+}
+
+#[test]
 fn what_a_guest_logs_cannot_drive_the_terminal() {
     let server = serve(RUST_P2_HTTP_BAD, &[]);
     let _ = server.get("/outbound?url=http://evil.test/%1b[2J%0adenied:%20forged");

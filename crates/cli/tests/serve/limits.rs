@@ -124,6 +124,22 @@ fn memory_is_bounded() {
     serve(RUST_P2_HTTP_BAD, &["--memory", "96MiB"]).get("/memory?mib=64").is(200, "touched 64 MiB\n");
 }
 
+/// A sandbox of 0.3 has its limits for all of its requests together, and another takes its place.
+#[test]
+fn memory_and_handles_of_0_3_are_bounded() {
+    let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1", "--memory", "32MiB", "--handles", "100"]);
+    server.post("/hash", vec![b'x'; 4 << 20]).is(200, "4194304 bytes\n");
+    server.get("/handles?count=40").is(200, "holding 40 handles\n");
+    for _ in 0..3 {
+        server.post("/hash", vec![b'x'; 64 << 20]).is(500, FAILED);
+        server.get("/count").is(200, "1\n");
+        server.get("/handles").is(500, FAILED);
+        server.get("/count").is(200, "1\n");
+    }
+    server.says("used up its memory (limit: 32MiB)");
+    server.says("used up its host-side handles (limit: 100)");
+}
+
 #[test]
 fn the_stack_is_bounded() {
     let mut server = serve(RUST_P2_HTTP_BAD, &[]);
@@ -172,6 +188,14 @@ fn response_bodies_are_bounded() {
     let cut = client.response();
     assert!(!cut.whole && cut.body.len() <= 1 << 20, "{} bytes, whole: {}", cut.body.len(), cut.whole);
     is_well(&mut server);
+    let server = serve(RUST_P3_HTTP_ECHO, &["--response-body", "100k"]);
+    server.post("/echo", vec![b'x'; 100 << 10]).is(200, &"x".repeat(100 << 10));
+    let mut client = server.connect();
+    let head = format!("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n", 200 << 10);
+    let sent = client.send([head.as_bytes(), &vec![b'x'; 200 << 10]].concat());
+    let cut = sent.and_then(|()| client.try_response());
+    assert!(!cut.as_ref().is_ok_and(|cut| cut.whole || cut.body.len() > 100 << 10), "{cut:?}");
+    server.post("/echo", "again").is(200, "again");
 }
 
 #[test]

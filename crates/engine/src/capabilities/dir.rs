@@ -143,7 +143,7 @@ fn open_dir(host: &Path, perms: FsPerms, may_block: bool) -> std::io::Result<Dir
 /// The files of one sandbox.
 pub(crate) struct Files {
     mounts: Arc<Mounts>,
-    /// The guest path of each open folder, by its handle.
+    /// The guest path of each open file and folder, by its handle.
     places: HashMap<u32, String>,
 }
 
@@ -188,7 +188,7 @@ impl Files {
         mounts.chain(root).collect()
     }
 
-    /// Remembers where an open folder is.
+    /// Remembers where an open file or folder is.
     pub fn opened(&mut self, handle: u32, guest: &str) {
         self.places.insert(handle, normalize(guest).unwrap_or_else(|| "/".into()));
     }
@@ -234,6 +234,12 @@ impl Files {
             return Err(Refusal::Access);
         }
         Ok(Admitted { dir, path, guest, permit: Some(permit) })
+    }
+
+    /// Decides a change of what is open as `handle`, and needed no permission to write for that.
+    pub fn change(&self, gate: &Gate, import: &'static str, handle: u32) -> Result<Permit, Refusal> {
+        let path = self.places.get(&handle).ok_or(Refusal::BadDescriptor)?.clone();
+        gate.check(import, Request::Dir { path, access: Access::Write }).map_err(|d| refusal(&d))
     }
 
     /// Tells when wasmtime refused an admitted operation because the path leads out of its mount.

@@ -139,6 +139,21 @@ fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     on_path!(types, "set-times-at", Access::Write, (fd, path) in (fd, flags, path, accessed, modified): (Fd, PathFlags, String, NewTimestamp, NewTimestamp) -> (), |view, dir| {
         HostDescriptor::set_times_at(&mut view, dir, flags, path, accessed, modified)
     });
+    types.func_wrap_async(
+        "[method]descriptor.set-times",
+        |mut cx: StoreContextMut<'_, Sandbox>, (fd, accessed, modified): (Fd, NewTimestamp, NewTimestamp)| {
+            Box::new(async move {
+                const IMPORT: &str = "wasi:filesystem/types.set-times";
+                let sandbox = cx.data_mut();
+                let _permit = match sandbox.files.change(&sandbox.gate, IMPORT, fd.rep()) {
+                    Ok(permit) => permit,
+                    Err(refusal) => return Ok((Err(ErrorCode::from(refusal)),)),
+                };
+                let result = HostDescriptor::set_times(&mut sandbox.filesystem(), fd, accessed, modified).await;
+                Ok((finish(sandbox, IMPORT, &[], result)?,))
+            })
+        },
+    )?;
     // What a link says is text; where it leads is decided when it is followed.
     on_path!(types, "symlink-at", Access::Write, (fd, path) in (fd, says, path): (Fd, String, String) -> (), |view, dir| {
         HostDescriptor::symlink_at(&mut view, dir, says, path)
@@ -180,9 +195,7 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                     sandbox.table.delete(Fd::new_own(opened.rep()))?;
                     return Ok((Err(ErrorCode::Access),));
                 }
-                if let Ok(opened) = &result
-                    && matches!(sandbox.table.get(opened)?, Descriptor::Dir(_))
-                {
+                if let Ok(opened) = &result {
                     sandbox.files.opened(opened.rep(), &admitted.guest);
                 }
                 Ok((result,))

@@ -90,6 +90,25 @@ fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     on_path!(types, "set-times-at", Access::Write, (fd, path) in (fd, flags, path, accessed, modified): (Fd, PathFlags, String, NewTimestamp, NewTimestamp) -> (), |files, dir| {
         Implementation::set_times_at(&files, dir.fd(), flags, path, accessed, modified)
     });
+    types.func_wrap_concurrent(
+        "[method]descriptor.set-times",
+        |accessor: &Accessor<Sandbox>, (fd, accessed, modified): (Fd, NewTimestamp, NewTimestamp)| {
+            Box::pin(async move {
+                const IMPORT: &str = "wasi:filesystem/types.set-times";
+                let decided = accessor.with(|mut access| {
+                    let sandbox = access.data_mut();
+                    sandbox.files.change(&sandbox.gate, IMPORT, fd.rep())
+                });
+                let _permit = match decided {
+                    Ok(permit) => permit,
+                    Err(refusal) => return Ok((Err(ErrorCode::from(refusal)),)),
+                };
+                let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let result = Implementation::set_times(&files, fd, accessed, modified).await;
+                Ok((finish(accessor, IMPORT, &[], result)?,))
+            })
+        },
+    )?;
     // What a link says is text; where it leads is decided when it is followed.
     on_path!(types, "symlink-at", Access::Write, (fd, path) in (fd, says, path): (Fd, String, String) -> (), |files, dir| {
         Implementation::symlink_at(&files, dir.fd(), says, path)
@@ -126,9 +145,7 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                         sandbox.table.delete(Fd::new_own(opened.rep()))?;
                         return wasmtime::error::Ok(true);
                     }
-                    if matches!(descriptor, Descriptor::Dir(_)) {
-                        sandbox.files.opened(opened.rep(), &admitted.guest);
-                    }
+                    sandbox.files.opened(opened.rep(), &admitted.guest);
                     Ok(false)
                 })?;
                 Ok((if denied { Err(ErrorCode::Access) } else { result },))

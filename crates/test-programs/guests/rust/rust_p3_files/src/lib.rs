@@ -6,7 +6,7 @@ use wasip3::{
     exports::cli::run::Guest,
     filesystem::{
         preopens,
-        types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags},
+        types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, NewTimestamp, OpenFlags, PathFlags},
     },
     wit_stream,
 };
@@ -77,6 +77,34 @@ async fn act(arguments: &[&str]) -> Result<(), String> {
         ["remove", path] => {
             let (folder, rest) = locate(path)?;
             folder.unlink_file_at(rest).await.map_err(name)
+        }
+        ["rmdir", path] => {
+            let (folder, rest) = locate(path)?;
+            folder.remove_directory_at(rest).await.map_err(name)
+        }
+        ["truncate", path] => {
+            let file = open(path, OpenFlags::empty(), DescriptorFlags::WRITE).await?;
+            file.set_size(0).await.map_err(name)
+        }
+        ["touch", path] => {
+            let (folder, rest) = locate(path)?;
+            folder.set_times_at(PathFlags::empty(), rest, NewTimestamp::Now, NewTimestamp::Now).await.map_err(name)
+        }
+        ["touch-open", path] => {
+            let file = open(path, OpenFlags::empty(), DescriptorFlags::READ).await?;
+            file.set_times(NewTimestamp::Now, NewTimestamp::Now).await.map_err(name)
+        }
+        ["rename", from, to] => {
+            let ((from_folder, from), (to_folder, to)) = (locate(from)?, locate(to)?);
+            from_folder.rename_at(from, &to_folder, to).await.map_err(name)
+        }
+        ["link", from, to] => {
+            let ((from_folder, from), (to_folder, to)) = (locate(from)?, locate(to)?);
+            from_folder.link_at(PathFlags::empty(), from, &to_folder, to).await.map_err(name)
+        }
+        ["symlink", target, link] => {
+            let (folder, rest) = locate(link)?;
+            folder.symlink_at(target.to_owned(), rest).await.map_err(name)
         }
         _ => Err("unknown operation".to_owned()),
     }

@@ -2,12 +2,13 @@
 //!
 //! `/echo` (and every other path: the body's stream itself is the answer), `/upper` (each part in capitals), `/hash`
 //! (how many bytes), `/sleep?ms=N`, `/count` (how many requests this instance got), `/loop`, `/panic`, `/split` (what
-//! would split the answer).
+//! would split the answer), `/handles?count=N` and `/log-bomb?mib=N` (so many, or without end).
 
 use std::{cell::Cell, hint::black_box};
 
 use shared::{error_name, query_number, split_path};
 use wasip3::{
+    cli::stdout,
     clocks::monotonic_clock,
     exports::http::handler::Guest,
     http::types::{ErrorCode, Fields, Request, Response},
@@ -54,6 +55,27 @@ impl Guest for Echo {
                 Ok(say(headers, format!("{count} bytes\n")))
             }
             "/split" => Ok(split()),
+            "/handles" => {
+                let mut kept = Vec::new();
+                let most = query_number(query, "count").unwrap_or(u64::MAX);
+                while (kept.len() as u64) < most {
+                    kept.push(Fields::new());
+                }
+                Ok(say(headers, format!("holding {} handles\n", kept.len())))
+            }
+            "/log-bomb" => {
+                let (mut writer, contents) = wit_stream::new();
+                let written = stdout::write_via_stream(contents);
+                let line = format!("{}\n", "x".repeat(1023));
+                for _ in 0..query_number(query, "mib").unwrap_or(u64::MAX).saturating_mul(1024) {
+                    if !writer.write_all(line.clone().into_bytes()).await.is_empty() {
+                        break;
+                    }
+                }
+                drop(writer);
+                let _ = written.await;
+                Ok(say(headers, "logged\n".to_owned()))
+            }
             "/upper" => {
                 let (mut writer, contents) = wit_stream::new();
                 let (trailers_writer, answer_trailers) = wit_future::new(|| Ok(None));
