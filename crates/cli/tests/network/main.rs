@@ -65,7 +65,7 @@ fn with_hosts(env: &TestEnv, hosts: &str, args: &[&str]) -> Option<(i32, String,
     let hosts = env.file("hosts", hosts);
     let plain = env.command();
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", r#"mount --bind "$0" /etc/hosts && exec "$@""#]).arg(hosts);
+    command.args(["--map-root-user", "--mount", "sh", "-c", r#"mount --bind "$0" /etc/hosts && exec "$@""#]).arg(hosts);
     command.arg(plain.get_program()).args(args).current_dir(env.dir()).env_clear();
     command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = command.output().ok()?;
