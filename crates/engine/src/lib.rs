@@ -33,6 +33,7 @@ mod link;
 mod meter;
 mod packages;
 mod prepare;
+mod prompt;
 mod request_id;
 mod reserve;
 mod rewrite;

@@ -9,6 +9,7 @@ use crate::error::{Failure, LimitReached};
 use crate::explain;
 use crate::limits::{Limit, Limits};
 use crate::prepare::Setup;
+use crate::prompt::be_prompt;
 use crate::turns;
 use crate::usage::Usage;
 use std::pin::Pin;
@@ -205,6 +206,7 @@ impl Ticker {
         let (weak, period) = (Arc::downgrade(self), self.period);
         let name = thread::Builder::new().name("walnut-ticker".into());
         let tick = move || {
+            be_prompt();
             // The thread ends with the engine: when nobody holds the ticker, or the engine, any more.
             while let Some(ticker) = weak.upgrade() {
                 if !ticker.tick() {
