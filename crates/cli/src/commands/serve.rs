@@ -12,7 +12,7 @@ use crate::tls::ClientFlags;
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use walnut_engine::parse_duration;
 use walnut_host::{AccessFormat, AccessLog, Admin, Drained, Limits, Node, Server, ServerConfig, Telemetry};
 
@@ -111,6 +111,9 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// How long the end waits until what was said is written.
+const LAST: Duration = Duration::from_secs(2);
+
 pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -170,7 +173,7 @@ async fn serve(args: ServeArgs, printer: Printer) -> Result<Drained, CommandErro
     };
     let drained = server.serve(node.clone(), stop).await.map_err(|e| of_system("the server could not start", &e));
     if let Some(log) = log {
-        log.flush();
+        log.flush(Instant::now() + LAST);
     }
     // Waits for the collector, but not for ever.
     let _ = tokio::task::spawn_blocking(move || node.telemetry().map(|telemetry| telemetry.stop())).await;
