@@ -246,7 +246,7 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Logs, Metrics};
 
     fn line(path: &str) -> Line {
         let client = "127.0.0.1:5000".parse().unwrap();
@@ -258,7 +258,7 @@ mod tests {
             status: Some(StatusCode::OK),
             bytes: 12,
             took: Duration::from_micros(1431),
-            by: Metrics::new(None).component("shop", "api"),
+            by: Metrics::new(Logs::default()).component("shop", "api"),
             cause: Cause::Ok,
             id: RequestId::new(std::num::NonZeroU128::new(0xaf7).unwrap(), None),
         }

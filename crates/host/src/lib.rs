@@ -36,7 +36,7 @@ pub use access::{AccessFormat, AccessLog};
 pub use admin::Admin;
 pub use files::Files;
 pub use lines::{Lines, Said};
-pub use metrics::Measures;
+pub use metrics::{Logs, Measures};
 pub use node::{Admission, App, Destination, Hosted, Limits, Node};
 pub use output::guest_line;
 pub use server::{Drained, Server, ServerConfig};
