@@ -1,9 +1,9 @@
 //! The access log: one line for each request, when its answer has ended.
 //!
-//! Whoever answers only hands over what is to be said. One thread writes it, and a full disk or a reader that stalls costs
-//! lines, which are counted, and never a request.
+//! Whoever answers only hands over what is to be said; the thread that writes it makes text of it (`lines.rs`).
 
 use crate::cause::Cause;
+use crate::lines::{Lines, Said};
 use crate::metrics::Measures;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
@@ -11,21 +11,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use walnut_engine::RequestId;
 use walnut_policy::Printable;
 
 /// Lines that wait to be written. What comes on top is lost.
 const WAITING: usize = 8192;
-/// How long lines gather before they are written at once. A busy server does not wake the writer for each.
-const GATHER: Duration = Duration::from_millis(10);
-/// How much is written at once.
-const BLOCK: usize = 64 << 10;
-/// How long an end waits for what is not written yet.
-const LAST: Duration = Duration::from_secs(2);
 
 /// What a line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +29,7 @@ pub enum AccessFormat {
 
 /// Where the lines go.
 #[derive(Clone)]
-pub struct AccessLog {
-    lines: SyncSender<Message>,
-    lost: Arc<AtomicU64>,
-}
-
-enum Message {
-    Line(Line),
-    /// Everything before it is to be written, and then its sender to be told.
-    Flush(SyncSender<()>),
-}
+pub struct AccessLog(Arc<Lines<Line>>);
 
 impl AccessLog {
     /// Writes to `out` on a thread of its own.
@@ -55,29 +37,28 @@ impl AccessLog {
     /// # Errors
     /// When the system refuses the thread.
     pub fn start(format: AccessFormat, out: impl Write + Send + 'static) -> io::Result<Self> {
-        let (lines, waiting) = sync_channel(WAITING);
-        thread::Builder::new().name("walnut-access-log".into()).spawn(move || write(&waiting, format, out))?;
-        Ok(AccessLog { lines, lost: Arc::default() })
+        let mut clock = Clock::default();
+        let spell = move |said: Said<Line>, text: &mut String| {
+            // Those that were lost are only counted, as programs read the log.
+            if let Said::Line(line) = said {
+                line.write(format, &mut clock, text);
+            }
+        };
+        Lines::start("walnut-access-log", WAITING, out, spell).map(AccessLog)
     }
 
-    /// Waits until what was said so far is written, unless that takes too long.
-    pub fn flush(&self) {
-        let ((tell, written), until) = (sync_channel(1), Instant::now() + LAST);
-        while self.lines.try_send(Message::Flush(tell.clone())).is_err() && Instant::now() < until {
-            thread::sleep(GATHER);
-        }
-        let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
+    /// Waits until what was said so far is written, but no longer than to `until`.
+    pub fn flush(&self, until: Instant) {
+        self.0.flush(until);
     }
 
     /// Lines that were lost.
     pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Relaxed)
+        self.0.lost()
     }
 
     pub(crate) fn say(&self, line: Line) {
-        if self.lines.try_send(Message::Line(line)).is_err() {
-            self.lost.fetch_add(1, Relaxed);
-        }
+        self.0.say(line, 1);
     }
 }
 
@@ -143,33 +124,6 @@ impl Asked {
             }
             text.push_str(end);
         }
-    }
-}
-
-fn write(waiting: &Receiver<Message>, format: AccessFormat, mut out: impl Write) {
-    let mut text = String::new();
-    let mut clock = Clock::default();
-    while let Ok(first) = waiting.recv() {
-        if matches!(first, Message::Line(_)) {
-            thread::sleep(GATHER);
-        }
-        let mut flushed = Vec::new();
-        for message in std::iter::once(first).chain(waiting.try_iter()) {
-            match message {
-                Message::Line(line) => line.write(format, &mut clock, &mut text),
-                Message::Flush(tell) => flushed.push(tell),
-            }
-            if text.len() > BLOCK {
-                let _ = out.write_all(text.as_bytes());
-                text.clear();
-            }
-        }
-        // A reader that went away is no error.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        text.clear();
-        flushed.iter().for_each(|tell| {
-            let _ = tell.send(());
-        });
     }
 }
 
@@ -292,9 +246,7 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
-    use std::sync::Mutex;
-    use std::sync::mpsc::channel;
+    use crate::metrics::{Logs, Metrics};
 
     fn line(path: &str) -> Line {
         let client = "127.0.0.1:5000".parse().unwrap();
@@ -306,7 +258,7 @@ mod tests {
             status: Some(StatusCode::OK),
             bytes: 12,
             took: Duration::from_micros(1431),
-            by: Metrics::new(None).component("shop", "api"),
+            by: Metrics::new(Logs::default()).component("shop", "api"),
             cause: Cause::Ok,
             id: RequestId::new(std::num::NonZeroU128::new(0xaf7).unwrap(), None),
         }
@@ -353,38 +305,5 @@ mod tests {
         }
         let long = written(AccessFormat::Human, &line(&format!("/{}", "ä".repeat(5000))));
         assert!(long.contains('…') && long.len() < 700, "{}", long.len());
-    }
-
-    /// A writer that does not go on until it is told to.
-    struct Stalled(Receiver<()>, Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Stalled {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.recv();
-            self.1.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_reader_that_stalls_costs_lines_and_nothing_else() {
-        let (go, wait) = channel();
-        let text = Arc::<Mutex<Vec<u8>>>::default();
-        let log = AccessLog::start(AccessFormat::Human, Stalled(wait, text.clone())).unwrap();
-        log.say(line("/first"));
-        thread::sleep(GATHER * 10);
-        (0..WAITING + 5).for_each(|_| log.say(line("/later")));
-        assert_eq!(log.lost(), 5);
-        drop(go);
-        while text.lock().unwrap().len() < 100_000 {
-            thread::sleep(GATHER);
-        }
-        log.flush();
-        let text = String::from_utf8(text.lock().unwrap().clone()).unwrap();
-        assert_eq!(text.lines().count(), WAITING + 1);
     }
 }

@@ -9,6 +9,7 @@ pub(crate) use self::openmetrics::text;
 
 use crate::access::AccessLog;
 use crate::cause::{CLASSES, Cause, class};
+use crate::lines::Lines;
 use http::StatusCode;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -33,10 +34,19 @@ const RELOADED: [&str; 2] = ["ok", "failed"];
 /// Parts into which the counts of a component are split, so that threads do not wait for each other's caches.
 const PARTS: usize = 8;
 
+/// Where a process says what happens.
+#[derive(Clone, Default)]
+pub struct Logs {
+    /// A line for each request.
+    pub access: Option<AccessLog>,
+    /// What guests write and what is said of them, by the name of its stream.
+    pub output: Vec<(&'static str, Arc<Lines<String>>)>,
+}
+
 /// What a node counts.
 pub(crate) struct Metrics {
     pub started: SystemTime,
-    pub log: Option<AccessLog>,
+    pub logs: Logs,
     /// Requests that no route is for.
     pub unrouted: Arc<Measures>,
     components: Mutex<Vec<Arc<Measures>>>,
@@ -46,14 +56,14 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(log: Option<AccessLog>) -> Self {
+    pub fn new(logs: Logs) -> Self {
         Metrics {
             started: SystemTime::now(),
-            unrouted: Arc::new(Measures::new("", "", log.clone())),
+            unrouted: Arc::new(Measures::new("", "", logs.access.clone())),
             components: Mutex::default(),
             connections: AtomicI64::new(0),
             reloads: Default::default(),
-            log,
+            logs,
         }
     }
 
@@ -63,7 +73,7 @@ impl Metrics {
         if let Some(found) = components.iter().find(|m| m.app == app && m.component == component) {
             return found.clone();
         }
-        let made = Arc::new(Measures::new(app, component, self.log.clone()));
+        let made = Arc::new(Measures::new(app, component, self.logs.access.clone()));
         components.push(made.clone());
         made
     }

@@ -1,8 +1,7 @@
 //! The apps of a node, and the way of a request to what answers it.
 
-use crate::access::AccessLog;
 use crate::files::Files;
-use crate::metrics::{Measures, Metrics};
+use crate::metrics::{Logs, Measures, Metrics};
 use crate::telemetry::Telemetry;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -253,13 +252,13 @@ impl Phase {
 }
 
 impl Node {
-    /// A node that serves nothing yet, and will run as many `sandboxes` at once, whosever they are. `log` gets a line for each
-    /// request, `telemetry` a span.
-    pub fn new(sandboxes: u32, log: Option<AccessLog>, telemetry: Option<Arc<Telemetry>>) -> Arc<Self> {
+    /// A node that serves nothing yet, and will run as many `sandboxes` at once, whosever they are. The access log of `logs` gets a
+    /// line for each request, `telemetry` a span.
+    pub fn new(sandboxes: u32, logs: Logs, telemetry: Option<Arc<Telemetry>>) -> Arc<Self> {
         Arc::new(Node {
             table: RwLock::default(),
             places: Arc::new(Semaphore::new(sandboxes as usize)),
-            metrics: Arc::new(Metrics::new(log)),
+            metrics: Arc::new(Metrics::new(logs)),
             telemetry,
             phase: AtomicU8::new(Phase::Starting as u8),
         })

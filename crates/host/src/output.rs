@@ -65,13 +65,13 @@ fn visible(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Logs, Metrics};
     use std::num::NonZeroU128;
     use std::time::{Duration, UNIX_EPOCH};
 
     fn written(text: &str, is_stderr: bool, request: Option<RequestId>) -> String {
         let time = UNIX_EPOCH + Duration::from_millis(1_795_378_665_042);
-        json(&Metrics::new(None).component("shop", "api"), OutputLine { text, is_stderr, request }, time)
+        json(&Metrics::new(Logs::default()).component("shop", "api"), OutputLine { text, is_stderr, request }, time)
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Status {
             started: since_1970(metrics.started),
             time: since_1970(SystemTime::now()),
             connections: metrics.connections(),
-            lost_lines: metrics.log.as_ref().map_or(0, crate::access::AccessLog::lost),
+            lost_lines: metrics.logs.access.as_ref().map_or(0, crate::access::AccessLog::lost),
             unrouted: metrics.unrouted.ended().map(|(_, _, count)| count).sum(),
             bounds: seconds(&BOUNDS),
             start_bounds: seconds(&START_BOUNDS),

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
-use walnut_host::{AccessFormat, AccessLog, App, Destination, Files, Node, Server, ServerConfig};
+use walnut_host::{AccessFormat, AccessLog, App, Destination, Files, Logs, Node, Server, ServerConfig};
 use walnut_manifest::Manifest;
 use walnut_test_support::{Connection, Http2, request};
 
@@ -47,7 +47,8 @@ fn serve(seats: usize, idle: Duration) -> Served {
     std::fs::write(public.join("small"), "small").unwrap();
     File::create(public.join("big")).unwrap().set_len(BIG as u64).unwrap();
     let (say, log) = channel();
-    let node = Node::new(1, Some(AccessLog::start(AccessFormat::Human, Lines(say)).unwrap()), None);
+    let access = Some(AccessLog::start(AccessFormat::Human, Lines(say)).unwrap());
+    let node = Node::new(1, Logs { access, ..Logs::default() }, None);
     let route = Manifest::parse(MANIFEST, "walnut.toml", world.path()).unwrap().routes.remove(0);
     let files = Files::open(&node, "a", &route, &public, |_, _| {}).unwrap();
     node.replace(vec![App { components: Vec::new(), routes: vec![(route, Destination::Files(files))] }]);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -153,6 +154,11 @@ impl ServeProcess {
         assert!(self.stderr.wait(enough), "nothing says {text:?} {times} times:\n{}", self.stderr());
     }
 
+    /// Whether standard error is read; at first it is. At its end it is read in any case.
+    pub fn read_stderr(&self, is_read: bool) {
+        self.stderr.is_left.store(!is_read, SeqCst);
+    }
+
     /// Bytes of memory that the system holds for it; `None` where the system does not tell.
     pub fn resident(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
@@ -240,25 +246,30 @@ fn announced(stderr: &str) -> Option<SocketAddr> {
 /// A stream that is read beside the process, which would otherwise wait for a full pipe.
 struct Captured {
     shared: Arc<(Mutex<String>, Condvar)>,
+    /// Nothing is read while this is set.
+    is_left: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Captured {
     fn of(stream: Option<impl Read + Send + 'static>) -> Self {
         let mut stream = BufReader::new(stream.expect("it is piped"));
-        let shared = Arc::<(Mutex<String>, Condvar)>::default();
+        let (shared, is_left) = (Arc::<(Mutex<String>, Condvar)>::default(), Arc::<AtomicBool>::default());
         let reader = {
-            let shared = shared.clone();
+            let (shared, is_left) = (shared.clone(), is_left.clone());
             thread::spawn(move || {
                 let mut line = Vec::new();
                 while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
                     lock(&shared.0).push_str(&String::from_utf8_lossy(&line));
                     shared.1.notify_all();
                     line.clear();
+                    while is_left.load(SeqCst) {
+                        thread::sleep(Duration::from_millis(5));
+                    }
                 }
             })
         };
-        Captured { shared, reader: Some(reader) }
+        Captured { shared, is_left, reader: Some(reader) }
     }
 
     fn text(&self) -> String {
@@ -267,6 +278,7 @@ impl Captured {
 
     /// Everything, once the process has ended.
     fn when_ended(&mut self) -> String {
+        self.is_left.store(false, SeqCst);
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }

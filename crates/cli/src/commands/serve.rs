@@ -12,9 +12,9 @@ use crate::tls::ClientFlags;
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use walnut_engine::parse_duration;
-use walnut_host::{AccessFormat, AccessLog, Admin, Drained, Limits, Node, Server, ServerConfig, Telemetry};
+use walnut_host::{AccessFormat, AccessLog, Admin, Drained, Limits, Logs, Node, Server, ServerConfig, Telemetry};
 
 /// Serve HTTP requests: a component of WASI 0.2 (a fresh sandbox for each) or 0.3, or whole apps
 #[derive(Args, Debug)]
@@ -111,29 +111,36 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// How long the end waits until what was said is written.
+const LAST: Duration = Duration::from_secs(2);
+
 pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
+    let printer = printer.queued().map_err(|e| of_system("the threads that write output could not start", &e))?;
+    let log = args.access_log.start()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| of_system("the runtime could not start", &e))?;
-    let ended = runtime.block_on(serve(args, printer));
+    let ended = runtime.block_on(serve(args, printer, log.clone()));
     // A reload may still be compiling; nobody waits for it.
     runtime.shutdown_background();
-    match ended? {
-        Drained::Cleanly => Ok(0),
-        Drained::Cut => {
-            printer.warning("stopped before every request was answered; `--drain` gives them more time");
-            Ok(0)
-        }
+    if let Ok(Drained::Cut) = ended {
+        printer.warning("stopped before every request was answered; `--drain` gives them more time");
     }
+    let until = Instant::now() + LAST;
+    if let Some(log) = log {
+        log.flush(until);
+    }
+    printer.flush(until);
+    ended.map(|_| 0)
 }
 
-async fn serve(args: ServeArgs, printer: Printer) -> Result<Drained, CommandError> {
+async fn serve(args: ServeArgs, printer: Printer, log: Option<AccessLog>) -> Result<Drained, CommandError> {
     walnut_engine::record_host_calls();
     let uncaught = |e: std::io::Error| of_system("signals cannot be caught", &e);
     let mut hangups = Hangups::catch().map_err(uncaught)?;
-    let log = args.access_log.start()?;
-    let node = Node::new(args.node_sandboxes, log.clone(), telemetry(printer)?);
+    let logs = Logs { access: log, output: printer.queues() };
+    let node = Node::new(args.node_sandboxes, logs, telemetry(printer)?);
     let (sources, optimiser) = (Arc::<Sources>::default(), Optimiser::start(printer));
     let setting = Arc::new(Setting { args, node: node.clone(), printer, sources, optimiser });
     let args = &setting.args;
@@ -169,9 +176,6 @@ async fn serve(args: ServeArgs, printer: Printer) -> Result<Drained, CommandErro
         draining.is_draining();
     };
     let drained = server.serve(node.clone(), stop).await.map_err(|e| of_system("the server could not start", &e));
-    if let Some(log) = log {
-        log.flush();
-    }
     // Waits for the collector, but not for ever.
     let _ = tokio::task::spawn_blocking(move || node.telemetry().map(|telemetry| telemetry.stop())).await;
     drained

@@ -1,6 +1,7 @@
 //! Clients and guests that mean harm. After each the process lives and the next good request is answered.
 
-use crate::{Served, serve};
+use crate::admin::{ADMIN, counts};
+use crate::{Served, serve, steady};
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
@@ -85,7 +86,8 @@ fn a_request_without_a_good_host_is_a_bad_one() {
             assert_eq!(server.connect().ask(head).status, 200, "{host}");
         }
         // A client's mistake is not the operator's business.
-        assert!(!server.stderr().contains("error"), "{}", server.stderr());
+        let said = server.server.stop();
+        assert!(!said.stderr.contains("error"), "{said}");
     }
 }
 
@@ -300,6 +302,71 @@ fn a_log_bomb_is_cut_off() {
     server.says("[the rest of this guest's output is left out]");
     assert!(server.stderr().len() < 4 << 20);
     server.get("/fine").is(200, "well behaved\n");
+}
+
+/// Has 8 requests write 1 MiB of lines each, for traces of their number.
+fn write_much(server: &ServeProcess) {
+    for trace in 1..=8 {
+        let trace = format!("traceparent: 00-{trace:032x}-b7ad6b7169203331-01\r\n");
+        let response = server.connect().ask(format!("GET /log-bomb?mib=1 HTTP/1.1\r\n{HOST}{trace}\r\n"));
+        response.is(200, "logged 1 MiB\n");
+    }
+    // One that fails is reported on the same way.
+    assert_eq!(server.get("/panic").status, 500);
+    server.get("/fine").is(200, "well behaved\n");
+}
+
+/// For which traces of [`write_much`] there are lines in `stderr`, in their order, and how many.
+fn much(stderr: &str) -> Vec<(u8, usize)> {
+    let logged = stderr.lines().filter_map(|line| line.split_once(": log log ")?.0.rsplit_once(' '));
+    let mut counts: Vec<(u8, usize)> = Vec::new();
+    for (_, trace) in logged {
+        let trace = u8::from_str_radix(trace, 16).expect("it is tagged with its request");
+        match counts.last_mut() {
+            Some((last, count)) if *last == trace => *count += 1,
+            _ => counts.push((trace, 1)),
+        }
+    }
+    counts
+}
+
+#[test]
+fn lines_that_nobody_reads_are_lost_and_hold_up_no_request() {
+    let flags = [&ADMIN[..], &["--workers", "1"]].concat();
+    let server = steady(RUST_P2_HTTP_BAD, &flags);
+    server.read_stderr(false);
+    write_much(&server);
+    server.read_stderr(true);
+    server.says("lines were lost, since standard error was not read\n");
+    // From now on they are read, and none is lost.
+    server.get("/panic");
+    server.says("trapped: ");
+    let said = server.stderr();
+    let lost: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
+    let [lost] = lost[..] else { panic!("it is said once:\n{lost:?}") };
+    let lost: usize = lost.split(' ').next().unwrap().parse().unwrap();
+    counts(&server, &format!("walnut_output_lost_lines_total{{stream=\"stderr\"}} {lost}"));
+    counts(&server, "walnut_output_lost_lines_total{stream=\"stdout\"} 0");
+    let much = much(&said);
+    let written: usize = much.iter().map(|(_, count)| count).sum();
+    assert!(much.is_sorted() && written < 8 * 1024 && lost >= 8 * 1024 - written, "{lost} of {much:?}");
+}
+
+#[test]
+fn lines_that_are_read_are_complete_and_in_order() {
+    let server = steady(RUST_P2_HTTP_BAD, &["--workers", "1"]);
+    write_much(&server);
+    let said = server.server.stop().succeeds().stderr;
+    assert_eq!(much(&said), (1..=8).map(|trace| (trace, 1024)).collect::<Vec<_>>());
+    assert!(said.contains("trapped: ") && !said.contains("lost"), "{said}");
+}
+
+#[test]
+fn a_server_ends_though_nobody_reads_its_lines() {
+    let server = steady(RUST_P2_HTTP_BAD, &["--workers", "1"]);
+    server.read_stderr(false);
+    write_much(&server);
+    server.server.stop().succeeds();
 }
 
 #[test]

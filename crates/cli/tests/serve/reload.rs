@@ -126,7 +126,8 @@ fn a_manifest_is_read_again_with_all_that_it_names() {
     server.says("reloaded one/walnut.toml\n  /env  one/web  env = A\n");
     server.get("/env").is(200, "A=1\n");
     server.get("/two").is(200, "well behaved\n");
-    assert!(!server.stderr().contains("reloaded two"), "{}", server.stderr());
+    let said = server.stop();
+    assert!(!said.stderr.contains("reloaded two"), "{said}");
 }
 
 #[test]
@@ -261,7 +262,8 @@ fn a_hundred_reloads_under_load_fail_no_request() {
         if let (Some(before), Some(after)) = (before, after) {
             assert!(after < before + (24 << 20), "{before} bytes grew to {after}");
         }
-        assert!(!server.stderr().contains("error"), "{}", server.stderr());
+        let said = server.stop();
+        assert!(!said.stderr.contains("error"), "{said}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::find::{Found, Why, find, why};
 use super::*;
+use crate::metrics::Logs;
 use crate::node::{App, Destination};
 use cap_std::fs::Dir;
 use proptest::prelude::*;
@@ -118,7 +119,7 @@ async fn slow_clients_keep_others_from_no_small_file() {
     use http_body_util::BodyExt;
     let world = World::new();
     fs::write(world.root.path().join("public/big"), vec![b'x'; 100_000]).unwrap();
-    let files = serve(&Node::new(1, None, None), &world, "/static/**");
+    let files = serve(&Node::new(1, Logs::default(), None), &world, "/static/**");
     let mut slow = Vec::new();
     for _ in 0..OPEN.sandboxes {
         let (cause, response) = files.answer(get("/static/big")).await;
@@ -150,7 +151,7 @@ async fn slow_clients_keep_others_from_no_small_file() {
 async fn what_slow_clients_keep_open_counts_for_the_next_folder_of_the_route() {
     let world = World::new();
     fs::write(world.root.path().join("public/big"), vec![b'x'; 100_000]).unwrap();
-    let node = Node::new(1, None, None);
+    let node = Node::new(1, Logs::default(), None);
     let before = serve(&node, &world, "/static/**");
     let (_, slow) = before.answer(get("/static/big")).await;
     let after = serve(&node, &world, "/static/**");

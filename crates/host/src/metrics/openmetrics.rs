@@ -99,9 +99,13 @@ impl Collector for Told {
             let reloads = RELOADED.iter().zip(&metrics.reloads);
             reloads.into_iter().try_for_each(|(outcome, count)| each(&[("outcome", outcome)], count.load(Relaxed)))
         })?;
-        let lost = metrics.log.as_ref().map_or(0, AccessLog::lost);
+        let lost = metrics.logs.access.as_ref().map_or(0, AccessLog::lost);
         let help = "Lines of the access log that were left out because nobody read fast enough";
         counter(&mut to, "walnut_access_log_lost_lines", help, |each| each(&[], lost))?;
+        let help = "Lines of guests and of what is said of them that were left out because nobody read fast enough";
+        counter(&mut to, "walnut_output_lost_lines", help, |each| {
+            metrics.logs.output.iter().try_for_each(|(stream, lines)| each(&[("stream", stream)], lines.lost()))
+        })?;
         let started = metrics.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let help = "When the process started, since 1970 in UTC";
         let process = to.encode_descriptor("process_start_time", help, Some(&Unit::Seconds), MetricType::Gauge)?;

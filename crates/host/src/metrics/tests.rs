@@ -3,7 +3,7 @@ use crate::node::Node;
 use walnut_policy::{Policy, Request};
 
 fn node() -> Arc<Node> {
-    Node::new(1, None, None)
+    Node::new(1, Logs::default(), None)
 }
 
 #[test]
