@@ -91,4 +91,14 @@ mod tests {
         more.await.unwrap();
         assert!(seat.is_idle());
     }
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_is_let_go() {
+        let seat = Seats::new(1).take().await.unwrap();
+        let (_client, server) = duplex(4);
+        let mut server = Stall::new(server, Duration::from_millis(10), seat);
+        server.write_all(b"abcd").await.unwrap();
+        let ended = server.write_all(b"efgh").await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+    }
 }

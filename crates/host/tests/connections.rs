@@ -67,7 +67,6 @@ impl Served {
         Connection::open(self.address).unwrap()
     }
 
-    /// A client that was answered.
     /// The end of the next line of the log: what was asked, the status, and the cause.
     #[track_caller]
     fn said(&self) -> String {
@@ -77,6 +76,7 @@ impl Served {
         format!("{} {bytes} {cause}", asked.join(" "))
     }
 
+    /// A client that was answered.
     #[track_caller]
     fn answered(&self) -> Connection {
         let mut client = self.connect();
