@@ -3,10 +3,11 @@
 use crate::Served;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use walnut_test_programs::*;
 use walnut_test_support::{ServeProcess, test_env};
 
+const HELLO: &str = "hello from a sealed component\n";
 const CHANGED: &str = "optimised code from now on";
 
 fn serve_cold(guest: Guest, flags: &[&str]) -> Served {
@@ -48,6 +49,38 @@ fn no_request_is_lost_when_the_code_is_changed_over() {
                 thread::yield_now();
             }
         });
+    }
+}
+
+/// The optimiser takes seconds for it, and every processor.
+#[test]
+fn requests_are_answered_while_the_optimised_code_is_made() {
+    let server = serve_cold(JS_P2_HTTP_HELLO, &["--access-log", "off"]);
+    let (mut client, mut answered, started) = (server.connect(), 0, Instant::now());
+    while !server.stderr().contains(CHANGED) {
+        client.get("/").is(200, HELLO);
+        answered += 1;
+        assert!(started.elapsed() < Duration::from_secs(600), "there is no optimised code after {answered} answers");
+    }
+    client.get("/").is(200, HELLO);
+    assert!(answered > 20, "{answered} answers meanwhile");
+}
+
+/// A call in the place of a return is one of the things that it does not know.
+#[test]
+fn what_the_baseline_compiler_cannot_compile_is_served_and_said() {
+    let good = include_str!("../../../../examples/shop/greeter.wat");
+    let calls_last = "(func $again (return_call $again)) (func (export \"handle\")";
+    let unfit = good.replace("(func (export \"handle\")", calls_last);
+    for (text, is_said) in [(good, false), (unfit.as_str(), true)] {
+        let env = test_env!().with_own_cache();
+        env.file("app.wat", text);
+        let server = ServeProcess::of_apps(&env, ["app.wat"]);
+        server.get("/").is(200, HELLO);
+        server.says(CHANGED);
+        let said = server.stop().succeeds().stderr;
+        let words = "app.wat: took longer to compile, as the baseline compiler cannot: ";
+        assert_eq!(said.contains(words), is_said, "{said}");
     }
 }
 
