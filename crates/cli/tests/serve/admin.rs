@@ -288,9 +288,14 @@ fn the_page_shows_what_is_served_and_what_was_refused() {
     else {
         return eprintln!("skipped: there is no chromium on the PATH");
     };
-    let server = bad(&["--quiet", "--env", "<img/src/onerror>=1"]);
+    let server = bad(&["--quiet", "--env", "<img/src/onerror>=1", "--memory", "32MiB", "--deadline", "1h"]);
     server.get("/file?path=/data/%3Cb%3Ea.txt");
+    server.get("/memory");
+    counts(&server, &format!(r#"walnut_limits_reached_total{{{},limit="memory"}} 1"#, labels()));
     counts(&server, &format!(r#"walnut_denials_total{{{},capability="dir"}} 1"#, labels()));
+    let mut under_way = server.connect();
+    under_way.send("GET /sleep?ms=600000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    counts(&server, &format!("walnut_sandboxes{{{}}} 1", labels()));
     let profile = server.env.temp().join("browser");
     let shows = |arguments: &[&str]| {
         let mut command = Command::new(browser);
@@ -308,7 +313,11 @@ fn the_page_shows_what_is_served_and_what_was_refused() {
         "<div>read /data/&lt;b&gt;a.txt</div>".into(),
         "<code>--dir ./data::/data</code>".into(),
         r#"<code>dir = ["./data::/data"]</code>"#.into(),
-        "ok 1".into(),
+        "<h3>How its requests ended</h3><div>memory 1 · ok 1</div>".into(),
+        "<h3>Limits that it reached</h3><div>memory 1</div>".into(),
+        "<dt>requests</dt><dd>2</dd>".into(),
+        "<dt>in flight</dt><dd>1</dd>".into(),
+        r#"<dt>sandboxes</dt><dd title="1 of 100 places are taken">1</dd>"#.into(),
         "<path class=\"first\" d=\"M".into(),
         // What others wrote is text.
         "<code>env = &lt;img/src/onerror&gt;</code>".into(),

@@ -59,6 +59,24 @@ fn a_person_reads_who_wrote_a_line() {
     assert!(!panics.is_empty() && panics.iter().all(|line| line.starts_with(&tagged)), "{output}");
 }
 
+/// Lines on standard output have it too, beside those of the access log.
+#[test]
+fn what_goes_to_standard_output_is_tagged_as_well() {
+    let ask = |format| {
+        let served = steady(RUST_P3_HTTP_ECHO, &["--access-log", format]);
+        served.connect().ask(traced("/log-bomb?mib=1", TRACE)).is(200, "logged\n");
+        served.server.stop().succeeds().stdout
+    };
+    let tagged = format!("{} {TRACE}: x", name(RUST_P3_HTTP_ECHO));
+    let stdout = ask("off");
+    assert!(stdout.starts_with(&tagged) && stdout.lines().all(|line| line.starts_with(&tagged)), "{stdout:.3000}");
+    let stdout = ask("json");
+    let lines = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let written: Vec<_> = lines.filter(|line| line["stream"] == "stdout").collect();
+    assert!(!written.is_empty() && written.iter().all(|line| line["request"] == TRACE), "{stdout:.3000}");
+    assert_eq!((&written[0]["component"], &written[0]["app"]), (&"component".into(), &name(RUST_P3_HTTP_ECHO).into()));
+}
+
 #[test]
 fn without_a_trace_each_request_has_an_id_of_its_own() {
     let served = serve(RUST_P2_HTTP_BAD, &["--access-log", "json", "--workers", "2"]);

@@ -161,6 +161,25 @@ fn nothing_is_sent_unless_a_collector_is_named() {
     assert!(collector.spans(0).is_empty());
 }
 
+/// By the client, or by whoever started it.
+#[test]
+fn a_request_that_is_not_sampled_is_no_span() {
+    let (unsampled, sampled) = (traced("/method").replace("-01\r\n", "-00\r\n"), traced("/method"));
+    let off: &[_] = &[("OTEL_TRACES_SAMPLER", "always_off")];
+    let on: &[_] = &[("OTEL_TRACES_SAMPLER", "always_on")];
+    for (request, variables, is_sent) in
+        [(&sampled, &[][..], true), (&unsampled, &[], false), (&sampled, off, false), (&unsampled, on, true)]
+    {
+        let (env, collector) = (test_env!(), Collector::start());
+        let server = observed(&env, &collector.url(), RUST_P2_HTTP_ECHO, variables);
+        let answer = server.connect().ask(request);
+        let named = answer.header("traceparent").expect("the guest gets one");
+        assert!(named.contains(TRACE) && named.ends_with(if is_sent { "-01" } else { "-00" }), "{named}");
+        server.stop().succeeds();
+        assert_eq!(collector.spans(usize::from(is_sent)).len(), usize::from(is_sent), "{variables:?}");
+    }
+}
+
 #[test]
 fn an_exporter_without_a_collector_looks_for_one_on_this_machine() {
     let env = test_env!();
