@@ -19,12 +19,16 @@ pub struct ClientFlags {
     /// Give components the headers Forwarded, X-Forwarded-* and X-Real-IP as they come; right only behind a proxy that sets them
     #[arg(long)]
     trust_forwarded: bool,
+    /// Tell components who asks: the client's address in X-Forwarded-For, behind those that are trusted, and X-Forwarded-Proto
+    #[arg(long)]
+    forward_client: bool,
 }
 
 impl ClientFlags {
     /// Gives `config` what they say.
     pub fn apply(&self, config: &mut ServerConfig, printer: Printer) -> Result<(), CommandError> {
         config.trusts_forwarded = self.trust_forwarded;
+        config.tells_client = self.forward_client;
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             let report = move |reload: &Reload| match reload {
                 Reload::Done => printer.say("took a new certificate"),

@@ -47,7 +47,7 @@ pub(crate) async fn answer(
     let mut exchange = Exchange::begin(measures, started, id, asked, request.method());
     exchange.traced = traced;
     let (cause, response) = match destination {
-        Some(Destination::Component(component)) => component_answer(shared, &component, request, id).await,
+        Some(Destination::Component(component)) => component_answer(shared, &component, peer, request, id).await,
         Some(Destination::Files(files)) => files_answer(shared, &files, request).await,
         None => match of_server {
             Some(ToServer::Options) => (Cause::Ok, rescue::options()),
@@ -64,10 +64,14 @@ pub(crate) async fn answer(
 async fn component_answer(
     shared: &Shared,
     component: &Hosted,
+    peer: SocketAddr,
     mut request: Request<Incoming>,
     id: RequestId,
 ) -> (Cause, Response<Body>) {
     head::clean_request(request.headers_mut(), shared.config.trusts_forwarded);
+    if shared.config.tells_client {
+        head::tell_client(&mut request, peer.ip());
+    }
     if request.body().size_hint().lower() > component.service.limits().request_body {
         component.measures().reached(Limit::RequestBody);
         return (Cause::TooLarge, rescue::body_too_large());

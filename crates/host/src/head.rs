@@ -3,8 +3,12 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+use std::net::IpAddr;
 use std::str::FromStr;
 use walnut_engine::{Body, Failure};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Bytes of the head of a request. Beyond it is 431.
 pub(crate) const MOST: u32 = 64 << 10;
@@ -70,6 +74,22 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, trusts_forwarded: bool) {
     if headers.keys().any(drops) {
         remove(headers, drops);
     }
+}
+
+/// Says who the client is: behind the hops that came with the request, if those are trusted, and otherwise alone.
+pub(crate) fn tell_client<B>(request: &mut Request<B>, client: IpAddr) {
+    let secure = request.uri().scheme() == Some(&Scheme::HTTPS);
+    let headers = request.headers_mut();
+    let before = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    let client = client.to_canonical().to_string();
+    let hops: Vec<&[u8]> = before.chain([client.as_bytes()]).collect();
+    // Parts of valid headers and an address are one.
+    if let Ok(hops) = HeaderValue::from_bytes(&hops.join(&b", "[..])) {
+        headers.insert(FORWARDED_FOR, hops);
+    }
+    let scheme = HeaderValue::from_static(if secure { "https" } else { "http" });
+    // The first hop knows what the client really used.
+    headers.entry(FORWARDED_PROTO).or_insert(scheme);
 }
 
 /// The response of a guest, as it may leave.
@@ -172,6 +192,22 @@ mod tests {
         assert_eq!(of, headers(&lines));
         clean_request(&mut of, false);
         assert_eq!(of, headers(&lines[4..]));
+    }
+
+    #[test]
+    fn a_client_is_the_last_of_the_hops() {
+        let told = |uri: &str, client: &str, lines: &[(&'static str, &'static str)]| {
+            let mut request = Request::builder().uri(uri).body(()).unwrap();
+            *request.headers_mut() = headers(lines);
+            tell_client(&mut request, client.parse().unwrap());
+            request.into_parts().0.headers
+        };
+        let alone = headers(&[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")]);
+        assert_eq!(told("https://a.test/", "::ffff:192.0.2.7", &[]), alone);
+        let hops =
+            [("x-forwarded-for", "1.2.3.4, 5.6.7.8"), ("x-forwarded-for", "::9"), ("x-forwarded-proto", "https")];
+        let last = headers(&[("x-forwarded-for", "1.2.3.4, 5.6.7.8, ::9, ::1"), ("x-forwarded-proto", "https")]);
+        assert_eq!(told("http://a.test/", "::1", &hops), last);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct ServerConfig {
     pub tls: Option<Tls>,
     /// Whether guests are told what clients say of hops before them: `forwarded`, `x-forwarded-*`, `x-real-ip`.
     pub trusts_forwarded: bool,
+    /// Whether guests are told who the client is: `x-forwarded-for`, `x-forwarded-proto`.
+    pub tells_client: bool,
 }
 
 impl ServerConfig {
@@ -45,6 +47,7 @@ impl ServerConfig {
             drain: Duration::from_secs(10),
             tls: None,
             trusts_forwarded: false,
+            tells_client: false,
         }
     }
 }

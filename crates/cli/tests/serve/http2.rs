@@ -322,6 +322,27 @@ fn what_a_client_says_of_hops_before_it_is_believed_only_when_told_to() {
 }
 
 #[test]
+fn who_the_client_is_is_told_only_when_asked_for() {
+    for guest in BOTH {
+        for (flags, told) in [
+            (&[][..], (None, None)),
+            (&["--trust-forwarded"], (Some("1.2.3.4"), None)),
+            (&["--forward-client"], (Some("127.0.0.1"), Some("http"))),
+            (&["--forward-client", "--trust-forwarded"], (Some("1.2.3.4, 127.0.0.1"), Some("http"))),
+        ] {
+            let server = serve(guest, flags);
+            let h1 = server.connect().ask("GET /echo HTTP/1.1\r\nhost: test\r\nx-forwarded-for: 1.2.3.4\r\n\r\n");
+            let mut get = request("GET", "/echo");
+            get.headers_mut().insert("x-forwarded-for", "1.2.3.4".parse().unwrap());
+            for answer in [h1, open(&server).ask(get, b"")] {
+                let found = (answer.header("x-forwarded-for"), answer.header("x-forwarded-proto"));
+                assert_eq!(found, told, "{flags:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn failures_end_their_stream_and_no_other() {
     let server = serve(RUST_P2_HTTP_BAD, &["--deadline", "2s", "--request-body", "1MiB"]);
     let mut client = open(&server);
