@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use walnut_test_programs::*;
-use walnut_test_support::{Collector, ServeProcess, TestEnv, test_env};
+use walnut_test_support::{Collector, ServeProcess, TestEnv, TlsServer, test_env};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
@@ -119,6 +119,22 @@ fn a_collector_that_never_answers_does_not_keep_it_from_ending() {
     let server = observed(&env, &format!("http://{}", listener.local_addr().unwrap()), RUST_P2_HTTP_BAD, &[]);
     server.get("/panic");
     server.stop().succeeds();
+}
+
+#[test]
+fn a_collector_over_tls_has_to_be_trusted() {
+    let (env, collector) = (test_env!(), TlsServer::start());
+    let roots = env.file("roots.pem", collector.certificate()).display().to_string();
+    let url = format!("https://localhost:{}", collector.address().port());
+    for (variables, outcome) in [
+        (&[("OTEL_LOGS_EXPORTER", "none"), ("SSL_CERT_FILE", roots.as_str())][..], "agreed"),
+        (&[("OTEL_LOGS_EXPORTER", "none")], "received fatal alert: UnknownCA"),
+    ] {
+        let server = observed(&env, &url, RUST_P2_HTTP_BAD, variables);
+        server.get("/fine").is(200, "well behaved\n");
+        assert_eq!(collector.handshake(), outcome);
+        server.stop().succeeds();
+    }
 }
 
 #[test]
