@@ -197,7 +197,14 @@ fn parts_of_a_file() {
 #[test]
 fn what_is_compressed_already_goes_as_it_is() {
     let env = site("");
-    for (name, content) in [("a.js", "plain"), ("a.js.br", "brotli!"), ("a.js.gz", "gzipped"), ("b.js", "alone")] {
+    for (name, content) in [
+        ("a.js", "plain"),
+        ("a.js.br", "brotli!"),
+        ("a.js.gz", "gzipped"),
+        ("b.js", "alone"),
+        ("c.js", "plain"),
+        ("c.js.zst", "zstandard"),
+    ] {
         env.file(&format!("site/public/{name}"), content);
     }
     env.folder("site/public/b.js.gz");
@@ -226,6 +233,13 @@ fn what_is_compressed_already_goes_as_it_is() {
     assert_eq!(tags.len(), 3, "{tags:?}");
     assert!(tags.iter().enumerate().all(|(i, (_, tag))| tags[..i].iter().all(|(_, other)| other != tag)), "{tags:?}");
     get("b.js", "gzip").is(200, "alone");
+    let zstd = get("c.js", "gzip, br, zstd");
+    zstd.is(200, "zstandard");
+    has(&zstd, "content-encoding", "zstd");
+    // A part of a variant is a part of what is sent.
+    let part = with(&server, "GET", "/static/c.js", "accept-encoding: zstd\r\nrange: bytes=1-3\r\n");
+    part.is(206, "sta");
+    has(&part, "content-range", "bytes 1-3/9");
     // By its own name it is a file of its own.
     let own = get("a.js.gz", "identity");
     own.is(200, "gzipped");

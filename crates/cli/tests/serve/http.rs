@@ -183,6 +183,12 @@ fn a_connection_serves_many_requests_until_it_is_asked_to_close() {
     old.send("GET / HTTP/1.0\r\nhost: test\r\n\r\n").unwrap();
     let answer = String::from_utf8(old.rest()).unwrap();
     assert!(answer.contains(" 200 OK\r\n") && answer.ends_with(HELLO), "{answer}");
+    // A client of 1.0 that wants to go on says so.
+    let mut old = server.connect();
+    old.send("GET / HTTP/1.0\r\nhost: test\r\nconnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\nhost: test\r\n\r\n")
+        .unwrap();
+    let answers = String::from_utf8(old.rest()).unwrap();
+    assert!(answers.matches(HELLO).count() == 2 && answers.contains("connection: keep-alive"), "{answers}");
 }
 
 #[test]
