@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use walnut_test_programs::*;
-use walnut_test_support::{ServeProcess, TestEnv, test_env};
+use walnut_test_support::{Http2, ServeProcess, TestEnv, request, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
 const KEPT: &str = "the version from before is still served";
@@ -232,6 +232,17 @@ fn asks(server: &ServeProcess, answers: &AtomicUsize, stop: &AtomicBool) {
     }
 }
 
+/// The same over HTTP/2, whose streams share a connection.
+fn asks_over_http_2(server: &ServeProcess, answers: &AtomicUsize, stop: &AtomicBool) {
+    let mut client = Http2::open(server.address()).unwrap();
+    while !stop.load(Relaxed) {
+        for answer in client.ask_all((0..3).map(|_| request("GET", "/"))) {
+            answer.is(200, HELLO);
+            answers.fetch_add(1, Relaxed);
+        }
+    }
+}
+
 #[test]
 fn a_hundred_reloads_under_load_fail_no_request() {
     for (guest, reuse) in [(RUST_P2_HTTP_HELLO, "1"), (RUST_P2_HTTP_HELLO, "50"), (RUST_P3_HTTP_HELLO, "1")] {
@@ -242,7 +253,8 @@ fn a_hundred_reloads_under_load_fail_no_request() {
         let (answers, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (mut before, mut after) = (None, None);
         thread::scope(|scope| {
-            let clients: Vec<_> = (0..6).map(|_| scope.spawn(|| asks(&server, &answers, &stop))).collect();
+            let mut clients: Vec<_> = (0..4).map(|_| scope.spawn(|| asks(&server, &answers, &stop))).collect();
+            clients.push(scope.spawn(|| asks_over_http_2(&server, &answers, &stop)));
             for nth in 1..=100 {
                 // Each version answers somebody.
                 let seen = answers.load(Relaxed);
