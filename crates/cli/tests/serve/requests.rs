@@ -102,6 +102,8 @@ fn a_sandbox_that_is_reused_speaks_for_one_request_at_a_time() {
     client.ask(traced("/log-bomb?mib=1", TRACE)).is(200, "logged 1 MiB\n");
     client.ask(traced("/log-bomb?mib=1", OTHER)).is(200, "logged 1 MiB\n");
     client.get("/count").is(200, "3\n");
+    // A stop does not wait for long until they are read.
+    served.says_times(": log log ", 2048);
     let output = served.server.stop().succeeds();
     let mut tags: Vec<_> =
         output.stderr.lines().filter_map(|line| Some(line.split_once(": log log ")?.0.to_owned())).collect();

@@ -60,6 +60,8 @@ fn requests_are_answered_while_the_optimised_code_is_made() {
     while !server.stderr().contains(CHANGED) {
         client.get("/").is(200, HELLO);
         answered += 1;
+        // The rest of the time is the compiler's, and other tests'.
+        thread::sleep(Duration::from_millis(20));
         assert!(started.elapsed() < Duration::from_secs(600), "there is no optimised code after {answered} answers");
     }
     client.get("/").is(200, HELLO);
