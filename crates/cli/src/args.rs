@@ -3,20 +3,9 @@
 use crate::commands::{cache::CacheArgs, call::CallArgs, inspect::InspectArgs, run::RunArgs, serve::ServeArgs};
 use crate::limits::with_defaults;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, Command, FromArgMatches, Subcommand};
 use std::path::Path;
 use walnut_engine::Limits;
-
-/// Runs any WebAssembly, sealed: it can do nothing until you grant it
-#[derive(Parser, Debug)]
-#[command(name = "walnut", version, max_term_width = 110)]
-#[command(
-    after_help = "Try:\n  walnut run app.wasm              run a program\n  walnut serve app.wasm            serve HTTP requests\n  walnut inspect app.wasm          see what it is and what it would ask for"
-)]
-pub struct Walnut {
-    #[command(subcommand)]
-    pub command: Verb,
-}
 
 #[derive(Subcommand, Debug)]
 pub enum Verb {
@@ -27,19 +16,43 @@ pub enum Verb {
     Cache(CacheArgs),
 }
 
-/// The command line's definition, with the defaults of limits filled in.
-pub fn definition() -> clap::Command {
-    let (command, service) = (Limits::for_command(), Limits::for_service());
-    Walnut::command()
-        .mut_subcommand("run", |c| with_defaults(c, &command))
-        .mut_subcommand("call", |c| with_defaults(c, &command))
-        .mut_subcommand("serve", |c| with_defaults(c, &service))
+/// Each verb with what defines it, the defaults of limits filled in.
+const VERBS: [(&str, fn(Command) -> Command); 5] = [
+    ("run", |verb| with_defaults(RunArgs::augment_args(verb), &Limits::for_command())),
+    ("serve", |verb| with_defaults(ServeArgs::augment_args(verb), &Limits::for_service())),
+    ("inspect", InspectArgs::augment_args),
+    ("call", |verb| with_defaults(CallArgs::augment_args(verb), &Limits::for_command())),
+    ("cache", CacheArgs::augment_args),
+];
+
+/// The command line's definition.
+fn definition() -> Command {
+    definition_of(|_| true)
+}
+
+/// The same with the verbs that are wanted.
+fn definition_of(is_wanted: impl Fn(&str) -> bool) -> Command {
+    let root = Command::new("walnut")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Runs any WebAssembly, sealed: it can do nothing until you grant it")
+        .after_help(
+            "Try:\n  walnut run app.wasm              run a program\n  walnut serve app.wasm            serve HTTP requests\n  walnut inspect app.wasm          see what it is and what it would ask for",
+        )
+        .max_term_width(110)
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    let wanted = VERBS.into_iter().filter(|(name, _)| is_wanted(name));
+    wanted.fold(root, |root, (name, define)| root.subcommand(define(Command::new(name))))
 }
 
 /// Reads the command line; usage errors and help end the process here, with 2 and 0.
-pub fn parse() -> Walnut {
-    let matches = definition().try_get_matches().unwrap_or_else(|e| with_tip(e).exit());
-    Walnut::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
+pub fn parse() -> Verb {
+    // To define every verb takes a good part of a short start, and when one is named the others are not needed.
+    let first = std::env::args_os().nth(1);
+    let named = VERBS.iter().find(|(name, _)| first.as_ref().is_some_and(|first| first == name));
+    let definition = named.map_or_else(definition, |(named, _)| definition_of(|name| name == *named));
+    let matches = definition.try_get_matches().unwrap_or_else(|e| with_tip(e).exit());
+    Verb::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
 }
 
 /// Says what to type instead, where somebody typed what other tools understand.

@@ -6,7 +6,7 @@ pub mod inspect;
 pub mod run;
 pub mod serve;
 
-use crate::args::{Verb, Walnut};
+use crate::args::Verb;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::grants::GrantFlags;
@@ -21,9 +21,9 @@ use walnut_engine::{Artifact, Cache, Engine, EngineConfig, Ready, Setup, Stdio};
 pub type Outcome = Result<i32, CommandError>;
 
 /// Does what was typed.
-pub fn run(walnut: Walnut) -> ExitCode {
+pub fn run(verb: Verb) -> ExitCode {
     let printer = Printer::new();
-    let outcome = match walnut.command {
+    let outcome = match verb {
         Verb::Run(args) => run::run(args, printer),
         Verb::Serve(args) => serve::run(args, printer),
         Verb::Inspect(args) => inspect::run(&args, printer),
