@@ -226,7 +226,12 @@ async fn stream(
     let mut head = Response::from_parts(head, ());
     let has_body = !is_head && !matches!(head.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     complete(&mut head, &body, has_body || is_head);
-    let is_over = !has_body || body.is_end_stream();
+    let mut body = Outgoing { body, next: None };
+    if has_body {
+        // A call of gRPC may end with its head, which then has to say so.
+        poll_fn(|cx| Poll::Ready(body.look_ahead(cx))).await;
+    }
+    let is_over = !has_body || body.is_at_end();
     // An error is a client that left, here and further on.
     if let Ok(mut sends) = respond.send_response(head, is_over)
         && !is_over
@@ -332,11 +337,10 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Outgoing<B> {
     }
 }
 
-async fn send<B>(body: B, sends: &mut SendStream<Bytes>, most: Duration) -> Result<(), Cut>
+async fn send<B>(mut body: Outgoing<B>, sends: &mut SendStream<Bytes>, most: Duration) -> Result<(), Cut>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let mut body = Outgoing { body, next: None };
     loop {
         let next = poll_fn(|cx| match body.poll_next(cx) {
             Poll::Ready(next) => Poll::Ready(Ok(next)),

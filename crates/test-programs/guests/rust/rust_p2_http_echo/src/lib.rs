@@ -1,7 +1,8 @@
 //! Gives back what it gets, as it comes: body, `x-*` headers, trailers.
 //!
 //! `/echo` (and every other path), `/upper` (in capitals), `/hash` (how many bytes), `/method` (method and target). The last
-//! two answer when they have read everything.
+//! two answer when they have read everything. Calls of gRPC get their messages back and a status, and `/walnut.Echo/Refuse`
+//! a status alone.
 
 use std::io::{Read, Write};
 
@@ -11,22 +12,34 @@ use wasip2::{
     http::types::{Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam},
 };
 
+const GRPC: &[u8] = b"application/grpc";
+
 struct Echo;
 wasip2::http::proxy::export!(Echo);
 
 impl Guest for Echo {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let headers = Fields::new();
+        let mut is_grpc = false;
         for (name, value) in request.headers().entries() {
+            is_grpc |= name == "content-type" && value == GRPC;
             // HTTP/1.1 servers send only trailers that were announced.
             if name.starts_with("x-") || matches!(name.as_str(), "trailer" | "traceparent") {
                 headers.append(&name, &value).expect("a header that came can go");
             }
         }
-        let response = OutgoingResponse::new(headers);
-        let answer = response.body().expect("the first body");
+        if is_grpc {
+            headers.append("content-type", GRPC).expect("a header that came can go");
+        }
         let target = request.path_with_query().unwrap_or_default();
         let path = split_path(&target).0;
+        if path == "/walnut.Echo/Refuse" {
+            headers.append("grpc-status", b"12").expect("a fine header");
+            let response = OutgoingResponse::new(headers);
+            return ResponseOutparam::set(out, Ok(response));
+        }
+        let response = OutgoingResponse::new(headers);
+        let answer = response.body().expect("the first body");
         let streams = !matches!(path, "/hash" | "/method");
         let mut begun = Some((out, response));
         if streams && let Some((out, response)) = begun.take() {
@@ -72,7 +85,10 @@ impl Guest for Echo {
         let trailers = IncomingBody::finish(incoming);
         trailers.subscribe().block();
         let trailers = match trailers.get() {
-            Some(Ok(Ok(trailers))) => trailers,
+            Some(Ok(Ok(Some(trailers)))) => Some(trailers),
+            _ if is_grpc => {
+                Some(Fields::from_list(&[("grpc-status".to_owned(), b"0".to_vec())]).expect("fine trailers"))
+            }
             _ => None,
         };
         let _ = OutgoingBody::finish(answer, trailers);

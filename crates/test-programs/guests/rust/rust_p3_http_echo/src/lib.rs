@@ -2,7 +2,8 @@
 //!
 //! `/echo` (and every other path: the body's stream itself is the answer), `/upper` (each part in capitals), `/hash`
 //! (how many bytes), `/sleep?ms=N`, `/count` (how many requests this instance got), `/loop`, `/panic`, `/split` (what
-//! would split the answer), `/handles?count=N` and `/log-bomb?mib=N` (so many, or without end).
+//! would split the answer), `/handles?count=N` and `/log-bomb?mib=N` (so many, or without end). Calls of
+//! gRPC get their messages back and a status, and `/walnut.Echo/Refuse` a status alone.
 
 use std::{cell::Cell, hint::black_box};
 
@@ -12,9 +13,13 @@ use wasip3::{
     clocks::monotonic_clock,
     exports::http::handler::Guest,
     http::types::{ErrorCode, Fields, Request, Response},
-    wit_bindgen::{StreamResult, spawn_local},
+    wit_bindgen::{FutureReader, StreamReader, StreamResult, spawn_local},
     wit_future, wit_stream,
 };
+
+const GRPC: &[u8] = b"application/grpc";
+
+type Trailers = FutureReader<Result<Option<Fields>, ErrorCode>>;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -27,11 +32,16 @@ impl Guest for Echo {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         COUNT.set(COUNT.get() + 1);
         let headers = Fields::new();
+        let mut is_grpc = false;
         for (name, value) in request.get_headers().copy_all() {
+            is_grpc |= name == "content-type" && value == GRPC;
             // HTTP/1.1 servers send only trailers that were announced.
             if name.starts_with("x-") || name == "trailer" {
                 headers.append(&name, &value).expect("a header that came can go");
             }
+        }
+        if is_grpc {
+            headers.append("content-type", GRPC).expect("a header that came can go");
         }
         let target = request.get_path_with_query().unwrap_or_default();
         let (path, query) = split_path(&target);
@@ -76,25 +86,15 @@ impl Guest for Echo {
                 let _ = written.await;
                 Ok(say(headers, "logged\n".to_owned()))
             }
-            "/upper" => {
-                let (mut writer, contents) = wit_stream::new();
-                let (trailers_writer, answer_trailers) = wit_future::new(|| Ok(None));
-                spawn_local(async move {
-                    loop {
-                        let (result, mut part) = body.read(Vec::with_capacity(64 * 1024)).await;
-                        part.make_ascii_uppercase();
-                        let rest = writer.write_all(part).await;
-                        // Nobody reads, or nothing comes.
-                        if !rest.is_empty() || !matches!(result, StreamResult::Complete(_)) {
-                            break;
-                        }
-                    }
-                    // Trailers come after the end of the body.
-                    drop(writer);
-                    let _ = trailers_writer.write(trailers.await).await;
-                });
-                Ok(Response::new(headers, Some(contents), answer_trailers).0)
+            "/upper" => Ok(copied(headers, body, trailers, |part| part.make_ascii_uppercase(), || None)),
+            "/walnut.Echo/Refuse" => {
+                headers.append("grpc-status", b"12").expect("a fine header");
+                let (no_trailers, trailers) = wit_future::new(|| Ok(None));
+                drop(no_trailers);
+                Ok(Response::new(headers, None, trailers).0)
             }
+            // The stream itself as the answer would bring the client's trailers, whatever the guest has.
+            _ if is_grpc => Ok(copied(headers, body, trailers, |_| (), status)),
             _ => Ok(Response::new(headers, Some(body), trailers).0),
         }
     }
@@ -131,6 +131,38 @@ fn split() -> Response {
         let _ = trailers_writer.write(Ok(Some(trailers))).await;
     });
     response
+}
+
+/// An answer of the same parts, each `changed`, with the client's trailers, or with `others` if it sent none.
+fn copied(
+    headers: Fields,
+    mut body: StreamReader<u8>,
+    of_client: Trailers,
+    changed: fn(&mut [u8]),
+    others: fn() -> Option<Fields>,
+) -> Response {
+    let (mut writer, contents) = wit_stream::new();
+    let (trailers_writer, trailers) = wit_future::new(|| Ok(None));
+    spawn_local(async move {
+        loop {
+            let (result, mut part) = body.read(Vec::with_capacity(64 * 1024)).await;
+            changed(&mut part);
+            let rest = writer.write_all(part).await;
+            // Nobody reads, or nothing comes.
+            if !rest.is_empty() || !matches!(result, StreamResult::Complete(_)) {
+                break;
+            }
+        }
+        // Trailers come after the end of the body.
+        drop(writer);
+        let _ = trailers_writer.write(of_client.await.map(|trailers| trailers.or_else(others))).await;
+    });
+    Response::new(headers, Some(contents), trailers).0
+}
+
+/// What says that a call of gRPC went well.
+fn status() -> Option<Fields> {
+    Some(Fields::from_list(&[("grpc-status".to_owned(), b"0".to_vec())]).expect("fine trailers"))
 }
 
 fn say(headers: Fields, text: String) -> Response {
