@@ -10,7 +10,7 @@ use crate::explain;
 use crate::limits::{Limit, Limits};
 use crate::prepare::Setup;
 use crate::prompt::be_prompt;
-use crate::turns;
+use crate::turns::{self, Party};
 use crate::usage::Usage;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -33,6 +33,7 @@ pub(crate) struct Meter {
     entered: AtomicU64,
     deadline: OnceLock<Instant>,
     usage: Option<Arc<dyn Usage>>,
+    party: Party,
 }
 
 const OUTSIDE: u64 = u64::MAX;
@@ -52,6 +53,7 @@ impl Meter {
             entered: AtomicU64::new(OUTSIDE),
             deadline: OnceLock::new(),
             usage: setup.usage.clone(),
+            party: setup.party,
         })
     }
 
@@ -101,9 +103,11 @@ impl Meter {
         self.spent.load(Relaxed).saturating_add(running)
     }
 
-    fn enter(&self) {
+    /// The thread is in the guest for as long as this lives.
+    fn enter(&self) -> Inside<'_> {
         self.interrupted.fetch_add(1, Relaxed);
         self.entered.store(thread_time(), Relaxed);
+        Inside(self)
     }
 
     fn leave(&self) {
@@ -113,6 +117,16 @@ impl Meter {
         if let Some(usage) = &self.usage {
             usage.spent(Duration::from_nanos(spent));
         }
+        turns::end(self.party, spent);
+    }
+}
+
+/// A thread's stay in a guest. It ends by a panic, too: those who wait for their turn wait for that end.
+struct Inside<'a>(&'a Meter);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -149,10 +163,9 @@ impl<F: Future> Future for Metered<F> {
         let this = &mut *self;
         let _running = this.ticker.running();
         calls::swap(&mut this.ring);
-        this.meter.enter();
+        let inside = this.meter.enter();
         let result = this.inner.as_mut().poll(cx);
-        this.meter.leave();
-        turns::end();
+        drop(inside);
         calls::swap(&mut this.ring);
         result
     }

@@ -12,6 +12,7 @@ use crate::link;
 use crate::packages::{Package, WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
 use crate::stdio::Stdio;
+use crate::turns::Party;
 use crate::usage::Usage;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +55,8 @@ pub struct Setup {
     pub(crate) pool: Arc<Pool>,
     /// The version of WASI by which the component asks for things.
     pub(crate) version: &'static str,
+    /// Whose turn it is when its guests run.
+    pub(crate) party: Party,
 }
 
 impl Setup {
@@ -61,7 +64,8 @@ impl Setup {
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
         let (args, env, usage, pool) = (Vec::new(), Vec::new(), None, Arc::default());
-        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, idle: IDLE, mounts, pool, version: WASI_0_2 })
+        let (version, party) = (WASI_0_2, Party::new());
+        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, idle: IDLE, mounts, pool, version, party })
     }
 }
 

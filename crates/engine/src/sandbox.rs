@@ -52,9 +52,9 @@ impl Sandbox {
         store.set_max_component_handles(count(limits.handles));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|cx| {
-            let meter = &cx.data().meter;
+            let Sandbox { meter, setup, .. } = cx.data();
             meter.check()?;
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns::give_way(meter.is_long()))))
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns::give_way(setup.party, meter.is_long()))))
         });
         store
     }

@@ -21,6 +21,7 @@ use crate::meter::{Meter, Metered};
 use crate::prepare::{Prepared, Ready, Setup};
 use crate::request_id::RequestId;
 use crate::sandbox::Sandbox;
+use crate::turns;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -175,7 +176,12 @@ impl Service {
         let request = request.map(|inner| {
             Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
         });
-        let until = Instant::now() + limits.deadline;
+        let now = Instant::now();
+        let until = now + limits.deadline;
+        let turn = match turns::before(self.setup.party, now.into()) {
+            Some(turn) => timeout_at(until, turn).await.map_err(|_| explain::deadline(limits, None))?.ok(),
+            None => None,
+        };
         let running = self.running();
         let (response, rest) = match &running.kind {
             Kind::Alone(pre, reused) => {
@@ -187,9 +193,9 @@ impl Service {
                     id,
                     cut: Arc::default(),
                 };
-                self.handle_alone(visit, request, slot, until).await?
+                self.handle_alone(visit, request, turn, slot, until).await?
             }
-            Kind::Shared(shared) => shared.handle(request, id, slot, until).await?,
+            Kind::Shared(shared) => shared.handle(request, id, turn, slot, until).await?,
         };
         let most = limits.response_body;
         let (too_large, broken) =
@@ -227,6 +233,7 @@ impl Service {
         &self,
         visit: Visit,
         request: GuestRequest,
+        turn: Option<turns::Turn>,
         slot: impl Send + 'static,
         until: Instant,
     ) -> Result<Answer, Failure> {
@@ -237,6 +244,9 @@ impl Service {
             visit.drive(request, send).await
         };
         meter.end_at(until.into());
+        if let Some(turn) = turn {
+            turns::begin(turn);
+        }
         let mut guest = Metered::new(guest, meter, ticker);
         let first = poll_fn(|cx| {
             let ended = Pin::new(&mut guest).poll(cx);

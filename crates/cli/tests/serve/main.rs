@@ -12,6 +12,7 @@ mod hostile;
 mod http;
 mod http2;
 mod limits;
+mod neighbours;
 mod outbound;
 mod overload;
 mod reload;

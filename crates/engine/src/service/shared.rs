@@ -14,6 +14,7 @@ use crate::prepare::Ready;
 use crate::request_id::RequestId;
 use crate::sandbox::{Sandbox, wait_for_room};
 use crate::stdio::{During, Said};
+use crate::turns;
 use futures_channel::oneshot;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::any::Any;
@@ -27,7 +28,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
 use wasmtime::AsContextMut;
 use wasmtime::component::Accessor;
@@ -83,6 +84,7 @@ impl Shared {
         &self,
         request: GuestRequest,
         id: RequestId,
+        mut turn: Option<turns::Turn>,
         slot: impl Send + Sync + 'static,
         until: Instant,
     ) -> Result<Answer, Failure> {
@@ -91,6 +93,11 @@ impl Shared {
         let mut tries = 0;
         let sent = loop {
             let mut sent = self.send(request, id, &slot, until);
+            if let Some(turn) = turn.take() {
+                // Until the sandbox, which has a task of its own, could begin with it.
+                yield_now().await;
+                drop(turn);
+            }
             match sent.was_left(BUSY * (1 << tries.min(8)), until).await {
                 None => break sent,
                 Some(_) if Instant::now() >= until => return Err(explain::deadline(self.limits(), None)),

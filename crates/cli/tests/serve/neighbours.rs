@@ -1,0 +1,115 @@
+//! A component that is asked for much leaves the others on its thread their turn. What is counted is answers and never time, in
+//! the order in which the server ended them.
+
+use crate::Served;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+use walnut_test_programs::*;
+use walnut_test_support::{Connection, Http2, ServeProcess, request, test_env};
+
+/// Requests of the quiet component, one after another.
+const QUIET: usize = 40;
+
+/// One thread with the noisy component on every host, and the quiet one on its own.
+fn two(guest: Guest, more: &str) -> Served {
+    let env = test_env!();
+    let source = walnut_test_support::guest(guest);
+    let mut manifest = "[app]\nname = \"two\"\n".to_owned();
+    for (name, host) in [("noisy", ""), ("quiet", "host = \"quiet.test\"\n")] {
+        manifest += &format!(
+            "[component.{name}]\nsource = \"{source}\"\n{more}\n\
+             [[http]]\n{host}route = \"/**\"\ncomponent = \"{name}\"\n"
+        );
+    }
+    env.file("walnut.toml", manifest);
+    let flags = ["--workers", "1", "--tier", "optimised", "--access-log", "json", "."];
+    Served { server: ServeProcess::of_apps(&env, flags), env }
+}
+
+fn requests(host: &str, count: usize) -> String {
+    format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").repeat(count)
+}
+
+/// Sends `count` requests to the quiet component at once, and reads the answers.
+fn ask_quietly(server: &ServeProcess, count: usize) {
+    let mut client = server.connect();
+    client.send(requests("quiet.test", count)).unwrap();
+    (0..count).for_each(|_| assert_eq!(client.response().status, 200));
+}
+
+/// How many requests the noisy component had answered between the quiet one's first and its last.
+fn noise_meanwhile(served: Served) -> usize {
+    let output = served.server.stop().succeeds();
+    let lines = output.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let ended: Vec<String> = lines.map(|line| line["component"].as_str().expect("it has one").to_owned()).collect();
+    let of_quiet = |name: &String| name == "quiet";
+    let first = ended.iter().position(of_quiet).expect("there is a line of it");
+    let last = ended.iter().rposition(of_quiet).expect("there is a line of it");
+    let meanwhile = &ended[first..=last];
+    assert_eq!(meanwhile.iter().filter(|name| of_quiet(name)).count(), QUIET);
+    meanwhile.len() - QUIET
+}
+
+/// If each had its turn by its connection, there would be more than sixty for one.
+#[test]
+fn many_requests_of_one_component_leave_another_its_turn() {
+    for (guest, more) in [(RUST_P2_HTTP_HELLO, ""), (RUST_P2_HTTP_HELLO, "reuse = 100"), (RUST_P3_HTTP_HELLO, "")] {
+        let served = two(guest, more);
+        let mut noisy: Vec<Connection> = (0..64).map(|_| served.connect()).collect();
+        noisy.iter_mut().for_each(|client| client.send(requests("noisy.test", 50)).unwrap());
+        ask_quietly(&served, QUIET);
+        for client in &mut noisy {
+            (0..50).for_each(|_| assert_eq!(client.response().status, 200));
+        }
+        let noise = noise_meanwhile(served);
+        assert!(noise < QUIET * 8, "{noise} of the noisy ones for {QUIET} quiet ones ({guest:?} {more})");
+    }
+}
+
+#[test]
+fn many_streams_of_one_component_leave_another_its_turn() {
+    let served = two(RUST_P2_HTTP_HELLO, "");
+    let is_over = Arc::<AtomicBool>::default();
+    let noise = |_| {
+        let (address, is_over) = (served.address(), is_over.clone());
+        thread::spawn(move || {
+            let mut client = Http2::open(address).unwrap();
+            while !is_over.load(SeqCst) {
+                let answers = client.ask_all((0..100).map(|_| request("GET", "/")));
+                answers.iter().for_each(|answer| assert_eq!(answer.status, 200));
+            }
+        })
+    };
+    let noisy: Vec<_> = (0..4).map(noise).collect();
+    ask_quietly(&served, QUIET);
+    is_over.store(true, SeqCst);
+    noisy.into_iter().for_each(|client| client.join().unwrap());
+    let noise = noise_meanwhile(served);
+    assert!(noise < QUIET * 8, "{noise} of the noisy ones for {QUIET} quiet ones");
+}
+
+/// Neither its place nor the line is lost with a request that left while it waited for its turn.
+#[test]
+fn who_leaves_before_its_turn_holds_up_nobody() {
+    for (guest, more) in [(RUST_P2_HTTP_HELLO, ""), (RUST_P2_HTTP_HELLO, "reuse = 100"), (RUST_P3_HTTP_HELLO, "")] {
+        let served = two(guest, &format!("sandboxes = 8\n{more}"));
+        for _ in 0..10 {
+            let mut noisy: Vec<Connection> = (0..64).map(|_| served.connect()).collect();
+            noisy.iter_mut().for_each(|client| client.send(requests("noisy.test", 5)).unwrap());
+            ask_quietly(&served, 4);
+            drop(noisy);
+            let mut client = Http2::open(served.address()).unwrap();
+            for _ in 0..10 {
+                client.start(request("GET", "/"), true).reset();
+            }
+            ask_quietly(&served, 4);
+        }
+        let mut last: Vec<Connection> = (0..16).map(|_| served.connect()).collect();
+        last.iter_mut().for_each(|client| client.send(requests("noisy.test", 2)).unwrap());
+        for client in &mut last {
+            (0..2).for_each(|_| assert_eq!(client.response().status, 200));
+        }
+    }
+}

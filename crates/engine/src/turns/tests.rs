@@ -1,0 +1,225 @@
+//! Who goes next, and what becomes of a turn.
+
+use super::Kind::{Long, New};
+use super::*;
+use proptest::prelude::*;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+
+const A: Party = Party(1000);
+const B: Party = Party(1001);
+const C: Party = Party(1002);
+
+/// Who has the next `count` turns, each of which takes as long as `cost` says for its party.
+fn turns(queue: &mut Queue<Party>, count: usize, cost: impl Fn(Party) -> u64) -> Vec<Party> {
+    let turn = |_| {
+        let party = queue.pop().expect("somebody waits");
+        queue.charge(party, cost(party));
+        party
+    };
+    (0..count).map(turn).collect()
+}
+
+fn waiting(of: &[(Party, usize)]) -> Queue<Party> {
+    let mut queue = Queue::default();
+    for &(party, count) in of {
+        (0..count).for_each(|_| queue.push(party, New, party));
+    }
+    queue
+}
+
+#[test]
+fn those_of_one_party_go_as_they_came() {
+    let mut queue = Queue::default();
+    (0..5).for_each(|n| queue.push(A, New, n));
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+    assert_eq!(order, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn one_waits_for_one_of_the_others_and_not_for_all() {
+    let mut queue = waiting(&[(A, 100)]);
+    turns(&mut queue, 10, |_| 50);
+    queue.push(B, New, B);
+    assert!(turns(&mut queue, 2, |_| 50).contains(&B));
+}
+
+/// Also where no clock tells turns apart.
+#[test]
+fn parties_take_turns() {
+    for cost in [0, 50] {
+        let order = turns(&mut waiting(&[(A, 10), (B, 10), (C, 10)]), 9, |_| cost);
+        assert_eq!(order, [A, B, C, A, B, C, A, B, C], "{cost}");
+    }
+}
+
+#[test]
+fn time_is_divided_and_not_turns() {
+    let order = turns(&mut waiting(&[(A, 100), (B, 100)]), 44, |party| if party == A { 1000 } else { 100 });
+    assert_eq!(order.iter().filter(|party| **party == A).count(), 4);
+}
+
+#[test]
+fn who_idled_has_saved_up_nothing() {
+    let mut queue = waiting(&[(A, 300), (B, 1)]);
+    turns(&mut queue, 200, |_| 50);
+    (0..100).for_each(|_| queue.push(B, New, B));
+    let order = turns(&mut queue, 20, |_| 50);
+    assert_eq!(order.iter().filter(|party| **party == B).count(), 10);
+}
+
+/// What it used without a turn, after it waited for something, counts too.
+#[test]
+fn who_had_much_waits_until_the_others_have_had_as_much() {
+    let mut queue = waiting(&[(A, 100), (B, 100)]);
+    turns(&mut queue, 2, |_| 50);
+    queue.charge(A, 500);
+    let order = turns(&mut queue, 12, |_| 50);
+    assert_eq!(order.iter().take(10).filter(|party| **party == A).count(), 0);
+    assert!(order.contains(&A));
+}
+
+#[test]
+fn new_and_long_ones_of_a_party_go_by_turns() {
+    let mut queue = Queue::default();
+    (0..3).for_each(|_| queue.push(A, Long, Long));
+    (0..3).for_each(|_| queue.push(A, New, New));
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+    assert_eq!(order, [New, Long, New, Long, New, Long]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Of two that wait all the time, neither has had more than the other by more than a turn of each.
+    #[test]
+    fn who_waits_all_the_time_has_as_much_as_the_others(
+        costs in proptest::collection::vec((1..1000u64, 1..1000u64, any::<bool>()), 1..200),
+        comes in 0..50usize,
+    ) {
+        let mut queue = waiting(&[(A, 300), (C, 3)]);
+        let (mut of_a, mut of_b) = (0u64, 0u64);
+        for (turn, (a, b, is_long)) in costs.into_iter().enumerate() {
+            if turn == comes {
+                (0..300).for_each(|_| queue.push(B, if is_long { Long } else { New }, B));
+                of_a = 0;
+            }
+            let party = queue.pop().expect("somebody waits");
+            let cost = if party == A { a } else { b };
+            queue.charge(party, cost);
+            match party {
+                A => of_a += cost,
+                B => of_b += cost,
+                _ => {}
+            }
+            if turn >= comes {
+                prop_assert!(of_a.abs_diff(of_b) <= 2000 + turn as u64, "{of_a} and {of_b}");
+            }
+        }
+    }
+
+    /// Nobody is lost, and nobody is remembered for nothing.
+    #[test]
+    fn whoever_waits_has_a_turn(who in proptest::collection::vec((0..5u64, any::<bool>(), 0..100u64), 0..100)) {
+        let mut queue = Queue::default();
+        for (index, (party, is_long, before)) in who.iter().enumerate() {
+            queue.charge(Party(*party), *before);
+            queue.push(Party(*party), if *is_long { Long } else { New }, index);
+        }
+        let mut order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        order.sort_unstable();
+        prop_assert_eq!(order, (0..who.len()).collect::<Vec<_>>());
+        prop_assert!(queue.parties.len() <= 5);
+    }
+}
+
+/// A request of `party` that tells when it has its turn, and keeps it for as long as nothing waits for something.
+fn request(party: Party, told: &UnboundedSender<Party>) -> JoinHandle<()> {
+    let told = told.clone();
+    tokio::spawn(async move {
+        let Some(turn) = before(party, Instant::now()) else {
+            let _ = told.send(party);
+            return;
+        };
+        begin(turn.await.expect("there is somebody who gives turns"));
+        let _ = told.send(party);
+        end(party, 1000);
+    })
+}
+
+async fn next(heard: &mut UnboundedReceiver<Party>, count: usize) -> Vec<Party> {
+    let mut order = Vec::new();
+    while order.len() < count {
+        order.push(tokio::time::timeout(Duration::from_secs(60), heard.recv()).await.expect("turns go on").unwrap());
+    }
+    order
+}
+
+/// Both are busy from here on.
+async fn share(told: &UnboundedSender<Party>, heard: &mut UnboundedReceiver<Party>) {
+    for party in [A, B] {
+        request(party, told).await.unwrap();
+        next(heard, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_alone_waits_for_nothing() {
+    for _ in 0..3 {
+        assert!(before(A, Instant::now()).is_none());
+    }
+    assert!(before(B, Instant::now()).is_some());
+    assert!(before(A, Instant::now()).is_some());
+    // In the end it is alone again.
+    let later = Instant::now() + 2 * LATELY;
+    assert!(before(A, later).is_none());
+}
+
+#[tokio::test]
+async fn who_comes_goes_before_the_crowd_of_another() {
+    let (told, mut heard) = unbounded_channel();
+    share(&told, &mut heard).await;
+    let crowd: Vec<_> = (0..50).map(|_| request(A, &told)).collect();
+    next(&mut heard, 3).await;
+    let quiet = request(B, &told);
+    assert!(next(&mut heard, 4).await.contains(&B));
+    quiet.await.unwrap();
+    next(&mut heard, 50 - 6).await;
+    for one in crowd {
+        one.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_holds_up_nobody() {
+    let (told, mut heard) = unbounded_channel();
+    share(&told, &mut heard).await;
+    let crowd: Vec<_> = (0..20).map(|_| request(A, &told)).collect();
+    next(&mut heard, 2).await;
+    // Some wait, and one may have been told already that it is next.
+    crowd.iter().step_by(2).for_each(JoinHandle::abort);
+    request(B, &told).await.unwrap();
+    request(A, &told).await.unwrap();
+    // Turns that were given and never used end as well.
+    let turn = before(A, Instant::now()).expect("both are busy");
+    let unused = tokio::spawn(async move { turn.await.map(drop) });
+    unused.await.unwrap().unwrap();
+    request(B, &told).await.unwrap();
+}
+
+/// A runtime that ends leaves no line behind that nobody gives turns in.
+#[test]
+fn who_comes_after_its_runtime_ended_has_a_turn() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (told, mut heard) = unbounded_channel();
+    let first = runtime();
+    let kept = first.block_on(async {
+        share(&told, &mut heard).await;
+        let kept = before(A, Instant::now()).expect("both are busy").await.unwrap();
+        request(B, &told);
+        kept
+    });
+    drop(first);
+    runtime().block_on(async { request(A, &told).await.unwrap() });
+    drop(kept);
+}
