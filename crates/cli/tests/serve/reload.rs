@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use walnut_test_programs::*;
-use walnut_test_support::{Http2, ServeProcess, TestEnv, request, test_env};
+use walnut_test_support::{Http2, ServeProcess, TestEnv, certificate_and_key, request, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
 const KEPT: &str = "the version from before is still served";
@@ -233,8 +233,7 @@ fn asks(server: &ServeProcess, answers: &AtomicUsize, stop: &AtomicBool) {
 }
 
 /// The same over HTTP/2, whose streams share a connection.
-fn asks_over_http_2(server: &ServeProcess, answers: &AtomicUsize, stop: &AtomicBool) {
-    let mut client = Http2::open(server.address()).unwrap();
+fn asks_over_http_2(mut client: Http2, answers: &AtomicUsize, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
         for answer in client.ask_all((0..3).map(|_| request("GET", "/"))) {
             answer.is(200, HELLO);
@@ -245,16 +244,31 @@ fn asks_over_http_2(server: &ServeProcess, answers: &AtomicUsize, stop: &AtomicB
 
 #[test]
 fn a_hundred_reloads_under_load_fail_no_request() {
-    for (guest, reuse) in [(RUST_P2_HTTP_HELLO, "1"), (RUST_P2_HTTP_HELLO, "50"), (RUST_P3_HTTP_HELLO, "1")] {
+    let secure = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+    for (guest, reuse, tls) in [
+        (RUST_P2_HTTP_HELLO, "1", &[][..]),
+        (RUST_P2_HTTP_HELLO, "50", &[]),
+        (RUST_P3_HTTP_HELLO, "1", &[]),
+        (RUST_P2_HTTP_HELLO, "1", &secure),
+    ] {
         let env = test_env!();
+        let (certificate, key) = certificate_and_key();
+        env.file("cert.pem", certificate);
+        env.file("key.pem", key);
         // Both versions take places, and requests wait for those.
         let flags = ["--access-log", "off", "--sandboxes", "3", "--workers", "2", "--reuse", reuse];
-        let server = serve(&env, guest, &flags);
+        let server = serve(&env, guest, &[&flags, tls].concat());
         let (answers, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (mut before, mut after) = (None, None);
         thread::scope(|scope| {
-            let mut clients: Vec<_> = (0..4).map(|_| scope.spawn(|| asks(&server, &answers, &stop))).collect();
-            clients.push(scope.spawn(|| asks_over_http_2(&server, &answers, &stop)));
+            let mut clients = Vec::new();
+            let over_http_2 = |client| scope.spawn(|| asks_over_http_2(client, &answers, &stop));
+            if tls.is_empty() {
+                clients.extend((0..4).map(|_| scope.spawn(|| asks(&server, &answers, &stop))));
+                clients.push(over_http_2(Http2::open(server.address()).unwrap()));
+            } else {
+                clients.extend((0..2).map(|_| over_http_2(Http2::over_tls(server.address(), certificate).unwrap())));
+            }
             for nth in 1..=100 {
                 // Each version answers somebody.
                 let seen = answers.load(Relaxed);
