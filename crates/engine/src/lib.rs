@@ -18,6 +18,7 @@ mod body;
 mod cache;
 mod calls;
 mod capabilities;
+mod clock;
 mod command;
 mod config;
 mod connections;

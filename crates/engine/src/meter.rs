@@ -5,6 +5,7 @@
 //! guest and counts the time that the thread spends in it, so that waiting is free and other work is not charged.
 
 use crate::calls::{self, Ring};
+use crate::clock;
 use crate::error::{Failure, LimitReached};
 use crate::explain;
 use crate::limits::{Limit, Limits};
@@ -29,7 +30,7 @@ pub(crate) struct Meter {
     /// How often the guest was gone on with since it last let go.
     interrupted: AtomicU64,
     spent: AtomicU64,
-    /// The thread's processor time when it last entered the guest; `OUTSIDE` while it is not in it.
+    /// When the thread last entered the guest, by its [`clock`]; `OUTSIDE` while it is not in it.
     entered: AtomicU64,
     deadline: OnceLock<Instant>,
     usage: Option<Arc<dyn Usage>>,
@@ -98,7 +99,7 @@ impl Meter {
     fn so_far(&self) -> u64 {
         let running = match self.entered.load(Relaxed) {
             OUTSIDE => 0,
-            entered => thread_time().saturating_sub(entered),
+            entered => clock::since(entered),
         };
         self.spent.load(Relaxed).saturating_add(running)
     }
@@ -106,13 +107,13 @@ impl Meter {
     /// The thread is in the guest for as long as this lives.
     fn enter(&self) -> Inside<'_> {
         self.interrupted.fetch_add(1, Relaxed);
-        self.entered.store(thread_time(), Relaxed);
+        self.entered.store(clock::enter(), Relaxed);
         Inside(self)
     }
 
     fn leave(&self) {
         let entered = self.entered.swap(OUTSIDE, Relaxed);
-        let spent = thread_time().saturating_sub(entered);
+        let spent = clock::since(entered);
         self.spent.fetch_add(spent, Relaxed);
         if let Some(usage) = &self.usage {
             usage.spent(Duration::from_nanos(spent));
@@ -268,19 +269,4 @@ impl Drop for Running<'_> {
 
 fn nanoseconds(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
-}
-
-/// Nanoseconds that this thread has spent on a processor.
-#[cfg(unix)]
-fn thread_time() -> u64 {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0)
-}
-
-/// Nanoseconds on the clock, where the system has no cheap clock per thread: a guest is charged for its waits on a
-/// busy machine too.
-#[cfg(not(unix))]
-fn thread_time() -> u64 {
-    static START: OnceLock<std::time::Instant> = OnceLock::new();
-    u64::try_from(START.get_or_init(std::time::Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
 }

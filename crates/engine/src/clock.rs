@@ -1,0 +1,99 @@
+//! How long a thread has been on a processor since it entered a guest.
+//!
+//! Only the system knows, and to ask it twice for each turn of a guest took a tenth of a request. So a short stay is measured on
+//! the wall, which is never less, and a longer one by the system's count, of which it is known what it was shortly before.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// In nanoseconds, below which a stay is short. Beyond, what the thread waited for a processor would be charged too.
+const SHORT: u64 = 100_000;
+/// In nanoseconds: how old the known count may be when a guest is entered. As much may be charged too much.
+const FRESH: u64 = 1_000_000;
+
+thread_local! {
+    /// When the system was asked, and what it said.
+    static KNOWN: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+}
+
+/// The time, for [`since`] to count from on the same thread.
+pub(crate) fn enter() -> u64 {
+    let now = wall();
+    if KNOWN.get().is_none_or(|(at, _)| now.saturating_sub(at) > FRESH) {
+        KNOWN.set(Some((now, thread_time())));
+    }
+    now
+}
+
+/// Nanoseconds of processor time since `entered`: never less than there were, and little more.
+pub(crate) fn since(entered: u64) -> u64 {
+    let passed = wall().saturating_sub(entered);
+    match KNOWN.get() {
+        Some((_, spent)) if passed >= SHORT => passed.min(thread_time().saturating_sub(spent)),
+        _ => passed,
+    }
+}
+
+/// Nanoseconds on the wall.
+fn wall() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    // Half a millennium fits.
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
+}
+
+/// Nanoseconds that this thread has spent on a processor.
+#[cfg(unix)]
+fn thread_time() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0)
+}
+
+/// Where the system has no cheap clock per thread, a guest is charged for its waits on a busy machine too.
+#[cfg(not(unix))]
+fn thread_time() -> u64 {
+    wall()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hint::black_box;
+    use std::time::Duration;
+
+    fn work(least: Duration) {
+        let until = thread_time() + u64::try_from(least.as_nanos()).unwrap();
+        while thread_time() < until {
+            black_box(0);
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_wait_is_not_charged() {
+        let entered = enter();
+        std::thread::sleep(Duration::from_millis(50));
+        // What it worked before it entered may be charged too, as long as the known count may be old.
+        assert!(since(entered) < 10_000_000);
+    }
+
+    #[test]
+    fn work_is_charged_in_full() {
+        for milliseconds in [0, 1, 5, 20] {
+            let (entered, least) = (enter(), Duration::from_millis(milliseconds));
+            work(least);
+            assert!(since(entered) >= u64::try_from(least.as_nanos()).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_was_worked_before_is_not_charged() {
+        for _ in 0..20 {
+            work(Duration::from_millis(3));
+            let entered = enter();
+            work(Duration::from_micros(300));
+            let most = wall() - entered;
+            assert!(since(entered) <= most + FRESH, "more than there was time for");
+        }
+    }
+}
