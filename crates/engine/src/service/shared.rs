@@ -56,7 +56,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn new(ready: &Ready, report: &Report) -> wasmtime::Result<Self> {
-        let pre = p3::ServicePre::new(ready.pre.clone())?;
+        let pre = p3::ServicePre::new(ready.code.pre.clone())?;
         let (ready, report) = (ready.clone(), report.clone());
         Ok(Shared { pre, ready, report, current: Mutex::default(), live: Arc::default() })
     }
@@ -292,7 +292,7 @@ impl Worker {
         let (tell, ended) = watch::channel(None);
         let counts = Arc::<Counts>::default();
         let (ready, limits) = (shared.ready.clone(), shared.limits());
-        let (meter, ticker) = (Meter::new(&ready.setup), ready.tier.ticker.clone());
+        let (meter, ticker) = (Meter::new(&ready.setup), ready.code.tier.ticker.clone());
         let said = Said::new(&ready.setup.stdio);
         let requests = Requests {
             inbox,
@@ -341,7 +341,7 @@ struct Requests {
 /// A store for the sandbox that takes `requests`.
 fn store(ready: &Ready, requests: &Requests) -> wasmtime::Store<Sandbox> {
     let (meter, said) = (requests.meter.clone(), requests.said.clone());
-    let mut store = Sandbox::store_with(&ready.tier.wasmtime, &ready.setup, meter, said);
+    let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter, said);
     // The limit is for one request, and the handles of those that were just answered are still being given back.
     let handles = usize::try_from(ready.setup.limits.handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
     store.set_max_component_handles(handles);
