@@ -177,14 +177,7 @@ impl Engine {
             Ok(threads) => threads.install(|| self.compile(tier, &Source::new(artifact), None)),
             Err(e) => Err(LoadError::Engine(e.to_string())),
         };
-        let code = tier.share(&component?, artifact)?;
-        // One that is too large for the cache leaves it as it was.
-        if let Some(cache) = self.cache.as_ref().filter(|cache| cache.get(&artifact.digest, tier.hash).is_some()) {
-            let before = [Compiler::Baseline, Compiler::Plain];
-            let made = before.iter().filter_map(|compiler| self.tiers[calls as usize][*compiler as usize].get());
-            made.for_each(|tier| cache.remove(&artifact.digest, tier.hash));
-        }
-        Ok(Prepared::new(code, artifact, None))
+        Ok(Prepared::new(tier.share(&component?, artifact)?, artifact, None))
     }
 
     fn cached(&self, tier: &Tier, artifact: &Artifact) -> Option<Component> {
@@ -194,6 +187,8 @@ impl Engine {
         unsafe { Component::deserialize_file(&tier.wasmtime, path) }.ok()
     }
 
+    /// Compiles, and keeps the code in the cache. What is optimised takes the place of what was quick to make, unless it is too
+    /// large to be kept.
     fn compile(
         &self,
         tier: &Tier,
@@ -208,7 +203,12 @@ impl Engine {
         };
         let code = tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?;
         // A cache that cannot be written to costs time, not the run.
-        let _ = cache.put(&artifact.digest, tier.hash, &code);
+        let is_kept = cache.put(&artifact.digest, tier.hash, &code).is_ok();
+        if is_kept && tier.compiler == Compiler::Optimising {
+            let before = [Compiler::Baseline, Compiler::Plain];
+            let made = before.iter().filter_map(|compiler| self.tiers[tier.calls as usize][*compiler as usize].get());
+            made.for_each(|tier| cache.remove(&artifact.digest, tier.hash));
+        }
         // SAFETY: this engine compiled the code just now.
         unsafe { Component::deserialize(&tier.wasmtime, &code) }.map_err(|e| failed(&e))
     }
@@ -336,6 +336,37 @@ mod tests {
         let later = engine.prepare(&artifacts(ADD)[0], Some(&compiled)).unwrap();
         assert!(Arc::ptr_eq(&later.code, &good[0].code) && !engine.can_optimise(&later));
         assert_eq!(compiled.0.load(SeqCst), 1);
+    }
+
+    /// How many bytes this thread has read from files.
+    #[cfg(target_os = "linux")]
+    fn read() -> u64 {
+        let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+        io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok()).unwrap()
+    }
+
+    #[test]
+    fn optimised_code_takes_the_place_of_quick_code_and_is_not_read_for_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("code"), 1 << 30).unwrap();
+        let config = EngineConfig::service(Limits { memory: 1 << 20, ..Limits::for_service() }, 2);
+        let engine = Engine::new(&config, Some(cache.clone()));
+        let [artifact, _] = artifacts(ADD);
+        let quick = engine.prepare(&artifact, None).unwrap();
+        let entry = |prepared: &Prepared| cache.get(&artifact.digest, prepared.code.tier.hash);
+        assert!(entry(&quick).is_some());
+        // Whatever is read once is read before.
+        engine.optimise(&artifacts(&ADD.replace("add", "sub"))[0], &quick).unwrap();
+        #[cfg(target_os = "linux")]
+        let before = read();
+        let good = engine.optimise(&artifact, &quick).unwrap();
+        #[cfg(target_os = "linux")]
+        let bytes = read() - before;
+        assert!(entry(&quick).is_none());
+        let length = entry(&good).unwrap().metadata().unwrap().len();
+        #[cfg(target_os = "linux")]
+        assert!(bytes < length, "{bytes} bytes were read, of {length}");
+        assert!(length > 0);
     }
 
     /// And is not said to have taken long for those who did not wait for it.
