@@ -13,6 +13,7 @@ mod shared;
 use self::reused::{Alone, Loan, Reused, Turn};
 use self::shared::{Shared, Stay};
 use crate::body::Bounded;
+use crate::capabilities::http::Trace;
 use crate::error::{Failure, LoadError};
 use crate::explain;
 use crate::inspect::World;
@@ -374,7 +375,7 @@ impl Visit {
         let call = async {
             let https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
             let scheme = if https { Scheme::Https } else { Scheme::Http };
-            store.data_mut().outbound.continue_trace(request.headers());
+            store.data_mut().outbound.continue_trace(Trace::of(request.headers()));
             let incoming = store.data_mut().http().new_incoming_request(scheme, request)?;
             let respond = store.data_mut().http().new_response_outparam_from_callback(respond)?;
             proxy.wasi_http_incoming_handler().call_handle(&mut *store, incoming, respond).await

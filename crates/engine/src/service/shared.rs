@@ -6,6 +6,7 @@
 //! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
 
 use super::{Answer, GuestRequest, GuestResponse, Report, Rest, words};
+use crate::capabilities::http::Trace;
 use crate::error::Failure;
 use crate::explain;
 use crate::limits::Limits;
@@ -409,8 +410,14 @@ impl Requests {
                     let _ = job.taken.send(());
                     taken += 1;
                     self.said.renew();
+                    let trace = Trace::of(request.headers());
                     let prepared = accessor.with(|mut store| {
-                        Prepared::new(store.as_context_mut(), proxy, request, Sandbox::http, job.answer)
+                        let answer = job.answer;
+                        let prepared = Prepared::new(store.as_context_mut(), proxy, request, Sandbox::http, answer)?;
+                        if let Prepared::P3 { call, .. } = &prepared {
+                            store.data_mut().outbound.continue_trace_in(call.task(), trace);
+                        }
+                        Ok::<_, wasmtime::Error>(prepared)
                     })?;
                     let (until, slot) = (job.until, job._slot);
                     running.push(async move {
