@@ -5,12 +5,15 @@ use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::optimiser::Optimiser;
 use crate::printer::Printer;
-use crate::reload::{Compiler, Face};
+use crate::progress::Terminal;
+use crate::reload::Face;
 use crate::sources::Sources;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use walnut_engine::{
-    Artifact, EngineConfig, Failure, Gate, Limits, OutputLine, RequestId, Service, Setup, Stdio, Tiers,
+    Artifact, Engine, EngineConfig, Failure, Gate, Limits, OutputLine, RequestId, Service, Setup, Stdio, Tiers,
 };
 use walnut_host::{Admission, App, Destination, Files, Hosted, Measures, Node, Stamp, guest_line};
 use walnut_manifest::{Manifest, Route, Target};
@@ -111,6 +114,14 @@ impl Described {
         let manifest =
             Manifest::parse(&text, &place, base).map_err(|e| CommandError::new(Code::Host, e.to_string()))?;
         let app = manifest.app.name.clone();
+        // A file is read once, and those who name it are all of the same version of it.
+        let mut read = HashMap::new();
+        let mut artifact = |source: &Path| match read.entry(source.to_owned()) {
+            Entry::Occupied(entry) => Ok(Artifact::clone(entry.get())),
+            Entry::Vacant(entry) => {
+                sources.artifact(&source.display().to_string()).map(|new| entry.insert(new).clone())
+            }
+        };
         let component = |c: &walnut_manifest::Component| {
             let title = format!("{app}/{}", c.name);
             let measures = node.measures(&app, &c.name);
@@ -118,7 +129,7 @@ impl Described {
             let admission = walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience };
             Ok(Component {
                 name: c.name.clone(),
-                artifact: sources.artifact(&c.source.display().to_string())?,
+                artifact: artifact(&c.source)?,
                 env: args.grants.env_values(gate.policy(), printer),
                 gate,
                 limits: overlaid(args.limits.limits(), &c.limits),
@@ -165,8 +176,8 @@ impl Described {
     }
 
     /// Compiles and links its components.
-    pub fn prepare(self, compiler: &Compiler, setting: &Setting) -> Result<App, CommandError> {
-        let prepare = |c: Component| c.prepare(compiler, setting);
+    pub fn prepare(self, engine: &Arc<Engine>, setting: &Setting) -> Result<App, CommandError> {
+        let prepare = |c: Component| c.prepare(engine, setting);
         let components = self.components.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         let mut files = self.files.into_iter();
         let destination = |route: &Route| match &route.target {
@@ -229,9 +240,9 @@ impl Component {
         }
     }
 
-    fn prepare(self, compiler: &Compiler, setting: &Setting) -> Result<Arc<Hosted>, CommandError> {
+    fn prepare(self, engine: &Arc<Engine>, setting: &Setting) -> Result<Arc<Hosted>, CommandError> {
         let printer = setting.printer;
-        let prepared = compiler.prepare(&self.artifact)?;
+        let prepared = engine.prepare(&self.artifact, Some(&Terminal))?;
         if let Some(reason) = prepared.unfit_for_baseline() {
             printer.say(&format!("{}: took longer to compile, as the baseline compiler cannot: {reason}", self.title));
         }
@@ -262,8 +273,8 @@ impl Component {
         };
         let service = Service::new(prepared.ready(setup)?, self.reuse, report)?;
         let hosted = Hosted::new(&self.name, service, grants, self.admission, self.measures);
-        if compiler.engine.can_optimise(&prepared) {
-            setting.optimiser.later(&compiler.engine, self.artifact, prepared, self.title, &hosted);
+        if engine.can_optimise(&prepared) {
+            setting.optimiser.later(engine, self.artifact, prepared, self.title, &hosted);
         }
         Ok(hosted)
     }

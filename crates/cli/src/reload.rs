@@ -6,16 +6,14 @@
 use crate::apps::{Described, Setting, Size};
 use crate::commands::cache;
 use crate::error::{CommandError, of_system};
-use crate::progress::Terminal;
-use std::collections::HashMap;
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, PoisonError};
-use walnut_engine::{Artifact, Digest, Engine, LoadError, Prepared};
+use std::sync::Arc;
+use walnut_engine::Engine;
 use walnut_host::App;
 
 /// What is served, for whatever comes next to be compared with.
 pub struct Version {
-    compiler: Compiler,
+    engine: Arc<Engine>,
     size: Size,
     apps: Vec<Face>,
 }
@@ -31,7 +29,7 @@ pub struct Face {
 }
 
 impl Version {
-    /// Compiles and links `apps`. What is as it was in the version `before` is taken from there.
+    /// Compiles and links `apps`. What is as it was in the version `before` shares its code.
     fn prepare(
         apps: Vec<Described>,
         before: Option<&Version>,
@@ -39,13 +37,13 @@ impl Version {
     ) -> Result<(Self, Vec<App>), CommandError> {
         let size = Size::of(&apps, setting.args.tier.tiers());
         // With other sizes the pools do not fit. With the same, requests under way in them count in the same places.
-        let compiler = match before.filter(|before| before.size == size) {
-            Some(before) => before.compiler.successor(),
-            None => Compiler::new(Engine::new(&size.engine, cache(setting.printer))),
+        let engine = match before.filter(|before| before.size == size) {
+            Some(before) => before.engine.clone(),
+            None => Engine::new(&size.engine, cache(setting.printer)),
         };
         let faces = apps.iter().map(Described::face).collect();
-        let apps = apps.into_iter().map(|app| app.prepare(&compiler, setting)).collect::<Result<_, _>>()?;
-        Ok((Version { compiler, size, apps: faces }, apps))
+        let apps = apps.into_iter().map(|app| app.prepare(&engine, setting)).collect::<Result<_, _>>()?;
+        Ok((Version { engine, size, apps: faces }, apps))
     }
 
     /// The version that is served first, of what was described at the start. With `--watch` whatever is wrong with it may be
@@ -103,42 +101,6 @@ impl Version {
     }
 }
 
-/// Compiles, and knows what a version is compiled from.
-pub struct Compiler {
-    pub engine: Arc<Engine>,
-    before: HashMap<(String, Digest), Prepared>,
-    prepared: Mutex<HashMap<(String, Digest), Prepared>>,
-}
-
-impl Compiler {
-    fn new(engine: Arc<Engine>) -> Self {
-        Compiler { engine, before: HashMap::new(), prepared: Mutex::default() }
-    }
-
-    /// For the next version. Only what that one takes over is kept.
-    fn successor(&self) -> Self {
-        let before = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Compiler { engine: self.engine.clone(), before, prepared: Mutex::default() }
-    }
-
-    /// Compiles `artifact`, unless that is done already.
-    pub fn prepare(&self, artifact: &Artifact) -> Result<Prepared, LoadError> {
-        let key = (artifact.name.clone(), artifact.digest);
-        let is_best = |before: &&Prepared| !self.engine.has_better(artifact, before);
-        let prepared = match self.before.get(&key).filter(is_best) {
-            Some(prepared) => prepared.clone(),
-            None => self.engine.prepare(artifact, Some(&Terminal))?,
-        };
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone());
-        Ok(prepared)
-    }
-
-    /// The version is whole: what only the one before needed goes with that.
-    fn finish(&mut self) {
-        self.before.clear();
-    }
-}
-
 /// Replaces what is served whenever that is asked for.
 pub struct Reload {
     pub setting: Arc<Setting>,
@@ -170,8 +132,7 @@ impl Reload {
     async fn reload(&mut self) -> Result<(), CommandError> {
         let setting = self.setting.clone();
         let describe = move || Described::all(&setting);
-        let (mut version, apps) = Version::prepared(describe, Some(self.served.clone()), &self.setting).await?;
-        version.compiler.finish();
+        let (version, apps) = Version::prepared(describe, Some(self.served.clone()), &self.setting).await?;
         self.setting.node.replace(apps);
         let printer = self.setting.printer;
         version.news(&self.served).iter().for_each(|line| printer.say(line));

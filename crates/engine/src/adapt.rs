@@ -10,7 +10,7 @@ use crate::rewrite;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use walnut_policy::Printable;
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Encoding, Parser, Payload, TypeRef, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
 
 /// Counts the ways in which modules have been made components. Raise it with every change to that, or the cache goes on
@@ -20,6 +20,10 @@ pub(crate) const REVISION: u32 = 11;
 /// The most imports that a target may have at its outside. Real programs have some hundreds.
 const MOST_IMPORTS: usize = 20_000;
 
+/// What to do about a program that needs threads.
+const NO_THREADS: &str = "build it without threads: for the target wasm32-wasip1 or wasm32-wasip2 instead of \
+    wasm32-wasip1-threads, and C without `-pthread`";
+
 /// What the bytes of a core module say about it.
 #[derive(Debug, Default)]
 pub(crate) struct CoreModule {
@@ -27,6 +31,8 @@ pub(crate) struct CoreModule {
     pub imports: BTreeMap<String, Vec<String>>,
     pub exports: Vec<String>,
     has_memory: bool,
+    /// Imported memories that threads share, by module.
+    shared: BTreeMap<String, String>,
 }
 
 impl CoreModule {
@@ -93,6 +99,7 @@ pub(crate) fn check_start(name: &str, args: &[String], env: &[(String, String)])
 /// The component that these bytes are, or that they become.
 pub(crate) fn to_component(artifact: &Artifact) -> Result<Cow<'_, [u8]>, LoadError> {
     if is_component(artifact)? {
+        reject(artifact, shared_memory(&artifact.bytes).into_iter().collect())?;
         return Ok(Cow::Borrowed(&artifact.bytes));
     }
     let mut validator = Validator::new_with_features(WasmFeatures::all());
@@ -115,6 +122,9 @@ pub(crate) fn read_module(artifact: &Artifact) -> Result<CoreModule, LoadError> 
                     if count > MOST_IMPORTS {
                         let reason = format!("it has more than {MOST_IMPORTS} imports");
                         return Err(LoadError::Invalid { name: artifact.name.clone(), reason });
+                    }
+                    if matches!(import.ty, TypeRef::Memory(memory) if memory.shared) {
+                        module.shared.insert(import.module.to_owned(), import.name.to_owned());
                     }
                     module.imports.entry(import.module.to_owned()).or_default().push(import.name.to_owned());
                 }
@@ -143,13 +153,28 @@ fn reject_unknown_imports(artifact: &Artifact, module: &CoreModule) -> Result<()
         .imports
         .iter()
         .filter(|(name, _)| !known(name))
-        .map(|(name, functions)| explain(name, functions))
+        .map(|(name, functions)| explain(name, functions, module.shared.get(name)))
+        .chain(shared_memory(&artifact.bytes))
         .collect();
-    if unknown.is_empty() {
-        Ok(())
-    } else {
-        Err(LoadError::MissingImports { name: artifact.name.clone(), imports: unknown })
-    }
+    reject(artifact, unknown)
+}
+
+fn reject(artifact: &Artifact, imports: Vec<MissingImport>) -> Result<(), LoadError> {
+    if imports.is_empty() { Ok(()) } else { Err(LoadError::MissingImports { name: artifact.name.clone(), imports }) }
+}
+
+/// What to say when a module, or one inside a component, makes a memory for several threads.
+fn shared_memory(bytes: &[u8]) -> Option<MissingImport> {
+    let is_shared = |payload: Payload<'_>| match payload {
+        Payload::MemorySection(section) => section.into_iter().any(|memory| memory.is_ok_and(|memory| memory.shared)),
+        _ => false,
+    };
+    let is_there = Parser::new(0).parse_all(bytes).any(|payload| payload.is_ok_and(is_shared));
+    is_there.then(|| MissingImport {
+        name: "shared memory".into(),
+        problem: "which is for several threads; a sandbox has one".into(),
+        hint: NO_THREADS.into(),
+    })
 }
 
 /// Whether a componentizing toolchain left a description of the world in the module.
@@ -159,21 +184,19 @@ fn has_component_type(bytes: &[u8]) -> bool {
     Parser::new(0).parse_all(bytes).any(|payload| payload.is_ok_and(named))
 }
 
-fn explain(module: &str, functions: &[String]) -> MissingImport {
-    let first = functions.first().map_or("", String::as_str);
+fn explain(module: &str, functions: &[String], shared: Option<&String>) -> MissingImport {
+    let first = shared.or(functions.first()).map_or("", String::as_str);
     let (problem, hint) = match module {
         "wasi_unstable" => (
             "which is WASI of before 0.1",
             "build it with a toolchain of 2020 or later, for the target wasm32-wasip1 or wasm32-wasip2".to_owned(),
         ),
-        "wasi" if first == "thread-spawn" => (
-            "which is the withdrawn wasi-threads proposal",
-            "build it without threads, for the target wasm32-wasip1".to_owned(),
-        ),
+        "wasi" if first == "thread-spawn" => ("which is the withdrawn wasi-threads proposal", NO_THREADS.to_owned()),
         "env" if functions.iter().any(|f| f.starts_with("emscripten_") || f == "__syscall_openat") => (
             "which only the JavaScript that Emscripten writes beside the module provides",
             "build it for WASI: with wasi-sdk, or with Emscripten's `-sSTANDALONE_WASM`".to_owned(),
         ),
+        _ if shared.is_some() => ("which is memory for several threads; a sandbox has one", NO_THREADS.to_owned()),
         m if m.starts_with("__wbindgen") || m.ends_with("_bg.js") || m == "wbg" => (
             "which only JavaScript that wasm-bindgen writes provides: it was built for a browser",
             "build it for the target wasm32-wasip2 instead of wasm32-unknown-unknown".to_owned(),
@@ -252,7 +275,7 @@ fn unknown_function(function: &str, known: &[String]) -> MissingImport {
 /// The functions that the adapter has.
 fn functions_of_0_1() -> Vec<String> {
     let bytes = adapter::module(true).into_owned();
-    let adapter = Artifact { name: String::new(), digest: crate::artifact::Digest::of(&[]), bytes };
+    let adapter = Artifact { name: String::new(), digest: crate::artifact::Digest::of(&[]), bytes: bytes.into() };
     let exports = read_module(&adapter).map(|module| module.exports).unwrap_or_default();
     exports.into_iter().filter(|e| !e.contains([':', '#'])).collect()
 }

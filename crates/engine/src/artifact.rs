@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 /// Text with longer lines than this gets no line numbers in its traps.
@@ -21,14 +21,14 @@ const PIECE: usize = 512 << 10;
 /// What the bytes from standard input are called.
 const STANDARD_INPUT: &str = "standard input";
 
-/// A target's bytes, as WebAssembly binary.
+/// A target's bytes, as WebAssembly binary. Clones share them.
 #[derive(Clone)]
 pub struct Artifact {
     /// What people call it: the path as typed, or `standard input`.
     pub name: String,
     /// The digest of the bytes as they were read.
     pub digest: Digest,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Arc<Vec<u8>>,
 }
 
 /// A SHA-256 digest.
@@ -105,7 +105,7 @@ impl Artifact {
                     reason: "it is of no version of WebAssembly that there is".into(),
                 });
             }
-            return Ok(Artifact { name: name.to_owned(), digest, bytes });
+            return Ok(Artifact { name: name.to_owned(), digest, bytes: Arc::new(bytes) });
         }
         if let Some(what) = foreign(&bytes) {
             return Err(not_wasm(what));
@@ -124,7 +124,7 @@ impl Artifact {
             name: name.to_owned(),
             reason: crate::error::short_lines(&e.to_string()),
         })?;
-        Ok(Artifact { name: name.to_owned(), digest, bytes })
+        Ok(Artifact { name: name.to_owned(), digest, bytes: Arc::new(bytes) })
     }
 
     /// The last part of the name, which a guest sees as its own (`argv[0]`).

@@ -24,11 +24,11 @@ pub enum Exit {
 impl Ready {
     /// Whether this is a command, and what to do with it if not.
     pub fn check_command(&self) -> Result<(), LoadError> {
-        if self.worlds.iter().any(|w| matches!(w, World::Command0_2 | World::Command0_3)) {
+        if self.code.worlds.iter().any(|w| matches!(w, World::Command0_2 | World::Command0_3)) {
             return Ok(());
         }
         let target = crate::artifact::as_typed(&self.name);
-        let (reason, hint) = if self.worlds.iter().any(World::is_service) {
+        let (reason, hint) = if self.code.worlds.iter().any(World::is_service) {
             ("it is an HTTP service, not a command", format!("serve it: `walnut serve {target}`"))
         } else {
             (
@@ -45,21 +45,21 @@ impl Ready {
     /// something outside: a pipe that nobody reads, a file system that does not answer.
     pub fn when_stuck(&self, act: impl Fn() + Send + Sync + 'static) {
         const GRACE: Duration = Duration::from_millis(500);
-        self.tier.ticker.when_stuck(Instant::now() + self.setup.limits.deadline + GRACE, act);
+        self.code.tier.ticker.when_stuck(Instant::now() + self.setup.limits.deadline + GRACE, act);
     }
 
     /// Runs the command to its end, within its limits. The process ends with it: what a command had that ended by itself is left
     /// to the system.
     pub async fn run(&self) -> Exit {
         let limits = &self.setup.limits;
-        let store = Sandbox::store(&self.tier.wasmtime, &self.setup);
+        let store = Sandbox::store(&self.code.tier.wasmtime, &self.setup);
         let meter = store.data().meter.clone();
-        let mut guest = Metered::new(self.drive(store), meter, self.tier.ticker.clone());
+        let mut guest = Metered::new(self.drive(store), meter, self.code.tier.ticker.clone());
         guest.until(Instant::now() + limits.deadline, limits).await.unwrap_or_else(Exit::Failed)
     }
 
     async fn drive(&self, mut store: wasmtime::Store<Sandbox>) -> Exit {
-        let result = if self.worlds.contains(&World::Command0_3) {
+        let result = if self.code.worlds.contains(&World::Command0_3) {
             self.run_0_3(&mut store).await
         } else {
             self.run_0_2(&mut store).await
@@ -77,13 +77,13 @@ impl Ready {
     }
 
     async fn run_0_2(&self, store: &mut wasmtime::Store<Sandbox>) -> wasmtime::Result<Result<(), ()>> {
-        let instance = Sandbox::instantiate(store, &self.pre).await?;
+        let instance = Sandbox::instantiate(store, &self.code.pre).await?;
         let command = p2::Command::new(&mut *store, &instance)?;
         command.wasi_cli_run().call_run(store).await
     }
 
     async fn run_0_3(&self, store: &mut wasmtime::Store<Sandbox>) -> wasmtime::Result<Result<(), ()>> {
-        let instance = Sandbox::instantiate(store, &self.pre).await?;
+        let instance = Sandbox::instantiate(store, &self.code.pre).await?;
         let command = p3::Command::new(&mut *store, &instance)?;
         store.run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await).await?
     }

@@ -4,21 +4,23 @@
 //! What that one cannot compile (GC, exceptions, tail calls) is compiled without optimisation. [`Engine::optimise`] then
 //! makes the optimised code beside it, on threads that give way to others; a service changes over to it, and every later
 //! start finds it in the cache.
+//!
+//! Those who run the same bytes on the same tier share one copy of the code, and with it the image of its memory: an app may
+//! have a thousand components of one file. It is kept for as long as one of them has it.
 
 use crate::adapt;
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Digest};
 use crate::cache::Cache;
 use crate::config::{Calls, Compiler, EngineConfig, Tiers};
 use crate::error::{LoadError, parser_words};
-use crate::inspect;
 use crate::limits::size;
-use crate::link;
 use crate::meter::Ticker;
-use crate::prepare::Prepared;
+use crate::prepare::{Code, Prepared};
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use wasmtime::component::Component;
 
@@ -38,6 +40,8 @@ pub(crate) struct Tier {
     compiler: Compiler,
     /// The hash of everything that affects compiled code.
     hash: u64,
+    /// The code that somebody has.
+    in_use: Mutex<HashMap<Digest, Weak<Code>>>,
 }
 
 /// What is compiled: an artifact, and the component that it is or becomes, made when it is first needed. Mostly the code is in
@@ -73,46 +77,65 @@ impl Engine {
         Arc::new(Engine { config: config.clone(), tiers: Default::default(), cache })
     }
 
-    /// Takes `artifact` from the cache or compiles it, as quickly as that goes, and checks that everything it imports is
-    /// there.
+    /// Shares the code of `artifact` with those who have it, takes it from the cache, or compiles it, as quickly as that goes,
+    /// and checks that everything it imports is there.
     pub fn prepare(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
-        let (tiers, calls, source) = (self.config.tiers, self.calls(artifact), Source::new(artifact));
+        let (tiers, source, in_use) = (self.config.tiers, Source::new(artifact), self.in_use(artifact));
+        let calls = in_use.as_ref().map_or_else(|| self.calls(artifact), |code| code.tier.calls);
         if tiers != Tiers::Baseline {
-            let tier = self.tier(calls, Compiler::Optimising)?;
-            if let Some(component) = self.cached(tier, artifact) {
-                return prepared(tier, component, artifact);
+            // Another process may have made better code than what is in use here.
+            if let Some(code) = self.at_hand(self.tier(calls, Compiler::Optimising)?, artifact)? {
+                return Ok(Prepared::new(code, artifact, None));
             }
+        }
+        if let Some(code) = in_use {
+            return Ok(Prepared::new(code, artifact, None));
         }
         if tiers == Tiers::Optimised {
-            return self.prepare_by(calls, Compiler::Optimising, &source, progress);
+            let code = self.code_by(calls, Compiler::Optimising, &source, progress)?;
+            return Ok(Prepared::new(code, artifact, None));
         }
-        match self.prepare_by(calls, Compiler::Baseline, &source, progress) {
+        match self.code_by(calls, Compiler::Baseline, &source, progress) {
             // The other knows more, and says better what is wrong.
             Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
-                let prepared = match self.prepare_by(calls, Compiler::Plain, &source, progress) {
+                let code = match self.code_by(calls, Compiler::Plain, &source, progress) {
                     // Another engine's pools may be more than there is address space for.
-                    Err(LoadError::Engine(_)) => self.prepare_by(calls, Compiler::Optimising, &source, progress)?,
-                    prepared => prepared?,
+                    Err(LoadError::Engine(_)) => self.code_by(calls, Compiler::Optimising, &source, progress)?,
+                    code => code?,
                 };
-                Ok(Prepared { unfit: Some(reason), ..prepared })
+                Ok(Prepared::new(code, artifact, Some(reason)))
             }
-            done => done,
+            done => Ok(Prepared::new(done?, artifact, None)),
         }
     }
 
-    fn prepare_by(
+    fn code_by(
         &self,
         calls: Calls,
         compiler: Compiler,
         source: &Source<'_>,
         progress: Option<&dyn Progress>,
-    ) -> Result<Prepared, LoadError> {
+    ) -> Result<Arc<Code>, LoadError> {
         let tier = self.tier(calls, compiler)?;
-        let component = match self.cached(tier, source.artifact) {
-            Some(component) => component,
-            None => self.compile(tier, source, progress)?,
-        };
-        prepared(tier, component, source.artifact)
+        match self.at_hand(tier, source.artifact)? {
+            Some(code) => Ok(code),
+            None => tier.share(&self.compile(tier, source, progress)?, source.artifact),
+        }
+    }
+
+    /// The best code of `artifact` that somebody has.
+    fn in_use(&self, artifact: &Artifact) -> Option<Arc<Code>> {
+        // The best compiler is the last.
+        let mut tiers = self.tiers.iter().flat_map(|tiers| tiers.iter().rev()).filter_map(OnceLock::get);
+        tiers.find_map(|tier| tier.in_use(&artifact.digest))
+    }
+
+    /// The tier's code of `artifact`, if it is there without compiling it.
+    fn at_hand(&self, tier: &Arc<Tier>, artifact: &Artifact) -> Result<Option<Arc<Code>>, LoadError> {
+        if let Some(code) = tier.in_use(&artifact.digest) {
+            return Ok(Some(code));
+        }
+        self.cached(tier, artifact).map(|component| tier.share(&component, artifact)).transpose()
     }
 
     /// How `artifact` is called. A command has no use for the cheaper way, and a component that could go it does without
@@ -134,38 +157,27 @@ impl Engine {
 
     /// Whether [`Engine::optimise`] makes better code of `prepared` than it has.
     pub fn can_optimise(&self, prepared: &Prepared) -> bool {
-        self.config.tiers == Tiers::Both && prepared.tier.compiler != Compiler::Optimising
+        self.config.tiers == Tiers::Both && prepared.code.tier.compiler != Compiler::Optimising
     }
 
-    /// Whether better code of `artifact` than the `prepared` one is in the cache.
-    pub fn has_better(&self, artifact: &Artifact, prepared: &Prepared) -> bool {
-        let tier = self.tier(prepared.tier.calls, Compiler::Optimising);
-        let (true, Some(cache), Ok(tier)) = (self.can_optimise(prepared), &self.cache, tier) else { return false };
-        cache.get(&artifact.digest, tier.hash).is_some()
-    }
-
-    /// Makes and keeps the optimised code of `artifact`, without hurry, to take the place of the `quick` one. When another
-    /// process does so already, its code is waited for.
+    /// Makes and keeps the optimised code of `artifact`, without hurry, to take the place of the `quick` one. When somebody has
+    /// it already, it is theirs; when another process makes it, that is waited for.
     pub fn optimise(&self, artifact: &Artifact, quick: &Prepared) -> Result<Prepared, LoadError> {
-        let calls = quick.tier.calls;
+        let calls = quick.code.tier.calls;
         let tier = self.tier(calls, Compiler::Optimising)?;
+        if let Some(code) = tier.in_use(&artifact.digest) {
+            return Ok(Prepared::new(code, artifact, None));
+        }
         let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.digest, tier.hash).ok());
-        if let Some(component) = self.cached(tier, artifact) {
-            return prepared(tier, component, artifact);
+        if let Some(code) = self.at_hand(tier, artifact)? {
+            return Ok(Prepared::new(code, artifact, None));
         }
         let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| give_way()).build();
         let component = match threads {
             Ok(threads) => threads.install(|| self.compile(tier, &Source::new(artifact), None)),
             Err(e) => Err(LoadError::Engine(e.to_string())),
         };
-        let prepared = prepared(tier, component?, artifact)?;
-        // One that is too large for the cache leaves it as it was.
-        if let Some(cache) = self.cache.as_ref().filter(|cache| cache.get(&artifact.digest, tier.hash).is_some()) {
-            let before = [Compiler::Baseline, Compiler::Plain];
-            let made = before.iter().filter_map(|compiler| self.tiers[calls as usize][*compiler as usize].get());
-            made.for_each(|tier| cache.remove(&artifact.digest, tier.hash));
-        }
-        Ok(prepared)
+        Ok(Prepared::new(tier.share(&component?, artifact)?, artifact, None))
     }
 
     fn cached(&self, tier: &Tier, artifact: &Artifact) -> Option<Component> {
@@ -175,6 +187,8 @@ impl Engine {
         unsafe { Component::deserialize_file(&tier.wasmtime, path) }.ok()
     }
 
+    /// Compiles, and keeps the code in the cache. What is optimised takes the place of what was quick to make, unless it is too
+    /// large to be kept.
     fn compile(
         &self,
         tier: &Tier,
@@ -189,7 +203,12 @@ impl Engine {
         };
         let code = tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?;
         // A cache that cannot be written to costs time, not the run.
-        let _ = cache.put(&artifact.digest, tier.hash, &code);
+        let is_kept = cache.put(&artifact.digest, tier.hash, &code).is_ok();
+        if is_kept && tier.compiler == Compiler::Optimising {
+            let before = [Compiler::Baseline, Compiler::Plain];
+            let made = before.iter().filter_map(|compiler| self.tiers[tier.calls as usize][*compiler as usize].get());
+            made.for_each(|tier| cache.remove(&artifact.digest, tier.hash));
+        }
         // SAFETY: this engine compiled the code just now.
         unsafe { Component::deserialize(&tier.wasmtime, &code) }.map_err(|e| failed(&e))
     }
@@ -202,19 +221,28 @@ impl Tier {
         adapt::REVISION.hash(&mut hasher);
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
         let ticker = Ticker::new(&wasmtime, tick(config));
-        Ok(Arc::new(Tier { wasmtime, ticker, calls, compiler, hash: hasher.finish() }))
+        Ok(Arc::new(Tier { wasmtime, ticker, calls, compiler, hash: hasher.finish(), in_use: Mutex::default() }))
     }
-}
 
-fn prepared(tier: &Arc<Tier>, component: Component, artifact: &Artifact) -> Result<Prepared, LoadError> {
-    let ty = component.component_type();
-    let missing: Vec<_> = ty.imports(&tier.wasmtime).filter_map(|(name, _)| link::missing(name)).collect();
-    if !missing.is_empty() {
-        return Err(LoadError::MissingImports { name: artifact.name.clone(), imports: missing });
+    fn in_use(&self, digest: &Digest) -> Option<Arc<Code>> {
+        self.lock().get(digest)?.upgrade()
     }
-    let worlds = inspect::worlds(ty.exports(&tier.wasmtime).map(|(name, _)| name));
-    let adapted = !adapt::is_component(artifact)?;
-    Ok(Prepared { tier: tier.clone(), component, name: artifact.name.clone(), worlds, adapted, unfit: None })
+
+    /// Links `component` for all who run these bytes. When somebody was faster, what they made is the one that is shared.
+    fn share(self: &Arc<Self>, component: &Component, artifact: &Artifact) -> Result<Arc<Code>, LoadError> {
+        let made = Arc::new(Code::new(self, component, artifact)?);
+        let mut in_use = self.lock();
+        if let Some(theirs) = in_use.get(&artifact.digest).and_then(Weak::upgrade) {
+            return Ok(theirs);
+        }
+        in_use.retain(|_, code| code.strong_count() > 0);
+        in_use.insert(artifact.digest, Arc::downgrade(&made));
+        Ok(made)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Weak<Code>>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Others go before this thread. Not so far that a busy service never gets the code that would make it less busy: it has
@@ -260,5 +288,108 @@ fn failed(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
         (Some(needs), _) => LoadError::Memory { name, needs },
         (None, Some((_, words))) => LoadError::Invalid { name, reason: parser_words(words) },
         (None, None) => LoadError::Compile { name, reason: cause.to_owned() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::limits::Limits;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    const ADD: &str = r#"(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))"#;
+
+    /// Counts what is compiled.
+    #[derive(Default)]
+    struct Compiled(AtomicUsize);
+
+    impl Progress for Compiled {
+        fn compiling(&self, _: &str, _: usize) -> Box<dyn std::any::Any> {
+            self.0.fetch_add(1, SeqCst);
+            Box::new(())
+        }
+    }
+
+    fn artifacts(text: &str) -> [Artifact; 2] {
+        ["one.wat", "other.wat"].map(|name| Artifact::from_bytes(name, text.as_bytes().to_vec()).unwrap())
+    }
+
+    fn engine() -> Arc<Engine> {
+        Engine::new(&EngineConfig::service(Limits { memory: 1 << 20, ..Limits::for_service() }, 2), None)
+    }
+
+    #[test]
+    fn the_same_bytes_share_their_code_on_each_tier() {
+        let (engine, compiled) = (engine(), Compiled::default());
+        let quick = artifacts(ADD).map(|artifact| engine.prepare(&artifact, Some(&compiled)).unwrap());
+        assert!(Arc::ptr_eq(&quick[0].code, &quick[1].code));
+        assert_eq!(compiled.0.load(SeqCst), 1);
+        let another = engine.prepare(&artifacts(&ADD.replace("add", "sub"))[0], None).unwrap();
+        assert!(!Arc::ptr_eq(&another.code, &quick[0].code));
+
+        let pairs = artifacts(ADD).into_iter().zip(&quick);
+        let good: Vec<_> = pairs.map(|(artifact, quick)| engine.optimise(&artifact, quick).unwrap()).collect();
+        assert!(Arc::ptr_eq(&good[0].code, &good[1].code) && !Arc::ptr_eq(&good[0].code, &quick[0].code));
+        assert!(quick.iter().all(|quick| engine.can_optimise(quick)));
+        // Who comes now has the better code at once.
+        let later = engine.prepare(&artifacts(ADD)[0], Some(&compiled)).unwrap();
+        assert!(Arc::ptr_eq(&later.code, &good[0].code) && !engine.can_optimise(&later));
+        assert_eq!(compiled.0.load(SeqCst), 1);
+    }
+
+    /// How many bytes this thread has read from files.
+    #[cfg(target_os = "linux")]
+    fn read() -> u64 {
+        let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+        io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok()).unwrap()
+    }
+
+    #[test]
+    fn optimised_code_takes_the_place_of_quick_code_and_is_not_read_for_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("code"), 1 << 30).unwrap();
+        let config = EngineConfig::service(Limits { memory: 1 << 20, ..Limits::for_service() }, 2);
+        let engine = Engine::new(&config, Some(cache.clone()));
+        let [artifact, _] = artifacts(ADD);
+        let quick = engine.prepare(&artifact, None).unwrap();
+        let entry = |prepared: &Prepared| cache.get(&artifact.digest, prepared.code.tier.hash);
+        assert!(entry(&quick).is_some());
+        // Whatever is read once is read before.
+        engine.optimise(&artifacts(&ADD.replace("add", "sub"))[0], &quick).unwrap();
+        #[cfg(target_os = "linux")]
+        let before = read();
+        let good = engine.optimise(&artifact, &quick).unwrap();
+        #[cfg(target_os = "linux")]
+        let bytes = read() - before;
+        assert!(entry(&quick).is_none());
+        let length = entry(&good).unwrap().metadata().unwrap().len();
+        #[cfg(target_os = "linux")]
+        assert!(bytes < length, "{bytes} bytes were read, of {length}");
+        assert!(length > 0);
+    }
+
+    /// And is not said to have taken long for those who did not wait for it.
+    #[test]
+    fn what_the_baseline_compiler_cannot_compile_is_shared_too() {
+        let (engine, compiled) = (engine(), Compiled::default());
+        let calls_last = ADD.replace("(module", "(module (func $again (return_call $again))");
+        let prepared = artifacts(&calls_last).map(|artifact| engine.prepare(&artifact, Some(&compiled)).unwrap());
+        assert!(Arc::ptr_eq(&prepared[0].code, &prepared[1].code));
+        assert_eq!(prepared.map(|prepared| prepared.unfit_for_baseline().is_some()), [true, false]);
+        assert_eq!(compiled.0.load(SeqCst), 2, "by the baseline compiler, and by the one that can");
+    }
+
+    #[test]
+    fn code_goes_with_the_last_who_has_it() {
+        let engine = engine();
+        let [one, other] = artifacts(ADD).map(|artifact| engine.prepare(&artifact, None).unwrap());
+        let code = Arc::downgrade(&one.code);
+        drop(one);
+        assert!(code.upgrade().is_some());
+        drop(other);
+        assert!(code.upgrade().is_none());
+        let next = engine.prepare(&artifacts(&ADD.replace("add", "sub"))[0], None).unwrap();
+        assert_eq!(next.code.tier.lock().len(), 1, "nothing is left of what is gone");
     }
 }

@@ -92,12 +92,12 @@ impl Ready {
 
     async fn invoke(&self, export: &Export, params: Vec<Val>) -> Result<String, Failure> {
         let limits = &self.setup.limits;
-        let mut store = Sandbox::store(&self.tier.wasmtime, &self.setup);
+        let mut store = Sandbox::store(&self.code.tier.wasmtime, &self.setup);
         let meter = store.data().meter.clone();
         let call = async move {
             let mut results = vec![Val::Bool(false); export.ty.results().len()];
             let outcome = async {
-                let instance = Sandbox::instantiate(&mut store, &self.pre).await?;
+                let instance = Sandbox::instantiate(&mut store, &self.code.pre).await?;
                 let function = instance
                     .get_func(&mut store, export.index)
                     .ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
@@ -110,13 +110,13 @@ impl Ready {
                 .map(|()| DisplayFuncResults(&results).to_string())
                 .map_err(|e: wasmtime::Error| explain::failure(&e, limits))
         };
-        let mut guest = Metered::new(call, meter, self.tier.ticker.clone());
+        let mut guest = Metered::new(call, meter, self.code.tier.ticker.clone());
         guest.until(Instant::now() + limits.deadline, limits).await?
     }
 
     fn exports(&self) -> Vec<Export> {
-        let component: &Component = self.pre.component();
-        let engine = &self.tier.wasmtime;
+        let component: &Component = self.code.pre.component();
+        let engine = &self.code.tier.wasmtime;
         let mut exports = Vec::new();
         for (outer, item) in component.component_type().exports(engine) {
             match item.ty {

@@ -1,7 +1,7 @@
 //! Runs WebAssembly, sealed. The only crate that names wasmtime.
 //!
 //! ```text
-//! reference ─ Artifact::load ▶ bytes ─ adapt ▶ component ─ compile, or cache ▶ Prepared ─ link with policy ▶ Ready
+//! reference ─ Artifact::load ▶ bytes ─ adapt ▶ component ─ compile, or cache ▶ Prepared ─ policy, limits ▶ Ready
 //! Ready ─ run · handle · call ▶ sandbox ─ host call ▶ Gate::check ─ Permit ▶ operation
 //!                                                          └ Denial ▶ WASI error + record
 //! ```

@@ -1,12 +1,13 @@
 //! From a compiled component to something that is ready to start: linked with a policy.
 
 use crate::adapt;
+use crate::artifact::Artifact;
 use crate::capabilities::dir::Mounts;
 use crate::capabilities::http::Pool;
 use crate::engine::Tier;
 use crate::error::LoadError;
 use crate::gate::Gate;
-use crate::inspect::World;
+use crate::inspect::{self, World};
 use crate::limits::Limits;
 use crate::link;
 use crate::packages::{Package, WASI_0_2, WASI_0_3};
@@ -18,16 +19,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::component::{Component, InstancePre};
 
+/// The code of a component, linked with everything that there is. All who run the same bytes on the same tier share it: what
+/// each of them may do and use is in its [`Setup`], which host functions find in the sandbox.
+pub(crate) struct Code {
+    pub tier: Arc<Tier>,
+    pub pre: InstancePre<Sandbox>,
+    pub worlds: Vec<World>,
+    /// Whether it was a module of WASI 0.1.
+    adapted: bool,
+    /// The version of WASI by which the component asks for things.
+    version: &'static str,
+}
+
 /// A compiled component.
 #[derive(Clone)]
 pub struct Prepared {
-    pub(crate) tier: Arc<Tier>,
-    pub(crate) component: Component,
-    pub(crate) name: String,
-    pub(crate) worlds: Vec<World>,
-    /// Whether it was a module of WASI 0.1.
-    pub(crate) adapted: bool,
-    pub(crate) unfit: Option<String>,
+    pub(crate) code: Arc<Code>,
+    name: String,
+    unfit: Option<String>,
 }
 
 const IDLE: Duration = Duration::from_secs(10);
@@ -69,46 +78,63 @@ impl Setup {
     }
 }
 
-/// A component linked with its policy: what is left is to make sandboxes.
+/// A component with its policy: what is left is to make sandboxes.
 #[derive(Clone)]
 pub struct Ready {
-    pub(crate) tier: Arc<Tier>,
-    pub(crate) pre: InstancePre<Sandbox>,
+    pub(crate) code: Arc<Code>,
     pub(crate) setup: Arc<Setup>,
     pub(crate) name: String,
-    pub(crate) worlds: Vec<World>,
+}
+
+impl Code {
+    /// Checks that everything is there that the `component` of `artifact` imports, and links it.
+    pub fn new(tier: &Arc<Tier>, component: &Component, artifact: &Artifact) -> Result<Self, LoadError> {
+        let (engine, ty) = (&tier.wasmtime, component.component_type());
+        let imports = || ty.imports(engine).map(|(name, _)| name);
+        let missing: Vec<_> = imports().filter_map(link::missing).collect();
+        if !missing.is_empty() {
+            return Err(LoadError::MissingImports { name: artifact.name.clone(), imports: missing });
+        }
+        let linker = link::linker(engine, imports()).map_err(|e| LoadError::Engine(format!("{e:#}")))?;
+        let pre = linker.instantiate_pre(component).map_err(|e| LoadError::WrongWorld {
+            name: artifact.name.clone(),
+            verb: "linked",
+            reason: format!("{:#}", e),
+            hint: "it was built for another version of an interface; rebuild it with a toolchain for WASI 0.2 or the final 0.3".into(),
+        })?;
+        let is_0_3 = |name| Package::of(name).is_some_and(|p| p.version == WASI_0_3);
+        Ok(Code {
+            tier: tier.clone(),
+            pre,
+            worlds: inspect::worlds(ty.exports(engine).map(|(name, _)| name)),
+            adapted: !adapt::is_component(artifact)?,
+            version: if imports().any(is_0_3) { WASI_0_3 } else { WASI_0_2 },
+        })
+    }
 }
 
 impl Prepared {
+    pub(crate) fn new(code: Arc<Code>, artifact: &Artifact, unfit: Option<String>) -> Self {
+        Prepared { code, name: artifact.name.clone(), unfit }
+    }
+
     /// Why the baseline compiler could not compile it, so that a slower one did.
     pub fn unfit_for_baseline(&self) -> Option<&str> {
         self.unfit.as_deref()
     }
 
-    /// Links the component with what it gets.
+    /// Gives the component what it gets.
     pub fn ready(&self, mut setup: Setup) -> Result<Ready, LoadError> {
-        if self.adapted {
+        if self.code.adapted {
             adapt::check_start(&self.name, &setup.args, &setup.env)?;
         }
-        let (engine, ty) = (&self.tier.wasmtime, self.component.component_type());
-        if ty.imports(engine).any(|(name, _)| Package::of(name).is_some_and(|p| p.version == WASI_0_3)) {
-            setup.version = WASI_0_3;
-        }
-        self.linked(Arc::new(setup))
+        setup.version = self.code.version;
+        Ok(self.with(Arc::new(setup)))
     }
 
-    /// Links the component with what it, or other code of it, has got already.
-    pub(crate) fn linked(&self, setup: Arc<Setup>) -> Result<Ready, LoadError> {
-        let (engine, ty) = (&self.tier.wasmtime, self.component.component_type());
-        let linker = link::linker(engine, ty.imports(engine).map(|(name, _)| name))
-            .map_err(|e| LoadError::Engine(format!("{e:#}")))?;
-        let pre = linker.instantiate_pre(&self.component).map_err(|e| LoadError::WrongWorld {
-            name: self.name.clone(),
-            verb: "linked",
-            reason: format!("{:#}", e),
-            hint: "it was built for another version of an interface; rebuild it with a toolchain for WASI 0.2 or the final 0.3".into(),
-        })?;
-        Ok(Ready { tier: self.tier.clone(), pre, setup, name: self.name.clone(), worlds: self.worlds.clone() })
+    /// Gives the component what it, or other code of it, has got already.
+    pub(crate) fn with(&self, setup: Arc<Setup>) -> Ready {
+        Ready { code: self.code.clone(), setup, name: self.name.clone() }
     }
 }
 
@@ -131,8 +157,8 @@ impl Ready {
 
     /// Makes a sandbox and drops it again: what every fresh start costs.
     pub async fn start_and_drop(&self) -> Result<(), crate::Failure> {
-        let mut store = Sandbox::store(&self.tier.wasmtime, &self.setup);
-        let started = self.pre.instantiate_async(&mut store).await;
+        let mut store = Sandbox::store(&self.code.tier.wasmtime, &self.setup);
+        let started = self.code.pre.instantiate_async(&mut store).await;
         started.map(|_| ()).map_err(|e| crate::explain::failure(&e, &self.setup.limits))
     }
 }

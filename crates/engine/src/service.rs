@@ -13,6 +13,7 @@ mod shared;
 use self::reused::{Alone, Loan, Reused, Turn};
 use self::shared::{Shared, Stay};
 use crate::body::Bounded;
+use crate::capabilities::http::Trace;
 use crate::error::{Failure, LoadError};
 use crate::explain;
 use crate::inspect::World;
@@ -80,13 +81,13 @@ impl Running {
             name: ready.name.clone(),
             verb: "served",
             reason,
-            hint: match ready.worlds.is_empty() {
+            hint: match ready.code.worlds.is_empty() {
                 true => format!("`walnut inspect {}` tells what it is", ready.name),
                 false => format!("run it: `walnut run {}`", ready.name),
             },
         };
         let unfit = |e: wasmtime::Error| wrong(format!("its handler has another type: {:#}", e));
-        let kind = if ready.worlds.contains(&World::Service0_3) {
+        let kind = if ready.code.worlds.contains(&World::Service0_3) {
             if reuse > 1 {
                 return Err(LoadError::WrongWorld {
                     name: ready.name.clone(),
@@ -96,11 +97,11 @@ impl Running {
                 });
             }
             Kind::Shared(Shared::new(&ready, report).map_err(unfit)?)
-        } else if ready.worlds.contains(&World::Service0_2) {
+        } else if ready.code.worlds.contains(&World::Service0_2) {
             let reused = (reuse > 1).then(|| Reused::new(reuse, ready.setup.idle));
-            Kind::Alone(p2::ProxyPre::new(ready.pre.clone()).map_err(unfit)?, reused)
+            Kind::Alone(p2::ProxyPre::new(ready.code.pre.clone()).map_err(unfit)?, reused)
         } else {
-            let what = if ready.worlds.is_empty() {
+            let what = if ready.code.worlds.is_empty() {
                 "it exports no HTTP handler"
             } else {
                 "it is a command, not an HTTP service"
@@ -144,7 +145,7 @@ impl Service {
     /// Requests that come from now on run this code, of the same component. What is under way ends on the code that it
     /// began on.
     pub fn change_over(&self, to: &Prepared) -> Result<(), LoadError> {
-        let running = Arc::new(Running::new(to.linked(self.setup.clone())?, self.reuse, &self.report)?);
+        let running = Arc::new(Running::new(to.with(self.setup.clone()), self.reuse, &self.report)?);
         let mut current = self.running.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *current, running);
         drop(current);
@@ -237,7 +238,8 @@ impl Service {
         slot: impl Send + 'static,
         until: Instant,
     ) -> Result<Answer, Failure> {
-        let (meter, cut, ticker) = (visit.meter.clone(), visit.cut.clone(), visit.running.ready.tier.ticker.clone());
+        let (meter, cut, ticker) =
+            (visit.meter.clone(), visit.cut.clone(), visit.running.ready.code.tier.ticker.clone());
         let (id, (send, mut receive)) = (visit.id, oneshot::channel());
         let guest = async move {
             let _slot = slot;
@@ -383,7 +385,7 @@ impl Visit {
         let call = async {
             let https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
             let scheme = if https { Scheme::Https } else { Scheme::Http };
-            store.data_mut().outbound.continue_trace(request.headers());
+            store.data_mut().outbound.continue_trace(Trace::of(request.headers()));
             let incoming = store.data_mut().http().new_incoming_request(scheme, request)?;
             let respond = store.data_mut().http().new_response_outparam_from_callback(respond)?;
             proxy.wasi_http_incoming_handler().call_handle(&mut *store, incoming, respond).await

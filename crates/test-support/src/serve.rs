@@ -166,6 +166,12 @@ impl ServeProcess {
         Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
     }
 
+    /// How many parts of files whose names end so it has mapped; `None` where the system does not tell.
+    pub fn mappings(&self, end: &str) -> Option<usize> {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.child.id())).ok()?;
+        Some(maps.lines().filter(|line| line.ends_with(end)).count())
+    }
+
     /// Whether it still runs.
     pub fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

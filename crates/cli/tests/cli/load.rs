@@ -258,6 +258,59 @@ fn the_nearest_name_is_suggested() {
     ");
 }
 
+#[test]
+fn a_program_of_threads_is_told_that_there_are_none() {
+    let env = test_env!();
+    env.file("alone.wat", "(module (memory 1 1 shared) (func (export \"_start\")))");
+    insta::assert_snapshot!(env.run(["run", "alone.wat"]), @"
+    --- stderr ---
+    error: alone.wat needs `shared memory`, which is for several threads; a sandbox has one
+    hint: build it without threads: for the target wasm32-wasip1 or wasm32-wasip2 instead of wasm32-wasip1-threads, and C without `-pthread`
+    --- exit code 126 ---
+    ");
+    let threads = r#"(module
+      (import "env" "table" (table 0 funcref))
+      (import "env" "memory" (memory 1 2 shared))
+      (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+      (func (export "wasi_thread_start") (param i32 i32))
+      (func (export "_start") (drop (call $spawn (i32.const 0)))))"#;
+    env.file("threads.wat", threads);
+    insta::assert_snapshot!(env.run(["run", "threads.wat"]), @"
+    --- stderr ---
+    error: threads.wat needs 2 imports that cannot be satisfied:
+      `env.memory`, which is memory for several threads; a sandbox has one
+      `wasi.thread-spawn`, which is the withdrawn wasi-threads proposal
+    hint: build it without threads: for the target wasm32-wasip1 or wasm32-wasip2 instead of wasm32-wasip1-threads, and C without `-pthread`
+    --- exit code 126 ---
+    ");
+    let inside = r#"(component
+      (core module $m (memory 1 1 shared) (func (export "f")))
+      (core instance $i (instantiate $m))
+      (func (export "f") (canon lift (core func $i "f"))))"#;
+    env.file("inside.wat", inside);
+    insta::assert_snapshot!(env.run(["call", "inside.wat", "f()"]), @"
+    --- stderr ---
+    error: inside.wat needs `shared memory`, which is for several threads; a sandbox has one
+    hint: build it without threads: for the target wasm32-wasip1 or wasm32-wasip2 instead of wasm32-wasip1-threads, and C without `-pthread`
+    --- exit code 126 ---
+    ");
+    // With the functions of WASI, which want a memory of their own kind.
+    let exported = r#"(module
+      (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1 2 shared)
+      (func (export "_start")))"#;
+    env.file("exported.wat", exported);
+    env.run(["run", "exported.wat"]).exits_with(126).says("exported.wat needs `shared memory`, which is for several");
+    let inspected = env.run(["inspect", "exported.wat"]).succeeds();
+    let refused = "cannot get:\n  shared memory, which is for several threads; a sandbox has one\n";
+    assert!(inspected.stdout.contains(refused), "{inspected}");
+    // What uses atomics and shares nothing needs no threads.
+    let atomics = r#"(module (memory (export "memory") 1)
+      (func (export "_start") (drop (i32.atomic.rmw.add (i32.const 0) (i32.const 1)))))"#;
+    env.file("atomics.wat", atomics);
+    env.run(["run", "atomics.wat"]).prints("");
+}
+
 /// Every minor of 0.2 is one WASI.
 #[test]
 fn every_minor_of_0_2_is_there() {

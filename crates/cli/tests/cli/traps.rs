@@ -208,3 +208,121 @@ fn values_and_handles_that_are_none_are_told_in_words() {
         .exits_with(134)
         .says("it asked for more random bytes in one call than the host gives");
 }
+
+/// A stream whose pollable is in use, and one that it gave away.
+#[test]
+fn what_is_done_to_handles_that_are_in_use_is_told_in_words() {
+    let env = test_env!();
+    let text = r#"(component
+      (import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type (sub resource)))))
+      (alias export $poll "pollable" (type $pollable))
+      (import "wasi:io/streams@0.2.0" (instance $streams
+        (alias outer 1 $pollable (type $p))
+        (export "pollable" (type $pollable (eq $p)))
+        (export "input-stream" (type $in (sub resource)))
+        (export "[method]input-stream.subscribe" (func (param "self" (borrow $in)) (result (own $pollable))))))
+      (alias export $streams "input-stream" (type $stream))
+      (import "wasi:cli/stdin@0.2.0" (instance $stdin
+        (alias outer 1 $stream (type $s))
+        (export "input-stream" (type $in (eq $s)))
+        (export "get-stdin" (func (result (own $in))))))
+      (core func $get (canon lower (func $stdin "get-stdin")))
+      (core func $subscribe (canon lower (func $streams "[method]input-stream.subscribe")))
+      (core func $drop (canon resource.drop $stream))
+      (core func $drop-pollable (canon resource.drop $pollable))
+      (core module $Main
+        (import "h" "get" (func $get (result i32)))
+        (import "h" "subscribe" (func $subscribe (param i32) (result i32)))
+        (import "h" "drop" (func $drop (param i32)))
+        (import "h" "drop-pollable" (func $drop-pollable (param i32)))
+        (func (export "parent") (local $stream i32)
+          (local.set $stream (call $get))
+          (drop (call $subscribe (local.get $stream)))
+          (call $drop (local.get $stream)))
+        (func (export "twice") (local $stream i32)
+          (local.set $stream (call $get))
+          (call $drop (local.get $stream))
+          (call $drop (local.get $stream)))
+        (func (export "kind") (call $drop-pollable (call $get))))
+      (core instance $main (instantiate $Main (with "h" (instance
+        (export "get" (func $get)) (export "subscribe" (func $subscribe))
+        (export "drop" (func $drop)) (export "drop-pollable" (func $drop-pollable))))))
+      (func (export "parent") (canon lift (core func $main "parent")))
+      (func (export "twice") (canon lift (core func $main "twice")))
+      (func (export "kind") (canon lift (core func $main "kind"))))"#;
+    env.file("handles.wat", text);
+    for (function, words) in [
+        ("parent", "it dropped a resource while others that came from it are in use"),
+        ("twice", "it used a handle that it does not have, or that is of another kind"),
+        ("kind", "it used a handle that it does not have, or that is of another kind"),
+    ] {
+        let output = env.run(["call", "handles.wat", &format!("{function}()")]).exits_with(134);
+        speaks_plainly(&output);
+        output.says(&format!("handles.wat trapped: {words}"));
+    }
+}
+
+/// One component lends to the other, which keeps what it was lent; and one hands text to the other that is none.
+#[test]
+fn what_goes_wrong_between_components_is_told_in_words() {
+    let env = test_env!();
+    let text = r#"(component
+      (component $Lender
+        (type $r' (resource (rep i32)))
+        (export $r "r" (type $r'))
+        (core func $new (canon resource.new $r'))
+        (core module $M (import "h" "new" (func $new (param i32) (result i32)))
+          (func (export "make") (result i32) (call $new (i32.const 7))))
+        (core instance $m (instantiate $M (with "h" (instance (export "new" (func $new))))))
+        (func (export "make") (result (own $r)) (canon lift (core func $m "make"))))
+      (component $Borrower
+        (import "r" (type $r (sub resource)))
+        (core module $M
+          (memory (export "memory") 1)
+          (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+          (func (export "keep") (param i32))
+          (func (export "read") (param i32 i32)))
+        (core instance $m (instantiate $M))
+        (func (export "keep") (param "r" (borrow $r)) (canon lift (core func $m "keep")))
+        (func (export "read") (param "text" string)
+          (canon lift (core func $m "read") (memory $m "memory") (realloc (func $m "realloc")))))
+      (component $User
+        (import "r" (type $r (sub resource)))
+        (import "make" (func $make (result (own $r))))
+        (import "keep" (func $keep (param "r" (borrow $r))))
+        (import "read" (func $read (param "text" string)))
+        (core module $Memory (memory (export "memory") 1) (data (i32.const 0) "\ff"))
+        (core instance $memory (instantiate $Memory))
+        (core func $make' (canon lower (func $make)))
+        (core func $keep' (canon lower (func $keep)))
+        (core func $read' (canon lower (func $read) (memory $memory "memory")))
+        (core module $M
+          (import "h" "make" (func $make (result i32)))
+          (import "h" "keep" (func $keep (param i32)))
+          (import "h" "read" (func $read (param i32 i32)))
+          (func (export "keep") (call $keep (call $make)))
+          (func (export "unicode") (call $read (i32.const 0) (i32.const 1)))
+          (func (export "outside") (call $read (i32.const 0) (i32.const 0x7fffff))))
+        (core instance $m (instantiate $M (with "h" (instance
+          (export "make" (func $make')) (export "keep" (func $keep')) (export "read" (func $read'))))))
+        (func (export "keep") (canon lift (core func $m "keep")))
+        (func (export "unicode") (canon lift (core func $m "unicode")))
+        (func (export "outside") (canon lift (core func $m "outside"))))
+      (instance $lender (instantiate $Lender))
+      (instance $borrower (instantiate $Borrower (with "r" (type $lender "r"))))
+      (instance $user (instantiate $User (with "r" (type $lender "r")) (with "make" (func $lender "make"))
+        (with "keep" (func $borrower "keep")) (with "read" (func $borrower "read"))))
+      (export "keep" (func $user "keep"))
+      (export "unicode" (func $user "unicode"))
+      (export "outside" (func $user "outside")))"#;
+    env.file("two.wat", text);
+    for (function, words) in [
+        ("keep", "it kept, passed on or dropped a handle that was only lent"),
+        ("unicode", "it handed over text that is not valid Unicode"),
+        ("outside", "it handed over a value that lies outside its memory"),
+    ] {
+        let output = env.run(["call", "two.wat", &format!("{function}()")]).exits_with(134);
+        speaks_plainly(&output);
+        output.says(&format!("two.wat trapped: {words}"));
+    }
+}

@@ -222,13 +222,14 @@ fn what_is_not_spoken_is_refused_at_the_start() {
     drop(serve(RUST_P2_HTTP_BAD, &[]));
 }
 
-/// Takes one request on a connection of its own, `count` times, and tells what each said of its trace.
+/// Takes one request on a connection of its own, `count` times, and tells what each asked for and said of its trace.
 fn told(listener: TcpListener, count: usize) -> JoinHandle<Vec<Vec<String>>> {
     thread::spawn(move || {
         let answer = |_| {
             let (mut stream, _) = listener.accept().expect("somebody connects");
             let head = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
-            let told = head.filter(|line| line.starts_with("trace")).collect();
+            let told = head.filter(|line| line.starts_with("GET ") || line.starts_with("trace"));
+            let told = told.map(|line| line.trim_end_matches(" HTTP/1.1").to_owned()).collect();
             stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").expect("it is read");
             told
         };
@@ -238,16 +239,46 @@ fn told(listener: TcpListener, count: usize) -> JoinHandle<Vec<Vec<String>>> {
 
 #[test]
 fn what_a_guest_sends_belongs_to_the_trace_of_what_it_answers() {
-    for reuse in ["1", "10"] {
+    for (guest, flags) in
+        [(RUST_P2_HTTP_BAD, &["--reuse", "1"][..]), (RUST_P2_HTTP_BAD, &["--reuse", "10"]), (RUST_P3_HTTP_ECHO, &[])]
+    {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let told = told(listener, 2);
-        let server = serve(RUST_P2_HTTP_BAD, &["--http", &url, "--reuse", reuse]);
+        let server = serve(guest, &[&["--http", &url], flags].concat());
         let request = traced(&format!("/outbound?url={url}/")).replace("\r\n\r\n", "\r\ntracestate: a=b\r\n\r\n");
         server.connect().ask(request).is(200, "status 204\n");
         server.get(&format!("/outbound?url={url}/")).is(200, "status 204\n");
         let told = told.join().unwrap();
-        assert_eq!(told[0], [format!("traceparent: 00-{TRACE}-{PARENT}-01"), "tracestate: a=b".to_owned()]);
-        assert!(told[1].is_empty(), "{told:?}");
+        assert_eq!(told[0], ["GET /", &format!("traceparent: 00-{TRACE}-{PARENT}-01"), "tracestate: a=b"]);
+        assert_eq!(told[1], ["GET /"]);
     }
+}
+
+/// All in one sandbox, where some wait for others; and the last is sent when its answer is there already.
+#[test]
+fn each_of_several_requests_at_once_has_its_own_trace() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let told = told(listener, 4);
+    let server = serve(RUST_P3_HTTP_ECHO, &["--http", &url, "--workers", "1"]);
+    let own = format!("00-{TRACE}-00000000000000aa-01");
+    let ask = |path: &str, nth: usize, ms: usize, more: &str| {
+        let mut client = server.connect();
+        let request = traced(&format!("{path}?url={url}/{nth}&ms={ms}{more}"));
+        client.send(request.replace(PARENT, &format!("{nth:016x}"))).unwrap();
+        client
+    };
+    let mut waiting = [
+        ask("/outbound", 1, 900, ""),
+        ask("/outbound", 2, 600, ""),
+        ask("/outbound", 3, 300, &format!("&trace={own}")),
+        ask("/outbound-after", 4, 1200, ""),
+    ];
+    for (client, text) in waiting.iter_mut().zip(["status 204\n", "status 204\n", "status 204\n", "afterwards\n"]) {
+        client.response().is(200, text);
+    }
+    let traced = |nth: usize| [format!("GET /{nth}"), format!("traceparent: 00-{TRACE}-{nth:016x}-01")];
+    let its_own = ["GET /3".to_owned(), format!("traceparent: {own}")];
+    assert_eq!(told.join().unwrap(), [its_own, traced(2), traced(1), traced(4)]);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
-use walnut_test_support::{ServeProcess, test_env};
+use walnut_test_support::{ServeProcess, TestEnv, guest, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
 const CHANGED: &str = "optimised code from now on";
@@ -106,4 +106,39 @@ fn the_next_start_has_the_optimised_code() {
     assert_eq!(again.get("/").status, 200);
     let said = again.stop();
     assert!(!said.stderr.contains(CHANGED), "{said}");
+}
+
+/// An app whose route `/n` leads to its `n`th component, each of the same file.
+fn alike(env: &TestEnv, count: usize) {
+    let source = guest(RUST_P2_HTTP_HELLO);
+    let component = |n| {
+        format!(
+            "[component.c{n}]\nsource = \"{source}\"\nsandboxes = 4\n[[http]]\nroute = \"/{n}\"\ncomponent = \"c{n}\"\n"
+        )
+    };
+    let components: String = (0..count).map(component).collect();
+    env.file("app/walnut.toml", format!("[app]\nname = \"app\"\n{components}"));
+}
+
+#[test]
+fn components_of_one_file_share_its_code_and_each_changes_over() {
+    const ALL: usize = 8;
+    let env = test_env!().with_own_cache();
+    let answers = |server: &ServeProcess| (0..ALL).for_each(|n| server.get(&format!("/{n}")).is(200, HELLO));
+    alike(&env, ALL);
+    let server = ServeProcess::of_apps(&env, ["app"]);
+    answers(&server);
+    server.says_times(CHANGED, ALL);
+    answers(&server);
+    server.stop().succeeds();
+    // This time from the cache.
+    let server = ServeProcess::of_apps(&env, ["app"]);
+    answers(&server);
+    let of_all = server.mappings(".code");
+    server.stop().succeeds();
+    alike(&env, 1);
+    let server = ServeProcess::of_apps(&env, ["app"]);
+    server.get("/0").is(200, HELLO);
+    assert_eq!(of_all, server.mappings(".code"));
+    assert_ne!(of_all, Some(0), "it runs from the cache's file");
 }

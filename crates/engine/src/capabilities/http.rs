@@ -22,11 +22,13 @@ use futures_channel::oneshot;
 use http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use walnut_policy::Request;
+use wasmtime::component::GuestTaskId;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// Where the guest sets no time-out of its own. The sandbox's deadline is usually sooner.
@@ -44,23 +46,58 @@ pub(crate) struct Outbound {
     most_response: u64,
     /// Through which the guest asks, which its version of WASI decides.
     import: &'static str,
-    /// What the request that the sandbox answers says of its trace.
-    trace: HeaderMap,
+    /// Of the request that the sandbox answers, where it answers one at a time.
+    trace: Trace,
+    /// Of each request that a sandbox of 0.3 answers, by the task that it is for the guest.
+    traces: HashMap<GuestTaskId, Trace>,
 }
+
+/// What a request says of the trace that it belongs to.
+#[derive(Clone, Default)]
+pub(crate) struct Trace(HeaderMap);
 
 /// W3C Trace Context: the second says nothing without the first.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-impl Outbound {
-    /// From now on what the guest sends belongs to the trace of a request with these headers, unless the guest says of which it is.
-    pub fn continue_trace(&mut self, headers: &HeaderMap) {
-        self.trace.clear();
+impl Trace {
+    /// Of a request with these headers.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut trace = HeaderMap::new();
         for name in [TRACEPARENT, TRACESTATE] {
             for value in headers.get_all(&name) {
-                self.trace.append(&name, value.clone());
+                trace.append(&name, value.clone());
             }
         }
+        Trace(trace)
+    }
+
+    /// Gives it to a request with these headers, unless the guest said to which trace that belongs.
+    pub fn pass_on(&self, headers: &mut HeaderMap) {
+        if headers.contains_key(TRACEPARENT) {
+            return;
+        }
+        for (name, value) in &self.0 {
+            headers.append(name, value.clone());
+        }
+    }
+}
+
+impl Outbound {
+    /// From now on what the guest sends belongs to this trace.
+    pub fn continue_trace(&mut self, trace: Trace) {
+        self.trace = trace;
+    }
+
+    /// What `task` of the guest sends belongs to this trace, whatever else the guest does meanwhile.
+    pub fn continue_trace_in(&mut self, task: GuestTaskId, trace: Trace) {
+        // The engine may have given the same number to a task that is over.
+        self.traces.insert(task, trace);
+    }
+
+    /// The trace of what `task` sends.
+    pub fn trace_of(&self, task: GuestTaskId) -> Option<&Trace> {
+        self.traces.get(&task)
     }
 
     pub fn new(setup: &Setup, connections: Connections) -> Self {
@@ -71,7 +108,8 @@ impl Outbound {
             pool: setup.pool.clone(),
             most_request: setup.limits.request_body,
             most_response: setup.limits.response_body,
-            trace: HeaderMap::new(),
+            trace: Trace::default(),
+            traces: HashMap::new(),
             import: if is_0_3 { "wasi:http/client.send" } else { "wasi:http/outgoing-handler.handle" },
         }
     }
@@ -88,11 +126,7 @@ impl WasiHttpHooks for Outbound {
             return Box::new(async { Err(Error::ConnectionLimitReached) });
         };
         let slot = Arc::new(slot);
-        if !request.headers().contains_key(TRACEPARENT) {
-            for (name, value) in &self.trace {
-                request.headers_mut().append(name, value.clone());
-            }
-        }
+        self.trace.pass_on(request.headers_mut());
         let (left, too_large) = (self.most_request, || Error::HttpRequestBodySize(None));
         let request = request.map(|inner| {
             let inner = Bounded { inner, left, too_large, broken: |e| e };

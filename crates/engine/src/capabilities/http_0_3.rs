@@ -2,11 +2,15 @@
 //!
 //! A request without a path goes to `/` instead of failing, and the guest that waits to hear whether its request was sent
 //! is told when it was not. Both are as the WASI test suite has them (`http-client-path-none`, `http-client-sent`).
+//!
+//! A sandbox answers many requests at once. The engine knows which of their tasks it is that asks, and so to which trace what
+//! is sent belongs.
 
 use crate::packages::WASI_0_3;
 use crate::sandbox::Sandbox;
 use futures_channel::oneshot;
 use http::uri::PathAndQuery;
+use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
@@ -26,11 +30,16 @@ type Sent = Result<Resource<Response>, ErrorCode>;
 async fn send(accessor: &Accessor<Sandbox>, request: Resource<Request>) -> wasmtime::Result<Sent> {
     let (sent, hears) = oneshot::channel::<Result<(), Error>>();
     let started = accessor.with(|mut access| {
+        // The task that the host called, for which the one that asks works.
+        let task = access.as_context_mut().async_call_stack()?.last();
         let mut request = access.data_mut().table.delete(request)?;
         request.path_with_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
         let outcome = async { hears.await.unwrap_or(Ok(())) };
         match request.into_http_with_getter(&mut access, outcome, Sandbox::http) {
-            Ok((request, options)) => {
+            Ok((mut request, options)) => {
+                if let Some(trace) = task.and_then(|task| access.data_mut().outbound.trace_of(task)) {
+                    trace.pass_on(request.headers_mut());
+                }
                 let done = Box::new(async { Ok(()) });
                 Ok(Ok(access.data_mut().http().hooks.send_request(request, options.as_deref().copied(), done)))
             }

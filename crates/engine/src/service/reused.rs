@@ -43,7 +43,7 @@ impl Alone {
         loop {
             let (began, said) = (Instant::now(), Said::new(&ready.setup.stdio));
             said.turn_to(Some(request));
-            let mut store = Sandbox::store_with(&ready.tier.wasmtime, &ready.setup, meter.clone(), said);
+            let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter.clone(), said);
             match pre.instantiate_async(&mut store).await {
                 Ok(proxy) => {
                     ready.setup.started(began.into());

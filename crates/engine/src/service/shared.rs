@@ -6,6 +6,7 @@
 //! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
 
 use super::{Answer, GuestRequest, GuestResponse, Report, Rest, words};
+use crate::capabilities::http::Trace;
 use crate::error::Failure;
 use crate::explain;
 use crate::limits::Limits;
@@ -57,7 +58,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn new(ready: &Ready, report: &Report) -> wasmtime::Result<Self> {
-        let pre = p3::ServicePre::new(ready.pre.clone())?;
+        let pre = p3::ServicePre::new(ready.code.pre.clone())?;
         let (ready, report) = (ready.clone(), report.clone());
         Ok(Shared { pre, ready, report, current: Mutex::default(), live: Arc::default() })
     }
@@ -299,7 +300,7 @@ impl Worker {
         let (tell, ended) = watch::channel(None);
         let counts = Arc::<Counts>::default();
         let (ready, limits) = (shared.ready.clone(), shared.limits());
-        let (meter, ticker) = (Meter::new(&ready.setup), ready.tier.ticker.clone());
+        let (meter, ticker) = (Meter::new(&ready.setup), ready.code.tier.ticker.clone());
         let said = Said::new(&ready.setup.stdio);
         let requests = Requests {
             inbox,
@@ -348,7 +349,7 @@ struct Requests {
 /// A store for the sandbox that takes `requests`.
 fn store(ready: &Ready, requests: &Requests) -> wasmtime::Store<Sandbox> {
     let (meter, said) = (requests.meter.clone(), requests.said.clone());
-    let mut store = Sandbox::store_with(&ready.tier.wasmtime, &ready.setup, meter, said);
+    let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter, said);
     // The limit is for one request, and the handles of those that were just answered are still being given back.
     let handles = usize::try_from(ready.setup.limits.handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
     store.set_max_component_handles(handles);
@@ -416,8 +417,14 @@ impl Requests {
                     let _ = job.taken.send(());
                     taken += 1;
                     self.said.renew();
+                    let trace = Trace::of(request.headers());
                     let prepared = accessor.with(|mut store| {
-                        Prepared::new(store.as_context_mut(), proxy, request, Sandbox::http, job.answer)
+                        let answer = job.answer;
+                        let prepared = Prepared::new(store.as_context_mut(), proxy, request, Sandbox::http, answer)?;
+                        if let Prepared::P3 { call, .. } = &prepared {
+                            store.data_mut().outbound.continue_trace_in(call.task(), trace);
+                        }
+                        Ok::<_, wasmtime::Error>(prepared)
                     })?;
                     let (until, slot) = (job.until, job._slot);
                     running.push(async move {

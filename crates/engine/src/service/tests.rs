@@ -23,7 +23,7 @@ fn service(guest: Guest, idle: Duration) -> Service {
     let mut setup = Setup::new(gate, limits, Stdio::Lines(Arc::new(|_| {})), false).unwrap();
     setup.idle = idle;
     let ready = Engine::new(&config, None).prepare(&artifact, None).unwrap().ready(setup).unwrap();
-    let reuse = if ready.worlds.contains(&World::Service0_3) { 1 } else { 100 };
+    let reuse = if ready.code.worlds.contains(&World::Service0_3) { 1 } else { 100 };
     Service::new(ready, reuse, |_, _| {}).unwrap()
 }
 

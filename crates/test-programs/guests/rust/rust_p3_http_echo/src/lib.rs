@@ -2,17 +2,22 @@
 //!
 //! `/echo` (and every other path: the body's stream itself is the answer), `/upper` (each part in capitals), `/hash`
 //! (how many bytes), `/sleep?ms=N`, `/count` (how many requests this instance got), `/loop`, `/panic`, `/split` (what
-//! would split the answer), `/handles?count=N` and `/log-bomb?mib=N` (so many, or without end). Calls of
-//! gRPC get their messages back and a status, and `/walnut.Echo/Refuse` a status alone.
+//! would split the answer), `/handles?count=N` and `/log-bomb?mib=N` (so many, or without end),
+//! `/outbound?url=URL` (the status of the answer from there; with `ms=N` asked for so much later, and with `trace=VALUE` as
+//! a part of that trace) and `/outbound-after?url=URL` (the same, when the answer is on its way). Calls of gRPC get their
+//! messages back and a status, and `/walnut.Echo/Refuse` a status alone.
 
 use std::{cell::Cell, hint::black_box};
 
-use shared::{error_name, query_number, split_path};
+use shared::{error_name, query_number, query_value, split_path, split_url};
 use wasip3::{
     cli::stdout,
     clocks::monotonic_clock,
     exports::http::handler::Guest,
-    http::types::{ErrorCode, Fields, Request, Response},
+    http::{
+        client,
+        types::{ErrorCode, Fields, Request, Response, Scheme},
+    },
     wit_bindgen::{FutureReader, StreamReader, StreamResult, spawn_local},
     wit_future, wit_stream,
 };
@@ -73,6 +78,19 @@ impl Guest for Echo {
                 }
                 Ok(say(headers, format!("holding {} handles\n", kept.len())))
             }
+            "/outbound" => {
+                monotonic_clock::wait_for(query_number(query, "ms").unwrap_or(0) * 1_000_000).await;
+                let outcome = outbound(query).await;
+                Ok(say(headers, outcome.unwrap_or_else(|error| format!("error: {error}\n"))))
+            }
+            "/outbound-after" => {
+                let query = query.to_owned();
+                spawn_local(async move {
+                    monotonic_clock::wait_for(query_number(&query, "ms").unwrap_or(0) * 1_000_000).await;
+                    let _ = outbound(&query).await;
+                });
+                Ok(say(headers, "afterwards\n".to_owned()))
+            }
             "/log-bomb" => {
                 let (mut writer, contents) = wit_stream::new();
                 let written = stdout::write_via_stream(contents);
@@ -98,6 +116,25 @@ impl Guest for Echo {
             _ => Ok(Response::new(headers, Some(body), trailers).0),
         }
     }
+}
+
+/// Asks for the URL of `query`.
+async fn outbound(query: &str) -> Result<String, String> {
+    let url = query_value(query, "url").unwrap_or_default();
+    let (scheme, authority, target) = split_url(&url).ok_or("not-a-url")?;
+    let headers = Fields::new();
+    if let Some(trace) = query_value(query, "trace") {
+        headers.append("traceparent", trace.as_bytes()).map_err(|_| "bad-trace")?;
+    }
+    let (no_trailers, trailers) = wit_future::new(|| Ok(None));
+    drop(no_trailers);
+    let (request, _sent) = Request::new(headers, None, trailers, None);
+    let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
+    request.set_scheme(Some(&scheme)).map_err(|()| "bad-scheme")?;
+    request.set_authority(Some(authority)).map_err(|()| "bad-authority")?;
+    request.set_path_with_query(Some(target)).map_err(|()| "bad-path")?;
+    let response = client::send(request).await.map_err(|error| error_name(&error))?;
+    Ok(format!("status {}\n", response.get_status_code()))
 }
 
 /// Tries to put into the answer what only the host may write there, and says how that went.
