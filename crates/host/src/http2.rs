@@ -229,7 +229,11 @@ async fn stream(
     let mut body = Outgoing { body, next: None };
     if has_body {
         // A call of gRPC may end with its head, which then has to say so.
-        poll_fn(|cx| Poll::Ready(body.look_ahead(cx))).await;
+        poll_fn(|cx| {
+            body.look_ahead(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
     let is_over = !has_body || body.is_at_end();
     // An error is a client that left, here and further on.
