@@ -16,8 +16,10 @@ pub enum Verb {
     Cache(CacheArgs),
 }
 
-/// Each verb with what defines it, the defaults of limits filled in.
-const VERBS: [(&str, fn(Command) -> Command); 5] = [
+/// Adds to a command what a verb takes, the defaults of limits filled in.
+type Define = fn(Command) -> Command;
+
+const VERBS: [(&str, Define); 5] = [
     ("run", |verb| with_defaults(RunArgs::augment_args(verb), &Limits::for_command())),
     ("serve", |verb| with_defaults(ServeArgs::augment_args(verb), &Limits::for_service())),
     ("inspect", InspectArgs::augment_args),
