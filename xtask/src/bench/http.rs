@@ -4,12 +4,12 @@
 //! of the machine hits all of them and no idle one disturbs; medians over the rounds are compared.
 
 mod bodies;
-mod cores;
-mod load;
+pub mod cores;
+pub mod load;
 mod neighbours;
 mod report;
 mod routes;
-mod servers;
+pub mod servers;
 
 use super::Outcome;
 use cores::Cores;
@@ -34,11 +34,11 @@ usage: cargo xtask bench http [OPTION...]
   --short        all of it in little: a second each of a debug build and the native peer, only to show that it works";
 
 /// In seconds, before what is measured.
-const WARM_UP: f64 = 1.0;
+pub const WARM_UP: f64 = 1.0;
 /// Shares of walnut's capacity.
 const RATES: [f64; 3] = [0.3, 0.5, 0.7];
 /// Connections that ask all the time: what walnut can do at its best, and far more than that.
-const CLIENTS: u32 = 32;
+pub const CLIENTS: u32 = 32;
 const CROWD: u32 = 900;
 /// How long a crowd stays, in seconds, and in how many parts, with a look at the memory after each.
 const STAY: f64 = 60.0;
@@ -112,7 +112,7 @@ impl Options {
     }
 }
 
-fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Outcome<T> {
+pub fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Outcome<T> {
     text.parse().map_err(|_| format!("{flag} takes a whole number, not `{text}`").into())
 }
 
@@ -153,7 +153,7 @@ pub struct CrowdRow {
 pub fn run(arguments: &[String]) -> Outcome {
     let options = Options::parse(arguments)?;
     let cores = Cores::find()?;
-    let ours = Ours::build(&options)?;
+    let ours = Ours::build(options.short, options.walnut.as_deref())?;
     let bench = Bench { load: Load::find(ours.load.clone()), cores, options, ours };
     bench.run()
 }

@@ -1,7 +1,7 @@
 //! The servers that are compared: how each is started with its best documented settings, and one that runs.
 
 use super::super::{Outcome, built, free_address, on_path, scratch, tools, walnut, wasmtime};
-use super::{Options, cores::Cores};
+use super::cores::Cores;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -84,10 +84,9 @@ pub struct Ours {
 }
 
 impl Ours {
-    pub fn build(options: &Options) -> Outcome<Self> {
-        let short = options.short;
-        let walnut = match &options.walnut {
-            Some(path) if path.is_file() => path.clone(),
+    pub fn build(short: bool, given: Option<&Path>) -> Outcome<Self> {
+        let walnut = match given {
+            Some(path) if path.is_file() => path.to_owned(),
             Some(path) => return Err(format!("--walnut: there is no file {}", path.display()).into()),
             None => walnut(short)?,
         };
@@ -110,16 +109,27 @@ impl Ours {
     pub fn hello(&self) -> [Server; 2] {
         self.with(RUST_P2_HTTP_HELLO)
     }
+
+    /// Walnut with each kind of guest, and the native server.
+    pub fn all(&self) -> Vec<Server> {
+        let [walnut, native] = self.hello();
+        let guests = [RUST_P2_HTTP_HELLO, RUST_P3_HTTP_HELLO, JS_P2_HTTP_HELLO].map(|guest| guest.path());
+        let [hello, of_0_3, javascript] = guests.each_ref().map(|path| path.to_string_lossy());
+        vec![
+            walnut,
+            self.serving("walnut serve, 0.2, reuse 1000", &["--reuse", "1000", &hello]),
+            self.serving("walnut serve, 0.3", &[&of_0_3]),
+            self.serving("walnut serve, JavaScript, a fresh sandbox each", &[&javascript]),
+            native,
+        ]
+    }
 }
 
 /// All that are here. What is not is said, with what would bring it.
 pub fn all(ours: &Ours) -> Outcome<Vec<Server>> {
-    let mut servers: Vec<_> = ours.hello().into();
-    let [hello, of_0_3, javascript] = [RUST_P2_HTTP_HELLO, RUST_P3_HTTP_HELLO, JS_P2_HTTP_HELLO].map(|g| g.path());
-    let [hello, of_0_3, javascript] = [&hello, &of_0_3, &javascript].map(|path| path.to_string_lossy());
-    servers.insert(1, ours.serving("walnut serve, 0.2, reuse 1000", &["--reuse", "1000", &hello]));
-    servers.insert(2, ours.serving("walnut serve, 0.3", &[&of_0_3]));
-    servers.insert(3, ours.serving("walnut serve, JavaScript, a fresh sandbox each", &[&javascript]));
+    let mut servers = ours.all();
+    let hello = RUST_P2_HTTP_HELLO.path();
+    let hello = hello.to_string_lossy();
     match wasmtime() {
         Some(program) => {
             let pooling = ["serve", "--addr", "{address}", "-O", "pooling-allocator=y", &hello];
@@ -215,6 +225,10 @@ impl Running {
         self.wait()?;
         File::options().write(true).open(&self.log)?.set_len(0)?;
         Ok(())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The end of what it printed.
