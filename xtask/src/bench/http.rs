@@ -7,6 +7,7 @@ mod bodies;
 pub mod cores;
 pub mod load;
 mod neighbours;
+mod overload;
 mod report;
 mod routes;
 pub mod servers;
@@ -27,6 +28,8 @@ usage: cargo xtask bench http [OPTION...]
   --latency      latency at 30, 50 and 70 % of what walnut can do, with a queue that shows
   --body         a body of 64 MiB through an echo, and many of 1 MiB each way
   --crowd        900 connections that ask all the time, for a minute: far more than can be answered
+  --overload     twice what walnut can do, at times that do not wait for it, for a minute
+  --stay N       how many seconds --crowd and --overload last instead
   --routes       apps of 1, 10, 100 and 1,000 routes
   --neighbours   what a quiet app notices of one that wears out processor, memory, connections or log
   --walnut PATH  this binary, instead of building one
@@ -52,10 +55,12 @@ pub struct Options {
     latency: bool,
     body: bool,
     crowd: bool,
+    overload: bool,
     routes: bool,
     neighbours: bool,
     rounds: usize,
     seconds: f64,
+    stay: Option<u32>,
     only: Vec<String>,
     walnut: Option<PathBuf>,
     json: Option<PathBuf>,
@@ -69,10 +74,12 @@ impl Options {
             latency: false,
             body: false,
             crowd: false,
+            overload: false,
             routes: false,
             neighbours: false,
             rounds: 0,
             seconds: 0.0,
+            stay: None,
             only: Vec::new(),
             walnut: None,
             json: None,
@@ -85,10 +92,12 @@ impl Options {
                 "--latency" => options.latency = true,
                 "--body" => options.body = true,
                 "--crowd" => options.crowd = true,
+                "--overload" => options.overload = true,
                 "--routes" => options.routes = true,
                 "--neighbours" => options.neighbours = true,
                 "--rounds" => rounds = Some(number(argument, &value()?)?),
                 "--seconds" => seconds = Some(number(argument, &value()?)?),
+                "--stay" => options.stay = Some(number(argument, &value()?)?),
                 "--only" => options.only.push(value()?.to_lowercase()),
                 "--walnut" => options.walnut = Some(value()?.into()),
                 "--json" => options.json = Some(value()?.into()),
@@ -97,13 +106,18 @@ impl Options {
         }
         options.rounds = rounds.unwrap_or(if options.short { 1 } else { 5 });
         options.seconds = f64::from(seconds.unwrap_or(if options.short { 1u32 } else { 5 }));
-        if options.seconds == 0.0 {
-            return Err("--seconds is at least 1".into());
+        if options.seconds == 0.0 || options.stay == Some(0) {
+            return Err("--seconds and --stay are at least 1".into());
         }
         if (options.latency || options.short) && options.rounds == 0 {
             return Err("latency goes by what the first table finds; give --rounds at least 1".into());
         }
         Ok(options)
+    }
+
+    /// How long too many stay, in seconds.
+    fn stay(&self) -> f64 {
+        if self.short { SHORT_STAY } else { self.stay.map_or(STAY, f64::from) }
     }
 
     fn takes(&self, server: &Server) -> bool {
@@ -175,9 +189,10 @@ impl Bench {
         let body = self.when(options.body, || self.body())?;
         let bodies = self.when(options.body, || self.bodies())?;
         let crowd = self.when(options.crowd, || self.crowd())?;
+        let overload = self.when(options.overload, || self.overload())?;
         let routes = self.when(options.routes, || self.routes())?;
         let neighbours = self.when(options.neighbours, || self.neighbours())?;
-        let report = Report { machine, rows, latency, body, bodies, crowd, routes, neighbours };
+        let report = Report { machine, rows, latency, body, bodies, crowd, overload, routes, neighbours };
         print!("{}", report.markdown());
         if let Some(file) = &options.json {
             std::fs::write(file, format!("{:#}\n", report.json()))
@@ -290,7 +305,7 @@ impl Bench {
             let best = self.load.closed(&self.cores, &running, CLIENTS, self.options.seconds)?;
             // So that what each connection takes is there before.
             self.load.closed(&self.cores, &running, CROWD, WARM_UP)?;
-            let stay = if self.options.short { SHORT_STAY } else { STAY };
+            let stay = self.options.stay();
             let (mut crowded, mut memory) = (Vec::new(), vec![running.memory("VmRSS")?]);
             for _ in 0..LOOKS {
                 crowded.push(self.load.closed(&self.cores, &running, CROWD, stay / f64::from(LOOKS))?);
