@@ -6,11 +6,11 @@ mod perf;
 
 use super::Outcome;
 use super::http::cores::Cores;
-use super::http::load::Load;
+use super::http::load::{Load, Sample};
 use super::http::servers::{Ours, Running, Server};
 use super::http::{CLIENTS, WARM_UP, number};
 use parts::Part;
-use perf::{Perf, Profile};
+use perf::{Perf, Profile, RATE};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -23,6 +23,8 @@ usage: cargo xtask bench profile [OPTION...]
 
 /// Functions that are named for each server.
 const HOTTEST: usize = 10;
+/// The smallest share of the expected samples that says anything.
+const FEWEST: f64 = 0.2;
 
 #[derive(Default)]
 struct Options {
@@ -90,13 +92,18 @@ pub fn run(arguments: &[String]) -> Outcome {
 fn column(server: &Server, cores: &Cores, load: &Load, perf: &Perf, seconds: f64) -> Outcome<Column> {
     let mut running = Running::start(server, cores, "/")?;
     load.closed(cores, &running, CLIENTS, WARM_UP)?;
-    let cpu_us = load.closed(cores, &running, CLIENTS, seconds)?.cpu_us_per_request;
+    let Sample { cpu_us_per_request, core_used, .. } = load.closed(cores, &running, CLIENTS, seconds)?;
     let recording = perf.start(cores, &running, seconds)?;
     // Until after the last sample.
     load.closed(cores, &running, CLIENTS, seconds + WARM_UP)?;
     let profile = perf.finish(recording)?;
     running.check()?;
-    Ok(Column { name: server.name, cpu_us, profile })
+    // A virtual machine that is not there when the clock strikes gives no sample.
+    let expected = RATE * seconds * core_used;
+    if (profile.samples as f64) < expected * FEWEST {
+        return Err(format!("{}: perf took {} samples of some {expected:.0}", server.name, profile.samples).into());
+    }
+    Ok(Column { name: server.name, cpu_us: cpu_us_per_request, profile })
 }
 
 fn table(columns: &[Column]) -> String {
