@@ -11,6 +11,7 @@ mod overload;
 mod report;
 mod routes;
 pub mod servers;
+mod swap;
 
 use super::Outcome;
 use cores::Cores;
@@ -29,7 +30,8 @@ usage: cargo xtask bench http [OPTION...]
   --body         a body of 64 MiB through an echo, and many of 1 MiB each way
   --crowd        900 connections that ask all the time, for a minute: far more than can be answered
   --overload     twice what walnut can do, at times that do not wait for it, for a minute
-  --stay N       how many seconds --crowd and --overload last instead
+  --swap         what clients notice when a JavaScript service changes over to optimised code, for a minute
+  --stay N       how many seconds --crowd, --overload and --swap last instead
   --routes       apps of 1, 10, 100 and 1,000 routes
   --neighbours   what a quiet app notices of one that wears out processor, memory, connections or log
   --walnut PATH  this binary, instead of building one
@@ -56,6 +58,7 @@ pub struct Options {
     body: bool,
     crowd: bool,
     overload: bool,
+    swap: bool,
     routes: bool,
     neighbours: bool,
     rounds: usize,
@@ -75,6 +78,7 @@ impl Options {
             body: false,
             crowd: false,
             overload: false,
+            swap: false,
             routes: false,
             neighbours: false,
             rounds: 0,
@@ -93,6 +97,7 @@ impl Options {
                 "--body" => options.body = true,
                 "--crowd" => options.crowd = true,
                 "--overload" => options.overload = true,
+                "--swap" => options.swap = true,
                 "--routes" => options.routes = true,
                 "--neighbours" => options.neighbours = true,
                 "--rounds" => rounds = Some(number(argument, &value()?)?),
@@ -190,9 +195,10 @@ impl Bench {
         let bodies = self.when(options.body, || self.bodies())?;
         let crowd = self.when(options.crowd, || self.crowd())?;
         let overload = self.when(options.overload, || self.overload())?;
+        let swap = self.when(options.swap, || self.swap())?;
         let routes = self.when(options.routes, || self.routes())?;
         let neighbours = self.when(options.neighbours, || self.neighbours())?;
-        let report = Report { machine, rows, latency, body, bodies, crowd, overload, routes, neighbours };
+        let report = Report { machine, rows, latency, body, bodies, crowd, overload, swap, routes, neighbours };
         print!("{}", report.markdown());
         if let Some(file) = &options.json {
             std::fs::write(file, format!("{:#}\n", report.json()))

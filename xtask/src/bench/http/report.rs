@@ -6,6 +6,7 @@ use super::neighbours::{self, NeighbourRow};
 use super::overload::{self, OverloadRow};
 use super::routes::{self, RoutesRow};
 use super::servers::{NODE, WASMTIME};
+use super::swap::{self, SwapRow};
 use super::{BODIES_MIB, BodyRow, CLIENTS, CROWD, Cores, CrowdRow, LatencyRow, Load, NATIVE, Options, Row, Sample};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -226,6 +227,7 @@ pub struct Report {
     pub bodies: Vec<BodiesRow>,
     pub crowd: Vec<CrowdRow>,
     pub overload: Vec<OverloadRow>,
+    pub swap: Vec<SwapRow>,
     pub routes: Vec<RoutesRow>,
     pub neighbours: Vec<NeighbourRow>,
 }
@@ -238,6 +240,7 @@ impl Report {
         let of_bodies = self.bodies.iter().map(BodiesRow::failures);
         let of_crowd = self.crowd.iter().flat_map(|row| &row.crowded).map(Sample::failures);
         let of_overload = self.overload.iter().map(OverloadRow::failures);
+        let of_swap = self.swap.iter().map(SwapRow::failures);
         let of_routes = self.routes.iter().map(RoutesRow::failures);
         let of_neighbours = self.neighbours.iter().map(NeighbourRow::failures);
         of_rows
@@ -245,6 +248,7 @@ impl Report {
             .chain(of_bodies)
             .chain(of_crowd)
             .chain(of_overload)
+            .chain(of_swap)
             .chain(of_routes)
             .chain(of_neighbours)
             .sum()
@@ -285,6 +289,9 @@ impl Report {
         if !self.overload.is_empty() {
             text += &overload::markdown(&self.overload);
         }
+        if !self.swap.is_empty() {
+            text += &swap::markdown(&self.swap);
+        }
         if !self.routes.is_empty() {
             text += &routes::markdown(&self.routes);
         }
@@ -322,6 +329,7 @@ impl Report {
             "bodies": self.bodies.iter().map(BodiesRow::json).collect::<Vec<_>>(),
             "crowd": self.crowd.iter().map(CrowdRow::json).collect::<Vec<_>>(),
             "overload": self.overload.iter().map(OverloadRow::json).collect::<Vec<_>>(),
+            "swap": self.swap.iter().map(SwapRow::json).collect::<Vec<_>>(),
             "routes": self.routes.iter().map(RoutesRow::json).collect::<Vec<_>>(),
             "neighbours": self.neighbours.iter().map(NeighbourRow::json).collect::<Vec<_>>(),
         })

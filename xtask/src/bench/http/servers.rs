@@ -46,12 +46,20 @@ pub struct Server {
     pub name: &'static str,
     pub program: PathBuf,
     arguments: Vec<String>,
+    /// Where walnut keeps compiled code, if not where it always does.
+    cache: Option<PathBuf>,
 }
 
 impl Server {
     fn new(name: &'static str, program: &Path, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { name, program: program.to_owned(), arguments }
+        Self { name, program: program.to_owned(), arguments, cache: None }
+    }
+
+    /// Walnut as it starts by itself, with a cache of its own.
+    pub fn with_cache(walnut: &Path, cache: PathBuf, guest: &str) -> Self {
+        let server = Self::new("walnut serve, both tiers", walnut, &["serve", "--addr", "{address}", guest]);
+        Self { cache: Some(cache), ..server }
     }
 
     /// At its best, with any interface that the guest may import.
@@ -191,6 +199,7 @@ impl Running {
         let output = OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = cores.server(&server.program);
         command.args(server.arguments.iter().map(|argument| argument.replace("{address}", &address)));
+        command.envs(server.cache.iter().map(|cache| ("WALNUT_CACHE_DIR", cache)));
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().map_err(|e| format!("{command:?} does not start: {e}"))?;
         let mut running = Self { child, name: server.name, address, path: path.to_owned(), log };
@@ -229,6 +238,11 @@ impl Running {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it printed a line with this in it.
+    pub fn has_said(&self, what: &str) -> Outcome<bool> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.log)?).contains(what))
     }
 
     /// The end of what it printed.

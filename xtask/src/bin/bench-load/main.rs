@@ -4,6 +4,7 @@
 //! bench-load closed ADDRESS SECONDS COUNT WHAT    as many requests as so many connections get answered
 //! bench-load rate ADDRESS SECONDS RATE [NOISE]    RATE requests for the hello a second, whatever the server does
 //! bench-load flood ADDRESS SECONDS RATE COUNT     the same over so many connections, and refusals are answers too
+//! bench-load trace ADDRESS SECONDS RATE           the same, and each single request is told
 //! bench-load body ADDRESS BYTES                   one POST to /echo, which must come back
 //!
 //! WHAT   hello                               at /
@@ -25,6 +26,7 @@ mod client;
 mod flood;
 mod noise;
 mod pattern;
+mod trace;
 
 use client::{Ask, Client, Tally, connect};
 use http_body_util::BodyExt;
@@ -44,7 +46,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const CONNECTIONS: usize = 32;
 const USAGE: &str = "usage: bench-load closed ADDRESS SECONDS COUNT WHAT | rate ADDRESS SECONDS RATE [NOISE] | \
-     flood ADDRESS SECONDS RATE COUNT | body ADDRESS BYTES";
+     flood ADDRESS SECONDS RATE COUNT | trace ADDRESS SECONDS RATE | body ADDRESS BYTES";
 
 fn main() -> Outcome {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -64,6 +66,7 @@ fn main() -> Outcome {
             ["flood", address, seconds, rate, count] => {
                 flood::flood(address, length(seconds)?, rate.parse()?, count.parse()?).await
             }
+            ["trace", address, seconds, rate] => trace::trace(address, length(seconds)?, rate.parse()?).await,
             ["body", address, bytes] => body(address, bytes.parse()?).await,
             _ => Err(USAGE.into()),
         }
