@@ -89,6 +89,7 @@ pub struct Ours {
     pub walnut: PathBuf,
     pub native: PathBuf,
     pub load: PathBuf,
+    tier: &'static str,
 }
 
 impl Ours {
@@ -99,12 +100,14 @@ impl Ours {
             None => walnut(short)?,
         };
         super::super::build(short, &["--package", "xtask", "--bin", "bench-native", "--bin", "bench-load"])?;
-        Ok(Self { walnut, native: built(short, "bench-native"), load: built(short, "bench-load") })
+        // A debug build would optimise the JavaScript service for a minute.
+        let tier = if short { "baseline" } else { "optimised" };
+        Ok(Self { walnut, native: built(short, "bench-native"), load: built(short, "bench-load"), tier })
     }
 
     /// Walnut with what follows `serve`, beside the address.
     pub fn serving(&self, name: &'static str, arguments: &[&str]) -> Server {
-        Server::new(name, &self.walnut, &[&["serve", "--tier", "optimised", "--addr", "{address}"], arguments].concat())
+        Server::new(name, &self.walnut, &[&["serve", "--tier", self.tier, "--addr", "{address}"], arguments].concat())
     }
 
     /// Walnut with this guest, and the native server. The order is that of the turns.
