@@ -6,6 +6,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     Network,
+    Waking,
     Memory,
     System,
     Http,
@@ -17,14 +18,16 @@ pub enum Part {
     Unknown,
 }
 
-use Part::{Allocation, Copying, Engine, Guest, Http, Memory, Network, Own, System, Unknown};
+use Part::{Allocation, Copying, Engine, Guest, Http, Memory, Network, Own, System, Unknown, Waking};
 
 impl Part {
-    pub const ALL: [Self; 10] = [Network, Memory, System, Http, Engine, Guest, Allocation, Copying, Own, Unknown];
+    pub const ALL: [Self; 11] =
+        [Network, Waking, Memory, System, Http, Engine, Guest, Allocation, Copying, Own, Unknown];
 
     pub fn name(self) -> &'static str {
         match self {
             Network => "kernel: network",
+            Waking => "kernel: waking the client, as it sleeps",
             Memory => "kernel: page faults and memory maps",
             System => "kernel: clocks, wake-ups, log and the rest",
             Http => "HTTP: hyper, http, httparse, tokio",
@@ -58,6 +61,10 @@ const CALLS: [(Part, &[&str]); 2] = [
     // The call by which the engine learns what a guest wrote to is an ioctl.
     (Memory, &["asm_exc_page_fault", "ioctl", "mprotect", "madvise", "mmap", "munmap", "mremap", "brk"]),
 ];
+
+/// Who has read all before is told that there is more. On the same machine that is the sender's work; to a client elsewhere it
+/// is not.
+const WAKES: &str = "sock_def_readable";
 
 /// The C library, by how a name begins when its underscores are gone.
 const LIBRARY: [(Part, &[&str]); 4] = [
@@ -123,6 +130,9 @@ fn kernel<'a>(stack: &[Frame<'a>]) -> (Part, &'a str) {
     let call = outermost.unwrap_or("system call");
     let name = ["__x64_sys_", "__arm64_sys_", "ksys_", "do_"].iter().find_map(|prefix| call.strip_prefix(prefix));
     let name = name.unwrap_or(call);
+    if stack.iter().any(|frame| frame.is_kernel() && frame.symbol == WAKES) {
+        return (Waking, name);
+    }
     (CALLS.iter().find(|(_, calls)| calls.contains(&name)).map_or(System, |(part, _)| *part), name)
 }
 
@@ -209,6 +219,7 @@ mod tests {
         let entry = ["do_syscall_64", "entry_SYSCALL_64_after_hwframe"];
         let through = |calls: &[&'static str]| kernel(&[calls, &entry].concat());
         assert_eq!(through(&["_raw_spin_unlock_irqrestore", "tcp_sendmsg", "do_writev"]), (Network, "writev"));
+        assert_eq!(through(&["_raw_spin_unlock_irqrestore", "sock_def_readable", "do_writev"]), (Waking, "writev"));
         assert_eq!(through(&["ep_poll", "do_epoll_wait", "__x64_sys_epoll_wait"]), (Network, "epoll_wait"));
         assert_eq!(through(&["pagemap_scan_pmd_entry", "do_pagemap_scan", "__x64_sys_ioctl"]), (Memory, "ioctl"));
         assert_eq!(through(&["futex_wake", "do_futex", "__x64_sys_futex"]), (System, "futex"));
