@@ -1,6 +1,7 @@
 //! Twice what a server can answer, at times that do not wait for it, with a queue that is short enough to be full.
 
 use super::super::{Outcome, grouped};
+use super::load::Sample;
 use super::report::ratio;
 use super::servers::{Running, Server};
 use super::{Bench, CLIENTS, CROWD, LOOKS, WARM_UP};
@@ -15,8 +16,8 @@ const WORN_OUT: f64 = 0.9;
 
 pub struct OverloadRow {
     name: &'static str,
-    /// Good answers a second, from connections that ask all the time.
-    best: f64,
+    /// From connections that ask all the time.
+    best: Sample,
     seconds: f64,
     found: Value,
     /// In MiB, before and after each part of the time.
@@ -46,11 +47,11 @@ impl Bench {
         let mut running = Running::start(server, &self.cores, "/")?;
         let closed = |seconds| self.load.asking(&self.cores, &running, CLIENTS, seconds, &["hello"]);
         closed(WARM_UP)?;
-        let best = closed(self.options.seconds)?.good_per_second();
+        let best = closed(self.options.seconds)?;
         // So that what each connection takes is there before.
         self.load.asking(&self.cores, &running, CROWD, WARM_UP, &["hello"])?;
         let seconds = self.options.stay();
-        let (rate, connections) = ((best * TIMES).to_string(), CROWD.to_string());
+        let (rate, connections) = ((best.good_per_second() * TIMES).to_string(), CROWD.to_string());
         let before = running.cpu()?;
         let (found, memory) = std::thread::scope(|scope| {
             let words = ["flood", &running.address, &seconds.to_string(), &rate, &connections];
@@ -96,17 +97,20 @@ impl OverloadRow {
     }
 
     fn markdown(&self) -> String {
-        let good = self.a_second("good");
+        let (good, best) = (self.a_second("good"), self.best.good_per_second());
+        // Whatever others of the machine took from the one and not from the other.
+        let for_the_same = good / self.core_used / (best / self.best.core_used);
         let memory: Vec<_> = self.memory.iter().map(|mib| format!("{mib:.1}")).collect();
         let generator = self.generator_used();
         let limit = if generator > WORN_OUT { " (the limit)" } else { "" };
         format!(
-            "| {} | {} | {} | {} | {} | {} | {} ({}) | {} ({}) | {} / {} / {} | {} MiB | {:.0} %, {:.0} %{limit} |\n",
+            "| {} | {} | {} | {} | {} ({}) | {} | {} ({}) | {} ({}) | {} / {} / {} | {} MiB | {:.0} %, {:.0} %{limit} |\n",
             self.name,
-            grouped(self.best, 0),
-            grouped(self.best * TIMES, 0),
+            grouped(best, 0),
+            grouped(best * TIMES, 0),
             grouped(good, 0),
-            ratio(Some(good / self.best)),
+            ratio(Some(good / best)),
+            ratio(Some(for_the_same)),
             grouped(self.a_second("refused"), 0),
             self.p99("good", "since_due"),
             self.p99("good", "since_sent"),
@@ -122,16 +126,18 @@ impl OverloadRow {
     }
 
     pub fn json(&self) -> Value {
+        let best = self.best.good_per_second();
         json!({
-            "server": self.name, "best_per_second": self.best, "rate": self.best * TIMES, "seconds": self.seconds,
-            "found": self.found, "memory_mib": self.memory, "core_used": self.core_used,
+            "server": self.name, "best_per_second": best, "best_core_used": self.best.core_used,
+            "rate": best * TIMES, "seconds": self.seconds, "found": self.found, "memory_mib": self.memory,
+            "core_used": self.core_used,
         })
     }
 }
 
 pub fn markdown(rows: &[OverloadRow]) -> String {
     let mut text = format!(
-        "\n| {CROWD} connections, 10 sandboxes, a queue of 50, {} s | best, {CLIENTS} connections | asked a second | answered well | share of the best | \
+        "\n| {CROWD} connections, 10 sandboxes, a queue of 50, {} s | best, {CLIENTS} connections | asked a second | answered well | share of the best (for the same processor time) | \
          refused | p99 of the good since due (since sent) | p99 of the refused | no answer / wrong / not sent | memory meanwhile | \
          core used, by the generator |\n|-|-|-|-|-|-|-|-|-|-|-|\n",
         rows[0].seconds,
