@@ -30,16 +30,20 @@ impl Bench {
         self.flooded().iter().map(|server| self.overload_turn(server)).collect()
     }
 
-    /// A request that costs little more than to refuse it does, and one that costs ten times that.
+    /// A request that costs hardly more than to refuse it does, and one that costs ten times that. With ten sandboxes there are
+    /// refusals; with a hundred the light one is done before the queue is full.
     fn flooded(&self) -> Vec<Server> {
-        const ROOM: [&str; 4] = ["--sandboxes", "10", "--queue", "50"];
         let [hello, javascript] = [RUST_P2_HTTP_HELLO, JS_P2_HTTP_HELLO].map(|guest| guest.path());
-        let queue = |name, guest: &str| self.ours.serving(name, &[&ROOM[..], &[guest]].concat());
+        let [hello, javascript] = [&hello, &javascript].map(|path| path.to_string_lossy());
+        let queue =
+            |name, sandboxes, guest| self.ours.serving(name, &["--queue", "50", "--sandboxes", sandboxes, guest]);
         let servers = [
-            queue("walnut serve, 0.2", &hello.to_string_lossy()),
-            queue("walnut serve, JavaScript", &javascript.to_string_lossy()),
+            queue("walnut serve, 0.2, 100 sandboxes", "100", &hello),
+            queue("walnut serve, 0.2, 10 sandboxes", "10", &hello),
+            queue("walnut serve, JavaScript, 100 sandboxes", "100", &javascript),
+            queue("walnut serve, JavaScript, 10 sandboxes", "10", &javascript),
         ];
-        let count = if self.options.short { 1 } else { servers.len() };
+        let count = if self.options.short { 2 } else { servers.len() };
         servers.into_iter().take(count).filter(|server| self.options.takes(server)).collect()
     }
 
@@ -137,7 +141,7 @@ impl OverloadRow {
 
 pub fn markdown(rows: &[OverloadRow]) -> String {
     let mut text = format!(
-        "\n| {CROWD} connections, 10 sandboxes, a queue of 50, {} s | best, {CLIENTS} connections | asked a second | answered well | share of the best (for the same processor time) | \
+        "\n| {CROWD} connections, a queue of 50, {} s | best, {CLIENTS} connections | asked a second | answered well | share of the best (for the same processor time) | \
          refused | p99 of the good since due (since sent) | p99 of the refused | no answer / wrong / not sent | memory meanwhile | \
          core used, by the generator |\n|-|-|-|-|-|-|-|-|-|-|-|\n",
         rows[0].seconds,
