@@ -254,11 +254,18 @@ impl Running {
         String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned()
     }
 
-    /// Where walnut's admin page is, as it says when it starts.
+    /// Where walnut's admin page is, as it says when it starts. It may answer before it says anything.
     pub fn admin(&self) -> Outcome<String> {
-        let said = fs::read_to_string(&self.log)?;
-        let admin = said.lines().find_map(|line| line.strip_prefix("admin page: http://")?.strip_suffix('/'));
-        Ok(admin.ok_or_else(|| format!("{} does not say where its admin page is\n{said}", self.name))?.to_owned())
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let said = fs::read_to_string(&self.log)?;
+            let admin = said.lines().find_map(|line| line.strip_prefix("admin page: http://")?.strip_suffix('/'));
+            match admin {
+                Some(admin) => return Ok(admin.to_owned()),
+                None if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
+                None => return Err(format!("{} does not say where its admin page is\n{said}", self.name).into()),
+            }
+        }
     }
 
     /// Seconds of processor time that it has used.
