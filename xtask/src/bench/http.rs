@@ -4,12 +4,14 @@
 //! of the machine hits all of them and no idle one disturbs; medians over the rounds are compared.
 
 mod bodies;
-mod cores;
-mod load;
+pub mod cores;
+pub mod load;
 mod neighbours;
+mod overload;
 mod report;
 mod routes;
-mod servers;
+pub mod servers;
+mod swap;
 
 use super::Outcome;
 use cores::Cores;
@@ -27,18 +29,22 @@ usage: cargo xtask bench http [OPTION...]
   --latency      latency at 30, 50 and 70 % of what walnut can do, with a queue that shows
   --body         a body of 64 MiB through an echo, and many of 1 MiB each way
   --crowd        900 connections that ask all the time, for a minute: far more than can be answered
+  --overload     twice what walnut can do, at times that do not wait for it, for a minute
+  --swap         what clients notice when a JavaScript service changes over to optimised code, for a minute
+  --stay N       how many seconds --crowd, --overload and --swap last instead
   --routes       apps of 1, 10, 100 and 1,000 routes
   --neighbours   what a quiet app notices of one that wears out processor, memory, connections or log
   --walnut PATH  this binary, instead of building one
   --json FILE    every round, for machines
-  --short        all of it in little: a second each of a debug build and the native peer, only to show that it works";
+  --short        all of it in little: a second each of a debug build with the baseline compiler's code and of the peers that
+                 are here, only to show that it works";
 
 /// In seconds, before what is measured.
-const WARM_UP: f64 = 1.0;
+pub const WARM_UP: f64 = 1.0;
 /// Shares of walnut's capacity.
 const RATES: [f64; 3] = [0.3, 0.5, 0.7];
 /// Connections that ask all the time: what walnut can do at its best, and far more than that.
-const CLIENTS: u32 = 32;
+pub const CLIENTS: u32 = 32;
 const CROWD: u32 = 900;
 /// How long a crowd stays, in seconds, and in how many parts, with a look at the memory after each.
 const STAY: f64 = 60.0;
@@ -52,10 +58,13 @@ pub struct Options {
     latency: bool,
     body: bool,
     crowd: bool,
+    overload: bool,
+    swap: bool,
     routes: bool,
     neighbours: bool,
     rounds: usize,
     seconds: f64,
+    stay: Option<u32>,
     only: Vec<String>,
     walnut: Option<PathBuf>,
     json: Option<PathBuf>,
@@ -69,10 +78,13 @@ impl Options {
             latency: false,
             body: false,
             crowd: false,
+            overload: false,
+            swap: false,
             routes: false,
             neighbours: false,
             rounds: 0,
             seconds: 0.0,
+            stay: None,
             only: Vec::new(),
             walnut: None,
             json: None,
@@ -85,10 +97,13 @@ impl Options {
                 "--latency" => options.latency = true,
                 "--body" => options.body = true,
                 "--crowd" => options.crowd = true,
+                "--overload" => options.overload = true,
+                "--swap" => options.swap = true,
                 "--routes" => options.routes = true,
                 "--neighbours" => options.neighbours = true,
                 "--rounds" => rounds = Some(number(argument, &value()?)?),
                 "--seconds" => seconds = Some(number(argument, &value()?)?),
+                "--stay" => options.stay = Some(number(argument, &value()?)?),
                 "--only" => options.only.push(value()?.to_lowercase()),
                 "--walnut" => options.walnut = Some(value()?.into()),
                 "--json" => options.json = Some(value()?.into()),
@@ -97,13 +112,18 @@ impl Options {
         }
         options.rounds = rounds.unwrap_or(if options.short { 1 } else { 5 });
         options.seconds = f64::from(seconds.unwrap_or(if options.short { 1u32 } else { 5 }));
-        if options.seconds == 0.0 {
-            return Err("--seconds is at least 1".into());
+        if options.seconds == 0.0 || options.stay == Some(0) {
+            return Err("--seconds and --stay are at least 1".into());
         }
         if (options.latency || options.short) && options.rounds == 0 {
             return Err("latency goes by what the first table finds; give --rounds at least 1".into());
         }
         Ok(options)
+    }
+
+    /// How long too many stay, in seconds.
+    fn stay(&self) -> f64 {
+        if self.short { SHORT_STAY } else { self.stay.map_or(STAY, f64::from) }
     }
 
     fn takes(&self, server: &Server) -> bool {
@@ -112,7 +132,7 @@ impl Options {
     }
 }
 
-fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Outcome<T> {
+pub fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Outcome<T> {
     text.parse().map_err(|_| format!("{flag} takes a whole number, not `{text}`").into())
 }
 
@@ -153,7 +173,7 @@ pub struct CrowdRow {
 pub fn run(arguments: &[String]) -> Outcome {
     let options = Options::parse(arguments)?;
     let cores = Cores::find()?;
-    let ours = Ours::build(&options)?;
+    let ours = Ours::build(options.short, options.walnut.as_deref())?;
     let bench = Bench { load: Load::find(ours.load.clone()), cores, options, ours };
     bench.run()
 }
@@ -175,9 +195,11 @@ impl Bench {
         let body = self.when(options.body, || self.body())?;
         let bodies = self.when(options.body, || self.bodies())?;
         let crowd = self.when(options.crowd, || self.crowd())?;
+        let overload = self.when(options.overload, || self.overload())?;
+        let swap = self.when(options.swap, || self.swap())?;
         let routes = self.when(options.routes, || self.routes())?;
         let neighbours = self.when(options.neighbours, || self.neighbours())?;
-        let report = Report { machine, rows, latency, body, bodies, crowd, routes, neighbours };
+        let report = Report { machine, rows, latency, body, bodies, crowd, overload, swap, routes, neighbours };
         print!("{}", report.markdown());
         if let Some(file) = &options.json {
             std::fs::write(file, format!("{:#}\n", report.json()))
@@ -195,8 +217,8 @@ impl Bench {
     }
 
     fn throughput(&self) -> Outcome<Vec<Row>> {
-        let servers = if self.options.short { self.ours.hello().into() } else { servers::all(&self.ours)? };
-        let servers: Vec<_> = servers.into_iter().filter(|server| self.options.takes(server)).collect();
+        let servers: Vec<_> =
+            servers::all(&self.ours)?.into_iter().filter(|server| self.options.takes(server)).collect();
         if servers.is_empty() {
             return Err(format!("no server that is here is called {:?}", self.options.only).into());
         }
@@ -290,7 +312,7 @@ impl Bench {
             let best = self.load.closed(&self.cores, &running, CLIENTS, self.options.seconds)?;
             // So that what each connection takes is there before.
             self.load.closed(&self.cores, &running, CROWD, WARM_UP)?;
-            let stay = if self.options.short { SHORT_STAY } else { STAY };
+            let stay = self.options.stay();
             let (mut crowded, mut memory) = (Vec::new(), vec![running.memory("VmRSS")?]);
             for _ in 0..LOOKS {
                 crowded.push(self.load.closed(&self.cores, &running, CROWD, stay / f64::from(LOOKS))?);

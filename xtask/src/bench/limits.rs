@@ -11,16 +11,21 @@ const ROUNDS: usize = 10;
 const LIMIT: f64 = 1.0;
 
 pub fn run(arguments: &[String]) -> Outcome {
-    let binary = match arguments {
-        [] => walnut(false)?,
-        [flag, path] if flag == "--walnut" => path.into(),
-        _ => return Err("usage: cargo xtask bench limits [--walnut PATH]".into()),
+    let (short, rest) = match arguments.split_first() {
+        Some((flag, rest)) if flag == "--short" => (true, rest),
+        _ => (false, arguments),
     };
+    let binary = match rest {
+        [] => walnut(short)?,
+        [flag, path] if flag == "--walnut" => path.into(),
+        _ => return Err("usage: cargo xtask bench limits [--short] [--walnut PATH]".into()),
+    };
+    let rounds = if short { 1 } else { ROUNDS };
     println!("| a loop with a limit of 1 s | ended after, on the clock (middle half) | the longest |\n|-|-|-|");
     for flag in ["--cpu", "--deadline"] {
-        row("walnut run", flag, &in_run(&binary, flag)?);
+        row("walnut run", flag, &in_run(&binary, flag, rounds)?);
         for (name, guest) in [("walnut serve, 0.2", RUST_P2_HTTP_BAD), ("walnut serve, 0.3", RUST_P3_HTTP_ECHO)] {
-            row(name, flag, &in_serve(&binary, guest, flag)?);
+            row(name, flag, &in_serve(&binary, guest, flag, rounds)?);
         }
     }
     Ok(())
@@ -33,7 +38,7 @@ fn row(name: &str, flag: &str, times: &[f64]) {
 }
 
 /// The process's own start is part of it.
-fn in_run(binary: &Path, flag: &str) -> Outcome<Vec<f64>> {
+fn in_run(binary: &Path, flag: &str, rounds: usize) -> Outcome<Vec<f64>> {
     let program = scratch()?.join("loop.wat");
     std::fs::write(&program, LOOP)?;
     let time = |_| {
@@ -44,10 +49,10 @@ fn in_run(binary: &Path, flag: &str) -> Outcome<Vec<f64>> {
             _ => Err(format!("the loop was not ended by its limit: {status}").into()),
         }
     };
-    (0..ROUNDS).map(time).collect()
+    (0..rounds).map(time).collect()
 }
 
-fn in_serve(binary: &Path, guest: Guest, flag: &str) -> Outcome<Vec<f64>> {
+fn in_serve(binary: &Path, guest: Guest, flag: &str, rounds: usize) -> Outcome<Vec<f64>> {
     let address = free_address()?;
     let mut command = Command::new(binary);
     command.args(["serve", "--access-log", "off", "--addr", &address, flag, "1s"]).arg(guest.path());
@@ -67,5 +72,5 @@ fn in_serve(binary: &Path, guest: Guest, flag: &str) -> Outcome<Vec<f64>> {
             false => Err(format!("the loop was not ended by its limit: {answer}").into()),
         }
     };
-    (0..ROUNDS).map(time).collect()
+    (0..rounds).map(time).collect()
 }

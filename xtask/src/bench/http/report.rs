@@ -3,8 +3,10 @@
 use super::super::{Spread, grouped};
 use super::bodies::{self, BodiesRow};
 use super::neighbours::{self, NeighbourRow};
+use super::overload::{self, OverloadRow};
 use super::routes::{self, RoutesRow};
 use super::servers::{NODE, WASMTIME};
+use super::swap::{self, SwapRow};
 use super::{BODIES_MIB, BodyRow, CLIENTS, CROWD, Cores, CrowdRow, LatencyRow, Load, NATIVE, Options, Row, Sample};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -224,6 +226,8 @@ pub struct Report {
     pub body: Vec<BodyRow>,
     pub bodies: Vec<BodiesRow>,
     pub crowd: Vec<CrowdRow>,
+    pub overload: Vec<OverloadRow>,
+    pub swap: Vec<SwapRow>,
     pub routes: Vec<RoutesRow>,
     pub neighbours: Vec<NeighbourRow>,
 }
@@ -235,9 +239,19 @@ impl Report {
         let of_latency = self.latency.iter().map(|row| row.found.failures());
         let of_bodies = self.bodies.iter().map(BodiesRow::failures);
         let of_crowd = self.crowd.iter().flat_map(|row| &row.crowded).map(Sample::failures);
+        let of_overload = self.overload.iter().map(OverloadRow::failures);
+        let of_swap = self.swap.iter().map(SwapRow::failures);
         let of_routes = self.routes.iter().map(RoutesRow::failures);
         let of_neighbours = self.neighbours.iter().map(NeighbourRow::failures);
-        of_rows.chain(of_latency).chain(of_bodies).chain(of_crowd).chain(of_routes).chain(of_neighbours).sum()
+        of_rows
+            .chain(of_latency)
+            .chain(of_bodies)
+            .chain(of_crowd)
+            .chain(of_overload)
+            .chain(of_swap)
+            .chain(of_routes)
+            .chain(of_neighbours)
+            .sum()
     }
 
     pub fn markdown(&self) -> String {
@@ -271,6 +285,12 @@ impl Report {
                  share of the best | p99 | no answer / not 2xx | memory, every 15 s |\n|-|-|-|-|-|-|-|\n"
             );
             text.extend(self.crowd.iter().map(CrowdRow::markdown));
+        }
+        if !self.overload.is_empty() {
+            text += &overload::markdown(&self.overload);
+        }
+        if !self.swap.is_empty() {
+            text += &swap::markdown(&self.swap);
         }
         if !self.routes.is_empty() {
             text += &routes::markdown(&self.routes);
@@ -308,6 +328,8 @@ impl Report {
             "body": self.body.iter().map(BodyRow::json).collect::<Vec<_>>(),
             "bodies": self.bodies.iter().map(BodiesRow::json).collect::<Vec<_>>(),
             "crowd": self.crowd.iter().map(CrowdRow::json).collect::<Vec<_>>(),
+            "overload": self.overload.iter().map(OverloadRow::json).collect::<Vec<_>>(),
+            "swap": self.swap.iter().map(SwapRow::json).collect::<Vec<_>>(),
             "routes": self.routes.iter().map(RoutesRow::json).collect::<Vec<_>>(),
             "neighbours": self.neighbours.iter().map(NeighbourRow::json).collect::<Vec<_>>(),
         })

@@ -1,7 +1,7 @@
 //! The servers that are compared: how each is started with its best documented settings, and one that runs.
 
 use super::super::{Outcome, built, free_address, on_path, scratch, tools, walnut, wasmtime};
-use super::{Options, cores::Cores};
+use super::cores::Cores;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -46,12 +46,20 @@ pub struct Server {
     pub name: &'static str,
     pub program: PathBuf,
     arguments: Vec<String>,
+    /// Where walnut keeps compiled code, if not where it always does.
+    cache: Option<PathBuf>,
 }
 
 impl Server {
     fn new(name: &'static str, program: &Path, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { name, program: program.to_owned(), arguments }
+        Self { name, program: program.to_owned(), arguments, cache: None }
+    }
+
+    /// Walnut as it starts by itself, with a cache of its own.
+    pub fn with_cache(walnut: &Path, cache: PathBuf, guest: &str) -> Self {
+        let server = Self::new("walnut serve, both tiers", walnut, &["serve", "--addr", "{address}", guest]);
+        Self { cache: Some(cache), ..server }
     }
 
     /// At its best, with any interface that the guest may import.
@@ -81,23 +89,25 @@ pub struct Ours {
     pub walnut: PathBuf,
     pub native: PathBuf,
     pub load: PathBuf,
+    tier: &'static str,
 }
 
 impl Ours {
-    pub fn build(options: &Options) -> Outcome<Self> {
-        let short = options.short;
-        let walnut = match &options.walnut {
-            Some(path) if path.is_file() => path.clone(),
+    pub fn build(short: bool, given: Option<&Path>) -> Outcome<Self> {
+        let walnut = match given {
+            Some(path) if path.is_file() => path.to_owned(),
             Some(path) => return Err(format!("--walnut: there is no file {}", path.display()).into()),
             None => walnut(short)?,
         };
         super::super::build(short, &["--package", "xtask", "--bin", "bench-native", "--bin", "bench-load"])?;
-        Ok(Self { walnut, native: built(short, "bench-native"), load: built(short, "bench-load") })
+        // A debug build would optimise the JavaScript service for a minute.
+        let tier = if short { "baseline" } else { "optimised" };
+        Ok(Self { walnut, native: built(short, "bench-native"), load: built(short, "bench-load"), tier })
     }
 
     /// Walnut with what follows `serve`, beside the address.
     pub fn serving(&self, name: &'static str, arguments: &[&str]) -> Server {
-        Server::new(name, &self.walnut, &[&["serve", "--tier", "optimised", "--addr", "{address}"], arguments].concat())
+        Server::new(name, &self.walnut, &[&["serve", "--tier", self.tier, "--addr", "{address}"], arguments].concat())
     }
 
     /// Walnut with this guest, and the native server. The order is that of the turns.
@@ -110,16 +120,27 @@ impl Ours {
     pub fn hello(&self) -> [Server; 2] {
         self.with(RUST_P2_HTTP_HELLO)
     }
+
+    /// Walnut with each kind of guest, and the native server.
+    pub fn all(&self) -> Vec<Server> {
+        let [walnut, native] = self.hello();
+        let guests = [RUST_P2_HTTP_HELLO, RUST_P3_HTTP_HELLO, JS_P2_HTTP_HELLO].map(|guest| guest.path());
+        let [hello, of_0_3, javascript] = guests.each_ref().map(|path| path.to_string_lossy());
+        vec![
+            walnut,
+            self.serving("walnut serve, 0.2, reuse 1000", &["--reuse", "1000", &hello]),
+            self.serving("walnut serve, 0.3", &[&of_0_3]),
+            self.serving("walnut serve, JavaScript, a fresh sandbox each", &[&javascript]),
+            native,
+        ]
+    }
 }
 
 /// All that are here. What is not is said, with what would bring it.
 pub fn all(ours: &Ours) -> Outcome<Vec<Server>> {
-    let mut servers: Vec<_> = ours.hello().into();
-    let [hello, of_0_3, javascript] = [RUST_P2_HTTP_HELLO, RUST_P3_HTTP_HELLO, JS_P2_HTTP_HELLO].map(|g| g.path());
-    let [hello, of_0_3, javascript] = [&hello, &of_0_3, &javascript].map(|path| path.to_string_lossy());
-    servers.insert(1, ours.serving("walnut serve, 0.2, reuse 1000", &["--reuse", "1000", &hello]));
-    servers.insert(2, ours.serving("walnut serve, 0.3", &[&of_0_3]));
-    servers.insert(3, ours.serving("walnut serve, JavaScript, a fresh sandbox each", &[&javascript]));
+    let mut servers = ours.all();
+    let hello = RUST_P2_HTTP_HELLO.path();
+    let hello = hello.to_string_lossy();
     match wasmtime() {
         Some(program) => {
             let pooling = ["serve", "--addr", "{address}", "-O", "pooling-allocator=y", &hello];
@@ -181,6 +202,7 @@ impl Running {
         let output = OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = cores.server(&server.program);
         command.args(server.arguments.iter().map(|argument| argument.replace("{address}", &address)));
+        command.envs(server.cache.iter().map(|cache| ("WALNUT_CACHE_DIR", cache)));
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().map_err(|e| format!("{command:?} does not start: {e}"))?;
         let mut running = Self { child, name: server.name, address, path: path.to_owned(), log };
@@ -217,17 +239,33 @@ impl Running {
         Ok(())
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it printed a line with this in it.
+    pub fn has_said(&self, what: &str) -> Outcome<bool> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.log)?).contains(what))
+    }
+
     /// The end of what it printed.
     fn said(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned()
     }
 
-    /// Where walnut's admin page is, as it says when it starts.
+    /// Where walnut's admin page is, as it says when it starts. It may answer before it says anything.
     pub fn admin(&self) -> Outcome<String> {
-        let said = fs::read_to_string(&self.log)?;
-        let admin = said.lines().find_map(|line| line.strip_prefix("admin page: http://")?.strip_suffix('/'));
-        Ok(admin.ok_or_else(|| format!("{} does not say where its admin page is\n{said}", self.name))?.to_owned())
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let said = fs::read_to_string(&self.log)?;
+            let admin = said.lines().find_map(|line| line.strip_prefix("admin page: http://")?.strip_suffix('/'));
+            match admin {
+                Some(admin) => return Ok(admin.to_owned()),
+                None if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
+                None => return Err(format!("{} does not say where its admin page is\n{said}", self.name).into()),
+            }
+        }
     }
 
     /// Seconds of processor time that it has used.

@@ -157,7 +157,7 @@ pub async fn connect(address: &str) -> Outcome<SendRequest<Pattern>> {
 
 #[derive(Default)]
 pub struct Tally {
-    latencies: Vec<Duration>,
+    latencies: Latencies,
     /// Answers other than the expected one.
     wrong: u64,
     /// Requests with no answer.
@@ -166,23 +166,41 @@ pub struct Tally {
 
 impl Tally {
     pub fn add(&mut self, other: Self) {
-        self.latencies.extend(other.latencies);
+        self.latencies.add(other.latencies);
         self.wrong += other.wrong;
         self.errors += other.errors;
     }
 
-    pub fn report(mut self, length: Duration) -> Value {
-        self.latencies.sort();
+    pub fn report(self, length: Duration) -> Value {
+        let mut report = self.latencies.report();
+        report["seconds"] = length.as_secs_f64().into();
+        report["wrong"] = self.wrong.into();
+        report["errors"] = self.errors.into();
+        report
+    }
+}
+
+#[derive(Default)]
+pub struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    pub fn push(&mut self, latency: Duration) {
+        self.0.push(latency);
+    }
+
+    pub fn add(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub fn report(mut self) -> Value {
+        self.0.sort();
         let at = |thousandths: usize| {
-            let index = (self.latencies.len() * thousandths).div_ceil(1000).saturating_sub(1);
-            self.latencies.get(index).map(|latency| latency.as_secs_f64() * 1e6)
+            let index = (self.0.len() * thousandths).div_ceil(1000).saturating_sub(1);
+            self.0.get(index).map(|latency| latency.as_secs_f64() * 1e6)
         };
         json!({
-            "requests": self.latencies.len(),
-            "seconds": length.as_secs_f64(),
+            "requests": self.0.len(),
             "p50_us": at(500), "p99_us": at(990), "p999_us": at(999), "max_us": at(1000),
-            "wrong": self.wrong,
-            "errors": self.errors,
         })
     }
 }

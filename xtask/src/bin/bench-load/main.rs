@@ -3,6 +3,8 @@
 //! ```text
 //! bench-load closed ADDRESS SECONDS COUNT WHAT    as many requests as so many connections get answered
 //! bench-load rate ADDRESS SECONDS RATE [NOISE]    RATE requests for the hello a second, whatever the server does
+//! bench-load flood ADDRESS SECONDS RATE COUNT     the same over so many connections, and refusals are answers too
+//! bench-load trace ADDRESS SECONDS RATE           the same, and each single request is told
 //! bench-load body ADDRESS BYTES                   one POST to /echo, which must come back
 //!
 //! WHAT   hello                               at /
@@ -21,8 +23,10 @@
 #![expect(clippy::print_stdout, reason = "its output is its result")]
 
 mod client;
+mod flood;
 mod noise;
 mod pattern;
+mod trace;
 
 use client::{Ask, Client, Tally, connect};
 use http_body_util::BodyExt;
@@ -41,8 +45,8 @@ use tokio::sync::Mutex;
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const CONNECTIONS: usize = 32;
-const USAGE: &str =
-    "usage: bench-load closed ADDRESS SECONDS COUNT WHAT | rate ADDRESS SECONDS RATE [NOISE] | body ADDRESS BYTES";
+const USAGE: &str = "usage: bench-load closed ADDRESS SECONDS COUNT WHAT | rate ADDRESS SECONDS RATE [NOISE] | \
+     flood ADDRESS SECONDS RATE COUNT | trace ADDRESS SECONDS RATE | body ADDRESS BYTES";
 
 fn main() -> Outcome {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -59,6 +63,10 @@ fn main() -> Outcome {
                 report["noise"] = noise.map(|noise| noise.report()).into();
                 Ok(report)
             }
+            ["flood", address, seconds, rate, count] => {
+                flood::flood(address, length(seconds)?, rate.parse()?, count.parse()?).await
+            }
+            ["trace", address, seconds, rate] => trace::trace(address, length(seconds)?, rate.parse()?).await,
             ["body", address, bytes] => body(address, bytes.parse()?).await,
             _ => Err(USAGE.into()),
         }
@@ -102,15 +110,14 @@ async fn closed(address: &str, length: Duration, count: usize, ask: &Ask) -> Out
         }
         client.tally
     };
-    let tally = together(clients.into_iter().map(work)).await?;
-    Ok(tally.report(start.elapsed()))
+    let tallies = together(clients.into_iter().map(work)).await?;
+    Ok(sum(tallies).report(start.elapsed()))
 }
 
 async fn rated(address: &str, length: Duration, rate: f64) -> Outcome<Value> {
     let clients = Client::several(address, CONNECTIONS, &Ask::hello()).await?;
-    let start = Instant::now();
-    let schedule = Schedule { next: start, step: Duration::from_secs_f64(1.0 / rate), start, length };
-    let schedule = Arc::new(Mutex::new(schedule));
+    // A server that is a whole length behind does not catch up.
+    let schedule = Schedule::shared(rate, length, length);
     let work = |mut client: Client| {
         let schedule = schedule.clone();
         async move {
@@ -125,34 +132,52 @@ async fn rated(address: &str, length: Duration, rate: f64) -> Outcome<Value> {
             client.tally
         }
     };
-    let tally = together(clients.into_iter().map(work)).await?;
-    let mut report = tally.report(length);
+    let tallies = together(clients.into_iter().map(work)).await?;
+    let mut report = sum(tallies).report(length);
     report["unsent"] = schedule.lock().await.left().into();
     Ok(report)
 }
 
-/// Runs all at once and sums what they saw.
-async fn together(work: impl Iterator<Item = impl Future<Output = Tally> + Send + 'static>) -> Outcome<Tally> {
+/// Runs all at once, and gives what each saw.
+async fn together<T: Send + 'static>(
+    work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Outcome<Vec<T>> {
     let tasks: Vec<_> = work.map(tokio::spawn).collect();
-    let mut sum = Tally::default();
+    let mut seen = Vec::new();
     for task in tasks {
-        sum.add(task.await?);
+        seen.push(task.await?);
     }
-    Ok(sum)
+    Ok(seen)
+}
+
+fn sum(tallies: Vec<Tally>) -> Tally {
+    let mut sum = Tally::default();
+    for tally in tallies {
+        sum.add(tally);
+    }
+    sum
 }
 
 /// When requests are due.
 struct Schedule {
     next: Instant,
     step: Duration,
-    start: Instant,
-    length: Duration,
+    /// No request is due from then on.
+    end: Instant,
+    /// None is sent from then on.
+    close: Instant,
 }
 
 impl Schedule {
+    /// From now on. What is due may be sent for as long as `grace` after the end.
+    fn shared(rate: f64, length: Duration, grace: Duration) -> Arc<Mutex<Self>> {
+        let next = Instant::now();
+        let end = next + length;
+        Arc::new(Mutex::new(Self { next, step: Duration::from_secs_f64(1.0 / rate), end, close: end + grace }))
+    }
+
     fn next(&mut self) -> Option<Instant> {
-        // A server that is this far behind does not catch up.
-        if self.left() == 0 || self.start.elapsed() > self.length * 2 {
+        if self.left() == 0 || Instant::now() > self.close {
             return None;
         }
         let due = self.next;
@@ -161,7 +186,7 @@ impl Schedule {
     }
 
     fn left(&self) -> u64 {
-        let left = (self.start + self.length).saturating_duration_since(self.next);
+        let left = self.end.saturating_duration_since(self.next);
         u64::try_from(left.as_nanos() / self.step.as_nanos().max(1)).unwrap_or(u64::MAX)
     }
 }
