@@ -297,6 +297,10 @@ fn manifest_of(target: &str) -> Option<PathBuf> {
     path.extension().is_some_and(|e| e == "toml").then(|| path.to_owned())
 }
 
+/// Sandboxes that an engine has room for where components may have more in sum: the address space has room for four engines
+/// of so many, and the node's bound on requests is far below.
+const ROOM: u32 = 3_000;
+
 /// What an engine must have room for.
 #[derive(PartialEq, Eq)]
 pub struct Size {
@@ -306,8 +310,8 @@ pub struct Size {
 }
 
 impl Size {
-    /// Room for the sandboxes of all of them.
-    pub fn of(apps: &[Described], tiers: Tiers) -> Self {
+    /// Room for the sandboxes of all of them, of which no more than `at_once` have requests.
+    pub fn of(apps: &[Described], tiers: Tiers, at_once: u32) -> Self {
         let components = || apps.iter().flat_map(|app| &app.components);
         let mut limits = Limits::for_service();
         limits.memory = components().map(|c| c.limits.memory).max().unwrap_or(limits.memory);
@@ -315,8 +319,10 @@ impl Size {
         limits.cpu = components().map(|c| c.limits.cpu).min().unwrap_or(limits.cpu);
         limits.deadline = components().map(|c| c.limits.deadline).min().unwrap_or(limits.deadline);
         let places: Vec<_> = components().map(|c| (c.title.clone(), c.admission.limits().sandboxes)).collect();
-        let sandboxes = places.iter().fold(0_u32, |sum, (_, sandboxes)| sum.saturating_add(*sandboxes));
-        // Not the node's bound, which counts requests: a sandbox that idles has its place in the pool all the same.
+        let sum = places.iter().fold(0_u32, |sum, (_, sandboxes)| sum.saturating_add(*sandboxes));
+        let most = places.iter().map(|(_, sandboxes)| *sandboxes).max().unwrap_or(0);
+        // More than have requests: a sandbox that idles has its place in the pool all the same.
+        let sandboxes = sum.min(ROOM.max(at_once).max(most));
         Size { engine: EngineConfig { tiers, ..EngineConfig::service(limits, sandboxes) }, places }
     }
 }

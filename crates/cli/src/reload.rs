@@ -35,7 +35,7 @@ impl Version {
         before: Option<&Version>,
         setting: &Setting,
     ) -> Result<(Self, Vec<App>), CommandError> {
-        let size = Size::of(&apps, setting.args.tier.tiers());
+        let size = Size::of(&apps, setting.args.tier.tiers(), setting.args.node_sandboxes);
         // With other sizes the pools do not fit. With the same, requests under way in them count in the same places.
         let engine = match before.filter(|before| before.size == size) {
             Some(before) => before.engine.clone(),

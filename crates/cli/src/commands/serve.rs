@@ -33,7 +33,7 @@ pub struct ServeArgs {
     sandboxes: u32,
     /// Sandboxes at once of all components together; a request beyond that waits too
     #[arg(long, value_name = "N", default_value = "1000", value_parser = number::<u32>(1, 5_000))]
-    node_sandboxes: u32,
+    pub node_sandboxes: u32,
     /// Requests that one sandbox of WASI 0.2 takes, one after another; they share what it remembers
     #[arg(long, value_name = "N", default_value = "1", value_parser = number::<u32>(1, 1_000_000))]
     pub reuse: u32,

@@ -1,5 +1,6 @@
 //! Apps: what a manifest says is what is served.
 
+use std::fmt::Write;
 use walnut_test_programs::{RUST_P2_HTTP_ECHO, RUST_P2_HTTP_HELLO};
 use walnut_test_support::{ServeProcess, TestEnv, guest, test_env};
 
@@ -56,6 +57,24 @@ fn apps_are_served_together_and_what_no_route_is_for_is_not_found() {
     assert_eq!(ask(&server, "test", "/one"), HELLO);
     assert_eq!(ask(&server, "test", "/method"), "GET /method\n");
     server.get("/other").is(404, "nothing is served here\n");
+}
+
+/// Each may have a hundred sandboxes, and the address space has no room for so many.
+#[test]
+fn an_app_may_have_hundreds_of_components() {
+    let env = test_env!();
+    let hello = guest(RUST_P2_HTTP_HELLO);
+    let mut manifest = "[app]\nname = \"many\"\n".to_owned();
+    for n in 0..300 {
+        let _ = writeln!(manifest, "[component.c{n}]\nsource = \"{hello}\"");
+        let _ = writeln!(manifest, "[[http]]\nroute = \"/{n}\"\ncomponent = \"c{n}\"");
+    }
+    env.file("many/walnut.toml", manifest);
+    let server = ServeProcess::of_apps(&env, ["many"]);
+    for n in [0, 150, 299] {
+        server.get(&format!("/{n}")).is(200, HELLO);
+    }
+    server.get("/300").is(404, "nothing is served here\n");
 }
 
 #[test]
