@@ -92,8 +92,15 @@ fn flag_tip(flag: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_definition_is_consistent() {
-        super::definition().debug_assert();
+        let definition = super::definition();
+        let derived = Verb::augment_subcommands(Command::new("walnut"));
+        let names = |command: &Command| command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        let (defined, derived): (Vec<_>, Vec<_>) = (names(&definition), names(&derived));
+        assert_eq!(defined, derived);
+        definition.debug_assert();
     }
 }

@@ -45,7 +45,7 @@ impl Code {
             Failure::Limit { limit: Limit::Deadline | Limit::Cpu, .. } => Code::Time,
             Failure::Limit { limit: Limit::Memory, .. } => Code::Memory,
             Failure::Limit { .. } | Failure::Trap { .. } | Failure::NoResponse | Failure::GuestError(_) => Code::Trap,
-            Failure::Host(_) => Code::Host,
+            Failure::Busy | Failure::Host(_) => Code::Host,
         }
     }
 }

@@ -87,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_worked_before_is_not_charged() {
-        for _ in 0..20 {
-            work(Duration::from_millis(3));
+    #[cfg(unix)]
+    fn little_of_what_was_worked_before_is_charged() {
+        for _ in 0..5 {
+            work(Duration::from_millis(30));
             let entered = enter();
-            work(Duration::from_micros(300));
-            let most = wall() - entered;
-            assert!(since(entered) <= most + FRESH, "more than there was time for");
+            std::thread::sleep(Duration::from_millis(60));
+            assert!(since(entered) < 10_000_000, "{}", since(entered));
         }
     }
 }

@@ -160,6 +160,8 @@ pub enum Failure {
     NoResponse,
     /// The guest answered its request with an error of its own.
     GuestError(String),
+    /// Its thread was busy with others until the deadline, and the guest did not begin.
+    Busy,
     /// Something in the host failed.
     Host(String),
 }
@@ -173,6 +175,9 @@ impl fmt::Display for Failure {
             Failure::Trap { cause, .. } => write!(f, "the guest trapped: {cause}"),
             Failure::NoResponse => f.write_str("the guest ended without a response"),
             Failure::GuestError(code) => write!(f, "the guest answered with the error `{code}`"),
+            Failure::Busy => {
+                f.write_str("the guest had no turn before the deadline, since others kept its thread busy")
+            }
             Failure::Host(text) => f.write_str(text),
         }
     }

@@ -162,9 +162,10 @@ impl<F: Future> Future for Metered<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
+        // First, since its end is that of the turn, also when the system refuses the ticker its thread.
+        let inside = this.meter.enter();
         let _running = this.ticker.running();
         calls::swap(&mut this.ring);
-        let inside = this.meter.enter();
         let result = this.inner.as_mut().poll(cx);
         drop(inside);
         calls::swap(&mut this.ring);

@@ -129,6 +129,9 @@ impl Prepared {
             adapt::check_start(&self.name, &setup.args, &setup.env)?;
         }
         setup.version = self.code.version;
+        if let Some(usage) = &setup.usage {
+            setup.party = Party::of(usage);
+        }
         Ok(self.with(Arc::new(setup)))
     }
 

@@ -3,6 +3,7 @@
 use crate::capabilities::dir::Files;
 use crate::capabilities::http::Outbound;
 use crate::connections::{Connection, Connections};
+use crate::engine::Tier;
 use crate::error::LimitReached;
 use crate::gate::{Gate, LearnedNames};
 use crate::limits::{Limit, Limits};
@@ -106,12 +107,13 @@ impl Sandbox {
     }
 }
 
-/// Waits a moment when a sandbox could not start because the engine's pools are full: those that were given up leave them when
-/// their threads get to it. Any other error is handed back.
-pub(crate) async fn wait_for_room(error: wasmtime::Error) -> wasmtime::Result<()> {
+/// Waits a moment when a sandbox could not start because the engine's pools are full: those that idle or were given up leave
+/// them when their threads get to it. Any other error is handed back.
+pub(crate) async fn wait_for_room(error: wasmtime::Error, tier: &Tier) -> wasmtime::Result<()> {
     if !error.is::<PoolConcurrencyLimitError>() {
         return Err(error);
     }
+    tier.needed.notify_waiters();
     tokio::time::sleep(Duration::from_millis(1)).await;
     Ok(())
 }

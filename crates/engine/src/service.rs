@@ -10,7 +10,7 @@
 mod reused;
 mod shared;
 
-use self::reused::{Alone, Loan, Reused, Turn};
+use self::reused::{Alone, Loan, Reused, Tally};
 use self::shared::{Shared, Stay};
 use crate::body::Bounded;
 use crate::capabilities::http::Trace;
@@ -22,7 +22,7 @@ use crate::meter::{Meter, Metered};
 use crate::prepare::{Prepared, Ready, Setup};
 use crate::request_id::RequestId;
 use crate::sandbox::Sandbox;
-use crate::turns;
+use crate::turns::{self, Turn};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -98,7 +98,7 @@ impl Running {
             }
             Kind::Shared(Shared::new(&ready, report).map_err(unfit)?)
         } else if ready.code.worlds.contains(&World::Service0_2) {
-            let reused = (reuse > 1).then(|| Reused::new(reuse, ready.setup.idle));
+            let reused = (reuse > 1).then(|| Reused::new(reuse, ready.setup.idle, ready.code.tier.needed.clone()));
             Kind::Alone(p2::ProxyPre::new(ready.code.pre.clone()).map_err(unfit)?, reused)
         } else {
             let what = if ready.code.worlds.is_empty() {
@@ -180,7 +180,7 @@ impl Service {
         let now = Instant::now();
         let until = now + limits.deadline;
         let turn = match turns::before(self.setup.party, now.into()) {
-            Some(turn) => timeout_at(until, turn).await.map_err(|_| explain::deadline(limits, None))?.ok(),
+            Some(turn) => timeout_at(until, turn).await.map_err(|_| Failure::Busy)?.ok(),
             None => None,
         };
         let running = self.running();
@@ -234,7 +234,7 @@ impl Service {
         &self,
         visit: Visit,
         request: GuestRequest,
-        turn: Option<turns::Turn>,
+        turn: Option<Turn>,
         slot: impl Send + 'static,
         until: Instant,
     ) -> Result<Answer, Failure> {
@@ -334,14 +334,14 @@ impl Visit {
                 })
                 .await;
         };
-        let (turn, kept) = reused.take();
-        self.drive_reused(reused, turn, kept, request, send).await
+        let (tally, kept) = reused.take();
+        self.drive_reused(reused, tally, kept, request, send).await
     }
 
     async fn drive_reused(
         &self,
         reused: &Arc<Reused>,
-        turn: Turn,
+        tally: Tally,
         kept: Option<Alone>,
         request: GuestRequest,
         send: oneshot::Sender<Outcome>,
@@ -365,7 +365,7 @@ impl Visit {
         drop(loan);
         alone.store.data().said.turn_to(None);
         if answered.load(SeqCst) {
-            reused.keep(turn, alone);
+            reused.keep(tally, alone);
         }
         Ok(())
     }

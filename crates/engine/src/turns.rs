@@ -8,6 +8,7 @@
 //! The next is of the component that has had the least processor time while the line lasts (start-time fair queueing). One that comes
 //! to it begins with those that have had the least: what it did not use before gives it nothing.
 
+use crate::usage::Usage;
 use futures_channel::oneshot::{Receiver, Sender, channel};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -28,6 +29,11 @@ impl Party {
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Party(NEXT.fetch_add(1, Relaxed))
+    }
+
+    /// All who count what they use in this place: the versions of a component, one after another.
+    pub fn of(usage: &Arc<dyn Usage>) -> Self {
+        Party(Arc::as_ptr(usage).cast::<()>().addr() as u64)
     }
 }
 
@@ -91,7 +97,8 @@ pub(crate) fn end(party: Party, spent: u64) {
     });
 }
 
-/// Those who wait on one thread.
+/// Those who wait on one thread. Nobody else touches it: the locks are there since a task may be sent elsewhere, as far as its type
+/// tells.
 #[derive(Default)]
 struct Line {
     queue: Mutex<Queue<Sender<Turn>>>,

@@ -13,7 +13,7 @@ pub(crate) enum Cause {
     ClientError,
     /// No route is for it, or no file that may be served.
     NotFound,
-    /// No sandbox was free in time, the system has no room for more open files, or another client needed the connection's
+    /// No sandbox was free in time, or no turn on the thread, the system has no room for more open files, or another client needed the connection's
     /// seat before the request's head was there.
     Overloaded,
     /// The request's body is larger than it may be.
@@ -66,6 +66,7 @@ impl Cause {
             Failure::Trap { .. } => Cause::Trap,
             Failure::NoResponse => Cause::NoResponse,
             Failure::GuestError(_) => Cause::GuestError,
+            Failure::Busy => Cause::Overloaded,
             Failure::Host(_) => Cause::HostError,
         }
     }

@@ -14,11 +14,12 @@ pub(crate) fn failed(failure: &Failure) -> Response<Body> {
         Failure::Limit { .. } | Failure::Trap { .. } | Failure::NoResponse | Failure::GuestError(_) => {
             respond(StatusCode::INTERNAL_SERVER_ERROR, "the component failed\n")
         }
+        Failure::Busy => overloaded(),
         Failure::Host(_) => server_failed(),
     }
 }
 
-/// The answer when no sandbox got free in time.
+/// The answer when no sandbox, or no turn on the thread, got free in time.
 pub(crate) fn overloaded() -> Response<Body> {
     let mut response = respond(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

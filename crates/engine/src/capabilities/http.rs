@@ -19,7 +19,7 @@ use crate::gate::{Gate, Permit};
 use crate::packages::WASI_0_3;
 use crate::prepare::Setup;
 use futures_channel::oneshot;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::collections::HashMap;
@@ -56,6 +56,9 @@ pub(crate) struct Outbound {
 #[derive(Clone, Default)]
 pub(crate) struct Trace(HeaderMap);
 
+/// In bytes: what every party of a trace has to pass on (W3C Trace Context, 3.3.1.5). A sandbox keeps it for many requests.
+const MOST_OF_TRACE: usize = 512;
+
 /// W3C Trace Context: the second says nothing without the first.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -65,9 +68,10 @@ impl Trace {
     pub fn of(headers: &HeaderMap) -> Self {
         let mut trace = HeaderMap::new();
         for name in [TRACEPARENT, TRACESTATE] {
-            for value in headers.get_all(&name) {
-                trace.append(&name, value.clone());
-            }
+            let value = headers.get(&name).filter(|value| value.len() <= MOST_OF_TRACE);
+            // Copied, since what came is a part of all that the client sent.
+            let Some(Ok(value)) = value.map(|value| HeaderValue::from_bytes(value.as_bytes())) else { break };
+            trace.insert(name, value);
         }
         Trace(trace)
     }

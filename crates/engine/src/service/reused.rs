@@ -1,7 +1,7 @@
 //! The sandboxes of a WASI 0.2 component that takes some requests in one sandbox, one after another (`reuse`).
 //!
 //! A request takes a sandbox that is idle, and makes one only when none is. So there are never more than there were requests
-//! at once, each with its place, and one that idles keeps nobody out of the engine's pools. A sandbox comes back only when its
+//! at once, each with its place. One that idles gives up its room in the engine's pools to whoever needs it. A sandbox comes back only when its
 //! call returned and all went well; whatever ends a request otherwise ends its sandbox too.
 
 use super::GuestRequest;
@@ -20,7 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 use wasmtime::Store;
 use wasmtime_wasi_http::Error as HttpError;
 use wasmtime_wasi_http::p2::bindings as p2;
@@ -49,7 +50,7 @@ impl Alone {
                     ready.setup.started(began.into());
                     return Ok(Alone { store, proxy });
                 }
-                Err(e) => wait_for_room(e).await?,
+                Err(e) => wait_for_room(e, &ready.code.tier).await?,
             }
         }
     }
@@ -77,6 +78,8 @@ pub(super) struct Reused {
     most: u32,
     /// How long one is kept that waits for them.
     patience: Duration,
+    /// Tells that those that wait are in somebody's way.
+    needed: Arc<Notify>,
     idle: Mutex<Idle>,
     /// One more than there are sandboxes: each has a clone of it.
     live: Arc<()>,
@@ -93,21 +96,21 @@ struct Idle {
 }
 
 struct Kept {
-    turn: Turn,
+    tally: Tally,
     alone: Alone,
     since: Instant,
     thread: ThreadId,
 }
 
 /// A sandbox's count of requests.
-pub(super) struct Turn {
+pub(super) struct Tally {
     taken: u32,
     _live: Arc<()>,
 }
 
 impl Reused {
-    pub fn new(most: u32, patience: Duration) -> Arc<Self> {
-        Arc::new(Reused { most, patience, idle: Mutex::default(), live: Arc::default() })
+    pub fn new(most: u32, patience: Duration, needed: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Reused { most, patience, needed, idle: Mutex::default(), live: Arc::default() })
     }
 
     /// How many sandboxes live.
@@ -117,23 +120,23 @@ impl Reused {
 
     /// A turn for one request, with the sandbox for it unless that is still to be made. One that ran on this thread last goes
     /// first: its memory is near.
-    pub fn take(&self) -> (Turn, Option<Alone>) {
+    pub fn take(&self) -> (Tally, Option<Alone>) {
         let here = thread::current().id();
         let mut idle = self.lock();
         let nearest = idle.kept.iter().rposition(|kept| kept.thread == here).or(idle.kept.len().checked_sub(1));
         match nearest.and_then(|index| idle.kept.remove(index)) {
-            Some(kept) => (kept.turn, Some(kept.alone)),
-            None => (Turn { taken: 0, _live: self.live.clone() }, None),
+            Some(kept) => (kept.tally, Some(kept.alone)),
+            None => (Tally { taken: 0, _live: self.live.clone() }, None),
         }
     }
 
     /// Takes a sandbox back whose request went well.
-    pub fn keep(self: &Arc<Self>, mut turn: Turn, mut alone: Alone) {
-        turn.taken += 1;
-        if turn.taken >= self.most || !alone.is_clean() {
+    pub fn keep(self: &Arc<Self>, mut tally: Tally, mut alone: Alone) {
+        tally.taken += 1;
+        if tally.taken >= self.most || !alone.is_clean() {
             return;
         }
-        let kept = Kept { turn, alone, since: Instant::now(), thread: thread::current().id() };
+        let kept = Kept { tally, alone, since: Instant::now(), thread: thread::current().id() };
         let mut idle = self.lock();
         if idle.is_over {
             // It ends when nobody waits for the lock.
@@ -142,7 +145,7 @@ impl Reused {
         }
         idle.kept.push_back(kept);
         if !std::mem::replace(&mut idle.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.patience));
+            tokio::spawn(sweep(Arc::downgrade(self), self.patience, self.needed.clone()));
         }
     }
 
@@ -155,10 +158,10 @@ impl Reused {
         drop(kept);
     }
 
-    /// Those that idle for too long, and whether there are others.
-    fn stale(&self) -> (VecDeque<Kept>, bool) {
+    /// Those that idle for longer than `most`, and whether there are others.
+    fn stale(&self, most: Duration) -> (VecDeque<Kept>, bool) {
         let mut idle = self.lock();
-        let fresh = idle.kept.iter().position(|kept| kept.since.elapsed() < self.patience).unwrap_or(idle.kept.len());
+        let fresh = idle.kept.iter().position(|kept| kept.since.elapsed() < most).unwrap_or(idle.kept.len());
         let rest = idle.kept.split_off(fresh);
         let stale = std::mem::replace(&mut idle.kept, rest);
         idle.is_swept = !idle.kept.is_empty();
@@ -170,10 +173,11 @@ impl Reused {
     }
 }
 
-async fn sweep(reused: std::sync::Weak<Reused>, patience: Duration) {
+async fn sweep(reused: std::sync::Weak<Reused>, patience: Duration, needed: Arc<Notify>) {
     loop {
-        sleep(patience).await;
-        let Some((stale, goes_on)) = reused.upgrade().map(|reused| reused.stale()) else { return };
+        let is_needed = timeout(patience, needed.notified()).await.is_ok();
+        let most = if is_needed { Duration::ZERO } else { patience };
+        let Some((stale, goes_on)) = reused.upgrade().map(|reused| reused.stale(most)) else { return };
         drop(stale);
         if !goes_on {
             return;

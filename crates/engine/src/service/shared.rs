@@ -28,7 +28,7 @@ use std::task::Context;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
 use wasmtime::AsContextMut;
@@ -305,6 +305,7 @@ impl Worker {
         let requests = Requests {
             inbox,
             idle: ready.setup.idle,
+            needed: ready.code.tier.needed.clone(),
             limits: limits.clone(),
             meter: meter.clone(),
             counts: counts.clone(),
@@ -340,6 +341,8 @@ struct Requests {
     inbox: mpsc::Receiver<Job>,
     /// How long the sandbox waits for more.
     idle: Duration,
+    /// Tells that a sandbox that waits is in somebody's way.
+    needed: Arc<Notify>,
     limits: Limits,
     meter: Arc<Meter>,
     counts: Arc<Counts>,
@@ -371,7 +374,7 @@ async fn start(
                 ready.setup.started(began.into());
                 return Ok((store, Proxy::P3(proxy)));
             }
-            Err(e) => wait_for_room(e).await?,
+            Err(e) => wait_for_room(e, &ready.code.tier).await?,
         }
     }
 }
@@ -435,7 +438,7 @@ impl Requests {
                 Some(done) = running.next() => {
                     done?;
                 }
-                () = sleep(self.idle), if running.is_empty() => {
+                _ = timeout(self.idle, self.needed.notified()), if running.is_empty() => {
                     // A client may still be reading, of which nobody would tell here when it is done.
                     if self.counts.visits.load(SeqCst) == 0 {
                         self.inbox.close();

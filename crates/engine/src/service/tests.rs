@@ -14,15 +14,24 @@ use walnut_test_programs::{Guest, RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// An engine with room for six sandboxes.
+fn engine() -> Arc<Engine> {
+    let limits = Limits { memory: 64 << 20, ..Limits::for_service() };
+    Engine::new(&EngineConfig { tiers: Tiers::Baseline, ..EngineConfig::service(limits, 2) }, None)
+}
+
 /// A service whose sandboxes have 64 MiB and wait so long for more requests.
 fn service(guest: Guest, idle: Duration) -> Service {
+    service_on(&engine(), guest, idle)
+}
+
+fn service_on(engine: &Engine, guest: Guest, idle: Duration) -> Service {
     let artifact = Artifact::load(&guest.path().to_string_lossy()).unwrap();
     let limits = Limits { memory: 64 << 20, ..Limits::for_service() };
-    let config = EngineConfig { tiers: Tiers::Baseline, ..EngineConfig::service(limits.clone(), 2) };
     let gate = Gate::new("test", Policy::sealed(), Vec::new());
     let mut setup = Setup::new(gate, limits, Stdio::Lines(Arc::new(|_| {})), false).unwrap();
     setup.idle = idle;
-    let ready = Engine::new(&config, None).prepare(&artifact, None).unwrap().ready(setup).unwrap();
+    let ready = engine.prepare(&artifact, None).unwrap().ready(setup).unwrap();
     let reuse = if ready.code.worlds.contains(&World::Service0_3) { 1 } else { 100 };
     Service::new(ready, reuse, |_, _| {}).unwrap()
 }
@@ -73,4 +82,18 @@ async fn a_sandbox_with_little_memory_left_takes_no_more() {
     assert_eq!(get(&service, "/memory?mib=40").await, "touched 40 MiB\n");
     has_none(&service).await;
     assert_eq!(get(&service, "/count").await, "1\n");
+}
+
+/// Each component keeps one that idles.
+#[tokio::test]
+async fn sandboxes_that_idle_make_room_for_those_with_a_request() {
+    for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
+        let engine = engine();
+        let services: Vec<_> = (0..20).map(|_| service_on(&engine, guest, HOUR)).collect();
+        for service in &services {
+            assert_eq!(get(service, "/count").await, "1\n");
+        }
+        let live: usize = services.iter().filter_map(Service::shared_sandboxes).sum();
+        assert!((1..=6).contains(&live), "{live} live");
+    }
 }

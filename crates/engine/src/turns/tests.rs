@@ -129,7 +129,8 @@ proptest! {
         let mut order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         order.sort_unstable();
         prop_assert_eq!(order, (0..who.len()).collect::<Vec<_>>());
-        prop_assert!(queue.parties.len() <= 5);
+        let (least, many) = (queue.least, !who.is_empty());
+        prop_assert!(!many || queue.parties.iter().all(|waiting| waiting.had > least), "{queue:?}");
     }
 }
 
