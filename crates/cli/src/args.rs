@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        let definition = super::definition();
+        let definition = definition();
         let derived = Verb::augment_subcommands(Command::new("walnut"));
         let names = |command: &Command| command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
         let (defined, derived): (Vec<_>, Vec<_>) = (names(&definition), names(&derived));
