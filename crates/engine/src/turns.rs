@@ -6,7 +6,8 @@
 //! whoever else is there. One of them goes on, then all else that waits on the thread, sockets and timers too, then the next.
 //!
 //! The next is of the component that has had the least processor time while the line lasts (start-time fair queueing). One that comes
-//! to it begins with those that have had the least: what it did not use before gives it nothing.
+//! to it begins with those that have had the least: what it did not use before gives it nothing. Those that have had about as much go by
+//! turns, as otherwise one of a thousand components, each asked now and then, would wait for all of the others.
 
 use crate::usage::Usage;
 use futures_channel::oneshot::{Receiver, Sender, channel};
@@ -20,6 +21,9 @@ use tokio::task::yield_now;
 
 /// For how long a component that has no requests any more counts as busy. So the first of them after a pause, too, is seen soon.
 const LATELY: Duration = Duration::from_secs(10);
+
+/// In nanoseconds: those that have had as much to within this have had the same.
+const SAME: u64 = 250_000;
 
 /// One of those that threads are divided among: a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,14 +183,19 @@ enum Kind {
 struct Queue<W> {
     /// Those that wait, and those that have had more than `least`.
     parties: Vec<Waiting<W>>,
-    /// What the party of the last turn had had until then, in nanoseconds. None that waits has had less.
+    /// None that waits has had less, in nanoseconds.
     least: u64,
+    same: u64,
+    /// Turns that were given, and parties that came.
+    count: u64,
 }
 
 #[derive(Debug)]
 struct Waiting<W> {
     party: Party,
     had: u64,
+    /// When it came, or had its last turn, by the queue's count.
+    since: u64,
     new: VecDeque<W>,
     long: VecDeque<W>,
     last: Kind,
@@ -194,13 +203,18 @@ struct Waiting<W> {
 
 impl<W> Default for Queue<W> {
     fn default() -> Self {
-        Queue { parties: Vec::new(), least: 0 }
+        Queue { parties: Vec::new(), least: 0, same: SAME, count: 0 }
     }
 }
 
 impl<W> Queue<W> {
     fn push(&mut self, party: Party, kind: Kind, waiter: W) {
+        self.count += 1;
+        let count = self.count;
         let waiting = self.of(party);
+        if !waiting.is_any() {
+            waiting.since = count;
+        }
         match kind {
             Kind::New => waiting.new.push_back(waiter),
             Kind::Long => waiting.long.push_back(waiter),
@@ -208,11 +222,13 @@ impl<W> Queue<W> {
     }
 
     fn pop(&mut self) -> Option<W> {
-        let next = self.parties.iter_mut().filter(|waiting| waiting.is_any()).min_by_key(|waiting| waiting.had)?;
-        let (least, waiter) = (next.had, next.pop());
-        // So they take turns also where the clock does not tell them apart.
-        next.had += 1;
-        self.least = least;
+        let waiting = self.parties.iter_mut().filter(|waiting| waiting.is_any());
+        let next = waiting.min_by_key(|waiting| (waiting.had / self.same, waiting.since))?;
+        self.count += 1;
+        next.since = self.count;
+        let waiter = next.pop();
+        self.least = self.least.max(next.had - next.had % self.same);
+        let least = self.least;
         self.parties.retain(|waiting| waiting.is_any() || waiting.had > least);
         waiter
     }
@@ -225,7 +241,7 @@ impl<W> Queue<W> {
     fn of(&mut self, party: Party) -> &mut Waiting<W> {
         let index = self.parties.iter().position(|waiting| waiting.party == party).unwrap_or_else(|| {
             let (new, long) = Default::default();
-            self.parties.push(Waiting { party, had: self.least, new, long, last: Kind::Long });
+            self.parties.push(Waiting { party, had: self.least, since: 0, new, long, last: Kind::Long });
             self.parties.len() - 1
         });
         &mut self.parties[index]

@@ -20,8 +20,13 @@ fn turns(queue: &mut Queue<Party>, count: usize, cost: impl Fn(Party) -> u64) ->
     (0..count).map(turn).collect()
 }
 
+/// A queue that tells nanoseconds apart.
+fn exact<W>() -> Queue<W> {
+    Queue { same: 1, ..Queue::default() }
+}
+
 fn waiting(of: &[(Party, usize)]) -> Queue<Party> {
-    let mut queue = Queue::default();
+    let mut queue = exact();
     for &(party, count) in of {
         (0..count).for_each(|_| queue.push(party, New, party));
     }
@@ -66,6 +71,23 @@ fn who_idled_has_saved_up_nothing() {
     (0..100).for_each(|_| queue.push(B, New, B));
     let order = turns(&mut queue, 20, |_| 50);
     assert_eq!(order.iter().filter(|party| **party == B).count(), 10);
+}
+
+/// One of many, each of which is asked now and then, is not passed by all of them for having had a little more.
+#[test]
+fn those_that_have_had_about_as_much_go_by_turns() {
+    let mut queue = Queue::default();
+    queue.charge(A, SAME / 2);
+    queue.push(A, New, A);
+    (0..31).for_each(|n| queue.push(Party(n), New, Party(n)));
+    let mut before = 0;
+    while queue.pop() != Some(A) {
+        queue.charge(Party(before), 40_000);
+        before += 1;
+        let another = Party(31 + before);
+        queue.push(another, New, another);
+    }
+    assert!(before < 32, "{before} went before it");
 }
 
 /// What it used without a turn, after it waited for something, counts too.
@@ -121,7 +143,7 @@ proptest! {
     /// Nobody is lost, and nobody is remembered for nothing.
     #[test]
     fn whoever_waits_has_a_turn(who in proptest::collection::vec((0..5u64, any::<bool>(), 0..100u64), 0..100)) {
-        let mut queue = Queue::default();
+        let mut queue = exact();
         for (index, (party, is_long, before)) in who.iter().enumerate() {
             queue.charge(Party(*party), *before);
             queue.push(Party(*party), if *is_long { Long } else { New }, index);
