@@ -181,7 +181,7 @@ enum Kind {
 /// Who waits, and what their parties have had.
 #[derive(Debug)]
 struct Queue<W> {
-    /// Those that wait, and those that have had much more than `least`.
+    /// Those that wait, and those that have had more than `least`.
     parties: Vec<Waiting<W>>,
     /// None that waits has had less, in nanoseconds.
     least: u64,
@@ -228,8 +228,8 @@ impl<W> Queue<W> {
         next.since = self.count;
         let waiter = next.pop();
         self.least = self.least.max(next.had - next.had % self.same);
-        let much = self.least + self.same;
-        self.parties.retain(|waiting| waiting.is_any() || waiting.had >= much);
+        let least = self.least;
+        self.parties.retain(|waiting| waiting.is_any() || waiting.had > least);
         waiter
     }
 
