@@ -10,6 +10,7 @@ use crate::seats::{Leave, Why};
 use crate::server::Shared;
 use crate::stall::Stall;
 use crate::tls::{self, Tls};
+use crate::together::Together;
 use crate::worker::Here;
 use http::uri::Scheme;
 use http::{Request, StatusCode};
@@ -40,7 +41,7 @@ impl Client {
 /// Serves a connection on a task of its own, which counts `here`.
 pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, leave: Leave) {
     let Ok(peer) = stream.peer_addr() else { return };
-    let stream = Stall::new(stream, shared.config.stall_timeout, leave.seat.clone());
+    let stream = Stall::new(Together::new(stream), shared.config.stall_timeout, leave.seat.clone());
     tokio::spawn(async move {
         let _here = here;
         // What is not the common case is put aside, so that an idle connection is small.
@@ -51,7 +52,7 @@ pub(crate) fn spawn(stream: TcpStream, here: Here, shared: Arc<Shared>, leave: L
     });
 }
 
-async fn plain(stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut leave: Leave) {
+async fn plain(stream: Stall<Together>, peer: SocketAddr, shared: Arc<Shared>, mut leave: Leave) {
     let client = Client { peer, is_secure: false };
     let mut opened = Opened::new(stream);
     let is_http2 = leave.unless(timeout(shared.config.head_timeout, opened.is_http2())).await;
@@ -67,7 +68,7 @@ async fn plain(stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, 
     }
 }
 
-async fn secure(tls: &Tls, stream: Stall<TcpStream>, peer: SocketAddr, shared: Arc<Shared>, mut leave: Leave) {
+async fn secure(tls: &Tls, stream: Stall<Together>, peer: SocketAddr, shared: Arc<Shared>, mut leave: Leave) {
     let client = Client { peer, is_secure: true };
     let handshake = timeout(shared.config.head_timeout, tls.acceptor().accept(stream));
     let Ok(Ok(Ok(stream))) = leave.unless(handshake).await else { return };

@@ -29,6 +29,7 @@ mod status;
 mod stop;
 mod telemetry;
 mod tls;
+mod together;
 mod trace;
 mod worker;
 

@@ -8,6 +8,7 @@ use crate::metrics::Connected;
 use crate::seats::{Leave, Seat};
 use crate::server::{Drained, Shared};
 use crate::stop;
+use crate::together;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ async fn serve(
     shared: Arc<Shared>,
 ) -> Drained {
     let (stopper, stop) = stop::pair();
+    tokio::spawn(together::send());
     while let Some((stream, seat)) = accepted.recv().await {
         let here = Here { load: load.clone(), _open: shared.node.metrics().connected() };
         if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
@@ -72,10 +74,9 @@ async fn serve(
         }
     }
     drop(stop);
-    match timeout(shared.config.drain, stopper.stop()).await {
-        Ok(()) => Drained::Cleanly,
-        Err(_) => Drained::Cut,
-    }
+    let drained = timeout(shared.config.drain, stopper.stop()).await;
+    together::send_all();
+    if drained.is_ok() { Drained::Cleanly } else { Drained::Cut }
 }
 
 /// Counts a connection, until it is closed.

@@ -1,0 +1,240 @@
+//! Answers that are written together.
+//!
+//! Each answer that is sent wakes its client, and takes the kernel's network code into the processor's caches and the engine out of
+//! them. While many small answers come in quick succession, one waits for those that are ready to be made after it on the same
+//! thread, and they are sent in a row: clients are woken once for several. An answer that comes alone is sent at once.
+
+use std::cell::RefCell;
+use std::io;
+use std::mem::take;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Answers that come further apart are not in quick succession, and none waits for longer where one more is made.
+const SOON: Duration = Duration::from_micros(200);
+
+/// In bytes: what is larger is sent by itself.
+const SMALL: usize = 4096;
+
+/// How much of what was sent before keeps its memory, in bytes.
+const KEPT: usize = 1024;
+
+thread_local! {
+    static HERE: RefCell<Here> = RefCell::default();
+}
+
+/// The answers of one thread that wait.
+#[derive(Default)]
+struct Here {
+    waiting: Vec<Arc<Mutex<Held>>>,
+    /// When the first of them began to.
+    since: Option<Instant>,
+    /// When an answer was made last.
+    last: Option<Instant>,
+    /// Of who sends them once all is done that can be done now. Without, none waits.
+    sender: Option<Waker>,
+}
+
+/// Sends what waits on this thread, whenever the thread has done what it could when the first began to wait.
+pub(crate) async fn send() {
+    std::future::poll_fn(|cx| {
+        send_all();
+        HERE.with_borrow_mut(|here| match &mut here.sender {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        });
+        Poll::Pending
+    })
+    .await
+}
+
+pub(crate) fn send_all() {
+    let mut waiting = HERE.with_borrow_mut(|here| {
+        here.since = None;
+        take(&mut here.waiting)
+    });
+    for held in waiting.drain(..) {
+        lock(&held).send();
+    }
+    // Its room is kept.
+    HERE.with_borrow_mut(|here| {
+        if here.waiting.is_empty() {
+            here.waiting = waiting;
+        }
+    });
+}
+
+/// Has the small answer of `held` wait for others, if it is one of many.
+fn wait(held: &Arc<Mutex<Held>>, cx: &Context<'_>) -> bool {
+    let now = Instant::now();
+    let is_late = HERE.with_borrow_mut(|here| {
+        let last = here.last.replace(now);
+        let sender = here.sender.as_ref()?;
+        if now.duration_since(last?) > SOON {
+            return None;
+        }
+        lock(held).wait(cx.waker());
+        if here.waiting.is_empty() {
+            sender.wake_by_ref();
+        }
+        here.waiting.push(held.clone());
+        Some(now.duration_since(*here.since.get_or_insert(now)) > SOON)
+    });
+    if is_late == Some(true) {
+        send_all();
+    }
+    is_late.is_some()
+}
+
+/// A connection whose answers may wait for each other.
+pub(crate) struct Together {
+    held: Arc<Mutex<Held>>,
+}
+
+struct Held {
+    stream: TcpStream,
+    bytes: Vec<u8>,
+    /// So many of `bytes` are sent.
+    sent: usize,
+    state: State,
+    /// Who goes on where the system does not take all at once.
+    owner: Option<Waker>,
+}
+
+/// Of what is held.
+enum State {
+    /// It is not all there yet, or nothing is.
+    Open,
+    /// It is sent with what other connections have.
+    Waiting,
+    /// The connection sends it itself, as the system did not take it.
+    Due,
+    /// It cannot be sent.
+    Failed(io::Error),
+}
+
+impl Together {
+    pub fn new(stream: TcpStream) -> Self {
+        let held = Held { stream, bytes: Vec::new(), sent: 0, state: State::Open, owner: None };
+        Together { held: Arc::new(Mutex::new(held)) }
+    }
+}
+
+fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Held {
+    fn wait(&mut self, owner: &Waker) {
+        self.state = State::Waiting;
+        match &mut self.owner {
+            Some(waker) => waker.clone_from(owner),
+            none => *none = Some(owner.clone()),
+        }
+    }
+
+    /// Sends what waits, and leaves to the connection what the system does not take.
+    fn send(&mut self) {
+        if !matches!(self.state, State::Waiting) {
+            return;
+        }
+        self.state = match self.stream.try_write(&self.bytes) {
+            Ok(sent) if sent == self.bytes.len() => return self.forget(),
+            Ok(sent) => {
+                self.sent = sent;
+                State::Due
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => State::Due,
+            Err(e) => State::Failed(e),
+        };
+        if let Some(owner) = &self.owner {
+            owner.wake_by_ref();
+        }
+    }
+
+    /// Sends what is held, alone.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let State::Failed(e) = std::mem::replace(&mut self.state, State::Due) {
+            return Poll::Ready(Err(e));
+        }
+        while self.sent < self.bytes.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.sent += sent,
+            }
+        }
+        self.forget();
+        Poll::Ready(Ok(()))
+    }
+
+    fn forget(&mut self) {
+        self.state = State::Open;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
+        self.sent = 0;
+    }
+
+    /// Takes what is small, and sends what is not after all that is held.
+    fn poll_take(&mut self, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+        if self.bytes.len() + len <= SMALL && matches!(self.state, State::Open | State::Waiting) {
+            parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+            return Poll::Ready(Ok(len));
+        }
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+}
+
+impl AsyncRead for Together {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut lock(&self.held).stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Together {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        lock(&self.held).poll_take(cx, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        lock(&self.held).poll_take(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_whole = {
+            let held = lock(&self.held);
+            match held.state {
+                State::Waiting => return Poll::Ready(Ok(())),
+                State::Open if held.bytes.is_empty() => return Poll::Ready(Ok(())),
+                State::Open => true,
+                State::Due | State::Failed(_) => false,
+            }
+        };
+        if is_whole && wait(&self.held, cx) {
+            return Poll::Ready(Ok(()));
+        }
+        lock(&self.held).poll_send(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut held = lock(&self.held);
+        ready!(held.poll_send(cx))?;
+        Pin::new(&mut held.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::yield_now;
+
+/// Connections, and their clients.
+async fn connections<const N: usize>() -> ([Together; N], [TcpStream; N]) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (mut servers, mut clients) = (Vec::new(), Vec::new());
+    for _ in 0..N {
+        clients.push(TcpStream::connect(address).await.unwrap());
+        servers.push(Together::new(listener.accept().await.unwrap().0));
+    }
+    (servers.try_into().ok().unwrap(), clients.try_into().unwrap())
+}
+
+async fn answer(server: &mut Together, text: &[u8]) {
+    server.write_all(text).await.unwrap();
+    server.flush().await.unwrap();
+}
+
+/// What came by now.
+fn came(client: &TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = [0; 64];
+    match client.try_read(&mut bytes) {
+        Ok(len) => Some(bytes[..len].to_vec()),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => None,
+        Err(e) => panic!("{e}"),
+    }
+}
+
+async fn read(client: &mut TcpStream, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    client.read_exact(&mut bytes).await.unwrap();
+    bytes
+}
+
+/// As long as it takes until an answer counts as one that comes alone.
+async fn pause() {
+    tokio::time::sleep(SOON * 2).await;
+}
+
+#[tokio::test]
+async fn the_second_of_a_row_waits_until_all_is_done_and_the_first_does_not() {
+    tokio::spawn(send());
+    yield_now().await;
+    let ([mut a, mut b, mut c], [mut x, mut y, mut z]) = connections().await;
+    pause().await;
+    answer(&mut a, b"one").await;
+    answer(&mut b, b"two").await;
+    assert!(lock(&b.held).bytes == b"two" && lock(&a.held).bytes.is_empty());
+    assert_eq!(read(&mut x, 3).await, b"one");
+    answer(&mut c, b"three").await;
+    assert_eq!((read(&mut y, 3).await, read(&mut z, 5).await), (b"two".to_vec(), b"three".to_vec()));
+}
+
+#[tokio::test]
+async fn what_comes_alone_is_sent_at_once() {
+    tokio::spawn(send());
+    yield_now().await;
+    let ([mut a, mut b], [x, y]) = connections().await;
+    for (server, client) in [(&mut a, &x), (&mut b, &y)] {
+        pause().await;
+        answer(server, b"alone").await;
+        assert!(lock(&server.held).bytes.is_empty());
+        client.readable().await.unwrap();
+        assert_eq!(came(client).unwrap(), b"alone");
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_sends_nothing_waits() {
+    let ([mut a, mut b], [mut x, mut y]) = connections().await;
+    answer(&mut a, b"one").await;
+    answer(&mut b, b"two").await;
+    assert!(lock(&b.held).bytes.is_empty());
+    assert_eq!((read(&mut x, 3).await, read(&mut y, 3).await), (b"one".to_vec(), b"two".to_vec()));
+}
+
+#[tokio::test]
+async fn answers_in_a_row_on_a_connection_keep_their_order() {
+    tokio::spawn(send());
+    yield_now().await;
+    let ([mut a], [mut x]) = connections().await;
+    let large = vec![b'x'; SMALL + 1];
+    let mut expected = Vec::new();
+    for text in [&b"one"[..], b"two", &large, b"three", &large, &large, b"four"] {
+        answer(&mut a, text).await;
+        expected.extend_from_slice(text);
+    }
+    assert!(read(&mut x, expected.len()).await == expected);
+}
+
+#[tokio::test]
+async fn what_the_system_does_not_take_is_sent_once_it_does() {
+    tokio::spawn(send());
+    yield_now().await;
+    let ([mut a], [mut x]) = connections().await;
+    // Until nothing more fits.
+    let mut sent = 0;
+    while let Ok(len) = lock(&a.held).stream.try_write(&[b'x'; 1 << 16]) {
+        sent += len;
+    }
+    // The first of these comes alone, and waits for its client; what it is told to wait for is not this.
+    pause().await;
+    HERE.with_borrow_mut(|here| here.last = Some(Instant::now()));
+    let answered = tokio::spawn(async move {
+        answer(&mut a, b"the last").await;
+        while !matches!(lock(&a.held).state, State::Due) {
+            yield_now().await;
+        }
+        a.flush().await.unwrap();
+        assert!(lock(&a.held).bytes.is_empty());
+        a
+    });
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    assert!(!answered.is_finished());
+    read(&mut x, sent).await;
+    assert_eq!(read(&mut x, 8).await, b"the last");
+    answered.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_is_sent_though_its_connection_ends() {
+    tokio::spawn(send());
+    yield_now().await;
+    let ([mut a, mut b], [_x, mut y]) = connections().await;
+    answer(&mut a, b"one").await;
+    answer(&mut b, b"two").await;
+    drop(b);
+    let mut all = Vec::new();
+    y.read_to_end(&mut all).await.unwrap();
+    assert_eq!(all, b"two");
+}
+
+#[tokio::test]
+async fn that_it_cannot_be_sent_is_told() {
+    tokio::spawn(send());
+    yield_now().await;
+    let ([mut a], [x]) = connections().await;
+    drop(x);
+    let failed = async {
+        loop {
+            a.write_all(b"to nobody").await?;
+            a.flush().await?;
+            yield_now().await;
+        }
+    };
+    let failed: io::Result<()> = failed.await;
+    assert!(failed.is_err());
+}
