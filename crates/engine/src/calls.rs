@@ -4,8 +4,9 @@
 //! call's name from that span and ignores everything else, so that a call costs a few nanoseconds and no allocation.
 //! The names go to a ring on the thread, which [`crate::meter::Metered`] swaps in for as long as it polls a sandbox.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::subscriber::{Interest, Subscriber};
@@ -17,7 +18,7 @@ const KEPT: usize = 6;
 type Name = &'static str;
 
 /// The last host calls of one sandbox, oldest overwritten first.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(crate) struct Ring {
     names: [Option<Name>; KEPT],
     count: usize,
@@ -46,27 +47,23 @@ impl Ring {
 }
 
 thread_local! {
-    static CURRENT: Cell<Ring> = Cell::default();
-    static NAMES: RefCell<HashMap<usize, Name>> = RefCell::default();
+    static CURRENT: RefCell<Ring> = RefCell::default();
+    static NAMES: RefCell<HashMap<usize, Name, BuildHasherDefault<OfAddress>>> = RefCell::default();
 }
 
 /// Exchanges the thread's ring for `ring`.
 pub(crate) fn swap(ring: &mut Ring) {
-    *ring = CURRENT.replace(*ring);
+    CURRENT.with_borrow_mut(|current| std::mem::swap(current, ring));
 }
 
 /// Notes a host call that has no span of its own.
 pub(crate) fn note(name: Name) {
-    CURRENT.with(|current| {
-        let mut ring = current.get();
-        ring.push(name);
-        current.set(ring);
-    });
+    CURRENT.with_borrow_mut(|ring| ring.push(name));
 }
 
 /// The host calls of the sandbox that this thread is running, as a phrase.
 pub(crate) fn recent() -> Option<String> {
-    CURRENT.get().describe()
+    CURRENT.with_borrow(Ring::describe)
 }
 
 /// Installs the subscriber for this process. Does nothing when another one is there already.
@@ -108,6 +105,25 @@ impl Subscriber for Recorder {
     fn event(&self, _: &Event<'_>) {}
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
+}
+
+/// A hash of addresses, which nobody chooses who would want them to collide.
+#[derive(Default)]
+struct OfAddress(u64);
+
+impl Hasher for OfAddress {
+    fn write_usize(&mut self, address: usize) {
+        // What differs is in the low bits, and the map looks at the highest too.
+        self.0 = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(26)
+    }
 }
 
 #[derive(Default)]

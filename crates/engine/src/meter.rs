@@ -42,6 +42,12 @@ const OUTSIDE: u64 = u64::MAX;
 /// What a request computes for a moment, in nanoseconds. Beyond that it is long.
 const LONG: u64 = 1_000_000;
 
+/// In nanoseconds.
+const SHORT_STAY: u64 = 250_000;
+
+/// Ticks without a guest, before the ticker sleeps: to wake it costs more than they do.
+const IDLE_TICKS: u32 = 10;
+
 impl Meter {
     /// With the time of one request.
     pub fn new(setup: &Setup) -> Arc<Self> {
@@ -85,6 +91,11 @@ impl Meter {
     /// Whether it has computed for longer than most requests do: in all, or since its turn began.
     pub fn is_long(&self) -> bool {
         self.so_far() > self.long.load(Relaxed)
+    }
+
+    /// Whether nobody has waited long for the guest to let go of the thread, so that it need not before the next tick.
+    pub fn has_just_entered(&self) -> bool {
+        clock::since(self.entered.load(Relaxed)) < SHORT_STAY
     }
 
     /// Fails once the budget is spent or the deadline has passed. Called from the guest's own thread.
@@ -140,6 +151,7 @@ pub(crate) struct Metered<F> {
 }
 
 impl<F: Future> Metered<F> {
+    #[inline(always)]
     pub fn new(inner: F, meter: Arc<Meter>, ticker: Arc<Ticker>) -> Self {
         Metered { inner: Box::pin(inner), meter, ticker, ring: Ring::default() }
     }
@@ -211,7 +223,7 @@ impl Ticker {
     fn running(self: &Arc<Self>) -> Running<'_> {
         self.running.fetch_add(1, SeqCst);
         let thread = self.thread.get_or_init(|| self.start());
-        if self.asleep.swap(false, SeqCst) {
+        if self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
             thread.unpark();
         }
         Running(self)
@@ -223,8 +235,9 @@ impl Ticker {
         let tick = move || {
             be_prompt();
             // The thread ends with the engine: when nobody holds the ticker, or the engine, any more.
+            let mut idle = 0;
             while let Some(ticker) = weak.upgrade() {
-                if !ticker.tick() {
+                if !ticker.tick(&mut idle) {
                     return;
                 }
                 drop(ticker);
@@ -237,7 +250,14 @@ impl Ticker {
         }
     }
 
-    fn tick(&self) -> bool {
+    /// Whether the engine is still there. Counts the ticks at which no guest ran.
+    fn tick(&self, idle: &mut u32) -> bool {
+        if self.running.load(SeqCst) > 0 {
+            *idle = 0;
+        } else if *idle < IDLE_TICKS {
+            *idle += 1;
+            return true;
+        }
         if self.running.load(SeqCst) == 0 {
             self.asleep.store(true, SeqCst);
             // A guest that started in between saw `asleep` unset and will not wake this thread.

@@ -55,6 +55,9 @@ impl Sandbox {
         store.epoch_deadline_callback(|cx| {
             let Sandbox { meter, setup, .. } = cx.data();
             meter.check()?;
+            if meter.has_just_entered() {
+                return Ok(UpdateDeadline::Continue(1));
+            }
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns::give_way(setup.party, meter.is_long()))))
         });
         store

@@ -12,7 +12,7 @@ mod shared;
 
 use self::reused::{Alone, Loan, Reused, Tally};
 use self::shared::{Shared, Stay};
-use crate::body::Bounded;
+use crate::body::{Begun, Bounded};
 use crate::capabilities::http::Trace;
 use crate::error::{Failure, LoadError};
 use crate::explain;
@@ -266,6 +266,8 @@ impl Service {
             First::Response(_, Poll::Ready(Err(failure))) => Err(failure),
             First::Response(response, Poll::Ready(Ok(()))) => Ok((guest_response(response)?, Rest::Nothing)),
             First::Response(response, Poll::Pending) => {
+                let (response, guest) = at_once(guest_response(response)?, guest).await?;
+                let Some(mut guest) = guest else { return Ok((response, Rest::Nothing)) };
                 let (report, left) = (self.report.clone(), self.limits().clone());
                 let ends = cut.clone();
                 let rest = tokio::spawn(async move {
@@ -274,7 +276,7 @@ impl Service {
                         let _ = ends.set(failure);
                     }
                 });
-                Ok((guest_response(response)?, Rest::Guest { task: rest.abort_handle(), cut }))
+                Ok((response, Rest::Guest { task: rest.abort_handle(), cut }))
             }
         }
     }
@@ -405,6 +407,32 @@ impl Visit {
 
 fn guest_response(outcome: Outcome) -> Result<GuestResponse, Failure> {
     outcome.map_err(|code| Failure::GuestError(words(&format!("{code:?}"))))
+}
+
+/// Takes what of the body is there without waiting for anybody, and drives the guest for as long as that gets it further: small
+/// answers are whole then, and their guests at an end. The guest is handed back if it is not.
+async fn at_once<G>(response: GuestResponse, mut guest: G) -> Result<(GuestResponse, Option<G>), Failure>
+where
+    G: Future<Output = Result<(), Failure>> + Unpin,
+{
+    let (head, mut body) = response.into_parts();
+    let mut begun = Begun::default();
+    let ended = poll_fn(|cx| {
+        while begun.goes_on(&mut body, cx) {
+            if let Poll::Ready(ended) = Pin::new(&mut guest).poll(cx) {
+                return Poll::Ready(Some(ended));
+            }
+        }
+        Poll::Ready(None)
+    });
+    let is_over = match ended.await {
+        // Nothing of the response has left yet.
+        Some(Err(failure)) => return Err(failure),
+        Some(Ok(())) => true,
+        None => false,
+    };
+    let body = begun.before(body).boxed_unsync();
+    Ok((http::Response::from_parts(head, body), (!is_over).then_some(guest)))
 }
 
 /// `HttpRequestDenied` as `http-request-denied`, the way WIT writes it.

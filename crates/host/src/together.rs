@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Answers that come further apart are not in quick succession, and none waits for longer where one more is made.
+/// Answers that come further apart are not in quick succession.
 const SOON: Duration = Duration::from_micros(200);
+
+/// None waits for longer where one more is made.
+const LONGEST: Duration = Duration::from_micros(500);
 
 /// In bytes: what is larger is sent by itself.
 const SMALL: usize = 4096;
@@ -82,7 +85,7 @@ fn wait(held: &Arc<Mutex<Held>>, cx: &Context<'_>) -> bool {
             sender.wake_by_ref();
         }
         here.waiting.push(held.clone());
-        Some(now.duration_since(*here.since.get_or_insert(now)) > SOON)
+        Some(now.duration_since(*here.since.get_or_insert(now)) > LONGEST)
     });
     if is_late == Some(true) {
         send_all();
