@@ -1,5 +1,6 @@
 //! From what is named on the command line to apps that are ready to serve.
 
+use crate::audit::ServerAudit;
 use crate::commands::serve::ServeArgs;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
@@ -29,6 +30,7 @@ pub struct Setting {
     pub printer: Printer,
     pub sources: Arc<Sources>,
     pub optimiser: Optimiser,
+    pub audit: Option<ServerAudit>,
 }
 
 impl Setting {
@@ -71,6 +73,7 @@ impl Described {
     /// Reads every target: a component, a manifest, or a folder with one. What they do is counted in its node.
     pub fn all(setting: &Setting) -> Result<Vec<Self>, CommandError> {
         setting.sources.begin();
+        setting.audit.iter().for_each(ServerAudit::open_anew);
         let apps = setting.args.targets.iter().map(|target| match manifest_of(target) {
             Some(path) => Self::of_manifest(&path, setting),
             None => Self::of_component(target, setting),
@@ -82,12 +85,13 @@ impl Described {
     }
 
     fn of_component(target: &str, setting: &Setting) -> Result<Self, CommandError> {
-        let Setting { args, node, printer, sources, .. } = setting;
-        let printer = *printer;
+        let Setting { args, node, printer, sources, audit, .. } = setting;
+        let (printer, audit) = (*printer, audit.as_ref());
         let artifact = sources.artifact(target)?;
         let name = artifact.short_name().to_owned();
         let measures = node.measures(&name, COMPONENT);
-        let gate = args.grants.gate_of(&name, args.grants.warned_policy(printer)?, measures.clone(), printer)?;
+        let policy = args.grants.warned_policy(printer)?;
+        let gate = args.grants.gate_of(&name, policy, measures.clone(), audit, printer);
         let env = args.grants.env_values(gate.policy(), printer);
         let component = Component {
             name: COMPONENT.to_owned(),
@@ -106,8 +110,8 @@ impl Described {
     }
 
     fn of_manifest(path: &Path, setting: &Setting) -> Result<Self, CommandError> {
-        let Setting { args, node, printer, sources, .. } = setting;
-        let printer = *printer;
+        let Setting { args, node, printer, sources, audit, .. } = setting;
+        let (printer, audit) = (*printer, audit.as_ref());
         let place = path.display().to_string();
         let text = sources.text(path).map_err(|e| unread(path, &e))?;
         let base = path.parent().unwrap_or(Path::new(""));
@@ -125,7 +129,7 @@ impl Described {
         let component = |c: &walnut_manifest::Component| {
             let title = format!("{app}/{}", c.name);
             let measures = node.measures(&app, &c.name);
-            let gate = args.grants.gate_of(&title, c.policy.clone(), measures.clone(), printer)?;
+            let gate = args.grants.gate_of(&title, c.policy.clone(), measures.clone(), audit, printer);
             let admission = walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience };
             Ok(Component {
                 name: c.name.clone(),

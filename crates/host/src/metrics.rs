@@ -41,6 +41,8 @@ pub struct Logs {
     pub access: Option<AccessLog>,
     /// What guests write and what is said of them, by the name of its stream.
     pub output: Vec<(&'static str, Arc<Lines<String>>)>,
+    /// A line for each decision.
+    pub audit: Option<Arc<Lines<String>>>,
 }
 
 /// What a node counts.
