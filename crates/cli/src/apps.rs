@@ -6,7 +6,7 @@ use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::optimiser::Optimiser;
 use crate::printer::Printer;
-use crate::progress::Terminal;
+use crate::progress::{Terminal, unfit};
 use crate::reload::Face;
 use crate::sources::Sources;
 use std::collections::HashMap;
@@ -248,7 +248,7 @@ impl Component {
         let printer = setting.printer;
         let prepared = engine.prepare(&self.artifact, Some(&Terminal))?;
         if let Some(reason) = prepared.unfit_for_baseline() {
-            printer.say(&format!("{}: took longer to compile, as the baseline compiler cannot: {reason}", self.title));
+            printer.say(&unfit(&self.title, reason));
         }
         let (title, grants) = (self.title.clone(), self.grants());
         let (telemetry, measures) = (setting.node.telemetry().cloned(), self.measures.clone());

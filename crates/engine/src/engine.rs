@@ -98,6 +98,14 @@ impl Engine {
             let code = self.code_by(calls, Compiler::Optimising, &source, progress)?;
             return Ok(Prepared::new(code, artifact, None));
         }
+        // A command that always ends before it is optimised has this from its first start. The baseline compiler would find only
+        // after most of its work that it cannot. A service has better code by its second start, and its engines are large.
+        let quick = if self.config.is_service() { &[][..] } else { &[Compiler::Baseline, Compiler::Plain] };
+        for compiler in quick {
+            if let Some(code) = self.at_hand(self.tier(calls, *compiler)?, artifact)? {
+                return Ok(Prepared::new(code, artifact, None));
+            }
+        }
         match self.code_by(calls, Compiler::Baseline, &source, progress) {
             // The other knows more, and says better what is wrong.
             Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
@@ -381,6 +389,23 @@ mod tests {
         #[cfg(target_os = "linux")]
         assert!(bytes < length, "{bytes} bytes were read, of {length}");
         assert!(length > 0);
+    }
+
+    /// The next process does not try the baseline compiler again, which may have worked for long before it gave up.
+    #[test]
+    fn what_the_baseline_compiler_cannot_compile_is_compiled_once_for_a_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("code"), 1 << 30).unwrap();
+        let calls_last = ADD.replace("(module", "(module (func $again (return_call $again))");
+        let [artifact, _] = artifacts(&calls_last);
+        let start = |expected: usize, is_unfit: bool| {
+            let engine = Engine::new(&EngineConfig::command(Limits::for_command()), Some(cache.clone()));
+            let compiled = Compiled::default();
+            let prepared = engine.prepare(&artifact, Some(&compiled)).unwrap();
+            assert_eq!((compiled.0.load(SeqCst), prepared.unfit_for_baseline().is_some()), (expected, is_unfit));
+        };
+        start(2, true);
+        start(0, false);
     }
 
     /// And is not said to have taken long for those who did not wait for it.
