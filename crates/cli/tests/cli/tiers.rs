@@ -140,10 +140,10 @@ fn what_the_baseline_compiler_cannot_compile_is_said_on_a_terminal_once() {
         env
     };
     let env = world();
-    let said = on_a_terminal(&env, &call);
+    let said = on_a_terminal(&env, call);
     assert!(said.starts_with(&format!("tail.wat: {words}")) && said.lines().count() == 1, "{said:?}");
     // The code is there by now.
-    assert_eq!(on_a_terminal(&env, &call), "");
+    assert_eq!(on_a_terminal(&env, call), "");
     let env = world();
     let piped = env.run(["call", "--tier", "baseline", "tail.wat", "count()"]).prints("42\n");
     assert_eq!(piped.stderr, "");
