@@ -78,7 +78,7 @@ impl Described {
             Some(path) => Self::of_manifest(&path, setting),
             None => Self::of_component(target, setting),
         });
-        let apps = apps.collect::<Result<Vec<_>, _>>()?;
+        let apps = CommandError::all(apps)?;
         no_clash(&apps)?;
         no_grants(&apps, &setting.args)?;
         Ok(apps)
@@ -133,7 +133,8 @@ impl Described {
             let admission = walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience };
             Ok(Component {
                 name: c.name.clone(),
-                artifact: artifact(&c.source)?,
+                artifact: artifact(&c.source)
+                    .map_err(|e| no_source(e.into(), &format!("{place}:{}", c.line), &c.source))?,
                 env: args.grants.env_values(gate.policy(), printer),
                 gate,
                 limits: overlaid(args.limits.limits(), &c.limits),
@@ -143,8 +144,12 @@ impl Described {
                 title,
             })
         };
-        let components = manifest.components.iter().map(component).collect::<Result<_, CommandError>>()?;
-        let files = files(&manifest, &place, setting)?;
+        let components = CommandError::all(manifest.components.iter().map(component));
+        let files = files(&manifest, &place, setting);
+        let (components, files) = match (components, files) {
+            (Err(wrong), Err(more)) => return Err(wrong.and([more])),
+            (components, files) => (components?, files?),
+        };
         Ok(Described { place, has_manifest: true, components, routes: manifest.routes, files, text })
     }
 
@@ -181,8 +186,11 @@ impl Described {
 
     /// Compiles and links its components.
     pub fn prepare(self, engine: &Arc<Engine>, setting: &Setting) -> Result<App, CommandError> {
-        let prepare = |c: Component| c.prepare(engine, setting);
-        let components = self.components.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let prepare = |c: Component| {
+            let title = c.title.clone();
+            c.prepare(engine, setting).map_err(|e| if self.has_manifest { e.at(title) } else { e })
+        };
+        let components = CommandError::all(self.components.into_iter().map(prepare))?;
         let mut files = self.files.into_iter();
         let destination = |route: &Route| match &route.target {
             Target::Component(name) => components.iter().find(|c| c.name == *name).cloned().map(Destination::Component),
@@ -212,7 +220,16 @@ fn files(manifest: &Manifest, place: &str, setting: &Setting) -> Result<Vec<Arc<
         let opened = Files::open(&setting.node, &manifest.app.name, route, dir, report);
         Some(opened.map_err(|e| no_folder(&format!("{place}:{}", route.line), dir, &e)))
     };
-    manifest.routes.iter().filter_map(open).collect()
+    CommandError::all(manifest.routes.iter().filter_map(open))
+}
+
+/// What is wrong with the file of a component, at the `place` where a manifest names it.
+fn no_source(error: CommandError, place: &str, source: &Path) -> CommandError {
+    if error.code() != Code::NotFound {
+        return error.at(format!("{place}: `source`"));
+    }
+    CommandError::new(Code::NotFound, format!("{place}: `source`: there is no file {}", source.display()))
+        .hint("build it, or name the file that there is; a relative `source` begins at the folder of its walnut.toml")
 }
 
 fn no_folder(place: &str, dir: &Path, error: &std::io::Error) -> CommandError {
@@ -285,8 +302,13 @@ impl Component {
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> CommandError {
-    if error.kind() != std::io::ErrorKind::NotFound {
-        return of_system(format!("{} cannot be read", path.display()), error);
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {}
+        std::io::ErrorKind::InvalidData => {
+            return CommandError::new(Code::Host, format!("{} is not text in UTF-8", path.display()))
+                .hint("save it as UTF-8, or name another file: a manifest is a walnut.toml");
+        }
+        _ => return of_system(format!("{} cannot be read", path.display()), error),
     }
     CommandError::new(Code::NotFound, format!("there is no {}", path.display()))
         .hint("name a component, as in `walnut serve app.wasm`, or a folder with a walnut.toml")
