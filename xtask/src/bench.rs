@@ -29,6 +29,39 @@ pub fn run(arguments: Vec<String>) -> Outcome {
     }
 }
 
+/// What the plain benchmarks know: `[--short] [--walnut PATH]`, in any order.
+#[derive(Debug, PartialEq, Eq)]
+struct Plain {
+    short: bool,
+    walnut: Option<PathBuf>,
+}
+
+impl Plain {
+    fn parse(bench: &str, arguments: &[String]) -> Outcome<Self> {
+        let mut options = Plain { short: false, walnut: None };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match (argument.as_str(), arguments.as_slice().first()) {
+                ("--short", _) => options.short = true,
+                ("--walnut", Some(path)) => {
+                    options.walnut = Some(path.into());
+                    arguments.next();
+                }
+                ("--walnut", None) => return Err("--walnut needs a value".into()),
+                (other, _) => {
+                    return Err(format!("`bench {bench}` knows `--short` and `--walnut PATH`, not `{other}`").into());
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    /// The binary that is named, or else is built.
+    fn binary(self) -> Outcome<PathBuf> {
+        self.walnut.map_or_else(|| walnut(self.short), Ok)
+    }
+}
+
 /// The release build, or for the short form whatever the tests use.
 fn walnut(short: bool) -> Outcome<PathBuf> {
     build(short, &["--package", "walnut"])?;
@@ -175,6 +208,21 @@ mod tests {
         assert_eq!(of(&[7.0]), "7.0 s (7.0–7.0)");
         assert_eq!(of(&[4.0, 1.0]), "2.5 s (1.0–4.0)");
         assert_eq!(of(&[5.0, 1.0, 4.0, 2.0, 3.0]), "3.0 s (2.0–4.0)");
+    }
+
+    #[test]
+    fn flags_come_in_any_order() {
+        let parse = |line: &str| {
+            let arguments: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            Plain::parse("limits", &arguments).map_err(|e| e.to_string())
+        };
+        let plain = |short, walnut: Option<&str>| Ok(Plain { short, walnut: walnut.map(PathBuf::from) });
+        assert_eq!(parse(""), plain(false, None));
+        for line in ["--short --walnut a/b", "--walnut a/b --short"] {
+            assert_eq!(parse(line), plain(true, Some("a/b")));
+        }
+        assert_eq!(parse("--walnut"), Err("--walnut needs a value".into()));
+        assert_eq!(parse("--long"), Err("`bench limits` knows `--short` and `--walnut PATH`, not `--long`".into()));
     }
 
     #[test]

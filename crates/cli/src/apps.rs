@@ -1,11 +1,12 @@
 //! From what is named on the command line to apps that are ready to serve.
 
+use crate::audit::ServerAudit;
 use crate::commands::serve::ServeArgs;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::optimiser::Optimiser;
 use crate::printer::Printer;
-use crate::progress::Terminal;
+use crate::progress::{Terminal, unfit};
 use crate::reload::Face;
 use crate::sources::Sources;
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ pub struct Setting {
     pub printer: Printer,
     pub sources: Arc<Sources>,
     pub optimiser: Optimiser,
+    pub audit: Option<ServerAudit>,
 }
 
 impl Setting {
@@ -71,23 +73,25 @@ impl Described {
     /// Reads every target: a component, a manifest, or a folder with one. What they do is counted in its node.
     pub fn all(setting: &Setting) -> Result<Vec<Self>, CommandError> {
         setting.sources.begin();
+        setting.audit.iter().for_each(ServerAudit::open_anew);
         let apps = setting.args.targets.iter().map(|target| match manifest_of(target) {
             Some(path) => Self::of_manifest(&path, setting),
             None => Self::of_component(target, setting),
         });
-        let apps = apps.collect::<Result<Vec<_>, _>>()?;
+        let apps = CommandError::all(apps)?;
         no_clash(&apps)?;
         no_grants(&apps, &setting.args)?;
         Ok(apps)
     }
 
     fn of_component(target: &str, setting: &Setting) -> Result<Self, CommandError> {
-        let Setting { args, node, printer, sources, .. } = setting;
-        let printer = *printer;
+        let Setting { args, node, printer, sources, audit, .. } = setting;
+        let (printer, audit) = (*printer, audit.as_ref());
         let artifact = sources.artifact(target)?;
         let name = artifact.short_name().to_owned();
         let measures = node.measures(&name, COMPONENT);
-        let gate = args.grants.gate_of(&name, args.grants.warned_policy(printer)?, measures.clone(), printer)?;
+        let policy = args.grants.warned_policy(printer)?;
+        let gate = args.grants.gate_of(&name, policy, measures.clone(), audit, printer);
         let env = args.grants.env_values(gate.policy(), printer);
         let component = Component {
             name: COMPONENT.to_owned(),
@@ -106,8 +110,8 @@ impl Described {
     }
 
     fn of_manifest(path: &Path, setting: &Setting) -> Result<Self, CommandError> {
-        let Setting { args, node, printer, sources, .. } = setting;
-        let printer = *printer;
+        let Setting { args, node, printer, sources, audit, .. } = setting;
+        let (printer, audit) = (*printer, audit.as_ref());
         let place = path.display().to_string();
         let text = sources.text(path).map_err(|e| unread(path, &e))?;
         let base = path.parent().unwrap_or(Path::new(""));
@@ -125,11 +129,12 @@ impl Described {
         let component = |c: &walnut_manifest::Component| {
             let title = format!("{app}/{}", c.name);
             let measures = node.measures(&app, &c.name);
-            let gate = args.grants.gate_of(&title, c.policy.clone(), measures.clone(), printer)?;
+            let gate = args.grants.gate_of(&title, c.policy.clone(), measures.clone(), audit, printer);
             let admission = walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience };
             Ok(Component {
                 name: c.name.clone(),
-                artifact: artifact(&c.source)?,
+                artifact: artifact(&c.source)
+                    .map_err(|e| no_source(e.into(), &format!("{place}:{}", c.line), &c.source))?,
                 env: args.grants.env_values(gate.policy(), printer),
                 gate,
                 limits: overlaid(args.limits.limits(), &c.limits),
@@ -139,8 +144,12 @@ impl Described {
                 title,
             })
         };
-        let components = manifest.components.iter().map(component).collect::<Result<_, CommandError>>()?;
-        let files = files(&manifest, &place, setting)?;
+        let components = CommandError::all(manifest.components.iter().map(component));
+        let files = files(&manifest, &place, setting);
+        let (components, files) = match (components, files) {
+            (Err(wrong), Err(more)) => return Err(wrong.and([more])),
+            (components, files) => (components?, files?),
+        };
         Ok(Described { place, has_manifest: true, components, routes: manifest.routes, files, text })
     }
 
@@ -177,8 +186,11 @@ impl Described {
 
     /// Compiles and links its components.
     pub fn prepare(self, engine: &Arc<Engine>, setting: &Setting) -> Result<App, CommandError> {
-        let prepare = |c: Component| c.prepare(engine, setting);
-        let components = self.components.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let prepare = |c: Component| {
+            let title = c.title.clone();
+            c.prepare(engine, setting).map_err(|e| if self.has_manifest { e.at(title) } else { e })
+        };
+        let components = CommandError::all(self.components.into_iter().map(prepare))?;
         let mut files = self.files.into_iter();
         let destination = |route: &Route| match &route.target {
             Target::Component(name) => components.iter().find(|c| c.name == *name).cloned().map(Destination::Component),
@@ -208,7 +220,16 @@ fn files(manifest: &Manifest, place: &str, setting: &Setting) -> Result<Vec<Arc<
         let opened = Files::open(&setting.node, &manifest.app.name, route, dir, report);
         Some(opened.map_err(|e| no_folder(&format!("{place}:{}", route.line), dir, &e)))
     };
-    manifest.routes.iter().filter_map(open).collect()
+    CommandError::all(manifest.routes.iter().filter_map(open))
+}
+
+/// What is wrong with the file of a component, at the `place` where a manifest names it.
+fn no_source(error: CommandError, place: &str, source: &Path) -> CommandError {
+    if error.code() != Code::NotFound {
+        return error.at(format!("{place}: `source`"));
+    }
+    CommandError::new(Code::NotFound, format!("{place}: `source`: there is no file {}", source.display()))
+        .hint("build it, or name the file that there is; a relative `source` begins at the folder of its walnut.toml")
 }
 
 fn no_folder(place: &str, dir: &Path, error: &std::io::Error) -> CommandError {
@@ -244,7 +265,7 @@ impl Component {
         let printer = setting.printer;
         let prepared = engine.prepare(&self.artifact, Some(&Terminal))?;
         if let Some(reason) = prepared.unfit_for_baseline() {
-            printer.say(&format!("{}: took longer to compile, as the baseline compiler cannot: {reason}", self.title));
+            printer.say(&unfit(&self.title, reason));
         }
         let (title, grants) = (self.title.clone(), self.grants());
         let (telemetry, measures) = (setting.node.telemetry().cloned(), self.measures.clone());
@@ -281,8 +302,13 @@ impl Component {
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> CommandError {
-    if error.kind() != std::io::ErrorKind::NotFound {
-        return of_system(format!("{} cannot be read", path.display()), error);
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {}
+        std::io::ErrorKind::InvalidData => {
+            return CommandError::new(Code::Host, format!("{} is not text in UTF-8", path.display()))
+                .hint("save it as UTF-8, or name another file: a manifest is a walnut.toml");
+        }
+        _ => return of_system(format!("{} cannot be read", path.display()), error),
     }
     CommandError::new(Code::NotFound, format!("there is no {}", path.display()))
         .hint("name a component, as in `walnut serve app.wasm`, or a folder with a walnut.toml")

@@ -64,6 +64,9 @@ impl Start<'_> {
         let is_kept = cache.is_some();
         let engine = Engine::new(&config, cache);
         let prepared = engine.prepare(&artifact, Some(&Terminal))?;
+        if let Some(reason) = prepared.unfit_for_baseline() {
+            Terminal::unfit(artifact.short_name(), reason, printer);
+        }
         let env = self.grants.env_values(gate.policy(), printer);
         let mut setup = Setup::new(gate, limits, Stdio::Inherit, true)?;
         setup.args = std::iter::once(artifact.short_name().to_owned()).chain(self.arguments.iter().cloned()).collect();

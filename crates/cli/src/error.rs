@@ -13,11 +13,41 @@ pub struct CommandError {
     message: String,
     details: Vec<String>,
     hints: Vec<String>,
+    /// What else is wrong.
+    more: Vec<CommandError>,
 }
 
 impl CommandError {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        CommandError { code, message: message.into(), details: Vec::new(), hints: Vec::new() }
+        CommandError { code, message: message.into(), details: Vec::new(), hints: Vec::new(), more: Vec::new() }
+    }
+
+    /// All that was made, or all that is wrong: who mends one thing is not told of the next only then.
+    pub fn all<T>(outcomes: impl IntoIterator<Item = Result<T, Self>>) -> Result<Vec<T>, Self> {
+        let (mut made, mut wrong) = (Vec::new(), Vec::new());
+        for outcome in outcomes {
+            match outcome {
+                Ok(one) => made.push(one),
+                Err(error) => wrong.push(error),
+            }
+        }
+        let mut wrong = wrong.into_iter();
+        match wrong.next() {
+            None => Ok(made),
+            Some(first) => Err(first.and(wrong)),
+        }
+    }
+
+    /// With what else is wrong. The code is that of the first.
+    pub fn and(mut self, others: impl IntoIterator<Item = Self>) -> Self {
+        self.more.extend(others);
+        self
+    }
+
+    /// Says where in a file it is that the user wrote.
+    pub fn at(mut self, place: impl std::fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -40,6 +70,7 @@ impl CommandError {
         printer.error(&self.message);
         self.details.iter().for_each(|line| printer.detail(line));
         self.hints.iter().for_each(|hint| printer.hint(hint));
+        self.more.iter().for_each(|error| error.print(printer));
     }
 
     /// A guest's failure, with the target's name in front.
@@ -54,6 +85,7 @@ impl CommandError {
             message,
             details: failure.details().to_vec(),
             hints: failure.hint().into_iter().collect(),
+            more: Vec::new(),
         }
     }
 }
@@ -65,6 +97,7 @@ impl From<LoadError> for CommandError {
             message: error.to_string(),
             details: Vec::new(),
             hints: error.hints(),
+            more: Vec::new(),
         }
     }
 }

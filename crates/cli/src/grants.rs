@@ -1,6 +1,7 @@
 //! The flags that grant and deny, the same for every command that starts a guest.
 
-use crate::error::{CommandError, of_pattern, of_system};
+use crate::audit::{self, ServerAudit};
+use crate::error::{CommandError, of_pattern};
 use crate::printer::Printer;
 use clap::Args;
 use std::env::VarError;
@@ -95,18 +96,26 @@ impl GrantFlags {
     /// The gate for `component` under the policy of the flags. `arguments` are the guest's.
     pub fn gate(&self, component: &str, arguments: &[String], printer: Printer) -> Result<Gate, CommandError> {
         let policy = self.warned_policy(printer)?;
-        self.gate_with(component, policy, misplaced(arguments), Vec::new(), printer)
+        let audit = self.audit.as_deref().map(|path| audit::of_command(path, printer)).transpose()?;
+        Ok(self.gate_with(component, policy, misplaced(arguments), Vec::new(), audit, printer))
     }
 
-    /// The gate for `component` that is served under `policy`. `measures` hears what it is refused.
+    /// The gate for `component` that is served under `policy`. `measures` hears what it is refused, `audit` every decision.
     pub fn gate_of(
         &self,
         component: &str,
         policy: Policy,
         measures: Arc<Measures>,
+        audit: Option<&ServerAudit>,
         printer: Printer,
-    ) -> Result<Gate, CommandError> {
-        self.gate_with(component, policy, Vec::new(), vec![measures], printer)
+    ) -> Gate {
+        let audit = audit.map(ServerAudit::listener);
+        self.gate_with(component, policy, Vec::new(), vec![measures], audit, printer)
+    }
+
+    /// The audit of all that is served.
+    pub fn server_audit(&self, printer: Printer) -> Result<Option<ServerAudit>, CommandError> {
+        self.audit.as_deref().map(|path| ServerAudit::start(path, printer)).transpose()
     }
 
     /// The policy of the flags, with a warning when it is none.
@@ -131,8 +140,9 @@ impl GrantFlags {
         policy: Policy,
         misplaced: Vec<String>,
         mut listeners: Vec<Arc<dyn Listener>>,
+        audit: Option<Audit>,
         printer: Printer,
-    ) -> Result<Gate, CommandError> {
+    ) -> Gate {
         if !self.quiet {
             listeners.push(Arc::new(Explainer::new(move |text| {
                 printer.explanation(text);
@@ -141,17 +151,8 @@ impl GrantFlags {
                 }
             })));
         }
-        if let Some(path) = &self.audit {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-            let file = file.map_err(|e| {
-                of_system(format!("the audit file {} cannot be written", path.display()), &e)
-                    .hint("name a file in a folder that is there and that you may write to: `--audit audit.jsonl`")
-            })?;
-            let lost = format!("the audit file {} cannot be written", path.display());
-            let report = move |e: &std::io::Error| printer.warning(&format!("{lost}: {e}; decisions are lost"));
-            listeners.push(Arc::new(Audit::new(file, report)));
-        }
-        Ok(Gate::new(component, policy, listeners))
+        listeners.extend(audit.map(|audit| Arc::new(audit) as Arc<dyn Listener>));
+        Gate::new(component, policy, listeners)
     }
 
     /// The values of the granted variables.

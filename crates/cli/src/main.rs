@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod apps;
 mod args;
+mod audit;
 mod commands;
 mod error;
 mod exit;

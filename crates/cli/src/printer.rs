@@ -31,7 +31,7 @@ impl Printer {
     pub fn queued(self) -> io::Result<Self> {
         let lost = move |count: u64, stream: &str| {
             let lines = if count == 1 { "1 line was".to_owned() } else { format!("{count} lines were") };
-            self.heading("warning", AnsiColor::Yellow, &format!("{lines} lost, since standard {stream} was not read"))
+            self.heading("warning", AnsiColor::Yellow, &format!("{lines} lost, since standard {stream} took no more"))
                 + "\n"
         };
         let stderr = queue("walnut-stderr", io::stderr(), move |count, text| text.push_str(&lost(count, "error")))?;

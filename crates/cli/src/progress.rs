@@ -1,5 +1,6 @@
 //! Shows that something takes its time. Only on a terminal, and only after half a second.
 
+use crate::printer::Printer;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::any::Any;
 use std::io::IsTerminal;
@@ -13,6 +14,21 @@ const WORTH_SHOWING: Duration = Duration::from_millis(500);
 
 /// Progress on a terminal.
 pub struct Terminal;
+
+impl Terminal {
+    /// Says that the component `name` took longer, and why, to whoever waited for it. Where standard error is no terminal it is the
+    /// program's own, and nobody waits who could wonder.
+    pub fn unfit(name: &str, reason: &str, printer: Printer) {
+        if std::io::stderr().is_terminal() {
+            printer.say(&unfit(name, reason));
+        }
+    }
+}
+
+/// Why a component took longer to compile than others of its size.
+pub fn unfit(name: &str, reason: &str) -> String {
+    format!("{name}: took longer to compile, as the baseline compiler cannot: {reason}")
+}
 
 impl Progress for Terminal {
     fn compiling(&self, name: &str, bytes: usize) -> Box<dyn Any> {

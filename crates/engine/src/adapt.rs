@@ -275,7 +275,8 @@ fn unknown_function(function: &str, known: &[String]) -> MissingImport {
 /// The functions that the adapter has.
 fn functions_of_0_1() -> Vec<String> {
     let bytes = adapter::module(true).into_owned();
-    let adapter = Artifact { name: String::new(), digest: crate::artifact::Digest::of(&[]), bytes: bytes.into() };
+    let digest = crate::artifact::Digest::of(&[]);
+    let adapter = Artifact { name: String::new(), digest, code: digest, bytes: bytes.into() };
     let exports = read_module(&adapter).map(|module| module.exports).unwrap_or_default();
     exports.into_iter().filter(|e| !e.contains([':', '#'])).collect()
 }

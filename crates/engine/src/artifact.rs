@@ -28,6 +28,9 @@ pub struct Artifact {
     pub name: String,
     /// The digest of the bytes as they were read.
     pub digest: Digest,
+    /// By what its code is known: the same bytes have the same. Text has its name in its code too, which says where in which file
+    /// a trap is, so the same text under another name has code of its own.
+    pub(crate) code: Digest,
     pub(crate) bytes: Arc<Vec<u8>>,
 }
 
@@ -105,7 +108,7 @@ impl Artifact {
                     reason: "it is of no version of WebAssembly that there is".into(),
                 });
             }
-            return Ok(Artifact { name: name.to_owned(), digest, bytes: Arc::new(bytes) });
+            return Ok(Artifact { name: name.to_owned(), digest, code: digest, bytes: Arc::new(bytes) });
         }
         if let Some(what) = foreign(&bytes) {
             return Err(not_wasm(what));
@@ -124,7 +127,8 @@ impl Artifact {
             name: name.to_owned(),
             reason: crate::error::short_lines(&e.to_string()),
         })?;
-        Ok(Artifact { name: name.to_owned(), digest, bytes: Arc::new(bytes) })
+        let code = Digest(Sha256::new_with_prefix(digest.0).chain_update(name).finalize().into());
+        Ok(Artifact { name: name.to_owned(), digest, code, bytes: Arc::new(bytes) })
     }
 
     /// The last part of the name, which a guest sees as its own (`argv[0]`).

@@ -98,6 +98,14 @@ impl Engine {
             let code = self.code_by(calls, Compiler::Optimising, &source, progress)?;
             return Ok(Prepared::new(code, artifact, None));
         }
+        // A command that always ends before it is optimised has this from its first start. The baseline compiler would find only
+        // after most of its work that it cannot. A service has better code by its second start, and its engines are large.
+        let quick = if self.config.is_service() { &[][..] } else { &[Compiler::Baseline, Compiler::Plain] };
+        for compiler in quick {
+            if let Some(code) = self.at_hand(self.tier(calls, *compiler)?, artifact)? {
+                return Ok(Prepared::new(code, artifact, None));
+            }
+        }
         match self.code_by(calls, Compiler::Baseline, &source, progress) {
             // The other knows more, and says better what is wrong.
             Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
@@ -130,12 +138,12 @@ impl Engine {
     fn in_use(&self, artifact: &Artifact) -> Option<Arc<Code>> {
         // The best compiler is the last.
         let mut tiers = self.tiers.iter().flat_map(|tiers| tiers.iter().rev()).filter_map(OnceLock::get);
-        tiers.find_map(|tier| tier.in_use(&artifact.digest))
+        tiers.find_map(|tier| tier.in_use(&artifact.code))
     }
 
     /// The tier's code of `artifact`, if it is there without compiling it.
     fn at_hand(&self, tier: &Arc<Tier>, artifact: &Artifact) -> Result<Option<Arc<Code>>, LoadError> {
-        if let Some(code) = tier.in_use(&artifact.digest) {
+        if let Some(code) = tier.in_use(&artifact.code) {
             return Ok(Some(code));
         }
         self.cached(tier, artifact).map(|component| tier.share(&component, artifact)).transpose()
@@ -168,10 +176,10 @@ impl Engine {
     pub fn optimise(&self, artifact: &Artifact, quick: &Prepared) -> Result<Prepared, LoadError> {
         let calls = quick.code.tier.calls;
         let tier = self.tier(calls, Compiler::Optimising)?;
-        if let Some(code) = tier.in_use(&artifact.digest) {
+        if let Some(code) = tier.in_use(&artifact.code) {
             return Ok(Prepared::new(code, artifact, None));
         }
-        let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.digest, tier.hash).ok());
+        let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.code, tier.hash).ok());
         if let Some(code) = self.at_hand(tier, artifact)? {
             return Ok(Prepared::new(code, artifact, None));
         }
@@ -184,7 +192,7 @@ impl Engine {
     }
 
     fn cached(&self, tier: &Tier, artifact: &Artifact) -> Option<Component> {
-        let path = self.cache.as_ref()?.get(&artifact.digest, tier.hash)?;
+        let path = self.cache.as_ref()?.get(&artifact.code, tier.hash)?;
         // SAFETY: the file is an entry of the cache, which only this user can write to, was written by an engine of the
         // same version and settings (its name says so), and has passed its checksum.
         unsafe { Component::deserialize_file(&tier.wasmtime, path) }.ok()
@@ -206,11 +214,11 @@ impl Engine {
         };
         let code = tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?;
         // A cache that cannot be written to costs time, not the run.
-        let is_kept = cache.put(&artifact.digest, tier.hash, &code).is_ok();
+        let is_kept = cache.put(&artifact.code, tier.hash, &code).is_ok();
         if is_kept && tier.compiler == Compiler::Optimising {
             let before = [Compiler::Baseline, Compiler::Plain];
             let made = before.iter().filter_map(|compiler| self.tiers[tier.calls as usize][*compiler as usize].get());
-            made.for_each(|tier| cache.remove(&artifact.digest, tier.hash));
+            made.for_each(|tier| cache.remove(&artifact.code, tier.hash));
         }
         // SAFETY: this engine compiled the code just now.
         unsafe { Component::deserialize(&tier.wasmtime, &code) }.map_err(|e| failed(&e))
@@ -243,11 +251,11 @@ impl Tier {
     fn share(self: &Arc<Self>, component: &Component, artifact: &Artifact) -> Result<Arc<Code>, LoadError> {
         let made = Arc::new(Code::new(self, component, artifact)?);
         let mut in_use = self.lock();
-        if let Some(theirs) = in_use.get(&artifact.digest).and_then(Weak::upgrade) {
+        if let Some(theirs) = in_use.get(&artifact.code).and_then(Weak::upgrade) {
             return Ok(theirs);
         }
         in_use.retain(|_, code| code.strong_count() > 0);
-        in_use.insert(artifact.digest, Arc::downgrade(&made));
+        in_use.insert(artifact.code, Arc::downgrade(&made));
         Ok(made)
     }
 
@@ -323,7 +331,8 @@ mod tests {
     }
 
     fn artifacts(text: &str) -> [Artifact; 2] {
-        ["one.wat", "other.wat"].map(|name| Artifact::from_bytes(name, text.as_bytes().to_vec()).unwrap())
+        let bytes = wat::parse_str(text).unwrap();
+        ["one.wasm", "other.wasm"].map(|name| Artifact::from_bytes(name, bytes.clone()).unwrap())
     }
 
     fn engine() -> Arc<Engine> {
@@ -364,7 +373,7 @@ mod tests {
         let engine = Engine::new(&config, Some(cache.clone()));
         let [artifact, _] = artifacts(ADD);
         let quick = engine.prepare(&artifact, None).unwrap();
-        let entry = |prepared: &Prepared| cache.get(&artifact.digest, prepared.code.tier.hash);
+        let entry = |prepared: &Prepared| cache.get(&artifact.code, prepared.code.tier.hash);
         assert!(entry(&quick).is_some());
         // On this thread, whose reads are counted.
         let good = |artifact| engine.code_by(quick.code.tier.calls, Compiler::Optimising, &Source::new(artifact), None);
@@ -381,6 +390,23 @@ mod tests {
         #[cfg(target_os = "linux")]
         assert!(bytes < length, "{bytes} bytes were read, of {length}");
         assert!(length > 0);
+    }
+
+    /// The next process does not try the baseline compiler again, which may have worked for long before it gave up.
+    #[test]
+    fn what_the_baseline_compiler_cannot_compile_is_compiled_once_for_a_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("code"), 1 << 30).unwrap();
+        let calls_last = ADD.replace("(module", "(module (func $again (return_call $again))");
+        let [artifact, _] = artifacts(&calls_last);
+        let start = |expected: usize, is_unfit: bool| {
+            let engine = Engine::new(&EngineConfig::command(Limits::for_command()), Some(cache.clone()));
+            let compiled = Compiled::default();
+            let prepared = engine.prepare(&artifact, Some(&compiled)).unwrap();
+            assert_eq!((compiled.0.load(SeqCst), prepared.unfit_for_baseline().is_some()), (expected, is_unfit));
+        };
+        start(2, true);
+        start(0, false);
     }
 
     /// And is not said to have taken long for those who did not wait for it.

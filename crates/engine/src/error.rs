@@ -106,7 +106,10 @@ impl LoadError {
             LoadError::Start { .. } => {
                 vec!["pass them in a file, or build the program for WASI 0.2, which has no such limit".into()]
             }
-            LoadError::Mount { .. } => vec!["make the folder first, or name another: `--dir HOST::GUEST`".into()],
+            LoadError::Mount { .. } => {
+                let hint = "make the folder first, or name another: `--dir HOST::GUEST`, or in walnut.toml `dir = \"HOST::GUEST\"`";
+                vec![hint.into()]
+            }
             _ => Vec::new(),
         }
     }

@@ -182,8 +182,7 @@ type View = (Vec<String>, Vec<String>, Vec<crate::error::MissingImport>);
 fn module_view(artifact: &Artifact) -> Result<View, LoadError> {
     match adapt::to_component(artifact) {
         Ok(bytes) => {
-            let adapted =
-                Artifact { name: artifact.name.clone(), digest: artifact.digest, bytes: bytes.into_owned().into() };
+            let adapted = Artifact { bytes: bytes.into_owned().into(), ..artifact.clone() };
             let outline = Outline::read(&adapted)?;
             let own = |name: &String| name != crate::reserve::EXPORT;
             Ok((outline.imports, outline.exports.into_iter().filter(own).collect(), Vec::new()))

@@ -291,3 +291,32 @@ impl Drop for Running<'_> {
 fn nanoseconds(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Gate;
+    use crate::stdio::Stdio;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::task::Waker;
+    use walnut_policy::Policy;
+
+    /// What fails inside of the host, in a host call, is a panic in the midst of a guest.
+    #[tokio::test]
+    async fn a_panic_ends_the_turn_of_its_guest() {
+        let (noisy, quiet, now) = (Party::new(), Party::new(), Instant::now());
+        assert!(turns::before(noisy, now).is_none(), "it is alone");
+        let first = turns::before(quiet, now).expect("it is not").await.expect("nobody is before it");
+        let second = turns::before(noisy, now).expect("the other has its turn");
+        turns::begin(first);
+        let gate = Gate::new("it", Policy::sealed(), Vec::new());
+        let setup = Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap();
+        let ticker = Ticker::new(&wasmtime::Engine::default(), Duration::from_millis(1));
+        let mut guest = Metered::new(async { panic!("on purpose") }, Meter::new(&setup), ticker);
+        let mut cx = Context::from_waker(Waker::noop());
+        let poll = AssertUnwindSafe(|| Pin::new(&mut guest).poll(&mut cx).is_ready());
+        assert!(catch_unwind(poll).is_err());
+        let next = tokio::time::timeout(Duration::from_secs(60), second).await;
+        assert!(next.expect("the turn is over").is_ok());
+    }
+}

@@ -1,7 +1,7 @@
 //! Lines on their way to a stream whose reader may stall: the access log, what guests write, what is said of them.
 //!
 //! Whoever says a line only hands it over. One thread writes them, in their order and many at once. A full disk or a reader
-//! that stalls costs lines, which are counted, and never a request.
+//! that stalls costs lines, which are counted and told of in their place, and never a request.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,8 @@ struct Shared<T> {
     room: usize,
     /// Tells the writer to look.
     come: Condvar,
+    /// Tells who waits for room that all of it is free.
+    taken: Condvar,
     written: Condvar,
 }
 
@@ -66,10 +68,10 @@ impl<T: Send + 'static> Lines<T> {
             is_urgent: false,
             is_over: false,
         };
-        let (come, written) = Default::default();
-        let shared = Arc::new(Shared { queue: Mutex::new(queue), room, come, written });
+        let (come, taken, written) = Default::default();
+        let shared = Arc::new(Shared { queue: Mutex::new(queue), room, come, taken, written });
         let lines = Arc::new(Lines(shared.clone()));
-        thread::Builder::new().name(name.into()).spawn(move || shared.write(out, spell))?;
+        thread::Builder::new().name(name.into()).spawn(move || shared.write(Page::new(out, spell)))?;
         Ok(lines)
     }
 }
@@ -77,9 +79,21 @@ impl<T: Send + 'static> Lines<T> {
 impl<T> Lines<T> {
     /// Hands a line of this size over. What finds no room is lost, and so is all after it until there is room again.
     pub fn say(&self, line: T, size: usize) {
+        self.say_within(line, size, Duration::ZERO);
+    }
+
+    /// The same, but waits up to `patience` for room: who says more than can be written is held to that pace, and loses lines
+    /// only when nothing at all is written. Once one is lost nobody waits, until there is room again.
+    pub fn say_within(&self, line: T, size: usize, patience: Duration) {
+        let is_full = |queue: &Queue<T>| queue.size > 0 && queue.size + size > self.0.room;
         let mut queue = self.0.lock();
+        if is_full(&queue) && queue.lost_last == 0 && !patience.is_zero() {
+            let waits = |queue: &mut Queue<T>| is_full(queue) && queue.lost_last == 0;
+            let waited = self.0.taken.wait_timeout_while(queue, patience, waits);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
         let before = queue.size;
-        if queue.lost_last > 0 || before + size > self.0.room {
+        if queue.lost_last > 0 || is_full(&queue) {
             queue.lost += 1;
             queue.lost_last += 1;
             return;
@@ -134,24 +148,26 @@ impl<T> Shared<T> {
         self.room / 4
     }
 
-    fn write(&self, mut out: impl Write, mut spell: impl FnMut(Said<T>, &mut String)) {
-        let (mut lines, mut text) = (Vec::new(), String::new());
-        // A reader that went away is no error.
-        let mut put = |text: &mut String| {
-            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            text.clear();
-        };
+    fn write(&self, mut page: Page<T>) {
+        let mut lines = Vec::new();
         while let Some(lost) = self.take(&mut lines) {
-            let lost = (lost > 0).then_some(Said::Lost(lost));
-            for said in lines.drain(..).map(Said::Line).chain(lost) {
-                spell(said, &mut text);
-                if text.len() > BLOCK {
-                    put(&mut text);
+            for line in lines.drain(..) {
+                page.add(line);
+                if page.text.len() > BLOCK {
+                    self.put(&mut page);
                 }
             }
-            put(&mut text);
+            page.lose(lost);
+            self.put(&mut page);
             self.lock().is_writing = false;
             self.written.notify_all();
+        }
+    }
+
+    fn put(&self, page: &mut Page<T>) {
+        let failed = page.put();
+        if failed > 0 {
+            self.lock().lost += failed;
         }
     }
 
@@ -169,8 +185,85 @@ impl<T> Shared<T> {
         std::mem::swap(&mut queue.waiting, lines);
         queue.size = 0;
         queue.is_writing = true;
+        self.taken.notify_all();
         Some(std::mem::take(&mut queue.lost_last))
     }
+}
+
+/// Makes text of what is said.
+type Spell<T> = Box<dyn FnMut(Said<T>, &mut String) + Send>;
+
+/// Text that is written at once, and what it is made with.
+struct Page<T> {
+    out: Box<dyn Write + Send>,
+    spell: Spell<T>,
+    text: String,
+    /// Where each line of the text ends.
+    ends: Vec<usize>,
+    /// Whether what was written last is a line that is not whole.
+    is_torn: bool,
+    /// Lines that could not be written, as on a full disk. They are told of once something can.
+    unwritten: u64,
+}
+
+impl<T> Page<T> {
+    fn new(out: impl Write + Send + 'static, spell: impl FnMut(Said<T>, &mut String) + Send + 'static) -> Self {
+        let (out, spell) = (Box::new(out), Box::new(spell));
+        Page { out, spell, text: String::new(), ends: Vec::new(), is_torn: false, unwritten: 0 }
+    }
+
+    fn add(&mut self, line: T) {
+        (self.spell)(Said::Line(line), &mut self.text);
+        self.ends.push(self.text.len());
+    }
+
+    fn lose(&mut self, count: u64) {
+        if count > 0 {
+            (self.spell)(Said::Lost(count), &mut self.text);
+        }
+    }
+
+    /// Writes the text, and returns how many of its lines could not be written.
+    fn put(&mut self) -> u64 {
+        let failed = self.write();
+        self.unwritten += failed;
+        if failed == 0 && self.unwritten > 0 {
+            let unwritten = std::mem::take(&mut self.unwritten);
+            self.lose(unwritten);
+            self.write();
+        }
+        failed
+    }
+
+    fn write(&mut self) -> u64 {
+        if self.text.is_empty() {
+            return 0;
+        }
+        let is_mended = self.is_torn && self.out.write_all(b"\n").is_ok();
+        let written = if is_mended || !self.is_torn { write_most(&mut self.out, self.text.as_bytes()) } else { 0 };
+        self.is_torn = match written {
+            0 => self.is_torn && !is_mended,
+            _ => !self.text[..written].ends_with('\n'),
+        };
+        let failed = self.ends.iter().filter(|end| **end > written).count();
+        self.text.clear();
+        self.ends.clear();
+        failed as u64
+    }
+}
+
+/// How much of it could be written. A reader that went away is no error.
+fn write_most(out: &mut impl Write, text: &[u8]) -> usize {
+    let mut written = 0;
+    while written < text.len() {
+        match out.write(&text[written..]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => break,
+            Ok(more) => written += more,
+        }
+    }
+    let _ = out.flush();
+    written
 }
 
 #[cfg(test)]
@@ -242,6 +335,66 @@ mod tests {
         drop(go);
         lines.flush(soon());
         assert_eq!(*text.lock().unwrap(), "0\n1\nlost 2\n");
+    }
+
+    #[test]
+    fn who_is_patient_waits_until_there_is_room_and_no_longer() {
+        let ((asked, asks), (go, wait)) = (channel(), channel());
+        let text = Arc::<Mutex<String>>::default();
+        let lines = Lines::start("lines", 2, Stalled { asked, go: wait, text: text.clone() }, spell).unwrap();
+        lines.say(0, 1);
+        asks.recv().unwrap();
+        [1, 2].into_iter().for_each(|number| lines.say_within(number, 1, Duration::from_secs(60)));
+        // Nothing is written, so one is lost; the next does not wait for what the one before it waited for in vain.
+        lines.say_within(3, 1, Duration::from_millis(1));
+        lines.say_within(4, 1, Duration::from_secs(3600));
+        assert_eq!(lines.lost(), 2);
+        go.send(()).unwrap();
+        asks.recv().unwrap();
+        [5, 6].into_iter().for_each(|number| lines.say(number, 1));
+        let patient = thread::spawn({
+            let lines = lines.clone();
+            move || lines.say_within(7, 1, Duration::from_secs(60))
+        });
+        drop(go);
+        patient.join().unwrap();
+        lines.flush(soon());
+        assert_eq!((text.lock().unwrap().as_str(), lines.lost()), ("0\n1\n2\nlost 2\n5\n6\n7\n", 2));
+    }
+
+    /// A disk with room for so much.
+    struct Disk(Arc<Mutex<(usize, String)>>);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut disk = self.0.lock().unwrap();
+            let fits = bytes.len().min(disk.0);
+            if fits == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            disk.0 -= fits;
+            disk.1.push_str(std::str::from_utf8(&bytes[..fits]).unwrap());
+            Ok(fits)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_does_not_take_is_counted_and_told_of_once_it_takes_more() {
+        let disk = Arc::new(Mutex::new((6, String::new())));
+        let lines = Lines::start("lines", 1000, Disk(disk.clone()), spell).unwrap();
+        let say = |number| {
+            lines.say(number, 1);
+            lines.flush(soon());
+        };
+        [100, 200, 300].into_iter().for_each(say);
+        assert_eq!((lines.lost(), disk.lock().unwrap().1.as_str()), (2, "100\n20"));
+        disk.lock().unwrap().0 = 1000;
+        [400, 500].into_iter().for_each(say);
+        assert_eq!((lines.lost(), disk.lock().unwrap().1.as_str()), (2, "100\n20\n400\nlost 2\n500\n"));
     }
 
     #[test]

@@ -41,6 +41,17 @@ pub struct Logs {
     pub access: Option<AccessLog>,
     /// What guests write and what is said of them, by the name of its stream.
     pub output: Vec<(&'static str, Arc<Lines<String>>)>,
+    /// A line for each decision.
+    pub audit: Option<Arc<Lines<String>>>,
+}
+
+impl Logs {
+    /// Lines that were lost, by where they should have gone.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let access = self.access.iter().map(|log| ("access log", log.lost()));
+        let output = self.output.iter().map(|(stream, lines)| (*stream, lines.lost()));
+        access.chain(output).chain(self.audit.iter().map(|lines| ("audit", lines.lost())))
+    }
 }
 
 /// What a node counts.

@@ -19,6 +19,8 @@ pub(crate) struct Status {
     connections: i64,
     /// Lines of the access log that were lost.
     lost_lines: u64,
+    /// Lines that were lost, by where they should have gone; that log among them.
+    lost: BTreeMap<&'static str, u64>,
     /// Requests that no route is for, those that named no host, and what was no request.
     unrouted: u64,
     /// The upper bounds of the latencies' buckets in seconds; there is one bucket more, for what took longer.
@@ -85,6 +87,7 @@ impl Status {
             time: since_1970(SystemTime::now()),
             connections: metrics.connections(),
             lost_lines: metrics.logs.access.as_ref().map_or(0, crate::access::AccessLog::lost),
+            lost: metrics.logs.lost().filter(|(_, count)| *count > 0).collect(),
             unrouted: metrics.unrouted.ended().map(|(_, _, count)| count).sum(),
             bounds: seconds(&BOUNDS),
             start_bounds: seconds(&START_BOUNDS),

@@ -157,10 +157,18 @@ fn failed(error: opentelemetry_otlp::ExporterBuildError) -> TelemetryError {
 
 /// What sends: `walnut`, unless the environment calls it something else.
 fn resource() -> Resource {
-    let has_name = set("OTEL_SERVICE_NAME").is_some()
-        || set("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| attributes.contains("service.name="));
-    let resource = Resource::builder();
-    if has_name { resource.build() } else { resource.with_service_name("walnut").build() }
+    let attributes = attributes(&set("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
+    let named = || attributes.iter().find(|(key, _)| key == "service.name").map(|(_, value)| value.clone());
+    let name = set("OTEL_SERVICE_NAME").or_else(named).unwrap_or_else(|| "walnut".to_owned());
+    let attributes = attributes.into_iter().map(|(key, value)| KeyValue::new(key, value));
+    Resource::builder().with_attributes(attributes).with_service_name(name).build()
+}
+
+/// `key=value,…`, where what is not plain in a value is percent-encoded. The SDK leaves it so.
+fn attributes(text: &str) -> Vec<(String, String)> {
+    let decoded = |value: &str| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
+    let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (key.trim().to_owned(), decoded(value.trim()))).collect()
 }
 
 /// Whether there is a collector for `signal`, which can be spoken to.

@@ -61,6 +61,8 @@ pub struct Component {
     pub name: String,
     /// The file.
     pub source: PathBuf,
+    /// The line of its `source`, from 1.
+    pub line: usize,
     /// What it may do.
     pub policy: Policy,
     /// What a sandbox of it may use, where the manifest says it.

@@ -75,9 +75,11 @@ fn components(root: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Vec<C
 fn component(name: &str, section: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Component {
     let mut count = |key| section.number(key, report).and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
     let (reuse, sandboxes, queue) = (count("reuse"), count("sandboxes"), count("queue"));
+    let line = section.entry("source").map_or(0, |(span, _)| report.line(span.start));
     Component {
         name: name.to_owned(),
         source: path(section, "source", base, report).unwrap_or_default(),
+        line,
         policy: policy(section, base, report),
         limits: limits(section, report),
         reuse,

@@ -23,7 +23,8 @@ pub struct Collector {
 struct Taken {
     spans: Vec<Span>,
     records: Vec<LogRecord>,
-    services: Vec<String>,
+    resources: Vec<Attributes>,
+    headers: Vec<Attributes>,
     connections: usize,
 }
 
@@ -80,7 +81,17 @@ impl Collector {
 
     /// The names of the services that sent something.
     pub fn services(&self) -> Vec<String> {
-        lock(&self.taken).services.clone()
+        self.resources().into_iter().filter_map(|mut resource| resource.remove("service.name")).collect()
+    }
+
+    /// What each part of a batch said of who sent it.
+    pub fn resources(&self) -> Vec<Attributes> {
+        lock(&self.taken).resources.clone()
+    }
+
+    /// The headers of each batch, by their names in lower case, and its path as `:path`.
+    pub fn headers(&self) -> Vec<Attributes> {
+        lock(&self.taken).headers.clone()
     }
 
     /// By name, as text.
@@ -113,14 +124,18 @@ fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
 
 /// Takes one batch.
 fn take(reader: &mut BufReader<TcpStream>, taken: &Mutex<Taken>) -> io::Result<()> {
-    let (mut path, mut length) = (String::new(), 0);
+    let (mut path, mut length, mut headers) = (String::new(), 0, Attributes::new());
     for line in reader.by_ref().lines() {
         let line = line?;
         match line.split_once(' ') {
             _ if line.is_empty() => break,
             Some(("POST", rest)) => path = rest.split(' ').next().unwrap_or_default().to_owned(),
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length:") => {
-                length = value.parse().map_err(io::Error::other)?;
+            Some((name, value)) => {
+                let name = name.trim_end_matches(':').to_ascii_lowercase();
+                if name == "content-length" {
+                    length = value.parse().map_err(io::Error::other)?;
+                }
+                headers.insert(name, value.to_owned());
             }
             _ => {}
         }
@@ -128,16 +143,21 @@ fn take(reader: &mut BufReader<TcpStream>, taken: &Mutex<Taken>) -> io::Result<(
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let mut kept = lock(taken);
+    // A client that has no more to send has said nothing.
+    if !path.is_empty() {
+        headers.insert(":path".into(), path.clone());
+        kept.headers.push(headers);
+    }
     match path.as_str() {
         "/v1/traces" => {
             for of in ExportTraceServiceRequest::decode(&body[..])?.resource_spans {
-                kept.services.extend(of.resource.as_ref().and_then(service));
+                kept.resources.extend(of.resource.as_ref().map(said_of));
                 kept.spans.extend(of.scope_spans.into_iter().flat_map(|scope| scope.spans));
             }
         }
         "/v1/logs" => {
             for of in ExportLogsServiceRequest::decode(&body[..])?.resource_logs {
-                kept.services.extend(of.resource.as_ref().and_then(service));
+                kept.resources.extend(of.resource.as_ref().map(said_of));
                 kept.records.extend(of.scope_logs.into_iter().flat_map(|scope| scope.log_records));
             }
         }
@@ -147,6 +167,6 @@ fn take(reader: &mut BufReader<TcpStream>, taken: &Mutex<Taken>) -> io::Result<(
     reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
 }
 
-fn service(of: &Resource) -> Option<String> {
-    Collector::attributes(&of.attributes).remove("service.name")
+fn said_of(resource: &Resource) -> Attributes {
+    Collector::attributes(&resource.attributes)
 }

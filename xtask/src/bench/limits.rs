@@ -1,6 +1,6 @@
 //! How far over a limit a loop goes before it is ended.
 
-use super::{Ended, Outcome, Spread, ask, free_address, scratch, walnut};
+use super::{Ended, Outcome, Plain, Spread, ask, free_address, scratch};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,16 +11,9 @@ const ROUNDS: usize = 10;
 const LIMIT: f64 = 1.0;
 
 pub fn run(arguments: &[String]) -> Outcome {
-    let (short, rest) = match arguments.split_first() {
-        Some((flag, rest)) if flag == "--short" => (true, rest),
-        _ => (false, arguments),
-    };
-    let binary = match rest {
-        [] => walnut(short)?,
-        [flag, path] if flag == "--walnut" => path.into(),
-        _ => return Err("usage: cargo xtask bench limits [--short] [--walnut PATH]".into()),
-    };
-    let rounds = if short { 1 } else { ROUNDS };
+    let options = Plain::parse("limits", arguments)?;
+    let rounds = if options.short { 1 } else { ROUNDS };
+    let binary = options.binary()?;
     println!("| a loop with a limit of 1 s | ended after, on the clock (middle half) | the longest |\n|-|-|-|");
     for flag in ["--cpu", "--deadline"] {
         row("walnut run", flag, &in_run(&binary, flag, rounds)?);

@@ -3,7 +3,7 @@
 //! Whole processes: each program is started again and again, the programs taking turns so that a slow spell of the machine
 //! hits all of them, and medians are compared. In process: the engine's own bench makes and drops sandboxes.
 
-use super::{Outcome, Spread, cargo, scratch, succeed, walnut, wasmtime};
+use super::{Outcome, Plain, Spread, cargo, scratch, succeed, wasmtime};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -12,12 +12,8 @@ use walnut_test_programs::RUST_P1_HELLO;
 const NATIVE: &str = "fn main() { println!(\"hello from a sealed component\"); }\n";
 
 pub fn run(arguments: &[String]) -> Outcome {
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => start(false, walnut(false)?),
-        ["--short"] => start(true, walnut(true)?),
-        ["--walnut", path] => start(false, path.into()),
-        other => Err(format!("`bench start` knows `--short` and `--walnut PATH`, not `{}`", other.join(" ")).into()),
-    }
+    let options = Plain::parse("start", arguments)?;
+    start(options.short, options.binary()?)
 }
 
 fn start(short: bool, walnut: PathBuf) -> Outcome {

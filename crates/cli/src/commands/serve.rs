@@ -1,5 +1,6 @@
 use super::Outcome;
 use crate::apps::{Described, Setting};
+use crate::audit::ServerAudit;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::grants::GrantFlags;
@@ -117,11 +118,12 @@ const LAST: Duration = Duration::from_secs(2);
 pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
     let printer = printer.queued().map_err(|e| of_system("the threads that write output could not start", &e))?;
     let log = args.access_log.start()?;
+    let audit = args.grants.server_audit(printer)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| of_system("the runtime could not start", &e))?;
-    let ended = runtime.block_on(serve(args, printer, log.clone()));
+    let ended = runtime.block_on(serve(args, printer, log.clone(), audit.clone()));
     // A reload may still be compiling; nobody waits for it.
     runtime.shutdown_background();
     if let Ok(Drained::Cut) = ended {
@@ -131,18 +133,26 @@ pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
     if let Some(log) = log {
         log.flush(until);
     }
+    if let Some(audit) = audit {
+        audit.flush(until);
+    }
     printer.flush(until);
     ended.map(|_| 0)
 }
 
-async fn serve(args: ServeArgs, printer: Printer, log: Option<AccessLog>) -> Result<Drained, CommandError> {
+async fn serve(
+    args: ServeArgs,
+    printer: Printer,
+    log: Option<AccessLog>,
+    audit: Option<ServerAudit>,
+) -> Result<Drained, CommandError> {
     walnut_engine::record_host_calls();
     let uncaught = |e: std::io::Error| of_system("signals cannot be caught", &e);
     let mut hangups = Hangups::catch().map_err(uncaught)?;
-    let logs = Logs { access: log, output: printer.queues() };
+    let logs = Logs { access: log, output: printer.queues(), audit: audit.as_ref().map(ServerAudit::lines) };
     let node = Node::new(args.node_sandboxes, logs, telemetry(printer)?);
     let (sources, optimiser) = (Arc::<Sources>::default(), Optimiser::start(printer));
-    let setting = Arc::new(Setting { args, node: node.clone(), printer, sources, optimiser });
+    let setting = Arc::new(Setting { args, node: node.clone(), printer, sources, optimiser, audit });
     let args = &setting.args;
     let described = match Described::all(&setting) {
         Err(error) if !setting.may_change(&error) => return Err(error),

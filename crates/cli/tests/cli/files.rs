@@ -237,18 +237,18 @@ fn a_missing_host_folder_is_told_before_anything_runs() {
     env.file("a-file", "");
     env.folder("there");
     let program = guest(RUST_P1_FILES);
-    insta::assert_snapshot!(run(&env, &program, &["--dir", "nowhere::/data"], &["list", "/data"]), @"
+    insta::assert_snapshot!(run(&env, &program, &["--dir", "nowhere::/data"], &["list", "/data"]), @r#"
     --- stderr ---
     error: the folder nowhere cannot be mounted at /data: No such file or directory (os error 2)
-    hint: make the folder first, or name another: `--dir HOST::GUEST`
+    hint: make the folder first, or name another: `--dir HOST::GUEST`, or in walnut.toml `dir = "HOST::GUEST"`
     --- exit code 125 ---
-    ");
-    insta::assert_snapshot!(run(&env, &program, &["--dir", "a-file::/data"], &["list", "/data"]), @"
+    "#);
+    insta::assert_snapshot!(run(&env, &program, &["--dir", "a-file::/data"], &["list", "/data"]), @r#"
     --- stderr ---
     error: the folder a-file cannot be mounted at /data: Not a directory (os error 20)
-    hint: make the folder first, or name another: `--dir HOST::GUEST`
+    hint: make the folder first, or name another: `--dir HOST::GUEST`, or in walnut.toml `dir = "HOST::GUEST"`
     --- exit code 125 ---
-    ");
+    "#);
     run(&env, &program, &["--dir", "nowhere::/data"], &["list", "/data"]).exits_with(125);
     run(&env, &program, &["--dir", "there::/data"], &["list", "/data"]).prints("");
 }

@@ -115,6 +115,40 @@ fn what_the_baseline_compiler_cannot_compile_runs_with_every_tier() {
     }
 }
 
+/// What `walnut` says on standard error when that is a terminal.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(env: &TestEnv, line: &str) -> String {
+    let walnut = env.command();
+    let mut script = std::process::Command::new("script");
+    script.current_dir(env.dir()).env_clear().envs(walnut.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    script.args(["--quiet", "--return", "--command", &format!("exec \"$WALNUT\" {line} > stdout"), "/dev/null"]);
+    let output = script.env("WALNUT", walnut.get_program()).stdin(Stdio::null()).output();
+    let output = output.expect("script is there, as on every Debian");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
+/// Elsewhere standard error is the program's.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_the_baseline_compiler_cannot_compile_is_said_on_a_terminal_once() {
+    let words = "took longer to compile, as the baseline compiler cannot: ";
+    let call = "call --tier baseline tail.wat 'count()'";
+    let world = || {
+        let env = test_env!().with_own_cache();
+        env.file("tail.wat", TAIL_CALL);
+        env
+    };
+    let env = world();
+    let said = on_a_terminal(&env, call);
+    assert!(said.starts_with(&format!("tail.wat: {words}")) && said.lines().count() == 1, "{said:?}");
+    // The code is there by now.
+    assert_eq!(on_a_terminal(&env, call), "");
+    let env = world();
+    let piped = env.run(["call", "--tier", "baseline", "tail.wat", "count()"]).prints("42\n");
+    assert_eq!(piped.stderr, "");
+}
+
 /// Frames of the baseline compiler are larger. What is deep, but not too deep, runs with either.
 #[test]
 fn a_deep_recursion_runs_with_either() {

@@ -326,3 +326,14 @@ fn what_goes_wrong_between_components_is_told_in_words() {
         output.says(&format!("two.wat trapped: {words}"));
     }
 }
+
+/// Also when its code is in the cache, or in use, because another file has the same text.
+#[test]
+fn the_place_of_a_trap_is_in_the_file_that_runs() {
+    let env = test_env!().with_own_cache();
+    let text = "(module (func $inner\n (unreachable))\n (func (export \"_start\") (call $inner)))";
+    for name in ["one.wat", "other.wat", "one.wat"] {
+        env.file(name, text);
+        env.run(["run", name]).exits_with(134).says(&format!("/{name}:2)"));
+    }
+}

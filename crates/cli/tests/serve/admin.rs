@@ -288,8 +288,13 @@ fn the_page_shows_what_is_served_and_what_was_refused() {
     else {
         return eprintln!("skipped: there is no chromium on the PATH");
     };
-    let server = bad(&["--quiet", "--env", "<img/src/onerror>=1", "--memory", "32MiB", "--deadline", "1h"]);
+    let flags = ["--quiet", "--env", "<img/src/onerror>=1", "--memory", "32MiB", "--deadline", "1h"];
+    let audit = if cfg!(target_os = "linux") { "/dev/full" } else { "audit.jsonl" };
+    let server = bad(&[&flags[..], &["--audit", audit]].concat());
     server.get("/file?path=/data/%3Cb%3Ea.txt");
+    if cfg!(target_os = "linux") {
+        counts(&server, "walnut_audit_lost_lines_total 1");
+    }
     server.get("/memory");
     counts(&server, &format!(r#"walnut_limits_reached_total{{{},limit="memory"}} 1"#, labels()));
     counts(&server, &format!(r#"walnut_denials_total{{{},capability="dir"}} 1"#, labels()));
@@ -324,6 +329,7 @@ fn the_page_shows_what_is_served_and_what_was_refused() {
     ] {
         assert!(page.contains(&text), "no {text:?} in:\n{page}");
     }
+    assert!(page.contains(" · lost lines: 1 of the audit</span>") || !cfg!(target_os = "linux"), "{page}");
     assert!(!page.contains("<img") && page.contains("<title>Walnut</title>"), "{page}");
     if let Some(folder) = std::env::var_os("WALNUT_SCREENSHOTS") {
         shows(&[&format!("--screenshot={}", std::path::Path::new(&folder).join("page.png").display())]);

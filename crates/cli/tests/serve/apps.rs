@@ -98,6 +98,26 @@ fn what_is_wrong_is_told_before_anything_is_served() {
     let _ = refused(&["one", "two"]).exits_with(125).says("one/walnut.toml and two/walnut.toml both serve /**");
     let files = refused(&["files"]).exits_with(127).says("files/walnut.toml:8: `dir`: there is no folder files/public");
     let _ = files.says("a relative `dir` begins at the folder of its walnut.toml");
+    // What is not there is told at once as well, with the line that names it, of all that is to be served.
+    let absent = "[app]\nname = \"absent\"\n[component.a]\nsource = \"a.wasm\"\n[component.b]\nsource = \"b.wasm\"\n";
+    let absent_routes = "[[http]]\nroute = \"/a\"\ncomponent = \"a\"\n[[http]]\nroute = \"/b\"\ncomponent = \"b\"\n";
+    env.file("absent/walnut.toml", format!("{absent}{absent_routes}[[http]]\nroute = \"/**\"\ndir = \"c\"\n"));
+    env.file("bytes/walnut.toml", b"\xff\xfe");
+    let absent = refused(&["absent", "bytes"]).exits_with(127);
+    let absent = absent.says("absent/walnut.toml:4: `source`: there is no file absent/a.wasm");
+    let absent = absent.says("absent/walnut.toml:6: `source`: there is no file absent/b.wasm");
+    let absent = absent.says("absent/walnut.toml:14: `dir`: there is no folder absent/c");
+    let _ = absent.says("bytes/walnut.toml is not text in UTF-8").says("begins at the folder of its walnut.toml");
+    // Of what is there too.
+    let [a, b] = ["a", "b"].map(|name| {
+        let routes = format!("[[http]]\nroute = \"/{name}\"\ncomponent = \"{name}\"\n");
+        format!("[component.{name}]\nsource = \"run.wat\"\nallow.dir = \"no-{name}::/x\"\n{routes}")
+    });
+    env.file("unfit/run.wat", "(module (func (export \"_start\")))");
+    env.file("unfit/walnut.toml", format!("[app]\nname = \"unfit\"\n{a}{b}"));
+    let unfit = refused(&["unfit"]);
+    let unfit = unfit.says("error: unfit/a: the folder unfit/no-a cannot be mounted at /x");
+    let _ = unfit.says("error: unfit/b: the folder unfit/no-b cannot be mounted at /x").exits_with(125);
     let _ = refused(&["one", "--env", "HOME"]).exits_with(2).says("are for a component by itself, not for an app");
     let _ = refused(&["empty"]).exits_with(127).says("there is no empty/walnut.toml");
     let wrong = refused(&["wrong"]).exits_with(125).says("did you mean `http`?");

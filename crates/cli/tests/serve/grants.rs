@@ -1,9 +1,14 @@
 //! Nothing is granted in `serve` either. A refusal is explained to the operator, once, and never to the client.
 
+use crate::admin::{ADMIN, counts};
 use crate::serve;
+use rustix::fs::{CWD, Mode, mkfifoat};
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 use walnut_test_programs::*;
 use walnut_test_support::{ServeProcess, test_env};
 
@@ -115,6 +120,61 @@ fn quiet_is_quiet_and_audit_is_whole() {
     assert_eq!(lines.iter().filter(|line| line.contains(r#""decision":"denied""#)).count(), 2, "{audit}");
     assert!(lines.iter().any(|line| line.contains(r#""decision":"allowed""#) && line.contains("/yes")), "{audit}");
     assert!(lines.iter().all(|line| line.starts_with(r#"{"v":1,"#)), "{audit}");
+}
+
+/// A pipe takes 64 KiB; what is in it is read only at the end.
+#[test]
+fn an_audit_that_nobody_reads_holds_up_no_request_and_is_whole() {
+    let env = test_env!();
+    let pipe = env.dir().join("audit.jsonl");
+    mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600)).unwrap();
+    let mut reader = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    let server = ServeProcess::start(&env, RUST_P2_HTTP_BAD, ["--quiet", "--audit", "audit.jsonl", "--workers", "1"]);
+    let mut connection = server.connect();
+    for number in 0..600 {
+        connection.get(&format!("/file?path=/data/{number}")).is(200, "error: no-entry\n");
+    }
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        while !text.contains("/data/599\"") {
+            let mut block = [0; 4096];
+            let length = reader.read(&mut block).unwrap();
+            text.push_str(std::str::from_utf8(&block[..length]).unwrap());
+        }
+        let _ = sender.send(text);
+    });
+    let text = lines.recv_timeout(Duration::from_secs(60)).expect("the last decision is there");
+    let asked =
+        text.lines().filter_map(|line| line.split_once("read /data/")?.1.split('"').next()?.parse::<u32>().ok());
+    assert_eq!(asked.collect::<Vec<_>>(), (0..600).collect::<Vec<_>>(), "{text}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_audit_that_cannot_be_written_is_counted_and_said_once() {
+    let server = serve(RUST_P2_HTTP_BAD, &[&ADMIN[..], &["--quiet", "--audit", "/dev/full"]].concat());
+    for path in ["a", "b"] {
+        server.get(&format!("/file?path=/data/{path}")).is(200, "error: no-entry\n");
+        server.says("warning: the audit file /dev/full cannot be written: No space left on device");
+    }
+    counts(&server, "walnut_audit_lost_lines_total 2");
+    assert_eq!(server.stderr().matches("cannot be written").count(), 1, "{}", server.stderr());
+}
+
+#[test]
+fn an_audit_that_was_moved_away_is_opened_anew_on_a_reload() {
+    let env = test_env!();
+    let server = ServeProcess::start(&env, RUST_P2_HTTP_BAD, ["--quiet", "--audit", "audit.jsonl"]);
+    server.get("/file?path=/data/a").is(200, "error: no-entry\n");
+    std::fs::rename(env.dir().join("audit.jsonl"), env.dir().join("old.jsonl")).unwrap();
+    server.hang_up();
+    server.says("reloaded");
+    server.get("/file?path=/data/b").is(200, "error: no-entry\n");
+    server.stop().succeeds();
+    let (old, new) = (env.read("old.jsonl"), env.read("audit.jsonl"));
+    assert!(old.contains("read /data/a") && !old.contains("read /data/b"), "{old}");
+    assert!(new.contains("read /data/b") && !new.contains("read /data/a"), "{new}");
 }
 
 #[test]

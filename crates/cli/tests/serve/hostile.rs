@@ -337,7 +337,7 @@ fn lines_that_nobody_reads_are_lost_and_hold_up_no_request() {
     server.read_stderr(false);
     write_much(&server);
     server.read_stderr(true);
-    server.says("lines were lost, since standard error was not read\n");
+    server.says("lines were lost, since standard error took no more\n");
     // From now on they are read, and none is lost.
     server.get("/panic");
     server.says("trapped: ");

@@ -113,3 +113,24 @@ fn who_leaves_before_its_turn_holds_up_nobody() {
         }
     }
 }
+
+/// Whoever began took too long; whoever did not may come again.
+#[test]
+fn a_request_without_a_turn_until_its_deadline_is_answered_503() {
+    let served = two(RUST_P2_HTTP_BAD, "limits = { deadline = \"20ms\" }");
+    // Turns are for threads that more than one component uses.
+    for host in ["noisy.test", "quiet.test"] {
+        served.connect().ask(requests(host, 1)).is(200, "well behaved\n");
+    }
+    let answers = Http2::open(served.address()).unwrap().ask_all((0..100).map(|_| request("GET", "/loop")));
+    let (busy, slow): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 503);
+    assert!(!busy.is_empty(), "all had a turn in time");
+    for answer in &busy {
+        assert_eq!((answer.header("retry-after"), answer.text().as_str()), (Some("1"), "the server is busy\n"));
+    }
+    for answer in &slow {
+        assert_eq!((answer.status, answer.text().as_str()), (504, "the component took too long\n"));
+    }
+    let log = served.server.stop().succeeds().stdout;
+    assert_eq!(log.matches(r#""cause":"overloaded""#).count(), busy.len(), "{log}");
+}

@@ -1,6 +1,6 @@
 //! OpenTelemetry: traces and logs get to the collector that the environment names.
 
-use crate::serve;
+use crate::{serve, steady};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
@@ -95,6 +95,59 @@ fn what_a_guest_writes_is_a_record_of_its_requests_span() {
     let attributes = Collector::attributes(&panic.attributes);
     assert_eq!(attributes["log.iostream"], "stderr");
     assert_eq!(attributes["walnut.component"], "component");
+}
+
+#[test]
+fn the_resource_is_as_the_environment_has_it() {
+    const ATTRIBUTES: (&str, &str) =
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=from-attributes,deployment.environment.name=a%20b,team=shop");
+    let name = ("OTEL_SERVICE_NAME", "from-name");
+    for (variables, service, environment) in [
+        (&[][..], "walnut", None),
+        (&[name], "from-name", None),
+        (&[("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=a b,team=shop")], "walnut", Some("a b")),
+        (&[ATTRIBUTES], "from-attributes", Some("a b")),
+        // Its own variable goes before the attribute.
+        (&[ATTRIBUTES, name], "from-name", Some("a b")),
+    ] {
+        let (env, collector) = (test_env!(), Collector::start());
+        let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, variables);
+        server.get("/panic");
+        collector.spans(1);
+        collector.records(1);
+        server.stop().succeeds();
+        let resources = collector.resources();
+        assert!(resources.len() >= 2, "of traces and of logs: {resources:?}");
+        for resource in &resources {
+            let said = |name: &str| resource.get(name).map(String::as_str);
+            assert_eq!(said("service.name"), Some(service), "{variables:?}");
+            assert_eq!(said("deployment.environment.name"), environment, "{variables:?}");
+            assert_eq!(said("team"), environment.map(|_| "shop"), "{variables:?}");
+        }
+    }
+}
+
+/// Whom a collector serves it often knows by a header. One signal may have its own.
+#[test]
+fn batches_have_the_headers_that_the_environment_has() {
+    let (env, collector) = (test_env!(), Collector::start());
+    let headers = [
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20key,x-tenant=shop"),
+        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "x-tenant=logs"),
+    ];
+    let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &headers);
+    server.get("/panic");
+    collector.spans(1);
+    collector.records(1);
+    let said = server.stop().succeeds();
+    assert!(!said.stderr.contains("a key") && !said.stderr.contains("a%20key"), "{said}");
+    for batch in collector.headers() {
+        let (key, tenant) = (batch.get("api-key").map(String::as_str), batch.get("x-tenant").map(String::as_str));
+        match batch[":path"].as_str() {
+            "/v1/traces" => assert_eq!((key, tenant), (Some("a key"), Some("shop"))),
+            _ => assert_eq!(tenant, Some("logs"), "{batch:?}"),
+        }
+    }
 }
 
 #[test]
@@ -261,7 +314,7 @@ fn each_of_several_requests_at_once_has_its_own_trace() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let told = told(listener, 4);
-    let server = serve(RUST_P3_HTTP_ECHO, &["--http", &url, "--workers", "1"]);
+    let server = steady(RUST_P3_HTTP_ECHO, &["--http", &url, "--workers", "1"]);
     let own = format!("00-{TRACE}-00000000000000aa-01");
     let ask = |path: &str, nth: usize, ms: usize, more: &str| {
         let mut client = server.connect();

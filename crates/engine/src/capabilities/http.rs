@@ -95,7 +95,12 @@ impl Outbound {
 
     /// What `task` of the guest sends belongs to this trace, whatever else the guest does meanwhile.
     pub fn continue_trace_in(&mut self, task: GuestTaskId, trace: Trace) {
-        // The engine may have given the same number to a task that is over.
+        // The engine gives the number of a task that is over to another. What stays here of the old one is then replaced before the new
+        // one does anything: whatever the host calls in a sandbox of 0.3 goes through here first, and a task has its number for as
+        // long as one of its threads lives. So nobody finds another's trace who asks by the number of a task that lives. Of a
+        // task that is over, only what it called asynchronously in another component of the same composition, and left
+        // behind, may ask: it finds the old trace, or, once the number is taken, that of the request that took it, as the engine
+        // then tells it as the caller. Both are requests of the same sandbox.
         self.traces.insert(task, trace);
     }
 

@@ -100,9 +100,12 @@ impl Collector for Told {
             reloads.into_iter().try_for_each(|(outcome, count)| each(&[("outcome", outcome)], count.load(Relaxed)))
         })?;
         let lost = metrics.logs.access.as_ref().map_or(0, AccessLog::lost);
-        let help = "Lines of the access log that were left out because nobody read fast enough";
+        let help = "Lines of the access log that were left out because they could not be written fast enough";
         counter(&mut to, "walnut_access_log_lost_lines", help, |each| each(&[], lost))?;
-        let help = "Lines of guests and of what is said of them that were left out because nobody read fast enough";
+        let lost = metrics.logs.audit.as_ref().map_or(0, |lines| lines.lost());
+        let help = "Decisions that are missing from the audit because it could not be written fast enough";
+        counter(&mut to, "walnut_audit_lost_lines", help, |each| each(&[], lost))?;
+        let help = "Lines of guests and of what is said of them that were left out because they could not be written fast enough";
         counter(&mut to, "walnut_output_lost_lines", help, |each| {
             metrics.logs.output.iter().try_for_each(|(stream, lines)| each(&[("stream", stream)], lines.lost()))
         })?;
