@@ -106,6 +106,20 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn what_was_worked_before_is_not_surely_the_guests() {
+        for _ in 0..50 {
+            enter();
+            work(Duration::from_micros(700));
+            let before = thread_time();
+            let entered = enter();
+            work(Duration::from_micros(200));
+            let stay = leave(entered);
+            assert!(stay.surely <= SHORT.max(thread_time() - before) && stay.surely <= stay.most, "{stay:?}");
+        }
+    }
+
+    #[test]
     fn work_is_charged_in_full() {
         for milliseconds in [0, 1, 5, 20] {
             let (entered, least) = (enter(), Duration::from_millis(milliseconds));
