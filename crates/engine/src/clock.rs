@@ -28,11 +28,39 @@ pub(crate) fn enter() -> u64 {
 
 /// Nanoseconds of processor time since `entered`: never less than there were, and little more.
 pub(crate) fn since(entered: u64) -> u64 {
-    let passed = wall().saturating_sub(entered);
-    match KNOWN.get() {
-        Some((_, spent)) if passed >= SHORT => passed.min(thread_time().saturating_sub(spent)),
-        _ => passed,
+    stay(entered, wall()).0.most
+}
+
+/// What there was since `entered`, now that the guest is left.
+pub(crate) fn leave(entered: u64) -> Stay {
+    let now = wall();
+    let (stay, total) = stay(entered, now);
+    if let Some(total) = total {
+        KNOWN.set(Some((now, total)));
     }
+    stay
+}
+
+/// Nanoseconds of processor time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stay {
+    /// Never less than there were, and little more.
+    pub most: u64,
+    /// The same without all that the thread may have spent before: never more, and less where it waited then.
+    pub surely: u64,
+}
+
+/// And what the system says, if it was asked.
+fn stay(entered: u64, now: u64) -> (Stay, Option<u64>) {
+    let passed = now.saturating_sub(entered);
+    let Some((at, known)) = KNOWN.get().filter(|_| passed >= SHORT) else {
+        return (Stay { most: passed, surely: passed }, None);
+    };
+    let total = thread_time();
+    let spent = total.saturating_sub(known);
+    let most = passed.min(spent);
+    let before = entered.saturating_sub(at);
+    (Stay { most, surely: most.min(spent.saturating_sub(before)) }, Some(total))
 }
 
 /// Nanoseconds on the wall.
@@ -75,6 +103,20 @@ mod tests {
         std::thread::sleep(Duration::from_millis(50));
         // What it worked before it entered may be charged too, as long as the known count may be old.
         assert!(since(entered) < 10_000_000);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_was_worked_before_is_not_surely_the_guests() {
+        for _ in 0..50 {
+            enter();
+            work(Duration::from_micros(700));
+            let before = thread_time();
+            let entered = enter();
+            work(Duration::from_micros(200));
+            let stay = leave(entered);
+            assert!(stay.surely <= SHORT.max(thread_time() - before) && stay.surely <= stay.most, "{stay:?}");
+        }
     }
 
     #[test]

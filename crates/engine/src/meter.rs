@@ -124,12 +124,13 @@ impl Meter {
 
     fn leave(&self) {
         let entered = self.entered.swap(OUTSIDE, Relaxed);
-        let spent = clock::since(entered);
-        self.spent.fetch_add(spent, Relaxed);
+        let stay = clock::leave(entered);
+        self.spent.fetch_add(stay.most, Relaxed);
         if let Some(usage) = &self.usage {
-            usage.spent(Duration::from_nanos(spent));
+            usage.spent(Duration::from_nanos(stay.most));
         }
-        turns::end(self.party, spent);
+        // What another party spent must not be held against this one.
+        turns::end(self.party, stay.surely);
     }
 }
 

@@ -5,9 +5,10 @@
 //! is busy on a thread, requests wait in line before their sandbox is made. Guests that have computed for long wait in the same line,
 //! whoever else is there. One of them goes on, then all else that waits on the thread, sockets and timers too, then the next.
 //!
-//! The next is of the component that has had the least processor time while the line lasts (start-time fair queueing). One that comes
-//! to it begins with those that have had the least: what it did not use before gives it nothing. Those that have had about as much go by
-//! turns, as otherwise one of a thousand components, each asked now and then, would wait for all of the others.
+//! Turns go by rounds. In each round every component that waits has one, and pays 50 µs of processor time for it; one whose turn took
+//! more stays away for as many rounds as pay for that. So components that are asked for little go by turns, others by time, and one
+//! that comes waits for no more than a turn of each: those that come go with the next round, and nobody is added to the one that is
+//! under way.
 
 use crate::usage::Usage;
 use futures_channel::oneshot::{Receiver, Sender, channel};
@@ -22,8 +23,8 @@ use tokio::task::yield_now;
 /// For how long a component that has no requests any more counts as busy. So the first of them after a pause, too, is seen soon.
 const LATELY: Duration = Duration::from_secs(10);
 
-/// In nanoseconds: those that have had as much to within this have had the same.
-const SAME: u64 = 250_000;
+/// What a component may have in each round, in nanoseconds: about what a small request costs with its HTTP, which is not charged.
+const ROUND: u64 = 50_000;
 
 /// One of those that threads are divided among: a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,14 +179,15 @@ enum Kind {
     Long,
 }
 
-/// Who waits, and what their parties have had.
+/// Who waits, and when their parties may go on.
 #[derive(Debug)]
 struct Queue<W> {
-    /// Those that wait, and those that have had more than `least`.
+    /// Those that wait, and those that are not in the next round.
     parties: Vec<Waiting<W>>,
-    /// None that waits has had less, in nanoseconds.
-    least: u64,
-    same: u64,
+    /// That of the last turn.
+    round: u64,
+    /// What a party may have in a round, in nanoseconds.
+    share: u64,
     /// Turns that were given, and parties that came.
     count: u64,
 }
@@ -193,7 +195,10 @@ struct Queue<W> {
 #[derive(Debug)]
 struct Waiting<W> {
     party: Party,
+    /// All that it has had, if it has had its share of each round before it came. So this says in which round it is next.
     had: u64,
+    /// What its last turn was charged in advance and it has not used.
+    ahead: u64,
     /// When it came, or had its last turn, by the queue's count.
     since: u64,
     new: VecDeque<W>,
@@ -203,17 +208,18 @@ struct Waiting<W> {
 
 impl<W> Default for Queue<W> {
     fn default() -> Self {
-        Queue { parties: Vec::new(), least: 0, same: SAME, count: 0 }
+        Queue { parties: Vec::new(), round: 0, share: ROUND, count: 0 }
     }
 }
 
 impl<W> Queue<W> {
     fn push(&mut self, party: Party, kind: Kind, waiter: W) {
         self.count += 1;
-        let count = self.count;
+        let (count, next) = (self.count, self.next_round());
         let waiting = self.of(party);
         if !waiting.is_any() {
             waiting.since = count;
+            waiting.had = waiting.had.max(next);
         }
         match kind {
             Kind::New => waiting.new.push_back(waiter),
@@ -222,26 +228,37 @@ impl<W> Queue<W> {
     }
 
     fn pop(&mut self) -> Option<W> {
+        let (count, share) = (self.count + 1, self.share);
         let waiting = self.parties.iter_mut().filter(|waiting| waiting.is_any());
-        let next = waiting.min_by_key(|waiting| (waiting.had / self.same, waiting.since))?;
-        self.count += 1;
-        next.since = self.count;
+        let next = waiting.min_by_key(|waiting| (waiting.had / share, waiting.since))?;
         let waiter = next.pop();
-        self.least = self.least.max(next.had - next.had % self.same);
-        let least = self.least;
-        self.parties.retain(|waiting| waiting.is_any() || waiting.had > least);
+        // One that waits longer than the others is in a round that is long over.
+        self.round = self.round.max(next.had / share);
+        self.count = count;
+        next.since = count;
+        next.had = next.had.saturating_add(share);
+        next.ahead = share;
+        let next = self.next_round();
+        self.parties.retain(|waiting| waiting.is_any() || waiting.had >= next);
         waiter
     }
 
     fn charge(&mut self, party: Party, spent: u64) {
-        let had = &mut self.of(party).had;
-        *had = had.saturating_add(spent);
+        let waiting = self.of(party);
+        let beyond = spent.saturating_sub(waiting.ahead);
+        waiting.ahead = waiting.ahead.saturating_sub(spent);
+        waiting.had = waiting.had.saturating_add(beyond);
+    }
+
+    /// What those have had that are in it.
+    fn next_round(&self) -> u64 {
+        (self.round + 1).saturating_mul(self.share)
     }
 
     fn of(&mut self, party: Party) -> &mut Waiting<W> {
         let index = self.parties.iter().position(|waiting| waiting.party == party).unwrap_or_else(|| {
-            let (new, long) = Default::default();
-            self.parties.push(Waiting { party, had: self.least, since: 0, new, long, last: Kind::Long });
+            let (had, (new, long)) = (self.next_round(), Default::default());
+            self.parties.push(Waiting { party, had, ahead: 0, since: 0, new, long, last: Kind::Long });
             self.parties.len() - 1
         });
         &mut self.parties[index]

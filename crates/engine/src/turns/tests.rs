@@ -20,9 +20,9 @@ fn turns(queue: &mut Queue<Party>, count: usize, cost: impl Fn(Party) -> u64) ->
     (0..count).map(turn).collect()
 }
 
-/// A queue that tells nanoseconds apart.
+/// A queue whose rounds are of a nanosecond, so that it goes by time alone.
 fn exact<W>() -> Queue<W> {
-    Queue { same: 1, ..Queue::default() }
+    Queue { share: 1, ..Queue::default() }
 }
 
 fn waiting(of: &[(Party, usize)]) -> Queue<Party> {
@@ -73,21 +73,60 @@ fn who_idled_has_saved_up_nothing() {
     assert_eq!(order.iter().filter(|party| **party == B).count(), 10);
 }
 
-/// One of many, each of which is asked now and then, is not passed by all of them for having had a little more.
+/// Whoever asks for little has a turn in each round, whether it needs a little more of it or a little less.
 #[test]
-fn those_that_have_had_about_as_much_go_by_turns() {
+fn those_that_are_asked_for_little_go_as_they_come() {
     let mut queue = Queue::default();
-    queue.charge(A, SAME / 2);
-    queue.push(A, New, A);
-    (0..31).for_each(|n| queue.push(Party(n), New, Party(n)));
-    let mut before = 0;
-    while queue.pop() != Some(A) {
-        queue.charge(Party(before), 40_000);
-        before += 1;
-        let another = Party(31 + before);
-        queue.push(another, New, another);
+    let parties = || (0..100).map(Party).cycle();
+    for (came, party) in parties().take(32).enumerate() {
+        queue.push(party, New, (came, party));
     }
-    assert!(before < 32, "{before} went before it");
+    for (turn, next) in parties().skip(32).take(5000).enumerate() {
+        let (came, party) = queue.pop().expect("somebody waits");
+        assert_eq!(turn, came);
+        queue.charge(party, 20_000 + party.0 * 300);
+        queue.push(next, New, (turn + 32, next));
+    }
+}
+
+/// However many come anew, each of them for one turn.
+#[test]
+fn light_ones_that_never_end_do_not_starve_a_heavy_one() {
+    let (mut queue, cost) = (Queue::default(), 10 * ROUND);
+    (0..100).for_each(|_| queue.push(A, Long, A));
+    (0..32).for_each(|n| queue.push(Party(n), New, Party(n)));
+    let mut waits = 0;
+    for n in 32..10_000 {
+        let party = queue.pop().expect("somebody waits");
+        waits = if party == A { 0 } else { waits + 1 };
+        assert!(waits <= 11 * 32, "{waits} went before it");
+        queue.charge(party, if party == A { cost } else { 25_000 });
+        match party {
+            A => queue.push(A, Long, A),
+            _ => queue.push(Party(n), New, Party(n)),
+        }
+    }
+}
+
+/// At worst it comes as all of them have a turn in the same round.
+#[test]
+fn heavy_ones_do_not_starve_a_light_one() {
+    let mut queue = Queue::default();
+    (0..10).for_each(|n| queue.push(Party(n), Long, Party(n)));
+    let mut waits = None;
+    for turn in 0..1000 {
+        if turn % 17 == 0 {
+            queue.push(A, New, A);
+            waits = Some(0);
+        }
+        let party = queue.pop().expect("somebody waits");
+        waits = waits.filter(|_| party != A).map(|waits| waits + 1);
+        assert!(waits.is_none_or(|waits| waits <= 10), "{waits:?} went before it");
+        queue.charge(party, if party == A { 25_000 } else { 10 * ROUND });
+        if party != A {
+            queue.push(party, Long, party);
+        }
+    }
 }
 
 /// What it used without a turn, after it waited for something, counts too.
@@ -113,13 +152,15 @@ fn new_and_long_ones_of_a_party_go_by_turns() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Of two that wait all the time, neither has had more than the other by more than a turn of each.
+    /// Of two that wait all the time, neither has had more than the other by more than a turn of each, where each turn counts for
+    /// a share at least.
     #[test]
     fn who_waits_all_the_time_has_as_much_as_the_others(
         costs in proptest::collection::vec((1..1000u64, 1..1000u64, any::<bool>()), 1..200),
         comes in 0..50usize,
+        share in 1..1000u64,
     ) {
-        let mut queue = waiting(&[(A, 300), (C, 3)]);
+        let mut queue = Queue { share, ..waiting(&[(A, 300), (C, 3)]) };
         let (mut of_a, mut of_b) = (0u64, 0u64);
         for (turn, (a, b, is_long)) in costs.into_iter().enumerate() {
             if turn == comes {
@@ -130,12 +171,44 @@ proptest! {
             let cost = if party == A { a } else { b };
             queue.charge(party, cost);
             match party {
-                A => of_a += cost,
-                B => of_b += cost,
+                A => of_a += cost.max(share),
+                B => of_b += cost.max(share),
                 _ => {}
             }
             if turn >= comes {
-                prop_assert!(of_a.abs_diff(of_b) <= 2000 + turn as u64, "{of_a} and {of_b}");
+                prop_assert!(of_a.abs_diff(of_b) <= 2000 + 2 * share, "{of_a} and {of_b}");
+            }
+        }
+    }
+
+    /// Whoever comes waits for one turn of each of the others, and one for each share that it had too much: whatever they do.
+    #[test]
+    fn how_long_one_waits_has_a_bound(
+        events in proptest::collection::vec((0..6u64, 0..8usize, 0..1000u64, 0..10u64), 1..400),
+        share in 1..300u64,
+    ) {
+        let mut queue = Queue { share, ..Queue::default() };
+        // For each party, what it had since its last turn began, and the turns of each other one since it came.
+        let mut had = [0; 6];
+        let mut turns = [[0u64; 6]; 6];
+        let mut waits = [0usize; 6];
+        for (comes, count, cost, outside) in events {
+            let comes = usize::try_from(comes).unwrap();
+            for _ in 0..count {
+                queue.push(Party(comes as u64), New, comes);
+                waits[comes] += 1;
+            }
+            // What it computes without a turn.
+            queue.charge(Party(comes as u64), outside);
+            had[comes] += outside;
+            let Some(next) = queue.pop() else { continue };
+            waits[next] -= 1;
+            (turns[next], had[next]) = ([0; 6], cost);
+            queue.charge(Party(next as u64), cost);
+            for other in (0..6).filter(|other| waits[*other] > 0 && *other != next) {
+                turns[other][next] += 1;
+                let most = 2 + had[other] / share;
+                prop_assert!(turns[other][next] <= most, "{other} waits for {next}: {turns:?}, {had:?}");
             }
         }
     }
@@ -151,8 +224,8 @@ proptest! {
         let mut order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         order.sort_unstable();
         prop_assert_eq!(order, (0..who.len()).collect::<Vec<_>>());
-        let (least, many) = (queue.least, !who.is_empty());
-        prop_assert!(!many || queue.parties.iter().all(|waiting| waiting.had > least), "{queue:?}");
+        let (next, many) = (queue.next_round(), !who.is_empty());
+        prop_assert!(!many || queue.parties.iter().all(|waiting| waiting.had >= next), "{queue:?}");
     }
 }
 
