@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use walnut_test_programs::*;
 use walnut_test_support::{ServeProcess, test_env};
 
@@ -167,6 +167,12 @@ fn an_audit_that_was_moved_away_is_opened_anew_on_a_reload() {
     let env = test_env!();
     let server = ServeProcess::start(&env, RUST_P2_HTTP_BAD, ["--quiet", "--audit", "audit.jsonl"]);
     server.get("/file?path=/data/a").is(200, "error: no-entry\n");
+    // Its line may come after the answer.
+    let began = Instant::now();
+    while !env.read("audit.jsonl").contains("/data/a") {
+        assert!(began.elapsed() < Duration::from_secs(30), "no line came");
+        thread::sleep(Duration::from_millis(1));
+    }
     std::fs::rename(env.dir().join("audit.jsonl"), env.dir().join("old.jsonl")).unwrap();
     server.hang_up();
     server.says("reloaded");
