@@ -120,6 +120,11 @@ impl Cache {
         Ok(usage)
     }
 
+    /// Whether there is an entry, which may be damaged.
+    pub(crate) fn has(&self, digest: &Digest, engine: u64) -> bool {
+        self.path(digest, engine).exists()
+    }
+
     /// The file of an entry that has passed its check, if there is one.
     pub(crate) fn get(&self, digest: &Digest, engine: u64) -> Option<PathBuf> {
         let path = self.path(digest, engine);

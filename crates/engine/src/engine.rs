@@ -144,9 +144,13 @@ impl Engine {
     /// How `artifact` is called. A command has no use for the cheaper way, and a component that could go it does without
     /// where the address space has no room for another pool.
     fn calls(&self, artifact: &Artifact) -> Calls {
-        let is_serial = self.config.is_service() && adapt::is_serial(artifact);
-        let has_room = || self.tier(Calls::Serial, Compiler::Optimising).is_ok();
-        if is_serial && has_room() { Calls::Serial } else { Calls::Concurrent }
+        if !self.config.is_service() || adapt::imports_0_3(artifact) {
+            return Calls::Concurrent;
+        }
+        let Ok(tier) = self.tier(Calls::Serial, Compiler::Optimising) else { return Calls::Concurrent };
+        // What has code of this kind in the cache was looked at when that was made, which takes long for a large one.
+        let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&artifact.digest, tier.hash));
+        if is_kept || adapt::is_serial(artifact) { Calls::Serial } else { Calls::Concurrent }
     }
 
     fn tier(&self, calls: Calls, compiler: Compiler) -> Result<&Arc<Tier>, LoadError> {
