@@ -285,7 +285,7 @@ fn unknown_function(function: &str, known: &[String]) -> MissingImport {
 /// The functions that the adapter has.
 fn functions_of_0_1() -> Vec<String> {
     let bytes = adapter::module(true).into_owned();
-    let adapter = Artifact { name: String::new(), digest: crate::artifact::Digest::of(&[]), bytes: bytes.into() };
+    let adapter = Artifact::binary("", crate::artifact::Digest::of(&[]), bytes);
     let exports = read_module(&adapter).map(|module| module.exports).unwrap_or_default();
     exports.into_iter().filter(|e| !e.contains([':', '#'])).collect()
 }
