@@ -10,7 +10,7 @@ use crate::rewrite;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use walnut_policy::Printable;
-use wasmparser::{Encoding, Parser, Payload, TypeRef, Validator, WasmFeatures};
+use wasmparser::{ComponentImportSectionReader, Encoding, Parser, Payload, TypeRef, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
 
 /// Counts the ways in which modules have been made components. Raise it with every change to that, or the cache goes on
@@ -68,17 +68,27 @@ pub(crate) fn is_serial(artifact: &Artifact) -> bool {
         match &payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(imports) if depth == 0 => {
-                let of_0_3 = |name: &str| Package::of(name).is_some_and(|p| p.version == WASI_0_3);
-                if imports.clone().into_iter().any(|import| import.is_ok_and(|import| of_0_3(import.name.name))) {
-                    return false;
-                }
-            }
+            Payload::ComponentImportSection(imports) if depth == 0 && any_of_0_3(imports) => return false,
+            // Have no say in it, and are most of what there is.
+            Payload::CodeSectionStart { .. } | Payload::CodeSectionEntry(_) => return true,
+            Payload::ElementSection(_) | Payload::DataSection(_) => return true,
             _ => {}
         }
-        // The code of functions has no say in it, and is not looked at.
         validator.payload(&payload).is_ok()
     })
+}
+
+/// Whether a component imports anything of WASI 0.3 before the modules in it begin, as tools write it.
+pub(crate) fn imports_0_3(artifact: &Artifact) -> bool {
+    let payloads = Parser::new(0).parse_all(&artifact.bytes).map_while(Result::ok);
+    payloads
+        .take_while(|payload| !matches!(payload, Payload::ModuleSection { .. } | Payload::CodeSectionStart { .. }))
+        .any(|payload| matches!(payload, Payload::ComponentImportSection(imports) if any_of_0_3(&imports)))
+}
+
+fn any_of_0_3(imports: &ComponentImportSectionReader<'_>) -> bool {
+    let of_0_3 = |name: &str| Package::of(name).is_some_and(|p| p.version == WASI_0_3);
+    imports.clone().into_iter().any(|import| import.is_ok_and(|import| of_0_3(import.name.name)))
 }
 
 /// Whether a module's adapter has room for what its program starts with. It keeps the list of arguments (or variables)
@@ -275,8 +285,7 @@ fn unknown_function(function: &str, known: &[String]) -> MissingImport {
 /// The functions that the adapter has.
 fn functions_of_0_1() -> Vec<String> {
     let bytes = adapter::module(true).into_owned();
-    let digest = crate::artifact::Digest::of(&[]);
-    let adapter = Artifact { name: String::new(), digest, code: digest, bytes: bytes.into() };
+    let adapter = Artifact::binary("", crate::artifact::Digest::of(&[]), bytes);
     let exports = read_module(&adapter).map(|module| module.exports).unwrap_or_default();
     exports.into_iter().filter(|e| !e.contains([':', '#'])).collect()
 }
@@ -295,6 +304,8 @@ mod tests {
         let read = |guest: Guest| std::fs::read(guest.path()).expect("the guests are built");
         assert!(is_serial(read(RUST_P2_HTTP_ECHO)));
         assert!(!is_serial(read(RUST_P3_HTTP_ECHO)));
+        let imports_0_3 = |bytes| imports_0_3(&Artifact::from_bytes("test", bytes).expect("it is WebAssembly"));
+        assert!(imports_0_3(read(RUST_P3_HTTP_ECHO)) && !imports_0_3(read(RUST_P2_HTTP_ECHO)));
         let text = |text: &str| is_serial(text.as_bytes().to_vec());
         assert!(text(r#"(component (import "wasi:clocks/monotonic-clock@0.2.3" (instance)))"#));
         // What WASI 0.3 provides is linked as one, also where a component takes only what is not async of it.

@@ -1,4 +1,4 @@
-//! Bytes, where they came from, and their digest.
+//! Bytes, where they came from, and what tells them apart.
 
 use crate::error::LoadError;
 use sha2::{Digest as _, Sha256};
@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 /// Text with longer lines than this gets no line numbers in its traps.
@@ -31,40 +31,44 @@ pub struct Artifact {
     /// By what its code is known: the same bytes have the same. Text has its name in its code too, which says where in which file
     /// a trap is, so the same text under another name has code of its own.
     pub(crate) code: Digest,
+    /// The one that others know them by, once somebody asks: it takes longer to make.
+    sha256: OnceLock<String>,
     pub(crate) bytes: Arc<Vec<u8>>,
 }
 
-/// A SHA-256 digest.
+/// A BLAKE3 digest: what tells artifacts apart, here and in the cache.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Digest(Sha256::digest(bytes).into())
+        Digest(blake3::hash(bytes).into())
     }
 
     /// Lower-case hexadecimal, without a prefix.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|b| format!("{b:02x}")).collect()
-    }
-}
-
-/// As OCI writes it: `sha256:…`.
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
+        hex(&self.0)
     }
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        write!(f, "blake3:{}", self.hex())
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// As OCI writes it.
+fn sha256(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
 impl fmt::Debug for Artifact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Artifact({}, {} bytes, {})", self.name, self.bytes.len(), self.digest)
+        write!(f, "Artifact({}, {} bytes, {:?})", self.name, self.bytes.len(), self.digest)
     }
 }
 
@@ -108,7 +112,7 @@ impl Artifact {
                     reason: "it is of no version of WebAssembly that there is".into(),
                 });
             }
-            return Ok(Artifact { name: name.to_owned(), digest, code: digest, bytes: Arc::new(bytes) });
+            return Ok(Artifact::binary(name, digest, bytes));
         }
         if let Some(what) = foreign(&bytes) {
             return Err(not_wasm(what));
@@ -118,6 +122,7 @@ impl Artifact {
         if !looks_like_wat(text) {
             return Err(not_wasm("it is text, but not WebAssembly text"));
         }
+        let sha256 = sha256(&bytes).into();
         let mut parser = wat::Parser::new();
         // To find a place in a long line takes as long as the line, for every instruction in it.
         if text.lines().all(|line| line.len() <= LONGEST_LINE) {
@@ -127,8 +132,17 @@ impl Artifact {
             name: name.to_owned(),
             reason: crate::error::short_lines(&e.to_string()),
         })?;
-        let code = Digest(Sha256::new_with_prefix(digest.0).chain_update(name).finalize().into());
-        Ok(Artifact { name: name.to_owned(), digest, code, bytes: Arc::new(bytes) })
+        let code = Digest(blake3::Hasher::new().update(&digest.0).update(name.as_bytes()).finalize().into());
+        Ok(Artifact { sha256, code, ..Artifact::binary(name, digest, bytes) })
+    }
+
+    pub(crate) fn binary(name: &str, digest: Digest, bytes: Vec<u8>) -> Self {
+        Artifact { name: name.to_owned(), digest, code: digest, sha256: OnceLock::new(), bytes: Arc::new(bytes) }
+    }
+
+    /// The SHA-256 digest of the bytes as they were read, as OCI writes it: `sha256:…`.
+    pub fn sha256(&self) -> &str {
+        self.sha256.get_or_init(|| sha256(&self.bytes))
     }
 
     /// The last part of the name, which a guest sees as its own (`argv[0]`).
@@ -177,9 +191,16 @@ fn read_bounded(source: impl Read, name: &str, expected: u64) -> Result<Vec<u8>,
 /// `None` when that does not work out, as when the file has another size by now. The file is at its start then.
 fn read_and_digest(mut file: &File, size: u64) -> Option<(Vec<u8>, Digest)> {
     let mut bytes = vec![0; usize::try_from(size).ok()?];
+    in_large_pages(&bytes);
     let digest = thread::scope(|scope| {
         let (send, pieces) = mpsc::channel::<&[u8]>();
-        let digest = move || pieces.into_iter().fold(Sha256::new(), Sha256::chain_update).finalize();
+        let digest = move || {
+            let mut digest = blake3::Hasher::new();
+            for piece in pieces {
+                digest.update(piece);
+            }
+            digest.finalize()
+        };
         let digest = thread::Builder::new().spawn_scoped(scope, digest).ok()?;
         for piece in bytes.chunks_mut(PIECE) {
             file.read_exact(piece).ok()?;
@@ -196,6 +217,20 @@ fn read_and_digest(mut file: &File, size: u64) -> Option<(Vec<u8>, Digest)> {
         }
     }
 }
+
+/// Has the system take large pages for memory that is still untouched. To get it in small ones takes longer than to read
+/// into it.
+#[cfg(target_os = "linux")]
+fn in_large_pages(memory: &[u8]) {
+    const PAGE: usize = 4096;
+    let inside = &memory[memory.as_ptr().align_offset(PAGE).min(memory.len())..];
+    // SAFETY: it is about memory that the slice holds, and changes nothing of what is in it. Where the system has no large
+    // pages, or others than this of small ones, it says so and does nothing.
+    unsafe { libc::madvise(inside.as_ptr().cast_mut().cast(), inside.len(), libc::MADV_HUGEPAGE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_large_pages(_memory: &[u8]) {}
 
 /// What people pass by mistake, told by its first bytes.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {

@@ -137,7 +137,7 @@ impl Inspection {
         Ok(Inspection {
             v: 1,
             name: artifact.name.clone(),
-            digest: artifact.digest.to_string(),
+            digest: artifact.sha256().to_owned(),
             kind,
             wasi: wasi_versions(kind, &imports, &exports),
             world: found.first().map(|w| world_name(*w)),
@@ -182,7 +182,7 @@ type View = (Vec<String>, Vec<String>, Vec<crate::error::MissingImport>);
 fn module_view(artifact: &Artifact) -> Result<View, LoadError> {
     match adapt::to_component(artifact) {
         Ok(bytes) => {
-            let adapted = Artifact { bytes: bytes.into_owned().into(), ..artifact.clone() };
+            let adapted = Artifact::binary(&artifact.name, artifact.digest, bytes.into_owned());
             let outline = Outline::read(&adapted)?;
             let own = |name: &String| name != crate::reserve::EXPORT;
             Ok((outline.imports, outline.exports.into_iter().filter(own).collect(), Vec::new()))

@@ -5,6 +5,8 @@
 //! thread, and they are sent in a row: clients are woken once for several. An answer that comes alone is sent at once.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::mem::take;
 use std::pin::Pin;
@@ -43,8 +45,8 @@ struct Here {
 }
 
 /// Sends what waits on this thread, whenever the thread has done what it could when the first began to wait.
-pub(crate) async fn send() {
-    std::future::poll_fn(|cx| {
+pub(crate) async fn send() -> Infallible {
+    poll_fn(|cx| {
         send_all();
         HERE.with_borrow_mut(|here| match &mut here.sender {
             Some(waker) => waker.clone_from(cx.waker()),
