@@ -43,7 +43,7 @@ const OUTSIDE: u64 = u64::MAX;
 const LONG: u64 = 1_000_000;
 
 /// In nanoseconds.
-const SHORT_STAY: u64 = 250_000;
+const SHORT_STAY: u64 = 100_000;
 
 /// Ticks without a guest, before the ticker sleeps: to wake it costs more than they do.
 const IDLE_TICKS: u32 = 10;

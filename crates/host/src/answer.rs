@@ -11,6 +11,7 @@ use crate::rescue;
 use crate::seats::Busy;
 use crate::server::Shared;
 use crate::telemetry::Traced;
+use crate::together;
 use crate::trace;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
@@ -33,6 +34,7 @@ pub(crate) async fn answer(
     mut request: Request<Incoming>,
 ) -> Response<Measured> {
     let started = Instant::now();
+    together::send_late(started);
     let checked = head::check(&request);
     let destination = checked.as_ref().ok().and_then(|host| shared.node.route(host, request.uri().path()));
     let of_server = checked.err();

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 /// Answers that come further apart are not in quick succession.
 const SOON: Duration = Duration::from_micros(200);
 
-/// None waits for longer where one more is made.
+/// None waits for longer where one more is made, or a guest is about to be entered for a new request.
 const LONGEST: Duration = Duration::from_micros(500);
 
 /// In bytes: what is larger is sent by itself.
@@ -71,6 +71,14 @@ pub(crate) fn send_all() {
             here.waiting = waiting;
         }
     });
+}
+
+/// Sends what has waited for long by `now`, as something begins that may take its time.
+pub(crate) fn send_late(now: Instant) {
+    let is_late = |since: Instant| now.duration_since(since) > LONGEST;
+    if HERE.with_borrow(|here| here.since).is_some_and(is_late) {
+        send_all();
+    }
 }
 
 /// Has the small answer of `held` wait for others, if it is one of many.

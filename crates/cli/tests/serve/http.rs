@@ -296,3 +296,16 @@ fn an_address_in_use_is_said_with_what_to_do() {
     let second = server.env.run(["serve", &path, "--addr", &server.address().to_string()]).exits_with(125);
     second.says("cannot listen on").says("something listens there already").stdout.is_empty().then_some(()).unwrap();
 }
+
+#[test]
+fn a_small_answer_is_whole_before_it_leaves() {
+    let served = serve(RUST_P2_HTTP_BAD, &[]);
+    let fine = served.get("/fine");
+    fine.is(200, "well behaved\n");
+    assert_eq!((fine.header("content-length"), fine.header("transfer-encoding")), (Some("13"), None));
+    // Its guest fails before anything of it has left.
+    served.get("/half").is(500, "the component failed\n");
+    // And here after it waited for something else.
+    let half = served.get("/half?ms=100");
+    assert_eq!((half.status, half.whole, half.text()), (200, false, "half of a body\n".to_owned()));
+}

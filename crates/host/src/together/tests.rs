@@ -20,6 +20,12 @@ async fn answer(server: &mut Together, text: &[u8]) {
     server.flush().await.unwrap();
 }
 
+/// Answers as one of many, however long this thread was held up.
+async fn answer_soon(server: &mut Together, text: &[u8]) {
+    HERE.with_borrow_mut(|here| here.last = Some(Instant::now() + Duration::from_secs(3600)));
+    answer(server, text).await;
+}
+
 /// What came by now.
 fn came(client: &TcpStream) -> Option<Vec<u8>> {
     let mut bytes = [0; 64];
@@ -48,11 +54,27 @@ async fn the_second_of_a_row_waits_until_all_is_done_and_the_first_does_not() {
     let ([mut a, mut b, mut c], [mut x, mut y, mut z]) = connections().await;
     pause().await;
     answer(&mut a, b"one").await;
-    answer(&mut b, b"two").await;
+    answer_soon(&mut b, b"two").await;
     assert!(lock(&b.held).bytes == b"two" && lock(&a.held).bytes.is_empty());
     assert_eq!(read(&mut x, 3).await, b"one");
     answer(&mut c, b"three").await;
     assert_eq!((read(&mut y, 3).await, read(&mut z, 5).await), (b"two".to_vec(), b"three".to_vec()));
+}
+
+#[tokio::test]
+async fn what_waits_for_long_is_sent_before_another_request_begins() {
+    tokio::spawn(send());
+    yield_now().await;
+    let ([mut a, mut b], [_x, y]) = connections().await;
+    answer(&mut a, b"one").await;
+    answer_soon(&mut b, b"two").await;
+    let since = HERE.with_borrow(|here| here.since).unwrap();
+    send_late(since + LONGEST);
+    assert!(!lock(&b.held).bytes.is_empty());
+    send_late(since + LONGEST * 2);
+    assert!(lock(&b.held).bytes.is_empty());
+    y.readable().await.unwrap();
+    assert_eq!(came(&y).unwrap(), b"two");
 }
 
 #[tokio::test]
@@ -102,11 +124,8 @@ async fn what_the_system_does_not_take_is_sent_once_it_does() {
     while let Ok(len) = lock(&a.held).stream.try_write(&[b'x'; 1 << 16]) {
         sent += len;
     }
-    // The first of these comes alone, and waits for its client; what it is told to wait for is not this.
-    pause().await;
-    HERE.with_borrow_mut(|here| here.last = Some(Instant::now()));
     let answered = tokio::spawn(async move {
-        answer(&mut a, b"the last").await;
+        answer_soon(&mut a, b"the last").await;
         while !matches!(lock(&a.held).state, State::Due) {
             yield_now().await;
         }
@@ -129,7 +148,7 @@ async fn what_waits_is_sent_though_its_connection_ends() {
     yield_now().await;
     let ([mut a, mut b], [_x, mut y]) = connections().await;
     answer(&mut a, b"one").await;
-    answer(&mut b, b"two").await;
+    answer_soon(&mut b, b"two").await;
     drop(b);
     let mut all = Vec::new();
     y.read_to_end(&mut all).await.unwrap();

@@ -138,6 +138,9 @@ impl Guest for Bad {
                 ResponseOutparam::set(out, Ok(response));
                 let stream = body.write().expect("the first stream");
                 stream.blocking_write_and_flush(b"half of a body\n").expect("the client is there");
+                if let Some(milliseconds) = query_number(query, "ms") {
+                    monotonic_clock::subscribe_duration(milliseconds * 1_000_000).block();
+                }
                 panic!("this panic comes after half of the body");
             }
             "/outbound" => {
