@@ -5,7 +5,7 @@
 //! is busy on a thread, requests wait in line before their sandbox is made. Guests that have computed for long wait in the same line,
 //! whoever else is there. One of them goes on, then all else that waits on the thread, sockets and timers too, then the next.
 //!
-//! Turns go by rounds. In each round every component that waits has one, and pays 50 µs of processor time for it; one whose turn took
+//! Turns go by rounds. In each round every component that waits has one, and pays 20 µs of processor time for it; one whose turn took
 //! more stays away for as many rounds as pay for that. So components that are asked for little go by turns, others by time, and one
 //! that comes waits for no more than a turn of each: those that come go with the next round, and nobody is added to the one that is
 //! under way.
@@ -24,7 +24,7 @@ use tokio::task::yield_now;
 const LATELY: Duration = Duration::from_secs(10);
 
 /// What a component may have in each round, in nanoseconds: about what a small request costs with its HTTP, which is not charged.
-const ROUND: u64 = 50_000;
+const ROUND: u64 = 20_000;
 
 /// One of those that threads are divided among: a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
