@@ -28,7 +28,7 @@ use futures_channel::oneshot;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -264,7 +264,10 @@ impl Service {
             First::Ended(Ok(())) => Err(Failure::NoResponse),
             // Nothing of the response has left yet.
             First::Response(_, Poll::Ready(Err(failure))) => Err(failure),
-            First::Response(response, Poll::Ready(Ok(()))) => Ok((guest_response(response)?, Rest::Nothing)),
+            First::Response(response, Poll::Ready(Ok(()))) => {
+                let (response, _) = at_once(guest_response(response)?, ready(Ok(()))).await?;
+                Ok((response, Rest::Nothing))
+            }
             First::Response(response, Poll::Pending) => {
                 let (response, guest) = at_once(guest_response(response)?, guest).await?;
                 let Some(mut guest) = guest else { return Ok((response, Rest::Nothing)) };
@@ -420,6 +423,8 @@ where
     let ended = poll_fn(|cx| {
         while begun.goes_on(&mut body, cx) {
             if let Poll::Ready(ended) = Pin::new(&mut guest).poll(cx) {
+                // Its end is there too.
+                while begun.goes_on(&mut body, cx) {}
                 return Poll::Ready(Some(ended));
             }
         }
