@@ -14,7 +14,7 @@ use crate::prompt::be_prompt;
 use crate::turns::{self, Party};
 use crate::usage::Usage;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::thread::{self, Thread};
@@ -44,6 +44,10 @@ const LONG: u64 = 1_000_000;
 
 /// In nanoseconds.
 const SHORT_STAY: u64 = 100_000;
+
+/// For so many ticks after a guest that computes for long was entered among others, they come [`HURRY`] times as often.
+const HURRIED_TICKS: u32 = 100;
+const HURRY: u32 = 2;
 
 /// Ticks without a guest, before the ticker sleeps: to wake it costs more than they do.
 const IDLE_TICKS: u32 = 10;
@@ -178,6 +182,9 @@ impl<F: Future> Future for Metered<F> {
         // First, since its end is that of the turn, also when the system refuses the ticker its thread.
         let inside = this.meter.enter();
         let _running = this.ticker.running();
+        if this.meter.is_long() && turns::are_given() {
+            this.ticker.hurry();
+        }
         calls::swap(&mut this.ring);
         let result = this.inner.as_mut().poll(cx);
         drop(inside);
@@ -192,6 +199,7 @@ pub(crate) struct Ticker {
     period: Duration,
     running: AtomicUsize,
     asleep: AtomicBool,
+    hurried: AtomicU32,
     thread: OnceLock<Thread>,
     stuck: OnceLock<Stuck>,
 }
@@ -210,6 +218,7 @@ impl Ticker {
             period,
             running: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
+            hurried: AtomicU32::new(0),
             thread: OnceLock::new(),
             stuck: OnceLock::new(),
         })
@@ -230,6 +239,18 @@ impl Ticker {
         Running(self)
     }
 
+    /// Others may wait for a guest that computes for long.
+    fn hurry(&self) {
+        self.hurried.store(HURRIED_TICKS, Relaxed);
+    }
+
+    /// Whether the next tick comes soon.
+    fn hurries(&self) -> bool {
+        let hurried = self.hurried.load(Relaxed);
+        self.hurried.store(hurried.saturating_sub(1), Relaxed);
+        hurried > 0
+    }
+
     fn start(self: &Arc<Self>) -> Thread {
         let (weak, period) = (Arc::downgrade(self), self.period);
         let name = thread::Builder::new().name("walnut-ticker".into());
@@ -241,8 +262,9 @@ impl Ticker {
                 if !ticker.tick(&mut idle) {
                     return;
                 }
+                let hurries = ticker.hurries();
                 drop(ticker);
-                thread::sleep(period);
+                thread::sleep(if hurries { period / HURRY } else { period });
             }
         };
         match name.spawn(tick) {
@@ -319,5 +341,13 @@ mod tests {
         assert!(catch_unwind(poll).is_err());
         let next = tokio::time::timeout(Duration::from_secs(60), second).await;
         assert!(next.expect("the turn is over").is_ok());
+    }
+
+    #[test]
+    fn ticks_hurry_for_a_while() {
+        let ticker = Ticker::new(&wasmtime::Engine::default(), Duration::from_millis(1));
+        assert!(!ticker.hurries());
+        ticker.hurry();
+        assert_eq!((0..2 * HURRIED_TICKS).filter(|_| ticker.hurries()).count(), HURRIED_TICKS as usize);
     }
 }

@@ -1,9 +1,9 @@
-//! Linux only: a thread that runs seldom and for a moment, and has to run when its time has come.
+//! Linux only: threads beside those that serve, which must not hold them up.
 
-/// Has the system let the calling thread go before one that computes on the same processor as soon as it wakes. From Linux
-/// 6.12 on, who asks for less time at once goes first (sched_setattr(2), `sched_runtime`). Elsewhere, or where it is refused, a tick
-/// waits for a turn of its own, which takes some milliseconds on a processor that is busy.
-pub(crate) fn be_prompt() {
+/// Has the system let the calling thread go before one that computes on the same processor as soon as it wakes, but for a tenth
+/// of a millisecond at a time. From Linux 6.12 on, who asks for less time at once goes first (sched_setattr(2), `sched_runtime`). Elsewhere, or where it
+/// is refused, a thread waits for a turn of its own on a processor that is busy, and has it for some milliseconds.
+pub fn be_prompt() {
     #[cfg(target_os = "linux")]
     ask_for_little();
 }

@@ -10,7 +10,7 @@
 mod reused;
 mod shared;
 
-use self::reused::{Alone, Loan, Reused, Tally};
+use self::reused::{Alone, Life, Loan, Reused};
 use self::shared::{Shared, Stay};
 use crate::body::{Begun, Bounded};
 use crate::capabilities::http::Trace;
@@ -241,10 +241,7 @@ impl Service {
         let (meter, cut, ticker) =
             (visit.meter.clone(), visit.cut.clone(), visit.running.ready.code.tier.ticker.clone());
         let (id, (send, mut receive)) = (visit.id, oneshot::channel());
-        let guest = async move {
-            let _slot = slot;
-            visit.drive(request, send).await
-        };
+        let guest = visit.drive(request, send, slot);
         meter.end_at(until.into());
         if let Some(turn) = turn {
             turns::begin(turn);
@@ -329,32 +326,42 @@ struct Visit {
 }
 
 impl Visit {
-    async fn drive(self, request: GuestRequest, send: oneshot::Sender<Outcome>) -> Result<(), Failure> {
+    async fn drive(
+        self,
+        request: GuestRequest,
+        send: oneshot::Sender<Outcome>,
+        slot: impl Send + 'static,
+    ) -> Result<(), Failure> {
+        let mut life = Life::with(slot);
         let Some(reused) = &self.reused else {
-            let mut alone = self.start().await?;
+            let alone = life.of(self.start().await?);
             return self
-                .call(&mut alone, request, move |outcome| {
+                .call(alone, request, move |outcome| {
                     // Nobody waits any more: the client left, or the deadline passed.
                     let _ = send.send(outcome);
                 })
                 .await;
         };
         let (tally, kept) = reused.take();
-        self.drive_reused(reused, tally, kept, request, send).await
-    }
-
-    async fn drive_reused(
-        &self,
-        reused: &Arc<Reused>,
-        tally: Tally,
-        kept: Option<Alone>,
-        request: GuestRequest,
-        send: oneshot::Sender<Outcome>,
-    ) -> Result<(), Failure> {
-        let mut alone = match kept {
+        let alone = life.of(match kept {
             Some(kept) => kept,
             None => self.start().await?,
-        };
+        });
+        if self.call_reused(alone, request, send).await?
+            && let Some(alone) = life.alone.take()
+        {
+            reused.keep(tally, alone);
+        }
+        Ok(())
+    }
+
+    /// Whether the sandbox may have another request.
+    async fn call_reused(
+        &self,
+        alone: &mut Alone,
+        request: GuestRequest,
+        send: oneshot::Sender<Outcome>,
+    ) -> Result<bool, Failure> {
         // Each request has the whole of what is for one.
         alone.store.data_mut().meter = self.meter.clone();
         alone.store.data().said.turn_to(Some(self.id));
@@ -365,14 +372,11 @@ impl Visit {
             let is_good = outcome.is_ok();
             tell.store(send.send(outcome).is_ok() && is_good, SeqCst);
         };
-        self.call(&mut alone, request, respond).await?;
+        self.call(alone, request, respond).await?;
         // Before another request may have the sandbox.
         drop(loan);
         alone.store.data().said.turn_to(None);
-        if answered.load(SeqCst) {
-            reused.keep(tally, alone);
-        }
-        Ok(())
+        Ok(answered.load(SeqCst))
     }
 
     async fn start(&self) -> Result<Alone, Failure> {

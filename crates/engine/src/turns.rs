@@ -26,6 +26,15 @@ const LATELY: Duration = Duration::from_secs(10);
 /// What a component may have in each round, in nanoseconds: about what a small request costs with its HTTP, which is not charged.
 const ROUND: u64 = 20_000;
 
+/// In nanoseconds: what a turn takes at the most that others may wait for.
+const SMALL: u64 = 100_000;
+
+/// How many times over the time is charged in which a guest goes on that has computed for long.
+const LONG_PRICE: u64 = 3;
+
+/// Turns are given one after another for as long, before sockets are looked at.
+const AT_ONCE: Duration = Duration::from_micros(100);
+
 /// One of those that threads are divided among: a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Party(u64);
@@ -75,6 +84,16 @@ impl Here {
 /// What a request of `party` waits for that comes `now`, before its guest begins. Nothing if no other party is busy here.
 pub(crate) fn before(party: Party, now: Instant) -> Option<Receiver<Turn>> {
     HERE.with(|here| here.is_shared(party, now).then(|| here.line.wait(party, Kind::New)))
+}
+
+/// Whether more than one party is busy on this thread.
+pub(crate) fn are_given() -> bool {
+    HERE.with(|here| here.shared_until.get().is_some_and(|until| Instant::now() < until))
+}
+
+/// Whether a request is the next that has a turn on this thread, and none of a party that computed for longer than a moment in its last.
+pub fn small_turn_is_next() -> bool {
+    HERE.with(|here| here.line.is_given.load(Relaxed) && here.line.lock().next_is_small())
 }
 
 /// Lets others run. Who has computed for long then waits in line.
@@ -148,8 +167,12 @@ impl Line {
 async fn give(line: Given, first: Option<Over>) {
     let mut taken = first;
     loop {
-        if let Some(over) = taken {
+        let since = Instant::now();
+        while let Some(over) = taken.take() {
             let _ = over.await;
+            if line.0.lock().next_is_small() && since.elapsed() < AT_ONCE {
+                taken = line.0.next();
+            }
         }
         yield_now().await;
         taken = line.0.next();
@@ -201,9 +224,13 @@ struct Waiting<W> {
     ahead: u64,
     /// When it came, or had its last turn, by the queue's count.
     since: u64,
+    /// Of its last turn, in nanoseconds.
+    cost: u64,
     new: VecDeque<W>,
     long: VecDeque<W>,
     last: Kind,
+    /// Of what its last turn takes.
+    price: u64,
 }
 
 impl<W> Default for Queue<W> {
@@ -229,8 +256,8 @@ impl<W> Queue<W> {
 
     fn pop(&mut self) -> Option<W> {
         let (count, share) = (self.count + 1, self.share);
-        let waiting = self.parties.iter_mut().filter(|waiting| waiting.is_any());
-        let next = waiting.min_by_key(|waiting| (waiting.had / share, waiting.since))?;
+        let next = self.next()?;
+        let next = &mut self.parties[next];
         let waiter = next.pop();
         // One that waits longer than the others is in a round that is long over.
         self.round = self.round.max(next.had / share);
@@ -243,9 +270,22 @@ impl<W> Queue<W> {
         waiter
     }
 
+    /// The place of the party whose turn it is next.
+    fn next(&self) -> Option<usize> {
+        let waiting = self.parties.iter().enumerate().filter(|(_, waiting)| waiting.is_any());
+        let next = waiting.min_by_key(|(_, waiting)| (waiting.had / self.share, waiting.since))?;
+        Some(next.0)
+    }
+
+    fn next_is_small(&self) -> bool {
+        let next = self.next().map(|next| &self.parties[next]);
+        next.is_some_and(|next| next.long.is_empty() && next.cost < SMALL)
+    }
+
     fn charge(&mut self, party: Party, spent: u64) {
         let waiting = self.of(party);
-        let beyond = spent.saturating_sub(waiting.ahead);
+        waiting.cost = spent;
+        let beyond = spent.saturating_sub(waiting.ahead).saturating_mul(waiting.price);
         waiting.ahead = waiting.ahead.saturating_sub(spent);
         waiting.had = waiting.had.saturating_add(beyond);
     }
@@ -258,7 +298,17 @@ impl<W> Queue<W> {
     fn of(&mut self, party: Party) -> &mut Waiting<W> {
         let index = self.parties.iter().position(|waiting| waiting.party == party).unwrap_or_else(|| {
             let (had, (new, long)) = (self.next_round(), Default::default());
-            self.parties.push(Waiting { party, had, ahead: 0, since: 0, new, long, last: Kind::Long });
+            self.parties.push(Waiting {
+                party,
+                had,
+                ahead: 0,
+                since: 0,
+                cost: 0,
+                new,
+                long,
+                last: Kind::Long,
+                price: 1,
+            });
             self.parties.len() - 1
         });
         &mut self.parties[index]
@@ -273,7 +323,7 @@ impl<W> Waiting<W> {
     /// The one that came first; of each kind by turns, so that neither waits for all of the other.
     fn pop(&mut self) -> Option<W> {
         let is_long = self.new.is_empty() || self.last == Kind::New && !self.long.is_empty();
-        self.last = if is_long { Kind::Long } else { Kind::New };
+        (self.last, self.price) = if is_long { (Kind::Long, LONG_PRICE) } else { (Kind::New, 1) };
         if is_long { self.long.pop_front() } else { self.new.pop_front() }
     }
 }

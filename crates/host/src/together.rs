@@ -15,12 +15,17 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
+use walnut_engine::small_turn_is_next;
 
 /// Answers that come further apart are not in quick succession.
 const SOON: Duration = Duration::from_micros(200);
 
 /// None waits for longer where one more is made, or a guest is about to be entered for a new request.
 const LONGEST: Duration = Duration::from_micros(500);
+
+/// None waits for longer for those that have a turn after it.
+const LONGEST_FOR_TURNS: Duration = Duration::from_micros(150);
 
 /// In bytes: what is larger is sent by itself.
 const SMALL: usize = 4096;
@@ -44,17 +49,38 @@ struct Here {
     sender: Option<Waker>,
 }
 
-/// Sends what waits on this thread, whenever the thread has done what it could when the first began to wait.
+/// Sends what waits on this thread, whenever the thread has done what it could when the first began to wait. Where requests have
+/// turns, that is one of them at a time, and so a few more are waited for.
 pub(crate) async fn send() -> Infallible {
-    poll_fn(|cx| {
+    send_unless(small_turn_is_next).await
+}
+
+/// The same, where `more` says whether one is made soon that is worth to wait for.
+async fn send_unless(more: fn() -> bool) -> Infallible {
+    loop {
+        asked().await;
+        while more() && !is_late(Instant::now(), LONGEST_FOR_TURNS) {
+            yield_now().await;
+        }
         send_all();
-        HERE.with_borrow_mut(|here| match &mut here.sender {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        });
-        Poll::Pending
+    }
+}
+
+/// Waits until something waits to be sent.
+async fn asked() {
+    poll_fn(|cx| {
+        HERE.with_borrow_mut(|here| {
+            if !here.waiting.is_empty() {
+                return Poll::Ready(());
+            }
+            match &mut here.sender {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            Poll::Pending
+        })
     })
-    .await
+    .await;
 }
 
 pub(crate) fn send_all() {
@@ -75,10 +101,14 @@ pub(crate) fn send_all() {
 
 /// Sends what has waited for long by `now`, as something begins that may take its time.
 pub(crate) fn send_late(now: Instant) {
-    let is_late = |since: Instant| now.duration_since(since) > LONGEST;
-    if HERE.with_borrow(|here| here.since).is_some_and(is_late) {
+    if is_late(now, LONGEST) {
         send_all();
     }
+}
+
+/// Whether something has waited for longer than `longest`.
+fn is_late(now: Instant, longest: Duration) -> bool {
+    HERE.with_borrow(|here| here.since).is_some_and(|since| now.duration_since(since) > longest)
 }
 
 /// Has the small answer of `held` wait for others, if it is one of many.

@@ -5,6 +5,7 @@
 //! call returned and all went well; whatever ends a request otherwise ends its sandbox too.
 
 use super::GuestRequest;
+use crate::ending::drop_aside;
 use crate::meter::Meter;
 use crate::prepare::Ready;
 use crate::request_id::RequestId;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use wasmtime::Store;
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::Error as HttpError;
 use wasmtime_wasi_http::p2::bindings as p2;
 use wasmtime_wasi_http::p2::body::HostOutgoingBody;
@@ -69,6 +71,34 @@ impl Alone {
             // The client would wait for the rest of it until the sandbox ends.
             room > 0 && !resource.is::<HostOutgoingBody>()
         })
+    }
+}
+
+/// A sandbox with its place, from before its start to its end, however that comes about.
+pub(super) struct Life<S: Send + 'static> {
+    pub alone: Option<Alone>,
+    slot: Option<S>,
+}
+
+impl<S: Send + 'static> Life<S> {
+    pub fn with(slot: S) -> Self {
+        Life { alone: None, slot: Some(slot) }
+    }
+
+    pub fn of(&mut self, alone: Alone) -> &mut Alone {
+        self.alone.insert(alone)
+    }
+}
+
+impl<S: Send + 'static> Drop for Life<S> {
+    fn drop(&mut self) {
+        let Some(mut alone) = self.alone.take() else { return };
+        let sandbox = alone.store.data_mut();
+        if sandbox.has_grown() {
+            // The streams and connections of the guest end now.
+            sandbox.table = ResourceTable::new();
+            drop_aside((alone, self.slot.take()));
+        }
     }
 }
 

@@ -171,3 +171,30 @@ async fn that_it_cannot_be_sent_is_told() {
     let failed: io::Result<()> = failed.await;
     assert!(failed.is_err());
 }
+
+#[tokio::test]
+async fn an_answer_waits_for_those_that_have_their_turn_soon_and_not_for_ever() {
+    for (more, waits) in [(always as fn() -> bool, true), (never, false)] {
+        HERE.take();
+        let sender = tokio::spawn(send_unless(more));
+        yield_now().await;
+        let ([mut a], [mut x]) = connections().await;
+        answer_soon(&mut a, b"one").await;
+        let start = Instant::now();
+        while !lock(&a.held).bytes.is_empty() {
+            yield_now().await;
+        }
+        // The thread may have been held up for longer.
+        assert!(!waits || start.elapsed() > LONGEST_FOR_TURNS / 2, "{:?}", start.elapsed());
+        assert_eq!(read(&mut x, 3).await, b"one");
+        sender.abort();
+    }
+}
+
+fn always() -> bool {
+    true
+}
+
+fn never() -> bool {
+    false
+}

@@ -1,7 +1,7 @@
 //! What a quiet app notices of a noisy one in the same process, on the same core and the same thread.
 
 use super::super::{Outcome, grouped};
-use super::report::{Found, ratio};
+use super::report::{Found, P99_COLUMNS};
 use super::routes::manifest;
 use super::servers::{Running, Server};
 use super::{Bench, CLIENTS, WARM_UP};
@@ -117,8 +117,8 @@ impl NeighbourRow {
 
     fn markdown(&self, alone: &Self) -> String {
         let Self { noise, found, .. } = self;
-        let (p50, p99, failures) = (found.show("p50_us"), found.show("p99_us"), found.show_failures());
-        format!("| {} | {p50} | {p99} | {} | {failures} |\n", noise.name, ratio(found.p99_against(&alone.found)))
+        let (p50, p99, failures) = (found.show("p50_us"), found.p99_against(&alone.found), found.show_failures());
+        format!("| {} | {p50} | {p99} | {failures} |\n", noise.name)
     }
 
     pub fn json(&self) -> Value {
@@ -129,8 +129,8 @@ impl NeighbourRow {
 pub fn markdown(rows: &[NeighbourRow]) -> String {
     let rate = grouped(rows[0].rate, 0);
     let mut text = format!(
-        "\n| beside a noisy app, {rate} req/s | p50 (middle half) | p99 | p99 × alone | no answer / not right / not sent |\n\
-         |-|-|-|-|-|\n"
+        "\n| beside a noisy app, {rate} req/s | p50 (middle half) | {P99_COLUMNS} | no answer / not right / not sent |\n\
+         |-|-|-|-|-|-|-|\n"
     );
     text.extend(rows.iter().map(|row| row.markdown(&rows[0])));
     text

@@ -133,9 +133,13 @@ impl Found {
         self.spread(key).map_or_else(|| "–".to_owned(), |spread| spread.show(1e-3, 2, " ms"))
     }
 
-    /// How its p99 compares with that of `other`.
-    pub fn p99_against(&self, other: &Self) -> Option<f64> {
-        Some(self.spread("p99_us")?.median / other.spread("p99_us")?.median)
+    /// p99 of each round and how it compares with that of `other`, of all its time and of its typical tenth of a second.
+    pub fn p99_against(&self, other: &Self) -> String {
+        let columns = ["p99_us", "p99_us_of_slices"].map(|key| {
+            let compared = || Some(self.spread(key)?.median / other.spread(key)?.median);
+            format!("{} | {}", self.show(key), ratio(compared()))
+        });
+        columns.join(" | ")
     }
 
     fn sum(&self, key: &str) -> u64 {
@@ -153,15 +157,18 @@ impl Found {
     }
 }
 
+/// The heads of what [`Found::p99_against`] gives.
+pub const P99_COLUMNS: &str = "p99 | × | p99 in a typical 0.1 s | ×";
+
 impl LatencyRow {
     fn markdown(&self, all: &[Self]) -> String {
         let native = all.iter().find(|row| row.name == NATIVE && row.share == self.share);
-        let ratio = ratio(native.and_then(|native| self.found.p99_against(&native.found)));
+        let p99 = self.found.p99_against(native.map_or(&Found::default(), |native| &native.found));
         let rate = grouped(self.rate, 0);
-        let [p50, p99, p999] = ["p50_us", "p99_us", "p999_us"].map(|key| self.found.show(key));
+        let [p50, p999] = ["p50_us", "p999_us"].map(|key| self.found.show(key));
         let failures = self.found.show_failures();
         let (share, name) = (self.share * 100.0, self.name);
-        format!("| {share:.0} %: {rate} req/s | {name} | {p50} | {p99} | {ratio} | {p999} | {failures} |\n")
+        format!("| {share:.0} %: {rate} req/s | {name} | {p50} | {p99} | {p999} | {failures} |\n")
     }
 
     fn json(&self) -> Value {
@@ -263,8 +270,10 @@ impl Report {
             text += &self.throughput();
         }
         if !self.latency.is_empty() {
-            text += "\n| share of walnut's capacity | server | p50 (middle half) | p99 | p99 × native | p99.9 | \
-                     no answer / not right / not sent |\n|-|-|-|-|-|-|-|\n";
+            text += &format!(
+                "\n| share of walnut's capacity | server | p50 (middle half) | {P99_COLUMNS} | p99.9 | \
+                 no answer / not right / not sent |\n|-|-|-|-|-|-|-|-|-|\n"
+            );
             text.extend(self.latency.iter().map(|row| row.markdown(&self.latency)));
         }
         if !self.body.is_empty() {

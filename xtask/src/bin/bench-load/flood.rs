@@ -79,8 +79,8 @@ impl Seen {
 
 impl Answers {
     fn push(&mut self, due: Instant, sent: Instant) {
-        self.since_due.push(due.elapsed());
-        self.since_sent.push(sent.elapsed());
+        self.since_due.push(due);
+        self.since_sent.push(sent);
     }
 
     fn add(&mut self, other: Self) {

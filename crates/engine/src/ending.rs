@@ -1,0 +1,63 @@
+//! Where large sandboxes end.
+//!
+//! To give back 128 MiB is one call of the system that takes 10 ms and more, in which the thread serves nobody. So a sandbox that
+//! has grown is dropped on a thread that has less of a processor than those that serve.
+
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+/// A sandbox, and whatever counts it: so there are never more of them than may live.
+type Ending = Box<dyn Send>;
+
+/// Drops `ending` soon, or at once where the system refuses the thread.
+pub(crate) fn drop_aside(ending: impl Send + 'static) {
+    static ASIDE: OnceLock<Option<Sender<Ending>>> = OnceLock::new();
+    if let Some(aside) = ASIDE.get_or_init(start) {
+        // What cannot be sent comes back, and is dropped here.
+        let _ = aside.send(Box::new(ending));
+    }
+}
+
+fn start() -> Option<Sender<Ending>> {
+    let (send, endings) = channel::<Ending>();
+    let work = move || {
+        be_modest();
+        endings.into_iter().for_each(drop);
+    };
+    thread::Builder::new().name("walnut-ending".into()).spawn(work).ok()?;
+    Some(send)
+}
+
+/// A third of what a thread has that serves, and that for a moment at a time.
+fn be_modest() {
+    // Linux has priorities of threads. Elsewhere it would be that of all.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 5);
+    crate::prompt::be_prompt();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::ThreadId;
+    use std::time::Duration;
+
+    struct Tells(Sender<ThreadId>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            self.0.send(thread::current().id()).unwrap();
+        }
+    }
+
+    #[test]
+    fn all_ends_on_another_thread() {
+        let (send, dropped) = channel();
+        (0..3).for_each(|_| drop_aside(Tells(send.clone())));
+        for _ in 0..3 {
+            let there = dropped.recv_timeout(Duration::from_secs(60)).expect("it is dropped");
+            assert_ne!(there, thread::current().id());
+        }
+    }
+}
