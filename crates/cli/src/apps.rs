@@ -150,7 +150,18 @@ impl Described {
             (Err(wrong), Err(more)) => return Err(wrong.and([more])),
             (components, files) => (components?, files?),
         };
-        Ok(Described { place, has_manifest: true, components, routes: manifest.routes, files, text })
+        let described = Described { place, has_manifest: true, components, routes: manifest.routes, files, text };
+        described.warn_of_idle(printer);
+        Ok(described)
+    }
+
+    fn warn_of_idle(&self, printer: Printer) {
+        for Component { name, .. } in &self.components {
+            if !self.routes.iter().any(|route| route.target == Target::Component(name.clone())) {
+                printer.warning(&format!("{}: no route leads to [component.{name}], so nobody can ask it", self.place));
+                printer.hint(&format!("add `[[http]]` with `route = \"/{name}/**\"` and `component = \"{name}\"`"));
+            }
+        }
     }
 
     /// What is served and what it may do: a line for each component, or for each grant of the only one.

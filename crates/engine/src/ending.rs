@@ -3,15 +3,28 @@
 //! To give back 128 MiB is one call of the system that takes 10 ms and more, in which the thread serves nobody. So a sandbox that
 //! has grown is dropped on a thread that has less of a processor than those that serve.
 
+use crate::sandbox::Sandbox;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
 
 /// A sandbox, and whatever counts it: so there are never more of them than may live.
 type Ending = Box<dyn Send>;
 
+/// Ends a sandbox, with whatever else ends with it.
+pub(crate) fn end(mut store: Store<Sandbox>, with: impl Send + 'static) {
+    let sandbox = store.data_mut();
+    if sandbox.has_grown() {
+        // The guest's streams and connections end now.
+        sandbox.table = ResourceTable::new();
+        drop_aside((store, with));
+    }
+}
+
 /// Drops `ending` soon, or at once where the system refuses the thread.
-pub(crate) fn drop_aside(ending: impl Send + 'static) {
+fn drop_aside(ending: impl Send + 'static) {
     static ASIDE: OnceLock<Option<Sender<Ending>>> = OnceLock::new();
     if let Some(aside) = ASIDE.get_or_init(start) {
         // What cannot be sent comes back, and is dropped here.

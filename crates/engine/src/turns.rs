@@ -3,7 +3,8 @@
 //! What a guest computes before it first waits for something, nothing interrupts but a tick; a hundred requests of one component would
 //! all have theirs before the thread looks at a socket again, and sees the request of another. So where more than one component
 //! is busy on a thread, requests wait in line before their sandbox is made. Guests that have computed for long wait in the same line,
-//! whoever else is there. One of them goes on, then all else that waits on the thread, sockets and timers too, then the next.
+//! whoever else is there. One of them goes on, or a few that take little, then all else that waits on the thread, sockets and timers
+//! too, then the next. What computes for long pays three times.
 //!
 //! Turns go by rounds. In each round every component that waits has one, and pays 20 µs of processor time for it; one whose turn took
 //! more stays away for as many rounds as pay for that. So components that are asked for little go by turns, others by time, and one

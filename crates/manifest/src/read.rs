@@ -37,7 +37,7 @@ pub(crate) fn manifest(text: &str, file: &str, base: &Path) -> Result<Manifest, 
 
 fn app(root: &Section<'_>, report: &mut Report<'_>) -> App {
     let Some(section) = root.child("app", report) else {
-        if root.entry("app").is_none() && !report.is_broken() {
+        if root.entry("app").is_none() && !root.is_misspelt("app") && !report.is_broken() {
             report.whole("the table [app] is missing", "begin with `[app]` and `name = \"shop\"`");
         }
         return App::default();
@@ -193,7 +193,7 @@ fn target(
             None
         }
         (false, false) => {
-            if !report.is_broken() {
+            if !report.is_broken() && !["component", "dir"].iter().any(|key| section.is_misspelt(key)) {
                 let problem = "this route leads nowhere: it has neither `component` nor `dir`";
                 report.error(&section.span, problem, "add `component = \"api\"` or `dir = \"./public\"`");
             }

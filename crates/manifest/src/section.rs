@@ -135,8 +135,7 @@ impl<'a> Section<'a> {
 
     /// What an unknown `name` may have been meant to be.
     fn suggest(&self, name: &str) -> String {
-        let known = self.table.keys().filter(|key| !matches!(key.kind, Kind::Reserved)).map(|key| key.name);
-        let known: Vec<&str> = known.chain(self.table.children().iter().map(|(child, _)| *child)).collect();
+        let known = self.known();
         if let Some(near) = nearest(name, known.iter().copied()) {
             return format!("did you mean `{near}`?");
         }
@@ -149,12 +148,26 @@ impl<'a> Section<'a> {
         }
     }
 
+    fn known(&self) -> Vec<&'static str> {
+        let keys = self.table.keys().filter(|key| !matches!(key.kind, Kind::Reserved)).map(|key| key.name);
+        keys.chain(self.table.children().iter().map(|(child, _)| *child)).collect()
+    }
+
+    /// Whether `name` is not there and another is that was reported as perhaps meant to be it: one mistake is told once.
+    pub fn is_misspelt(&self, name: &str) -> bool {
+        let known = self.known();
+        // Of very many, the first are enough.
+        let mut unknown =
+            self.entries.keys().map(|key| key.get_ref().as_ref()).filter(|key| !known.contains(key)).take(100);
+        self.entry(name).is_none() && unknown.any(|key| nearest(key, known.iter().copied()) == Some(name))
+    }
+
     fn check_missing(&self, report: &mut Report<'_>) {
         if report.is_broken() {
             return;
         }
         for key in self.table.keys().filter(|key| key.presence == Presence::Required) {
-            if self.entry(key.name).is_none() {
+            if self.entry(key.name).is_none() && !self.is_misspelt(key.name) {
                 let problem = format!("`{}` is missing in {}", key.name, self.place);
                 report.error(&self.span, problem, format!("add `{} = {}`", key.name, key.example));
             }

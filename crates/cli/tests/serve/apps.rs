@@ -46,6 +46,7 @@ fn the_narrowest_route_answers() {
     assert_eq!(ask(&server, "ECHO.example:80", "/method"), "GET /method\n");
     assert_ne!(ask(&server, "ECHO.example:80", "/"), HELLO);
     server.says("shop/hello  sealed: it may do nothing but answer");
+    assert!(!server.stderr().contains("no route leads"), "{}", server.stderr());
 }
 
 #[test]
@@ -57,6 +58,9 @@ fn apps_are_served_together_and_what_no_route_is_for_is_not_found() {
     assert_eq!(ask(&server, "test", "/one"), HELLO);
     assert_eq!(ask(&server, "test", "/method"), "GET /method\n");
     server.get("/other").is(404, "nothing is served here\n");
+    // Each of the two has a component that nobody can ask.
+    server.says("one/walnut.toml: no route leads to [component.echo], so nobody can ask it");
+    server.says("two/walnut.toml: no route leads to [component.hello], so nobody can ask it");
 }
 
 /// Each may have a hundred sandboxes, and the address space has no room for so many.

@@ -5,7 +5,7 @@
 //! call returned and all went well; whatever ends a request otherwise ends its sandbox too.
 
 use super::GuestRequest;
-use crate::ending::drop_aside;
+use crate::ending::end;
 use crate::meter::Meter;
 use crate::prepare::Ready;
 use crate::request_id::RequestId;
@@ -24,7 +24,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use wasmtime::Store;
-use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::Error as HttpError;
 use wasmtime_wasi_http::p2::bindings as p2;
 use wasmtime_wasi_http::p2::body::HostOutgoingBody;
@@ -92,12 +91,8 @@ impl<S: Send + 'static> Life<S> {
 
 impl<S: Send + 'static> Drop for Life<S> {
     fn drop(&mut self) {
-        let Some(mut alone) = self.alone.take() else { return };
-        let sandbox = alone.store.data_mut();
-        if sandbox.has_grown() {
-            // The streams and connections of the guest end now.
-            sandbox.table = ResourceTable::new();
-            drop_aside((alone, self.slot.take()));
+        if let Some(alone) = self.alone.take() {
+            end(alone.store, self.slot.take());
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use super::{Answer, GuestRequest, GuestResponse, Report, Rest, words};
 use crate::capabilities::http::Trace;
+use crate::ending::end;
 use crate::error::Failure;
 use crate::explain;
 use crate::limits::Limits;
@@ -385,10 +386,11 @@ async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Request
     let (mut store, proxy) = start(&ready, &pre, &requests).await.map_err(failed)?;
     let serve = store.run_concurrent(async |accessor| requests.serve(accessor, &proxy).await).await;
     let ended = serve.flatten().map_err(failed);
-    // The store, and the bodies' streams with it, goes after this.
+    // Before the store, and the bodies' streams with it, goes.
     if let Err(failure) = &ended {
         let _ = requests.counts.failed.set(failure.clone());
     }
+    end(store, ());
     ended
 }
 
