@@ -223,11 +223,11 @@ fn standard_input_is_read_once() {
     server.get("/method").is(200, HELLO);
 }
 
-/// The same client asks again and again, until it is told to stop.
-fn asks(server: &ServeProcess, answers: &AtomicUsize, stop: &AtomicBool) {
+/// The same client asks for `target` again and again, until it is told to stop.
+fn asks(server: &ServeProcess, target: &str, answers: &AtomicUsize, stop: &AtomicBool) {
     let mut client = server.connect();
     while !stop.load(Relaxed) {
-        client.get("/").is(200, HELLO);
+        client.get(target).is(200, HELLO);
         answers.fetch_add(1, Relaxed);
     }
 }
@@ -264,7 +264,7 @@ fn a_hundred_reloads_under_load_fail_no_request() {
             let mut clients = Vec::new();
             let over_http_2 = |client| scope.spawn(|| asks_over_http_2(client, &answers, &stop));
             if tls.is_empty() {
-                clients.extend((0..4).map(|_| scope.spawn(|| asks(&server, &answers, &stop))));
+                clients.extend((0..4).map(|_| scope.spawn(|| asks(&server, "/", &answers, &stop))));
                 clients.push(over_http_2(Http2::open(server.address()).unwrap()));
             } else {
                 clients.extend((0..2).map(|_| over_http_2(Http2::over_tls(server.address(), certificate).unwrap())));
@@ -291,6 +291,47 @@ fn a_hundred_reloads_under_load_fail_no_request() {
         let said = server.stop();
         assert!(!said.stderr.contains("error"), "{said}");
     }
+}
+
+#[test]
+fn a_hundred_changes_of_manifests_and_components_under_load_fail_no_request_of_any_app() {
+    let env = test_env!();
+    let route = |app: &str, sandboxes: usize| {
+        manifest(app, &format!("sandboxes = {sandboxes}\n{}", ROUTE.replace("/**", &format!("/{app}"))))
+    };
+    for app in ["one", "two"] {
+        env.file(&format!("{app}/web.wasm"), bytes(RUST_P2_HTTP_HELLO));
+        env.file(&format!("{app}/walnut.toml"), route(app, 3));
+    }
+    let server = ServeProcess::of_apps(&env, ["one", "two", "--access-log", "off", "--workers", "2"]);
+    let (answers, stop) = ([AtomicUsize::new(0), AtomicUsize::new(0)], AtomicBool::new(false));
+    thread::scope(|scope| {
+        let targets = ["/one", "/two", "/one", "/two"].into_iter().zip(answers.iter().cycle());
+        let clients: Vec<_> =
+            targets.map(|(target, answers)| scope.spawn(|| asks(&server, target, answers, &stop))).collect();
+        for nth in 0..100 {
+            // Each version answers somebody, of either app.
+            let seen = answers.each_ref().map(|answers| answers.load(Relaxed) + 3);
+            let is_seen = || answers.iter().zip(seen).all(|(answers, seen)| answers.load(Relaxed) >= seen);
+            while !is_seen() && clients.iter().all(|client| !client.is_finished()) {
+                thread::yield_now();
+            }
+            let app = ["one", "two"][nth / 2 % 2];
+            match nth % 2 {
+                0 => put(&env, &format!("{app}/walnut.toml"), route(app, 4 + nth / 4 % 2)),
+                _ => put(
+                    &env,
+                    &format!("{app}/web.wasm"),
+                    variant(RUST_P2_HTTP_HELLO, b'a' + u8::from(nth / 4 % 2 == 0)),
+                ),
+            }
+            server.hang_up();
+            server.says_times("reloaded ", nth + 1);
+        }
+        stop.store(true, Relaxed);
+    });
+    let said = server.stop();
+    assert!(!said.stderr.contains("error"), "{said}");
 }
 
 #[test]
