@@ -3,6 +3,7 @@
 //! To give back 128 MiB is one call of the system that takes 10 ms and more, in which the thread serves nobody. So a sandbox that
 //! has grown is dropped on a thread that has less of a processor than those that serve.
 
+use crate::prompt::{be_modest, be_prompt};
 use crate::sandbox::Sandbox;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
@@ -36,18 +37,11 @@ fn start() -> Option<Sender<Ending>> {
     let (send, endings) = channel::<Ending>();
     let work = move || {
         be_modest();
+        be_prompt();
         endings.into_iter().for_each(drop);
     };
     thread::Builder::new().name("walnut-ending".into()).spawn(work).ok()?;
     Some(send)
-}
-
-/// A third of what a thread has that serves, and that for a moment at a time.
-fn be_modest() {
-    // Linux has priorities of threads. Elsewhere it would be that of all.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, 5);
-    crate::prompt::be_prompt();
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 mod adapt;
 mod adapter;
+mod apart;
 mod artifact;
 mod body;
 mod cache;
@@ -59,7 +60,7 @@ pub use gate::{Audit, Event, Explainer, Gate, Listener, Outcome, Permit};
 pub use inspect::{CapabilityUse, Inspection, Kind, Verb};
 pub use limits::{Limit, LimitError, Limits, STACK, parse_duration, parse_size};
 pub use prepare::{Prepared, Ready, Setup};
-pub use prompt::be_prompt;
+
 pub use request_id::RequestId;
 pub use service::{Body, BodyError, Service};
 pub use stdio::{LineSink, OutputLine, Stdio};

@@ -4,6 +4,7 @@
 //! then fails, and [`Meter::check`] decides between going on and ending the sandbox. [`Metered`] wraps whatever drives a
 //! guest and counts the time that the thread spends in it, so that waiting is free and other work is not charged.
 
+use crate::apart::{self, MayLeave};
 use crate::calls::{self, Ring};
 use crate::clock;
 use crate::error::{Failure, LimitReached};
@@ -33,6 +34,8 @@ pub(crate) struct Meter {
     /// When the thread last entered the guest, by its [`clock`]; `OUTSIDE` while it is not in it.
     entered: AtomicU64,
     deadline: OnceLock<Instant>,
+    /// Whether the guest leaves a thread on which it has computed for long.
+    may_leave: AtomicBool,
     usage: Option<Arc<dyn Usage>>,
     party: Party,
 }
@@ -63,6 +66,7 @@ impl Meter {
             spent: AtomicU64::new(0),
             entered: AtomicU64::new(OUTSIDE),
             deadline: OnceLock::new(),
+            may_leave: AtomicBool::new(false),
             usage: setup.usage.clone(),
             party: setup.party,
         })
@@ -95,6 +99,16 @@ impl Meter {
     /// Whether it has computed for longer than most requests do: in all, or since its turn began.
     pub fn is_long(&self) -> bool {
         self.so_far() > self.long.load(Relaxed)
+    }
+
+    /// The guest is driven by [`Apart`](crate::apart::Apart).
+    pub fn may_leave(&self) {
+        self.may_leave.store(true, Relaxed);
+    }
+
+    /// Whether it has to wait for a turn to go on, and not for another thread.
+    pub fn waits_in_line(&self) -> bool {
+        self.is_long() && !(self.may_leave.load(Relaxed) && apart::is_wanted())
     }
 
     /// Whether nobody has waited long for the guest to let go of the thread, so that it need not before the next tick.
@@ -190,6 +204,12 @@ impl<F: Future> Future for Metered<F> {
         drop(inside);
         calls::swap(&mut this.ring);
         result
+    }
+}
+
+impl<F: Future> MayLeave for Metered<F> {
+    fn is_long(&self) -> bool {
+        self.meter.is_long()
     }
 }
 

@@ -58,7 +58,7 @@ impl Sandbox {
             if meter.has_just_entered() {
                 return Ok(UpdateDeadline::Continue(1));
             }
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns::give_way(setup.party, meter.is_long()))))
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns::give_way(setup.party, meter.waits_in_line()))))
         });
         store
     }

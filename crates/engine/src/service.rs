@@ -12,6 +12,7 @@ mod shared;
 
 use self::reused::{Alone, Life, Loan, Reused};
 use self::shared::{Shared, Stay};
+use crate::apart::Apart;
 use crate::body::{Begun, Bounded};
 use crate::capabilities::http::Trace;
 use crate::error::{Failure, LoadError};
@@ -243,10 +244,11 @@ impl Service {
         let (id, (send, mut receive)) = (visit.id, oneshot::channel());
         let guest = visit.drive(request, send, slot);
         meter.end_at(until.into());
+        meter.may_leave();
         if let Some(turn) = turn {
             turns::begin(turn);
         }
-        let mut guest = Metered::new(guest, meter, ticker);
+        let mut guest = Apart::Here(Metered::new(guest, meter, ticker));
         let first = poll_fn(|cx| {
             let ended = Pin::new(&mut guest).poll(cx);
             match (Pin::new(&mut receive).poll(cx), ended) {
@@ -255,7 +257,7 @@ impl Service {
                 _ => Poll::Pending,
             }
         });
-        let Ok(first) = timeout_at(until, first).await else { return Err(guest.overdue(self.limits())) };
+        let Ok(first) = timeout_at(until, first).await else { return Err(overdue(&guest, self.limits())) };
         match first {
             First::Ended(Err(failure)) => Err(failure),
             First::Ended(Ok(())) => Err(Failure::NoResponse),
@@ -271,7 +273,8 @@ impl Service {
                 let (report, left) = (self.report.clone(), self.limits().clone());
                 let ends = cut.clone();
                 let rest = tokio::spawn(async move {
-                    if let Err(failure) = guest.until(until.into(), &left).await.flatten() {
+                    let ended = timeout_at(until, &mut guest).await;
+                    if let Err(failure) = ended.unwrap_or_else(|_| Err(overdue(&guest, &left))) {
                         report(&failure, Some(id));
                         let _ = ends.set(failure);
                     }
@@ -409,6 +412,14 @@ impl Visit {
 
     fn failure(&self, error: &wasmtime::Error) -> Failure {
         explain::failure(error, &self.running.ready.setup.limits)
+    }
+}
+
+/// What to say of a guest that was waiting when its deadline passed. Of one that left, its last host calls are not known here.
+fn overdue<F: Future>(guest: &Apart<Metered<F>>, limits: &Limits) -> Failure {
+    match guest {
+        Apart::Here(guest) => guest.overdue(limits),
+        _ => explain::deadline(limits, None),
     }
 }
 

@@ -3,8 +3,8 @@
 //! What a guest computes before it first waits for something, nothing interrupts but a tick; a hundred requests of one component would
 //! all have theirs before the thread looks at a socket again, and sees the request of another. So where more than one component
 //! is busy on a thread, requests wait in line before their sandbox is made. Guests that have computed for long wait in the same line,
-//! whoever else is there. One of them goes on, or a few that take little, then all else that waits on the thread, sockets and timers
-//! too, then the next. What computes for long pays three times.
+//! whoever else is there, unless they leave the thread (`apart.rs`). One of them goes on, or a few that take little, then all else
+//! that waits on the thread, sockets and timers too, then the next. What computes for long pays three times.
 //!
 //! Turns go by rounds. In each round every component that waits has one, and pays 20 µs of processor time for it; one whose turn took
 //! more stays away for as many rounds as pay for that. So components that are asked for little go by turns, others by time, and one
@@ -97,9 +97,9 @@ pub fn small_turn_is_next() -> bool {
     HERE.with(|here| here.line.is_given.load(Relaxed) && here.line.lock().next_is_small())
 }
 
-/// Lets others run. Who has computed for long then waits in line.
-pub(crate) async fn give_way(party: Party, is_long: bool) {
-    if !is_long {
+/// Lets others run. Who has computed for long then waits in line, unless it leaves the thread.
+pub(crate) async fn give_way(party: Party, waits: bool) {
+    if !waits {
         // Not woken at once: the runtime would look at sockets and timers only every 61 tasks.
         return yield_now().await;
     }

@@ -1,0 +1,217 @@
+//! Guests that compute for long, on a thread of their own.
+//!
+//! A thread that serves is in nobody's hands while a guest computes on it: until the next tick it sees no socket. So where several
+//! components are busy on it, a guest that has computed for long goes on elsewhere: on one thread beside each that serves, which has a
+//! third of its weight, and from which the system takes the processor as soon as there is a request.
+
+use crate::prompt::{be_modest, be_prompt};
+use crate::turns;
+use std::cell::OnceCell;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::thread;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot::{Sender, channel};
+use tokio::task::JoinHandle;
+
+thread_local! {
+    /// What this thread has beside it. None where the system refuses a thread, and on those threads themselves.
+    static BESIDE: OnceCell<Option<Beside>> = const { OnceCell::new() };
+}
+
+/// A thread for guests that compute. It ends with the one that it belongs to.
+struct Beside {
+    runtime: Handle,
+    _end: Sender<()>,
+}
+
+impl Beside {
+    fn start() -> Option<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+        let handle = runtime.handle().clone();
+        let (end, ends) = channel::<()>();
+        let work = move || {
+            let _ = BESIDE.with(|beside| beside.set(None));
+            be_modest();
+            let _ = runtime.block_on(ends);
+            runtime.shutdown_background();
+        };
+        thread::Builder::new().name("walnut-computing".into()).spawn(work).ok()?;
+        // Who asks for little at once goes before those who do not.
+        be_prompt();
+        Some(Beside { runtime: handle, _end: end })
+    }
+}
+
+/// Whether a guest that computes for long on this thread is to leave it.
+pub(crate) fn is_wanted() -> bool {
+    turns::are_given() && BESIDE.with(|beside| beside.get_or_init(Beside::start).is_some())
+}
+
+/// A guest that leaves its thread when it has computed there for long.
+pub(crate) enum Apart<G: Future> {
+    Here(G),
+    /// It does not come back, but for what comes of it.
+    There(Task<G::Output>),
+    Leaving,
+}
+
+/// It ends when this is dropped.
+pub(crate) struct Task<T>(JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What may leave its thread.
+pub(crate) trait MayLeave: Future {
+    /// Whether it has computed for longer than others should wait for.
+    fn is_long(&self) -> bool;
+}
+
+impl<G> Future for Apart<G>
+where
+    G: MayLeave + Send + Unpin + 'static,
+    G::Output: Send,
+{
+    type Output = G::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G::Output> {
+        if matches!(&*self, Apart::Here(guest) if guest.is_long() && is_wanted()) {
+            self.leave();
+        }
+        match &mut *self {
+            Apart::Here(guest) => Pin::new(guest).poll(cx),
+            Apart::There(task) => match ready!(Pin::new(&mut task.0).poll(cx)) {
+                Ok(output) => Poll::Ready(output),
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    // Its thread ends with this one, which polls nothing any more.
+                    Err(_) => Poll::Pending,
+                },
+            },
+            Apart::Leaving => Poll::Pending,
+        }
+    }
+}
+
+impl<G> Apart<G>
+where
+    G: MayLeave + Send + 'static,
+    G::Output: Send,
+{
+    fn leave(&mut self) {
+        let runtime = BESIDE.with(|beside| beside.get()?.as_ref().map(|beside| beside.runtime.clone()));
+        let Some(runtime) = runtime else { return };
+        match std::mem::replace(self, Apart::Leaving) {
+            Apart::Here(guest) => *self = Apart::There(Task(runtime.spawn(guest))),
+            other => *self = other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turns::Party;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::task::Waker;
+    use std::thread::ThreadId;
+    use std::time::{Duration, Instant};
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::time::timeout;
+
+    /// Tells on which thread it is polled, and is over when it is told so.
+    struct Guest {
+        is_long: bool,
+        polled: UnboundedSender<ThreadId>,
+        over: UnboundedReceiver<&'static str>,
+    }
+
+    impl MayLeave for Guest {
+        fn is_long(&self) -> bool {
+            self.is_long
+        }
+    }
+
+    impl Future for Guest {
+        type Output = &'static str;
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str> {
+            let _ = self.polled.send(thread::current().id());
+            let over = ready!(self.over.poll_recv(cx)).unwrap_or("gone");
+            assert!(over != "panic", "on purpose");
+            Poll::Ready(over)
+        }
+    }
+
+    fn guest(is_long: bool) -> (Apart<Guest>, UnboundedReceiver<ThreadId>, UnboundedSender<&'static str>) {
+        let ((polled, hears), (tells, over)) = (unbounded_channel(), unbounded_channel());
+        (Apart::Here(Guest { is_long, polled, over }), hears, tells)
+    }
+
+    async fn soon<T>(it: impl Future<Output = T>) -> T {
+        timeout(Duration::from_secs(60), it).await.expect("it takes no minute")
+    }
+
+    fn share_the_thread() {
+        for _ in 0..2 {
+            let _ = turns::before(Party::new(), Instant::now());
+        }
+    }
+
+    /// Polls it once, which may be what makes it leave.
+    fn begin(guest: &mut Apart<Guest>) {
+        assert!(Pin::new(guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+
+    #[tokio::test]
+    async fn who_computes_for_long_among_others_goes_on_elsewhere() {
+        let here = thread::current().id();
+        for (is_long, is_shared) in [(false, false), (true, false), (false, true), (true, true)] {
+            if is_shared {
+                share_the_thread();
+            }
+            let (mut guest, mut polled, over) = guest(is_long);
+            begin(&mut guest);
+            let there = soon(polled.recv()).await.unwrap();
+            assert_eq!(there != here, is_long && is_shared, "{is_long} {is_shared}");
+            over.send("done").unwrap();
+            assert_eq!(soon(&mut guest).await, "done");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_given_up_ends_there_too() {
+        share_the_thread();
+        let (mut guest, mut polled, over) = guest(true);
+        begin(&mut guest);
+        soon(polled.recv()).await.unwrap();
+        drop(guest);
+        soon(over.closed()).await;
+    }
+
+    #[tokio::test]
+    async fn a_panic_there_is_one_here() {
+        share_the_thread();
+        let (mut guest, mut polled, over) = guest(true);
+        begin(&mut guest);
+        soon(polled.recv()).await.unwrap();
+        over.send("panic").unwrap();
+        // Its end.
+        soon(over.closed()).await;
+        let mut cx = Context::from_waker(Waker::noop());
+        let ended = soon(async {
+            loop {
+                match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut guest).poll(&mut cx).is_ready())) {
+                    Ok(false) => tokio::task::yield_now().await,
+                    ended => return ended,
+                }
+            }
+        });
+        assert!(ended.await.is_err());
+    }
+}
