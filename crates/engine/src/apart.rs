@@ -7,6 +7,7 @@
 use crate::prompt::{be_modest, be_prompt};
 use crate::turns;
 use std::cell::OnceCell;
+use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -100,14 +101,22 @@ where
 
 impl<G> Apart<G>
 where
-    G: MayLeave + Send + 'static,
+    G: MayLeave + Send + Unpin + 'static,
     G::Output: Send,
 {
     fn leave(&mut self) {
         let runtime = BESIDE.with(|beside| beside.get()?.as_ref().map(|beside| beside.runtime.clone()));
         let Some(runtime) = runtime else { return };
         match std::mem::replace(self, Apart::Leaving) {
-            Apart::Here(guest) => *self = Apart::There(Task(runtime.spawn(guest))),
+            Apart::Here(mut guest) => {
+                let guest = poll_fn(move |cx| {
+                    let polled = Pin::new(&mut guest).poll(cx);
+                    // Whoever waits for a lock that somebody else has, who waits for this thread, would wait for the system's tick.
+                    thread::yield_now();
+                    polled
+                });
+                *self = Apart::There(Task(runtime.spawn(guest)));
+            }
             other => *self = other,
         }
     }

@@ -169,6 +169,8 @@ impl<T> Shared<T> {
         if failed > 0 {
             self.lock().lost += failed;
         }
+        // Who has a lock that somebody else waits for may wait for this thread, which the system would let go on for milliseconds.
+        thread::yield_now();
     }
 
     /// Waits for lines, and changes `lines`, which is empty, for them. Returns how many were lost after them; `None` when
