@@ -38,16 +38,22 @@ impl Beside {
             let _ = runtime.block_on(ends);
             runtime.shutdown_background();
         };
-        thread::Builder::new().name("walnut-computing".into()).spawn(work).ok()?;
+        thread::Builder::new().name("walnut-compute".into()).spawn(work).ok()?;
         // Who asks for little at once goes before those who do not.
         be_prompt();
         Some(Beside { runtime: handle, _end: end })
     }
 }
 
+/// Where a guest goes on that computes for long on this thread. Nowhere else where it disturbs nobody.
+fn beside() -> Option<Handle> {
+    let runtime = |beside: &Beside| beside.runtime.clone();
+    turns::are_given().then(|| BESIDE.with(|beside| beside.get_or_init(Beside::start).as_ref().map(runtime)))?
+}
+
 /// Whether a guest that computes for long on this thread is to leave it.
 pub(crate) fn is_wanted() -> bool {
-    turns::are_given() && BESIDE.with(|beside| beside.get_or_init(Beside::start).is_some())
+    beside().is_some()
 }
 
 /// A guest that leaves its thread when it has computed there for long.
@@ -81,8 +87,11 @@ where
     type Output = G::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G::Output> {
-        if matches!(&*self, Apart::Here(guest) if guest.is_long() && is_wanted()) {
-            self.leave();
+        if let Apart::Here(guest) = &*self
+            && guest.is_long()
+            && let Some(runtime) = beside()
+        {
+            self.leave(&runtime);
         }
         match &mut *self {
             Apart::Here(guest) => Pin::new(guest).poll(cx),
@@ -104,21 +113,15 @@ where
     G: MayLeave + Send + Unpin + 'static,
     G::Output: Send,
 {
-    fn leave(&mut self) {
-        let runtime = BESIDE.with(|beside| beside.get()?.as_ref().map(|beside| beside.runtime.clone()));
-        let Some(runtime) = runtime else { return };
-        match std::mem::replace(self, Apart::Leaving) {
-            Apart::Here(mut guest) => {
-                let guest = poll_fn(move |cx| {
-                    let polled = Pin::new(&mut guest).poll(cx);
-                    // Whoever waits for a lock that somebody else has, who waits for this thread, would wait for the system's tick.
-                    thread::yield_now();
-                    polled
-                });
-                *self = Apart::There(Task(runtime.spawn(guest)));
-            }
-            other => *self = other,
-        }
+    fn leave(&mut self, runtime: &Handle) {
+        let Apart::Here(mut guest) = std::mem::replace(self, Apart::Leaving) else { return };
+        let guest = poll_fn(move |cx| {
+            let polled = Pin::new(&mut guest).poll(cx);
+            // Whoever waits for a lock that somebody else has, who waits for this thread, would wait for the system's tick.
+            thread::yield_now();
+            polled
+        });
+        *self = Apart::There(Task(runtime.spawn(guest)));
     }
 }
 
@@ -172,9 +175,11 @@ mod tests {
         }
     }
 
-    /// Polls it once, which may be what makes it leave.
-    fn begin(guest: &mut Apart<Guest>) {
-        assert!(Pin::new(guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    /// Polls it once, which may be what makes it leave, and tells where it was polled then.
+    async fn begin(is_long: bool) -> (Apart<Guest>, ThreadId, UnboundedSender<&'static str>) {
+        let (mut guest, mut polled, over) = guest(is_long);
+        assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        (guest, soon(polled.recv()).await.unwrap(), over)
     }
 
     #[tokio::test]
@@ -184,21 +189,17 @@ mod tests {
             if is_shared {
                 share_the_thread();
             }
-            let (mut guest, mut polled, over) = guest(is_long);
-            begin(&mut guest);
-            let there = soon(polled.recv()).await.unwrap();
+            let (guest, there, over) = begin(is_long).await;
             assert_eq!(there != here, is_long && is_shared, "{is_long} {is_shared}");
             over.send("done").unwrap();
-            assert_eq!(soon(&mut guest).await, "done");
+            assert_eq!(soon(guest).await, "done");
         }
     }
 
     #[tokio::test]
     async fn who_is_given_up_ends_there_too() {
         share_the_thread();
-        let (mut guest, mut polled, over) = guest(true);
-        begin(&mut guest);
-        soon(polled.recv()).await.unwrap();
+        let (guest, _, over) = begin(true).await;
         drop(guest);
         soon(over.closed()).await;
     }
@@ -206,9 +207,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_there_is_one_here() {
         share_the_thread();
-        let (mut guest, mut polled, over) = guest(true);
-        begin(&mut guest);
-        soon(polled.recv()).await.unwrap();
+        let (mut guest, _, over) = begin(true).await;
         over.send("panic").unwrap();
         // Its end.
         soon(over.closed()).await;

@@ -11,14 +11,14 @@ use std::thread;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 
-/// A sandbox, and whatever counts it: so there are never more of them than may live.
+/// A sandbox, and whatever counts it. It has its room in the engine's pools until it is dropped, so there are never more than may live.
 type Ending = Box<dyn Send>;
 
 /// Ends a sandbox, with whatever else ends with it.
 pub(crate) fn end(mut store: Store<Sandbox>, with: impl Send + 'static) {
     let sandbox = store.data_mut();
     if sandbox.has_grown() {
-        // The guest's streams and connections end now.
+        // Connections end now, and streams of 0.2. Those of 0.3 are the store's.
         sandbox.table = ResourceTable::new();
         drop_aside((store, with));
     }

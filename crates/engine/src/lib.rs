@@ -60,7 +60,6 @@ pub use gate::{Audit, Event, Explainer, Gate, Listener, Outcome, Permit};
 pub use inspect::{CapabilityUse, Inspection, Kind, Verb};
 pub use limits::{Limit, LimitError, Limits, STACK, parse_duration, parse_size};
 pub use prepare::{Prepared, Ready, Setup};
-
 pub use request_id::RequestId;
 pub use service::{Body, BodyError, Service};
 pub use stdio::{LineSink, OutputLine, Stdio};

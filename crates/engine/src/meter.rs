@@ -102,7 +102,7 @@ impl Meter {
     }
 
     /// The guest is driven by [`Apart`](crate::apart::Apart).
-    pub fn may_leave(&self) {
+    pub fn let_leave(&self) {
         self.may_leave.store(true, Relaxed);
     }
 
@@ -193,10 +193,12 @@ impl<F: Future> Future for Metered<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
+        // Here, where that takes no look at a clock.
+        let hurries = this.meter.is_long() && turns::are_given();
         // First, since its end is that of the turn, also when the system refuses the ticker its thread.
         let inside = this.meter.enter();
         let _running = this.ticker.running();
-        if this.meter.is_long() && turns::are_given() {
+        if hurries {
             this.ticker.hurry();
         }
         calls::swap(&mut this.ring);

@@ -244,7 +244,7 @@ impl Service {
         let (id, (send, mut receive)) = (visit.id, oneshot::channel());
         let guest = visit.drive(request, send, slot);
         meter.end_at(until.into());
-        meter.may_leave();
+        meter.let_leave();
         if let Some(turn) = turn {
             turns::begin(turn);
         }

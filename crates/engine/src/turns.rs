@@ -92,7 +92,8 @@ pub(crate) fn are_given() -> bool {
     HERE.with(|here| here.shared_until.get().is_some_and(|until| Instant::now() < until))
 }
 
-/// Whether a request is the next that has a turn on this thread, and none of a party that computed for longer than a moment in its last.
+/// Whether a request is the next that has a turn on this thread, and none of a party that computed for longer than a moment in
+/// its last.
 pub fn small_turn_is_next() -> bool {
     HERE.with(|here| here.line.is_given.load(Relaxed) && here.line.lock().next_is_small())
 }
@@ -229,9 +230,8 @@ struct Waiting<W> {
     cost: u64,
     new: VecDeque<W>,
     long: VecDeque<W>,
-    last: Kind,
-    /// Of what its last turn takes.
-    price: u64,
+    /// What had its last turn.
+    last: Option<Kind>,
 }
 
 impl<W> Default for Queue<W> {
@@ -286,7 +286,8 @@ impl<W> Queue<W> {
     fn charge(&mut self, party: Party, spent: u64) {
         let waiting = self.of(party);
         waiting.cost = spent;
-        let beyond = spent.saturating_sub(waiting.ahead).saturating_mul(waiting.price);
+        let price = if waiting.last == Some(Kind::Long) { LONG_PRICE } else { 1 };
+        let beyond = spent.saturating_sub(waiting.ahead).saturating_mul(price);
         waiting.ahead = waiting.ahead.saturating_sub(spent);
         waiting.had = waiting.had.saturating_add(beyond);
     }
@@ -299,17 +300,7 @@ impl<W> Queue<W> {
     fn of(&mut self, party: Party) -> &mut Waiting<W> {
         let index = self.parties.iter().position(|waiting| waiting.party == party).unwrap_or_else(|| {
             let (had, (new, long)) = (self.next_round(), Default::default());
-            self.parties.push(Waiting {
-                party,
-                had,
-                ahead: 0,
-                since: 0,
-                cost: 0,
-                new,
-                long,
-                last: Kind::Long,
-                price: 1,
-            });
+            self.parties.push(Waiting { party, had, ahead: 0, since: 0, cost: 0, new, long, last: None });
             self.parties.len() - 1
         });
         &mut self.parties[index]
@@ -323,8 +314,8 @@ impl<W> Waiting<W> {
 
     /// The one that came first; of each kind by turns, so that neither waits for all of the other.
     fn pop(&mut self) -> Option<W> {
-        let is_long = self.new.is_empty() || self.last == Kind::New && !self.long.is_empty();
-        (self.last, self.price) = if is_long { (Kind::Long, LONG_PRICE) } else { (Kind::New, 1) };
+        let is_long = self.new.is_empty() || self.last == Some(Kind::New) && !self.long.is_empty();
+        self.last = Some(if is_long { Kind::Long } else { Kind::New });
         if is_long { self.long.pop_front() } else { self.new.pop_front() }
     }
 }

@@ -153,13 +153,13 @@ impl<'a> Section<'a> {
         keys.chain(self.table.children().iter().map(|(child, _)| *child)).collect()
     }
 
-    /// Whether `name` is not there and another is that was reported as perhaps meant to be it: one mistake is told once.
+    /// Whether something is there that was reported as perhaps meant to be `name`, which is not: one mistake is told once.
     pub fn is_misspelt(&self, name: &str) -> bool {
         let known = self.known();
         // Of very many, the first are enough.
         let mut unknown =
             self.entries.keys().map(|key| key.get_ref().as_ref()).filter(|key| !known.contains(key)).take(100);
-        self.entry(name).is_none() && unknown.any(|key| nearest(key, known.iter().copied()) == Some(name))
+        unknown.any(|key| nearest(key, known.iter().copied()) == Some(name))
     }
 
     fn check_missing(&self, report: &mut Report<'_>) {

@@ -172,6 +172,14 @@ impl ServeProcess {
         Some(maps.lines().filter(|line| line.ends_with(end)).count())
     }
 
+    /// The names of its threads; `None` where the system does not tell.
+    pub fn threads(&self) -> Option<Vec<String>> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        // One may have ended since.
+        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
+        Some(tasks.flatten().filter_map(name).map(|name| name.trim().to_owned()).collect())
+    }
+
     /// Whether it still runs.
     pub fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -134,3 +134,33 @@ fn a_request_without_a_turn_until_its_deadline_is_answered_503() {
     let log = served.server.stop().succeeds().stdout;
     assert_eq!(log.matches(r#""cause":"overloaded""#).count(), busy.len(), "{log}");
 }
+
+/// What computes for long, and what ends with much memory, has a thread of its own, the first only where it disturbs somebody.
+#[test]
+fn what_takes_long_leaves_the_thread_of_the_others() {
+    let served = two(RUST_P2_HTTP_BAD, "limits = { cpu = \"300ms\", memory = \"64MiB\" }");
+    let threads = |name: &str| {
+        let threads = served.threads()?;
+        Some(threads.iter().filter(|thread| *thread == name).count())
+    };
+    if served.threads().is_none() {
+        return;
+    }
+    let slow = "the component used up its processor time\n";
+    assert_eq!(served.get("/loop").status, 504);
+    assert_eq!(threads("walnut-compute"), Some(0), "it was alone");
+    ask_quietly(&served, 1);
+    let mut noisy = served.connect();
+    noisy.send("GET /loop HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    ask_quietly(&served, QUIET);
+    let answer = noisy.response();
+    assert_eq!((answer.status, answer.text().as_str()), (504, slow));
+    assert_eq!(threads("walnut-compute"), Some(1));
+    assert_eq!(threads("walnut-ending"), Some(0), "no memory has grown");
+    assert_eq!(served.get("/memory?mib=1").status, 200);
+    assert_eq!(threads("walnut-ending"), Some(0), "it has hardly grown");
+    assert_eq!(served.get("/memory").status, 500);
+    assert_eq!(threads("walnut-ending"), Some(1));
+    // Its limit is told as where it began.
+    served.says("cpu");
+}
