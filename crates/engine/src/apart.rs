@@ -2,7 +2,8 @@
 //!
 //! A thread that serves is in nobody's hands while a guest computes on it: until the next tick it sees no socket. So where several
 //! components are busy on it, a guest that has computed for long goes on elsewhere: on one thread beside each that serves, which has a
-//! third of its weight, and from which the system takes the processor as soon as there is a request.
+//! third of its weight, and from which the system takes the processor as soon as there is a request. Where it is usual that requests of its
+//! component do so, it begins there.
 
 use crate::prompt::{be_modest, be_prompt};
 use crate::turns;
@@ -10,6 +11,7 @@ use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::thread;
 use tokio::runtime::{Builder, Handle};
@@ -56,6 +58,31 @@ pub(crate) fn is_wanted() -> bool {
     beside().is_some()
 }
 
+/// Whether it is usual that a component's requests compute for long, by those of late.
+#[derive(Default)]
+pub(crate) struct Habit(AtomicU32);
+
+impl Habit {
+    /// One that computes for long weighs as much as four that do not, so that it is usual when more than a fifth of them do.
+    const WEIGHT: u32 = 4;
+    const USUAL: u32 = 32;
+    /// So it is usual no more after as many requests as it took to become so.
+    const MOST: u32 = 2 * Self::USUAL;
+
+    /// A request has ended. Of two that end at once on different threads, one may be forgotten.
+    pub fn tell(&self, was_long: bool) {
+        let before = self.0.load(Relaxed);
+        let now = if was_long { (before + Self::WEIGHT).min(Self::MOST) } else { before.saturating_sub(1) };
+        if now != before {
+            self.0.store(now, Relaxed);
+        }
+    }
+
+    pub fn is_long(&self) -> bool {
+        self.0.load(Relaxed) >= Self::USUAL
+    }
+}
+
 /// A guest that leaves its thread when it has computed there for long.
 pub(crate) enum Apart<G: Future> {
     Here(G),
@@ -77,6 +104,9 @@ impl<T> Drop for Task<T> {
 pub(crate) trait MayLeave: Future {
     /// Whether it has computed for longer than others should wait for.
     fn is_long(&self) -> bool;
+
+    /// Whether it probably will.
+    fn is_usually_long(&self) -> bool;
 }
 
 impl<G> Future for Apart<G>
@@ -113,6 +143,16 @@ where
     G: MayLeave + Send + Unpin + 'static,
     G::Output: Send,
 {
+    /// Begins on this thread, or at once where those of its kind go on anyhow.
+    pub fn new(guest: G) -> Self {
+        let usually_leaves = guest.is_usually_long();
+        let mut apart = Apart::Here(guest);
+        if usually_leaves && let Some(runtime) = beside() {
+            apart.leave(&runtime);
+        }
+        apart
+    }
+
     fn leave(&mut self, runtime: &Handle) {
         let Apart::Here(mut guest) = std::mem::replace(self, Apart::Leaving) else { return };
         let guest = poll_fn(move |cx| {
@@ -139,6 +179,7 @@ mod tests {
     /// Tells on which thread it is polled, and is over when it is told so.
     struct Guest {
         is_long: bool,
+        is_usually_long: bool,
         polled: UnboundedSender<ThreadId>,
         over: UnboundedReceiver<&'static str>,
     }
@@ -146,6 +187,10 @@ mod tests {
     impl MayLeave for Guest {
         fn is_long(&self) -> bool {
             self.is_long
+        }
+
+        fn is_usually_long(&self) -> bool {
+            self.is_usually_long
         }
     }
 
@@ -160,9 +205,12 @@ mod tests {
         }
     }
 
-    fn guest(is_long: bool) -> (Apart<Guest>, UnboundedReceiver<ThreadId>, UnboundedSender<&'static str>) {
+    fn guest(
+        is_long: bool,
+        usually: bool,
+    ) -> (Apart<Guest>, UnboundedReceiver<ThreadId>, UnboundedSender<&'static str>) {
         let ((polled, hears), (tells, over)) = (unbounded_channel(), unbounded_channel());
-        (Apart::Here(Guest { is_long, polled, over }), hears, tells)
+        (Apart::new(Guest { is_long, is_usually_long: usually, polled, over }), hears, tells)
     }
 
     async fn soon<T>(it: impl Future<Output = T>) -> T {
@@ -177,7 +225,7 @@ mod tests {
 
     /// Polls it once, which may be what makes it leave, and tells where it was polled then.
     async fn begin(is_long: bool) -> (Apart<Guest>, ThreadId, UnboundedSender<&'static str>) {
-        let (mut guest, mut polled, over) = guest(is_long);
+        let (mut guest, mut polled, over) = guest(is_long, false);
         assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         (guest, soon(polled.recv()).await.unwrap(), over)
     }
@@ -194,6 +242,34 @@ mod tests {
             over.send("done").unwrap();
             assert_eq!(soon(guest).await, "done");
         }
+    }
+
+    #[tokio::test]
+    async fn who_usually_computes_for_long_begins_elsewhere_among_others() {
+        let here = thread::current().id();
+        let (_alone, mut polled, _over) = guest(false, true);
+        assert!(polled.try_recv().is_err(), "it waits to be polled here");
+        share_the_thread();
+        for usually in [false, true] {
+            let (begun, mut polled, _over) = guest(false, usually);
+            assert_eq!(matches!(begun, Apart::There(_)), usually);
+            if usually {
+                assert_ne!(soon(polled.recv()).await.unwrap(), here);
+            }
+        }
+    }
+
+    #[test]
+    fn what_more_than_a_fifth_of_the_requests_do_is_usual() {
+        let habit = Habit::default();
+        let tell = |long: usize, short: usize| {
+            for _ in 0..200 {
+                (0..long).for_each(|_| habit.tell(true));
+                (0..short).for_each(|_| habit.tell(false));
+            }
+            habit.is_long()
+        };
+        assert!(!tell(0, 1) && !tell(1, 5) && tell(1, 3) && tell(1, 0) && !tell(1, 9));
     }
 
     #[tokio::test]

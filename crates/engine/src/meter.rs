@@ -4,7 +4,7 @@
 //! then fails, and [`Meter::check`] decides between going on and ending the sandbox. [`Metered`] wraps whatever drives a
 //! guest and counts the time that the thread spends in it, so that waiting is free and other work is not charged.
 
-use crate::apart::{self, MayLeave};
+use crate::apart::{self, Habit, MayLeave};
 use crate::calls::{self, Ring};
 use crate::clock;
 use crate::error::{Failure, LimitReached};
@@ -38,6 +38,7 @@ pub(crate) struct Meter {
     may_leave: AtomicBool,
     usage: Option<Arc<dyn Usage>>,
     party: Party,
+    habit: Arc<Habit>,
 }
 
 const OUTSIDE: u64 = u64::MAX;
@@ -69,6 +70,7 @@ impl Meter {
             may_leave: AtomicBool::new(false),
             usage: setup.usage.clone(),
             party: setup.party,
+            habit: setup.habit.clone(),
         })
     }
 
@@ -152,6 +154,15 @@ impl Meter {
     }
 }
 
+/// With the request that it is for.
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if *self.may_leave.get_mut() {
+            self.habit.tell(self.is_long());
+        }
+    }
+}
+
 /// A thread's stay in a guest. It ends by a panic, too: those who wait for their turn wait for that end.
 struct Inside<'a>(&'a Meter);
 
@@ -212,6 +223,10 @@ impl<F: Future> Future for Metered<F> {
 impl<F: Future> MayLeave for Metered<F> {
     fn is_long(&self) -> bool {
         self.meter.is_long()
+    }
+
+    fn is_usually_long(&self) -> bool {
+        self.meter.habit.is_long()
     }
 }
 

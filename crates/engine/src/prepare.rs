@@ -1,6 +1,7 @@
 //! From a compiled component to something that is ready to start: linked with a policy.
 
 use crate::adapt;
+use crate::apart::Habit;
 use crate::artifact::Artifact;
 use crate::capabilities::dir::Mounts;
 use crate::capabilities::http::Pool;
@@ -66,15 +67,17 @@ pub struct Setup {
     pub(crate) version: &'static str,
     /// Whose turn it is when its guests run.
     pub(crate) party: Party,
+    /// Whether its requests usually compute for long.
+    pub(crate) habit: Arc<Habit>,
 }
 
 impl Setup {
     /// Opens the mounts of the gate's policy.
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
-        let (args, env, usage, pool) = (Vec::new(), Vec::new(), None, Arc::default());
+        let (args, env, usage, pool, habit) = (Vec::new(), Vec::new(), None, Arc::default(), Arc::default());
         let (version, party) = (WASI_0_2, Party::new());
-        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, idle: IDLE, mounts, pool, version, party })
+        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, idle: IDLE, mounts, pool, version, party, habit })
     }
 }
 

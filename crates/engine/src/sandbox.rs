@@ -33,7 +33,8 @@ pub(crate) struct Sandbox {
     pub connected: HashMap<u32, Connection>,
     pub setup: Arc<Setup>,
     pub said: Said,
-    wasi: WasiCtx,
+    /// Made when the guest first asks for something of it: many that answer a request never do.
+    wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
     pub outbound: Outbound,
     memory: MemoryLimit,
@@ -87,32 +88,34 @@ impl Sandbox {
 
     fn new(setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Self {
         let limits = &setup.limits;
-        let gate = setup.gate.clone();
-        let names = LearnedNames::default();
         let connections = Connections::new(limits.connections);
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
-        let mut wasi = WasiCtxBuilder::new();
-        said.connect(&mut wasi);
-        wasi.args(&setup.args).allow_blocking_current_thread(setup.may_block);
-        crate::capabilities::sockets::connect(&mut wasi, &gate, &names, setup.version);
         Sandbox {
             table,
-            names,
+            names: LearnedNames::default(),
             files: Files::new(setup.mounts.clone()),
             meter,
-            wasi: wasi.build(),
+            wasi: None,
             http: WasiHttpCtx::new(),
             outbound: Outbound::new(setup, connections.clone()),
             connections,
             lookups: HashMap::new(),
             connected: HashMap::new(),
             memory: MemoryLimit::new(limits),
-            gate,
+            gate: setup.gate.clone(),
             said,
             setup: setup.clone(),
         }
     }
+}
+
+fn new_wasi(setup: &Setup, said: &Said, gate: &Gate, names: &LearnedNames) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    said.connect(&mut wasi);
+    wasi.args(&setup.args).allow_blocking_current_thread(setup.may_block);
+    crate::capabilities::sockets::connect(&mut wasi, gate, names, setup.version);
+    wasi.build()
 }
 
 /// Waits a moment when a sandbox could not start because the engine's pools are full: those that idle or were given up leave
@@ -132,7 +135,9 @@ fn count(limit: u64) -> usize {
 
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        let Sandbox { wasi, table, setup, said, gate, names, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| Box::new(new_wasi(setup, said, gate, names)));
+        WasiCtxView { ctx, table }
     }
 }
 

@@ -13,7 +13,7 @@ mod shared;
 use self::reused::{Alone, Life, Loan, Reused};
 use self::shared::{Shared, Stay};
 use crate::apart::Apart;
-use crate::body::{Begun, Bounded};
+use crate::body::{Begun, Bounded, Continued};
 use crate::capabilities::http::Trace;
 use crate::error::{Failure, LoadError};
 use crate::explain;
@@ -27,8 +27,8 @@ use crate::turns::{self, Turn};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty};
 use std::future::{poll_fn, ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -175,8 +175,12 @@ impl Service {
         let limits = self.limits();
         let most = limits.request_body;
         let too_large = || HttpError::HttpRequestBodySize(None);
-        let request = request.map(|inner| {
-            Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
+        let request = request.map(|inner| match inner.is_end_stream() {
+            // Costs no allocation, as most requests have none.
+            true => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+            false => {
+                Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
+            }
         });
         let now = Instant::now();
         let until = now + limits.deadline;
@@ -245,10 +249,11 @@ impl Service {
         let guest = visit.drive(request, send, slot);
         meter.end_at(until.into());
         meter.let_leave();
-        if let Some(turn) = turn {
+        let mut guest = Apart::new(Metered::new(guest, meter, ticker));
+        // One that began elsewhere takes nobody's time here: its turn is over.
+        if let (Some(turn), Apart::Here(_)) = (turn, &guest) {
             turns::begin(turn);
         }
-        let mut guest = Apart::Here(Metered::new(guest, meter, ticker));
         let first = poll_fn(|cx| {
             let ended = Pin::new(&mut guest).poll(cx);
             match (Pin::new(&mut receive).poll(cx), ended) {
@@ -287,7 +292,7 @@ impl Service {
 
 type GuestRequest = http::Request<UnsyncBoxBody<Bytes, HttpError>>;
 type GuestResponse = http::Response<UnsyncBoxBody<Bytes, HttpError>>;
-type Answer = (GuestResponse, Rest);
+type Answer = (http::Response<Continued<UnsyncBoxBody<Bytes, HttpError>>>, Rest);
 type Outcome = Result<GuestResponse, p2::http::types::ErrorCode>;
 
 /// What there is still to do for a response.
@@ -429,9 +434,13 @@ fn guest_response(outcome: Outcome) -> Result<GuestResponse, Failure> {
 
 /// Takes what of the body is there without waiting for anybody, and drives the guest for as long as that gets it further: small
 /// answers are whole then, and their guests at an end. The guest is handed back if it is not.
-async fn at_once<G>(response: GuestResponse, mut guest: G) -> Result<(GuestResponse, Option<G>), Failure>
+async fn at_once<G, B>(
+    response: http::Response<B>,
+    mut guest: G,
+) -> Result<(http::Response<Continued<B>>, Option<G>), Failure>
 where
     G: Future<Output = Result<(), Failure>> + Unpin,
+    B: HttpBody<Data = Bytes, Error = HttpError> + Unpin,
 {
     let (head, mut body) = response.into_parts();
     let mut begun = Begun::default();
@@ -451,7 +460,7 @@ where
         Some(Ok(())) => true,
         None => false,
     };
-    let body = begun.before(body).boxed_unsync();
+    let body = begun.before(body);
     Ok((http::Response::from_parts(head, body), (!is_over).then_some(guest)))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::request_id::RequestId;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -110,7 +111,7 @@ impl Drop for During {
 struct Output {
     sink: Option<LineSink>,
     /// Those under way. Which of several a line is for, nobody outside the guest can tell.
-    requests: Vec<RequestId>,
+    requests: SmallVec<[RequestId; 1]>,
     /// How much was said since the last request came.
     bytes: usize,
     /// Of standard output and of standard error.

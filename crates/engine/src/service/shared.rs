@@ -6,6 +6,7 @@
 //! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
 
 use super::{Answer, GuestRequest, GuestResponse, Report, Rest, words};
+use crate::body::Begun;
 use crate::capabilities::http::Trace;
 use crate::ending::end;
 use crate::error::Failure;
@@ -126,7 +127,7 @@ impl Shared {
         let late = Late { report: self.report.clone(), failure: explain::deadline(self.limits(), None), id };
         let over = Box::pin(sleep_until(until));
         let stay = Stay { over, late: Some(late), counts, _visit: visit, _during: during, _slot: slot };
-        Ok((answer?, Rest::Stay(stay)))
+        Ok((answer?.map(|body| Begun::default().before(body)), Rest::Stay(stay)))
     }
 
     fn send(&self, request: GuestRequest, id: RequestId, slot: &Slot, until: Instant) -> Sent {
