@@ -1,5 +1,5 @@
 use super::Outcome;
-use crate::apps::{Described, Setting};
+use crate::apps::{Setting, check_flags};
 use crate::audit::ServerAudit;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
@@ -154,15 +154,12 @@ async fn serve(
     let (sources, optimiser) = (Arc::<Sources>::default(), Optimiser::start(printer));
     let setting = Arc::new(Setting { args, node: node.clone(), printer, sources, optimiser, audit });
     let args = &setting.args;
-    let described = match Described::all(&setting) {
-        Err(error) if !setting.may_change(&error) => return Err(error),
-        described => described,
-    };
+    check_flags(args)?;
     if let Some(address) = args.admin {
         tell(address, node.clone(), printer).await?;
     }
     // Meanwhile the admin address answers.
-    let (version, apps) = Version::first(described, &setting, &mut hangups).await?;
+    let (version, apps) = Version::first(&setting, &mut hangups).await?;
     node.replace(apps);
     let mut config = ServerConfig::new(args.addr);
     config.drain = args.drain;

@@ -349,5 +349,5 @@ fn two_apps_of_one_name_are_refused() {
     env.file("one/walnut.toml", manifest("shop", "/one/**"));
     env.file("two/walnut.toml", manifest("shop", "/two/**"));
     let failed = env.run(["serve", "one", "two"]).exits_with(125);
-    let _output = failed.says("one/walnut.toml and two/walnut.toml both have a shop/api").says("another `name`");
+    let _output = failed.says("two/walnut.toml:4: one/walnut.toml has a shop/api too").says("another `name`");
 }

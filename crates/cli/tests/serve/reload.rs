@@ -109,8 +109,8 @@ fn a_manifest_is_read_again_with_all_that_it_names() {
     server.get("/env").is(200, "\n");
     let wrong = [
         (manifest("one", "[[htp]]\n"), "did you mean `http`?"),
-        (manifest("one", &exact("/two")), "one/walnut.toml and two/walnut.toml both serve /two"),
-        (manifest("two", &exact("/env")), "both have a two/web"),
+        (manifest("one", &exact("/two")), "two/walnut.toml:6: one/walnut.toml serves /two too"),
+        (manifest("two", &exact("/env")), "two/walnut.toml:4: one/walnut.toml has a two/web too"),
         (manifest("one", &exact("/env")).replace("web.wasm", "none.wasm"), "there is no file one/none.wasm"),
     ];
     for (nth, (text, why)) in wrong.iter().enumerate() {
