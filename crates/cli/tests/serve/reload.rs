@@ -192,6 +192,42 @@ fn a_watched_folder_is_taken_when_another_is_in_its_place() {
     server.get("/a.txt").is(200, "fifth");
 }
 
+/// What a component sees of the host is opened once for a version of it.
+#[test]
+fn a_watched_mount_is_taken_when_another_is_in_its_place() {
+    let env = test_env!();
+    env.file("app/web.wasm", bytes(RUST_P2_HTTP_BAD));
+    let grant = "[component.web.allow]\ndir = \"data::/data\"\n";
+    env.file("app/walnut.toml", manifest("app", &[grant, ROUTE].concat()));
+    let alone = ["app/web.wasm", "--dir", "app/data::/data"];
+    for flags in [&["app"][..], &alone] {
+        let put = |to: &str, text: &str| env.file(&format!("app/{to}/a.txt"), text);
+        put("data", "first");
+        let server = ServeProcess::of_apps(&env, [flags, &["--watch"]].concat());
+        let read = || server.get("/file?path=/data/a.txt");
+        read().is(200, "first");
+        // What changes in it is there at once, and no other version.
+        put("data", "changed");
+        read().is(200, "changed");
+        put("next", "second");
+        fs::remove_dir_all(env.path("app/data")).unwrap();
+        fs::rename(env.path("app/next"), env.path("app/data")).unwrap();
+        server.says_times("reloaded app/w", 1);
+        read().is(200, "second");
+        fs::remove_dir_all(env.path("app/data")).unwrap();
+        server.says_times(KEPT, 1);
+        put("data", "third");
+        server.says_times("reloaded app/w", 2);
+        read().is(200, "third");
+        let _output = server.stop().exits_with(0);
+        // A start waits for it as well.
+        fs::remove_dir_all(env.path("app/data")).unwrap();
+        let mend = || _ = put("data", "fourth");
+        let server = ServeProcess::of_mended_apps(&env, [flags, &["--watch"]].concat(), "nothing is served yet", mend);
+        server.get("/file?path=/data/a.txt").is(200, "fourth");
+    }
+}
+
 #[test]
 fn what_is_wrong_at_a_watched_start_may_be_put_right() {
     let env = test_env!();
