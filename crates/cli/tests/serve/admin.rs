@@ -2,7 +2,7 @@
 
 use crate::{Served, serve, steady};
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use walnut_test_programs::*;
 use walnut_test_support::{Connection, Response, ServeProcess, test_env};
@@ -235,6 +235,37 @@ fn it_warns_when_others_can_reach_it() {
     let server = serve(RUST_P2_HTTP_BAD, &["--admin", "0.0.0.0:0"]);
     server.says("warning: --admin 0.0.0.0:");
     assert!(!bad(&[]).stderr().contains("warning"));
+}
+
+/// As long as it waits for what it is to serve, it lives and takes no requests: whoever watches it must not restart it.
+#[test]
+fn a_server_that_starts_is_not_ready_but_lives() {
+    let env = test_env!();
+    let flags = [&ADMIN[..], &["app.wasm", "--watch"]].concat();
+    let waits = ServeProcess::that_waits(&env, Stdio::null(), flags, "nothing is served yet");
+    get(&waits, "/readyz").is(503, "starting\n");
+    get(&waits, "/healthz").is(200, "it lives\n");
+    env.file("app.wasm", std::fs::read(RUST_P2_HTTP_HELLO.path()).unwrap());
+    let server = waits.when_up();
+    let mut ready = get(&server, "/readyz");
+    for _ in 0..1000 {
+        if ready.status == 200 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        ready = get(&server, "/readyz");
+    }
+    ready.is(200, "serving\n");
+    server.get("/").is(200, "hello from a sealed component\n");
+}
+
+/// It is asked before anything is read, which may take long.
+#[test]
+fn a_server_tells_that_it_lives_before_it_has_read_what_it_serves() {
+    let env = test_env!();
+    let waits = ServeProcess::that_waits(&env, Stdio::piped(), [&ADMIN[..], &["-"]].concat(), "admin page: ");
+    get(&waits, "/healthz").is(200, "it lives\n");
+    get(&waits, "/readyz").is(503, "starting\n");
 }
 
 #[test]
