@@ -44,10 +44,11 @@ impl CommandError {
         self
     }
 
-    /// Says where in a file it is that the user wrote.
-    pub fn at(mut self, place: impl std::fmt::Display) -> Self {
-        self.message = format!("{place}: {}", self.message);
-        self
+    /// The first line of the message, and each that belongs to it: the rest of it, details and hints.
+    pub fn into_lines(self) -> (String, Vec<String>) {
+        let mut lines = self.message.lines().map(str::to_owned);
+        let first = lines.next().unwrap_or_default();
+        (first, lines.chain(self.details).chain(self.hints).collect())
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

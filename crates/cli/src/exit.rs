@@ -27,7 +27,7 @@ impl Code {
         match error {
             LoadError::NotFound(_) => Code::NotFound,
             LoadError::Call(_) | LoadError::Start { .. } => Code::Usage,
-            LoadError::Mount { .. } | LoadError::Engine(_) | LoadError::Unreadable { .. } => Code::Host,
+            LoadError::Mounts(_) | LoadError::Engine(_) | LoadError::Unreadable { .. } => Code::Host,
             LoadError::Memory { .. } => Code::Memory,
             LoadError::TooLarge { .. }
             | LoadError::Text { .. }

@@ -31,7 +31,7 @@ pub struct Face {
 impl Version {
     /// Compiles and links `apps`. What is as it was in the version `before` shares its code.
     fn prepare(
-        apps: Vec<Described>,
+        mut apps: Vec<Described>,
         before: Option<&Version>,
         setting: &Setting,
     ) -> Result<(Self, Vec<App>), CommandError> {
@@ -41,20 +41,19 @@ impl Version {
             Some(before) => before.engine.clone(),
             None => Engine::new(&size.engine, cache(setting.printer)),
         };
+        if apps.iter().any(Described::is_wrong) {
+            CommandError::all(apps.iter_mut().map(|app| app.try_out(&engine)))?;
+        }
         let faces = apps.iter().map(Described::face).collect();
-        let apps = apps.into_iter().map(|app| app.prepare(&engine, setting)).collect::<Result<_, _>>()?;
+        let apps = CommandError::all(apps.into_iter().map(|app| app.prepare(&engine, setting)))?;
         Ok((Version { engine, size, apps: faces }, apps))
     }
 
-    /// The version that is served first, of what was described at the start. With `--watch` whatever is wrong with it may be
-    /// put right, as a folder that is still being built.
-    pub async fn first(
-        mut described: Result<Vec<Described>, CommandError>,
-        setting: &Arc<Setting>,
-        hangups: &mut Hangups,
-    ) -> Result<(Self, Vec<App>), CommandError> {
+    /// The version that is served first. With `--watch` whatever is wrong with it may be put right, as a folder that is still
+    /// being built.
+    pub async fn first(setting: &Arc<Setting>, hangups: &mut Hangups) -> Result<(Self, Vec<App>), CommandError> {
         loop {
-            let error = match Self::prepared(move || described, None, setting).await {
+            let error = match Self::prepared(None, setting).await {
                 Err(error) if setting.may_change(&error) => error,
                 prepared => return prepared,
             };
@@ -68,18 +67,13 @@ impl Version {
                 }
                 () = setting.sources.changed() => {}
             }
-            described = Described::all(setting);
         }
     }
 
-    /// Like [`Version::prepare`], on a thread that may block.
-    async fn prepared(
-        describe: impl FnOnce() -> Result<Vec<Described>, CommandError> + Send + 'static,
-        before: Option<Arc<Version>>,
-        setting: &Arc<Setting>,
-    ) -> Result<(Self, Vec<App>), CommandError> {
+    /// Describes all anew and prepares it, on a thread that may block.
+    async fn prepared(before: Option<Arc<Version>>, setting: &Arc<Setting>) -> Result<(Self, Vec<App>), CommandError> {
         let setting = setting.clone();
-        let prepare = move || Self::prepare(describe()?, before.as_deref(), &setting);
+        let prepare = move || Self::prepare(Described::all(&setting)?, before.as_deref(), &setting);
         tokio::task::spawn_blocking(prepare).await.map_err(|e| of_system("preparing the apps", &e))?
     }
 
@@ -130,9 +124,7 @@ impl Reload {
     }
 
     async fn reload(&mut self) -> Result<(), CommandError> {
-        let setting = self.setting.clone();
-        let describe = move || Described::all(&setting);
-        let (version, apps) = Version::prepared(describe, Some(self.served.clone()), &self.setting).await?;
+        let (version, apps) = Version::prepared(Some(self.served.clone()), &self.setting).await?;
         self.setting.node.replace(apps);
         let printer = self.setting.printer;
         version.news(&self.served).iter().for_each(|line| printer.say(line));

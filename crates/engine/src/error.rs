@@ -34,10 +34,23 @@ pub enum LoadError {
     Call(String),
     #[error("the {what} given to {name} are too large: a program of WASI 0.1 takes 56 KiB of them, {size} were given")]
     Start { name: String, what: &'static str, size: String },
-    #[error("the folder {} cannot be mounted at {guest}: {source}", host.display())]
-    Mount { host: PathBuf, guest: String, source: std::io::Error },
+    /// Folders that cannot be opened.
+    #[error("{}", mounts(.0))]
+    Mounts(Vec<MountError>),
     #[error("the engine could not start: {0}")]
     Engine(String),
+}
+
+/// A folder that cannot be mounted.
+#[derive(Debug, thiserror::Error)]
+#[error("the folder {} cannot be mounted at {guest}: {source}", host.display())]
+pub struct MountError {
+    /// The folder.
+    pub host: PathBuf,
+    /// Where the guest would see it.
+    pub guest: String,
+    /// Why it cannot be opened.
+    pub source: std::io::Error,
 }
 
 /// An import that nothing here provides.
@@ -65,6 +78,16 @@ fn list(imports: &[MissingImport]) -> String {
             let more = many.len().saturating_sub(10);
             let rest = if more > 0 { format!("\n  and {more} more") } else { String::new() };
             format!("{} imports that cannot be satisfied:{}{rest}", many.len(), shown.concat())
+        }
+    }
+}
+
+fn mounts(failed: &[MountError]) -> String {
+    match failed {
+        [one] => one.to_string(),
+        many => {
+            let each = many.iter().map(|one| format!("\n  {one}"));
+            format!("{} folders cannot be mounted:{}", many.len(), each.collect::<String>())
         }
     }
 }
@@ -106,7 +129,7 @@ impl LoadError {
             LoadError::Start { .. } => {
                 vec!["pass them in a file, or build the program for WASI 0.2, which has no such limit".into()]
             }
-            LoadError::Mount { .. } => {
+            LoadError::Mounts(_) => {
                 let hint = "make the folder first, or name another: `--dir HOST::GUEST`, or in walnut.toml `dir = \"HOST::GUEST\"`";
                 vec![hint.into()]
             }

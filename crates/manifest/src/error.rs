@@ -32,8 +32,8 @@ pub struct ManifestError {
     pub text: String,
     /// What is wrong.
     pub problem: String,
-    /// What to do about it.
-    pub hint: Option<String>,
+    /// What belongs to it and what to do about it, a line each.
+    pub hints: Vec<String>,
     /// The part of `text` that is wrong, in characters.
     marked: Range<usize>,
 }
@@ -79,17 +79,19 @@ impl fmt::Display for ManifestError {
         } else {
             write!(f, ": {}", self.problem)?;
         }
-        match &self.hint {
-            Some(hint) => write!(f, "\n  {hint}"),
-            None => Ok(()),
-        }
+        self.hints.iter().try_for_each(|hint| write!(f, "\n  {hint}"))
     }
 }
 
-/// Collects what is wrong while a file is read.
-pub(crate) struct Report<'a> {
-    file: &'a str,
-    text: &'a str,
+/// Where something stands in the manifest that it was read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place(pub(crate) Range<usize>);
+
+/// Collects what is wrong with a manifest: while it is read, and then what its reader finds.
+#[derive(Debug)]
+pub struct Report {
+    file: String,
+    text: String,
     /// Where each line starts, in bytes.
     lines: Vec<usize>,
     /// Lines that are not TOML. What was made of them is a guess, about which nothing more is said.
@@ -99,76 +101,92 @@ pub(crate) struct Report<'a> {
     found: Vec<Found>,
 }
 
+#[derive(Debug)]
 struct Found {
     /// In bytes of the file; `None` when it is about the file as a whole.
     span: Option<Range<usize>>,
     problem: String,
-    hint: Option<String>,
+    hints: Vec<String>,
 }
 
-impl<'a> Report<'a> {
-    pub fn new(file: &'a str, text: &'a str) -> Self {
+impl Report {
+    /// Adds what is wrong with what stands at `place`, as with a file that it names. `hints` are a line each.
+    pub fn wrong(&mut self, place: &Place, problem: impl Into<String>, hints: impl IntoIterator<Item = String>) {
+        self.add(&place.0, problem.into(), hints.into_iter().collect());
+    }
+
+    /// Whether nothing is wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// All that is wrong, in the order of its lines.
+    pub fn result(self) -> Result<(), ManifestErrors> {
+        if self.is_empty() { Ok(()) } else { Err(self.into_errors()) }
+    }
+
+    pub(crate) fn new(file: &str, text: &str) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let (file, text) = (file.to_owned(), text.to_owned());
         Report { file, text, lines, broken: BTreeSet::new(), end: usize::MAX, found: Vec::new() }
     }
 
     /// The line of a byte, from 1.
-    pub fn line(&self, at: usize) -> usize {
+    pub(crate) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|start| *start <= at)
     }
 
     /// The text of a line, from 1.
-    pub fn line_text(&self, line: usize) -> &'a str {
+    pub(crate) fn line_text(&self, line: usize) -> &str {
         let (start, end) = (self.lines[line - 1], self.lines.get(line).copied().unwrap_or(self.text.len()));
         self.text[start..end].trim_end_matches(['\n', '\r'])
     }
 
     /// Whether some of the file is not TOML, so that what seems absent may be only unreadable.
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         !self.broken.is_empty()
     }
 
     /// Whether `span` begins in a line that is not TOML.
-    pub fn is_line_broken(&self, span: &Range<usize>) -> bool {
+    pub(crate) fn is_line_broken(&self, span: &Range<usize>) -> bool {
         let line = self.line(span.start);
         line >= self.end || self.broken.contains(&line)
     }
 
     /// Whether there is more than will be told.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.found.len() > MOST
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
-    }
-
     /// A line that is not TOML. What follows from its first fault is not told again.
-    pub fn syntax(&mut self, span: Range<usize>, problem: impl Into<String>, hint: Option<String>) {
+    pub(crate) fn syntax(&mut self, span: Range<usize>, problem: impl Into<String>, hint: Option<String>) {
         if !self.is_line_broken(&span) {
             self.broken.insert(self.line(span.start));
-            self.found.push(Found { span: Some(span), problem: problem.into(), hint });
+            self.found.push(Found { span: Some(span), problem: problem.into(), hints: hint.into_iter().collect() });
         }
     }
 
     /// Of this line and those after it nothing more is said.
-    pub fn give_up(&mut self, line: usize) {
+    pub(crate) fn give_up(&mut self, line: usize) {
         self.end = self.end.min(line);
     }
 
-    pub fn error(&mut self, span: &Range<usize>, problem: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn error(&mut self, span: &Range<usize>, problem: impl Into<String>, hint: impl Into<String>) {
+        self.add(span, problem.into(), Some(hint.into()).filter(|hint| !hint.is_empty()).into_iter().collect());
+    }
+
+    fn add(&mut self, span: &Range<usize>, problem: String, hints: Vec<String>) {
         if !self.is_line_broken(span) {
-            let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
-            self.found.push(Found { span: Some(span.clone()), problem: problem.into(), hint });
+            self.found.push(Found { span: Some(span.clone()), problem, hints });
         }
     }
 
     /// An error about the file as a whole.
-    pub fn whole(&mut self, problem: impl Into<String>, hint: impl Into<String>) {
-        self.found.push(Found { span: None, problem: problem.into(), hint: Some(hint.into()) });
+    pub(crate) fn whole(&mut self, problem: impl Into<String>, hint: impl Into<String>) {
+        self.found.push(Found { span: None, problem: problem.into(), hints: vec![hint.into()] });
     }
 
-    pub fn into_errors(mut self) -> ManifestErrors {
+    fn into_errors(mut self) -> ManifestErrors {
         let mut found = std::mem::take(&mut self.found);
         let more = found.len().saturating_sub(MOST);
         found.sort_by_key(|found| found.span.as_ref().map(|span| span.start));
@@ -178,12 +196,12 @@ impl<'a> Report<'a> {
 
     fn locate(&self, found: Found) -> ManifestError {
         let mut error = ManifestError {
-            file: visible(self.file),
+            file: visible(&self.file),
             line: 0,
             column: 0,
             text: String::new(),
             problem: cut(&visible(&found.problem)),
-            hint: found.hint.map(|hint| cut(&visible(&hint))),
+            hints: found.hints.iter().map(|hint| cut(&visible(hint))).collect(),
             marked: 0..0,
         };
         let Some(span) = found.span else { return error };

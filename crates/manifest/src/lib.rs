@@ -8,7 +8,8 @@
 //! * no two routes are for the same requests;
 //! * paths of the host begin at the manifest's folder.
 //!
-//! What does not hold is told at once, all of it: [`ManifestErrors`]. The keys, their defaults and ranges are one table
+//! What does not hold is told at once, all of it: [`ManifestErrors`]. Who looks at the files as well reads a [`Draft`], whose
+//! [`Report`] takes what is wrong with them, so that it is told with the rest, and as the rest is. The keys, their defaults and ranges are one table
 //! (`keys.rs`), of which the reader, [`schema()`] and [`reference()`] are three readings.
 
 #![forbid(unsafe_code)]
@@ -22,10 +23,11 @@ mod schema;
 mod section;
 mod syntax;
 
-pub use error::{ManifestError, ManifestErrors};
+pub use error::{ManifestError, ManifestErrors, Place, Report};
 pub use reference::reference;
 pub use route::{HostRule, PathRule, Route, Routes, Target};
 pub use schema::schema;
+pub use section::nearest;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,8 +63,8 @@ pub struct Component {
     pub name: String,
     /// The file.
     pub source: PathBuf,
-    /// The line of its `source`, from 1.
-    pub line: usize,
+    /// Where its `source` stands.
+    pub place: Place,
     /// What it may do.
     pub policy: Policy,
     /// What a sandbox of it may use, where the manifest says it.
@@ -98,10 +100,52 @@ pub struct Limits {
     pub connections: Option<u64>,
 }
 
+/// A manifest as far as it could be read, right or wrong.
+#[derive(Debug)]
+pub struct Draft {
+    /// What could be read. While anything is wrong, a wrong value is as if it were not there; a component without its file
+    /// and a route without its path or its target are left out, and a route may lead to a component that is not there.
+    pub manifest: Manifest,
+    /// The files and folders that are named, in no order.
+    pub paths: Vec<NamedPath>,
+    /// What is wrong.
+    pub report: Report,
+}
+
+/// A file or a folder of the host that a manifest names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPath {
+    /// What it should be.
+    pub what: Named,
+    /// As it was written, of a mount with the guest's path.
+    pub text: String,
+    /// Where it is. A relative path begins at the manifest's folder.
+    pub path: PathBuf,
+    /// Where it stands in the manifest.
+    pub place: Place,
+}
+
+/// What a path of the host should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// The file of a component.
+    Source,
+    /// A folder that is served.
+    Folder,
+    /// A folder that a component sees.
+    Mount,
+}
+
 impl Manifest {
     /// Reads `text`. `file` names it in errors, and `base` is the folder in which it lies.
     pub fn parse(text: &str, file: &str, base: &Path) -> Result<Self, ManifestErrors> {
-        read::manifest(text, file, base)
+        let Draft { manifest, report, .. } = Self::draft(text, file, base);
+        report.result().map(|()| manifest)
+    }
+
+    /// Reads of `text` what can be read, for those who look at the files that it names before they call it right.
+    pub fn draft(text: &str, file: &str, base: &Path) -> Draft {
+        read::draft(text, file, base)
     }
 
     /// The component of this name.

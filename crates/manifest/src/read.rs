@@ -1,41 +1,58 @@
-//! From the file's tables to a [`Manifest`]. Each function reads one kind of table and goes on after an error, so that
-//! all of them are told; what it returns then is never seen.
+//! From the file's tables to a [`Draft`]. Each function reads one kind of table and goes on after an error, so that all of
+//! them are told; what it returns then is as if the wrong value were not there.
 
-use crate::error::Report;
+use crate::error::{Place, Report};
 use crate::keys::{Kind, MOST_PATTERNS, Table};
 use crate::route::{HostRule, PathRule, Route, Target};
 use crate::section::{Section, describe, nearest, wrong};
-use crate::{App, Component, LARGEST, Limits, Manifest, ManifestErrors, syntax};
+use crate::{App, Component, Draft, LARGEST, Limits, Manifest, Named, NamedPath, syntax};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
-use walnut_policy::{PatternError, Policy, Printable};
+use walnut_policy::{Capability, Mount, PatternError, Policy, Printable};
 
 /// The longest name of an app or a component: that of a label in a host name.
 const LONGEST_NAME: usize = 63;
 
-pub(crate) fn manifest(text: &str, file: &str, base: &Path) -> Result<Manifest, ManifestErrors> {
-    if text.len() > LARGEST {
-        let mut report = Report::new(file, "");
-        report.whole(format!("{} bytes are more than a manifest has", text.len()), format!("it has at most {LARGEST}"));
-        return Err(report.into_errors());
+/// The paths that a manifest names, which begin at the folder `base`.
+struct Paths<'a> {
+    base: &'a Path,
+    named: Vec<NamedPath>,
+}
+
+impl Paths<'_> {
+    fn name(&mut self, what: Named, text: &str, path: &Path, span: Range<usize>) -> PathBuf {
+        // By components, so that `./public` leaves no dot behind.
+        let path: PathBuf = self.base.join(path).components().collect();
+        self.named.push(NamedPath { what, text: text.to_owned(), path: path.clone(), place: Place(span) });
+        path
     }
-    let mut report = Report::new(file, text);
+}
+
+pub(crate) fn draft(text: &str, file: &str, base: &Path) -> Draft {
+    let is_too_large = text.len() > LARGEST;
+    let mut report = Report::new(file, if is_too_large { "" } else { text });
+    if is_too_large {
+        report.whole(format!("{} bytes are more than a manifest has", text.len()), format!("it has at most {LARGEST}"));
+        let manifest = Manifest { app: App::default(), components: Vec::new(), routes: Vec::new() };
+        return Draft { manifest, paths: Vec::new(), report };
+    }
     let (document, errors) = DeTable::parse_recoverable(text);
     syntax::tell(text, errors, &mut report);
     let root = Section::root(document.get_ref(), &mut report);
+    let mut paths = Paths { base, named: Vec::new() };
     let app = app(&root, &mut report);
-    let components = components(&root, base, &mut report);
-    let routes = routes(&root, base, &mut report);
+    let components = components(&root, &mut paths, &mut report);
+    let routes = routes(&root, &mut paths, &mut report);
     if root.entry("component").is_none() && root.entry("http").is_none() && report.is_empty() {
         report.whole("there is no component and no route", "add `[component.NAME]` with `source = \"app.wasm\"`");
     }
-    if report.is_empty() { Ok(Manifest { app, components, routes }) } else { Err(report.into_errors()) }
+    Draft { manifest: Manifest { app, components, routes }, paths: paths.named, report }
 }
 
-fn app(root: &Section<'_>, report: &mut Report<'_>) -> App {
+fn app(root: &Section<'_>, report: &mut Report) -> App {
     let Some(section) = root.child("app", report) else {
         if root.entry("app").is_none() && !root.is_misspelt("app") && !report.is_broken() {
             report.whole("the table [app] is missing", "begin with `[app]` and `name = \"shop\"`");
@@ -57,7 +74,7 @@ fn app(root: &Section<'_>, report: &mut Report<'_>) -> App {
     App { name: name.unwrap_or_default(), version }
 }
 
-fn components(root: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Vec<Component> {
+fn components(root: &Section<'_>, paths: &mut Paths<'_>, report: &mut Report) -> Vec<Component> {
     let Some(all) = root.child("component", report) else { return Vec::new() };
     let mut components = Vec::new();
     for (name, span, value) in all.entries() {
@@ -66,30 +83,25 @@ fn components(root: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Vec<C
         }
         let place = format!("[component.{}]", Printable(name));
         if let Some(section) = Section::new(Table::Component, place, value, report) {
-            components.push(component(name, &section, base, report));
+            components.extend(component(name, &section, paths, report));
         }
     }
     components
 }
 
-fn component(name: &str, section: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Component {
+/// `None` when it has no file.
+fn component(name: &str, section: &Section<'_>, paths: &mut Paths<'_>, report: &mut Report) -> Option<Component> {
     let mut count = |key| section.number(key, report).and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
     let (reuse, sandboxes, queue) = (count("reuse"), count("sandboxes"), count("queue"));
-    let line = section.entry("source").map_or(0, |(span, _)| report.line(span.start));
-    Component {
-        name: name.to_owned(),
-        source: path(section, "source", base, report).unwrap_or_default(),
-        line,
-        policy: policy(section, base, report),
-        limits: limits(section, report),
-        reuse,
-        sandboxes,
-        queue,
-        patience: section.time("patience", report).unwrap_or_default(),
-    }
+    let source = path(section, "source", Named::Source, paths, report);
+    let policy = policy(section, paths, report);
+    let limits = limits(section, report);
+    let patience = section.time("patience", report).unwrap_or_default();
+    let (source, place) = source?;
+    Some(Component { name: name.to_owned(), source, place, policy, limits, reuse, sandboxes, queue, patience })
 }
 
-fn policy(component: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Policy {
+fn policy(component: &Section<'_>, paths: &mut Paths<'_>, report: &mut Report) -> Policy {
     let mut policy = Policy::sealed();
     for (table, add) in [
         (Table::Allow, Policy::allow as fn(&mut Policy, _, &str) -> Result<(), PatternError>),
@@ -108,14 +120,17 @@ fn policy(component: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Poli
                 if let Err(error) = add(&mut policy, capability, text) {
                     wrong(report, &span, error);
                 }
+                if let (Table::Allow, Capability::Dir, Ok(mount)) = (table, capability, Mount::parse(text)) {
+                    paths.name(Named::Mount, text, &mount.host, span);
+                }
             }
         }
     }
-    policy.resolve_mounts(base);
+    policy.resolve_mounts(paths.base);
     policy
 }
 
-fn limits(component: &Section<'_>, report: &mut Report<'_>) -> Limits {
+fn limits(component: &Section<'_>, report: &mut Report) -> Limits {
     let Some(section) = component.child("limits", report) else { return Limits::default() };
     Limits {
         memory: section.number("memory", report),
@@ -129,7 +144,7 @@ fn limits(component: &Section<'_>, report: &mut Report<'_>) -> Limits {
     }
 }
 
-fn routes(root: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Vec<Route> {
+fn routes(root: &Section<'_>, paths: &mut Paths<'_>, report: &mut Report) -> Vec<Route> {
     let Some((span, value)) = root.entry("http") else { return Vec::new() };
     let DeValue::Array(items) = value.get_ref() else {
         if !report.is_line_broken(&value.span()) {
@@ -143,26 +158,29 @@ fn routes(root: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Vec<Route
     let mut taken = HashMap::new();
     for item in items.iter() {
         let Some(section) = Section::new(Table::Http, "[[http]]".to_owned(), item, report) else { continue };
-        let target = target(&section, components, base, report);
+        let target = target(&section, components, paths, report);
         let (Some(host), Some((path, span))) = (host(&section, report), path_rule(&section, report)) else { continue };
         let line = report.line(span.start);
         match taken.entry((host.clone(), path.clone())) {
-            Entry::Occupied(first) => clash(&span, host.as_ref(), &path, *first.get(), report),
+            Entry::Occupied(first) => {
+                clash(&span, host.as_ref(), &path, *first.get(), report);
+                continue;
+            }
             Entry::Vacant(place) => _ = place.insert(line),
         }
-        routes.extend(target.map(|target| Route { host, path, target, line }));
+        routes.extend(target.map(|target| Route { host, path, target, place: Place(span) }));
     }
     routes
 }
 
-fn clash(span: &Range<usize>, host: Option<&HostRule>, path: &PathRule, first: usize, report: &mut Report<'_>) {
+fn clash(span: &Range<usize>, host: Option<&HostRule>, path: &PathRule, first: usize, report: &mut Report) {
     let host = host.map_or("every host".to_owned(), ToString::to_string);
     let problem = format!("the route `{}` of {} is taken already, on line {first}", Printable(&path.to_string()), host);
     report.error(span, problem, "give one of the two another `host` or `route`; the narrower one goes first");
 }
 
 /// `Some(None)` is every host, `None` one that cannot be read.
-fn host(section: &Section<'_>, report: &mut Report<'_>) -> Option<Option<HostRule>> {
+fn host(section: &Section<'_>, report: &mut Report) -> Option<Option<HostRule>> {
     if section.field("host").is_none() {
         return Some(None);
     }
@@ -170,7 +188,7 @@ fn host(section: &Section<'_>, report: &mut Report<'_>) -> Option<Option<HostRul
     HostRule::parse(text).map_err(|error| wrong(report, &span, error)).ok().map(Some)
 }
 
-fn path_rule(section: &Section<'_>, report: &mut Report<'_>) -> Option<(PathRule, Range<usize>)> {
+fn path_rule(section: &Section<'_>, report: &mut Report) -> Option<(PathRule, Range<usize>)> {
     let (text, span) = section.text("route", report)?;
     let path = PathRule::parse(text).map_err(|error| wrong(report, &span, error)).ok()?;
     Some((path, span))
@@ -179,14 +197,14 @@ fn path_rule(section: &Section<'_>, report: &mut Report<'_>) -> Option<(PathRule
 fn target(
     section: &Section<'_>,
     components: Option<&DeTable<'_>>,
-    base: &Path,
-    report: &mut Report<'_>,
+    paths: &mut Paths<'_>,
+    report: &mut Report,
 ) -> Option<Target> {
     let component = section.entry("component").is_some();
     let dir = section.entry("dir").is_some();
     match (component, dir) {
         (true, false) => component_target(section, components, report),
-        (false, true) => path(section, "dir", base, report).map(Target::Dir),
+        (false, true) => path(section, "dir", Named::Folder, paths, report).map(|(path, _)| Target::Dir(path)),
         (true, true) => {
             let problem = "this route has both `component` and `dir`";
             report.error(&section.span, problem, "keep one of the two; a second `[[http]]` can have the other");
@@ -202,11 +220,7 @@ fn target(
     }
 }
 
-fn component_target(
-    section: &Section<'_>,
-    components: Option<&DeTable<'_>>,
-    report: &mut Report<'_>,
-) -> Option<Target> {
+fn component_target(section: &Section<'_>, components: Option<&DeTable<'_>>, report: &mut Report) -> Option<Target> {
     let (name, span) = section.text("component", report)?;
     // Of very many, the first are enough to guess from.
     let known = components.map(|all| all.keys().map(|name| name.get_ref().as_ref()).take(1000));
@@ -220,15 +234,21 @@ fn component_target(
     Some(Target::Component(name.to_owned()))
 }
 
-/// A path of the host, which begins at `base`.
-fn path(section: &Section<'_>, key: &str, base: &Path, report: &mut Report<'_>) -> Option<PathBuf> {
+/// A path of the host, and where it stands.
+fn path(
+    section: &Section<'_>,
+    key: &str,
+    what: Named,
+    paths: &mut Paths<'_>,
+    report: &mut Report,
+) -> Option<(PathBuf, Place)> {
     let (text, span) = section.text(key, report)?;
     if text.is_empty() || text.contains('\0') {
         wrong(report, &span, refused(text, "is not a path", "write one that begins at the folder of this file"));
         return None;
     }
-    // By components, so that `./public` leaves no dot behind.
-    Some(base.join(text).components().collect())
+    let place = Place(span.clone());
+    Some((paths.name(what, text, Path::new(text), span), place))
 }
 
 fn check_name(name: &str) -> Result<(), PatternError> {

@@ -5,6 +5,7 @@
 //! fall to a wider route than its author hoped, never to a narrower one. What leads out of a folder of static files, such
 //! as `..` and `%2e%2e`, is for whoever serves that folder to refuse.
 
+use crate::error::Place;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -19,8 +20,8 @@ pub struct Route {
     pub path: PathRule,
     /// Where they go.
     pub target: Target,
-    /// The line of its `route`, from 1.
-    pub line: usize,
+    /// Where its `route` stands.
+    pub place: Place,
 }
 
 /// Where a request goes.
@@ -218,7 +219,7 @@ impl Route {
     /// Every request, to the one component of an app that no manifest describes.
     pub fn everything(component: &str) -> Self {
         let target = Target::Component(component.to_owned());
-        Route { host: None, path: PathRule::Below(String::new()), target, line: 0 }
+        Route { host: None, path: PathRule::Below(String::new()), target, place: Place::default() }
     }
 }
 

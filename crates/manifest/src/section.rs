@@ -25,14 +25,14 @@ pub(crate) struct Field<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub fn root(entries: &'a DeTable<'a>, report: &mut Report<'_>) -> Self {
+    pub fn root(entries: &'a DeTable<'a>, report: &mut Report) -> Self {
         let section = Section { table: Table::Root, place: String::new(), span: 0..0, entries };
         section.check_unknown(report);
         section
     }
 
     /// Reads `value` as a table, and reports the keys that it lacks or has too many.
-    pub fn new(table: Table, place: String, value: &'a Spanned<DeValue<'a>>, report: &mut Report<'_>) -> Option<Self> {
+    pub fn new(table: Table, place: String, value: &'a Spanned<DeValue<'a>>, report: &mut Report) -> Option<Self> {
         let DeValue::Table(entries) = value.get_ref() else {
             let problem = format!("{place} is {}, not a table", describe(value.get_ref()));
             // Under `[component]` alone, what was meant as a key of a component looks like a component.
@@ -47,7 +47,7 @@ impl<'a> Section<'a> {
     }
 
     /// The table `name` in this one.
-    pub fn child(&self, name: &str, report: &mut Report<'_>) -> Option<Section<'a>> {
+    pub fn child(&self, name: &str, report: &mut Report) -> Option<Section<'a>> {
         let (_, table) = self.table.children().iter().find(|(child, _)| *child == name)?;
         let place = match self.table {
             Table::Root => format!("[{name}]"),
@@ -76,13 +76,13 @@ impl<'a> Section<'a> {
     }
 
     /// The key's text.
-    pub fn text(&self, name: &str, report: &mut Report<'_>) -> Option<(&'a str, Range<usize>)> {
+    pub fn text(&self, name: &str, report: &mut Report) -> Option<(&'a str, Range<usize>)> {
         let field = self.field(name)?;
         Some((field.text(report)?, field.span))
     }
 
     /// The key's number or size, or what holds when it is absent.
-    pub fn number(&self, name: &str, report: &mut Report<'_>) -> Option<u64> {
+    pub fn number(&self, name: &str, report: &mut Report) -> Option<u64> {
         match self.field(name) {
             Some(field) => field.number(report),
             None => self.preset(name)?.parse().ok(),
@@ -90,7 +90,7 @@ impl<'a> Section<'a> {
     }
 
     /// The key's time, or what holds when it is absent.
-    pub fn time(&self, name: &str, report: &mut Report<'_>) -> Option<Duration> {
+    pub fn time(&self, name: &str, report: &mut Report) -> Option<Duration> {
         match self.field(name) {
             Some(field) => field.time(report),
             None => units::parse_duration(self.preset(name)?.trim_matches('"')).ok(),
@@ -104,7 +104,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn check_unknown(&self, report: &mut Report<'_>) {
+    fn check_unknown(&self, report: &mut Report) {
         // The names in `[component]` are the person's own.
         if self.table == Table::Components {
             return;
@@ -162,7 +162,7 @@ impl<'a> Section<'a> {
         unknown.any(|key| nearest(key, known.iter().copied()) == Some(name))
     }
 
-    fn check_missing(&self, report: &mut Report<'_>) {
+    fn check_missing(&self, report: &mut Report) {
         if report.is_broken() {
             return;
         }
@@ -176,7 +176,7 @@ impl<'a> Section<'a> {
 }
 
 impl<'a> Field<'a> {
-    pub fn text(&self, report: &mut Report<'_>) -> Option<&'a str> {
+    pub fn text(&self, report: &mut Report) -> Option<&'a str> {
         match self.value {
             DeValue::String(text) => Some(text),
             value => self.wrong_type(&self.span, value, report),
@@ -184,7 +184,7 @@ impl<'a> Field<'a> {
     }
 
     /// One text, or each of a list.
-    pub fn texts(&self, report: &mut Report<'_>) -> Vec<(&'a str, Range<usize>)> {
+    pub fn texts(&self, report: &mut Report) -> Vec<(&'a str, Range<usize>)> {
         match self.value {
             DeValue::String(text) => vec![(text, self.span.clone())],
             DeValue::Array(items) => {
@@ -198,7 +198,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    fn number(&self, report: &mut Report<'_>) -> Option<u64> {
+    fn number(&self, report: &mut Report) -> Option<u64> {
         match (self.key.kind, self.value) {
             (Kind::Size { least, most }, DeValue::String(text)) => match units::parse_size(text) {
                 Ok(size) if (least..=most).contains(&size) => Some(size),
@@ -215,25 +215,25 @@ impl<'a> Field<'a> {
         }
     }
 
-    fn time(&self, report: &mut Report<'_>) -> Option<Duration> {
+    fn time(&self, report: &mut Report) -> Option<Duration> {
         let DeValue::String(text) = self.value else { return self.wrong_type(&self.span, self.value, report) };
         units::parse_duration(text).map_or_else(|error| self.wrong_unit(&error, report), Some)
     }
 
-    fn wrong_type<T>(&self, span: &Range<usize>, value: &DeValue<'_>, report: &mut Report<'_>) -> Option<T> {
+    fn wrong_type<T>(&self, span: &Range<usize>, value: &DeValue<'_>, report: &mut Report) -> Option<T> {
         let Key { name, example, kind, .. } = self.key;
         let problem = format!("`{name}` has {} where {} should be", describe(value), kind.describe());
         report.error(span, problem, format!("write `{name} = {example}`"));
         None
     }
 
-    fn wrong_unit<T>(&self, error: &units::UnitError, report: &mut Report<'_>) -> Option<T> {
+    fn wrong_unit<T>(&self, error: &units::UnitError, report: &mut Report) -> Option<T> {
         let problem = format!("`{}` is not a {}", Printable(&error.text), error.what);
         report.error(&self.span, problem, format!("write {}", error.example));
         None
     }
 
-    fn out_of_range<T>(&self, least: &str, most: &str, report: &mut Report<'_>) -> Option<T> {
+    fn out_of_range<T>(&self, least: &str, most: &str, report: &mut Report) -> Option<T> {
         let problem = format!("`{}` is out of range", self.key.name);
         report.error(&self.span, problem, format!("it may be from {least} to {most}"));
         None
@@ -241,12 +241,12 @@ impl<'a> Field<'a> {
 }
 
 /// Reports a text that is not what its key takes.
-pub(crate) fn wrong(report: &mut Report<'_>, span: &Range<usize>, error: PatternError) {
+pub(crate) fn wrong(report: &mut Report, span: &Range<usize>, error: PatternError) {
     report.error(span, format!("`{}` {}", Printable(&error.text), error.problem), error.hint);
 }
 
 /// The name of `known` that `name` may have been meant to be.
-pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     // What is that long is no slip of a finger, and would take long to compare.
     let near = |known: &&str| name.len() <= 100 && strsim::jaro_winkler(name, known) > 0.8;
     let near = known.filter(near).map(|known| (strsim::jaro_winkler(name, known), known));

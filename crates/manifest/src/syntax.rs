@@ -10,7 +10,7 @@ use walnut_policy::Printable;
 const UNQUOTED: &str = "string values must be quoted, expected literal string";
 
 /// Puts the parser's errors into the report.
-pub(crate) fn tell(text: &str, errors: Vec<Error>, report: &mut Report<'_>) {
+pub(crate) fn tell(text: &str, errors: Vec<Error>, report: &mut Report) {
     let headers = headers(text);
     let (twice, mut broken): (Vec<_>, Vec<_>) =
         errors.into_iter().partition(|error| error.message() == "duplicate key");
@@ -23,7 +23,7 @@ pub(crate) fn tell(text: &str, errors: Vec<Error>, report: &mut Report<'_>) {
     }
 }
 
-fn tell_broken(span: Range<usize>, message: &str, report: &mut Report<'_>) {
+fn tell_broken(span: Range<usize>, message: &str, report: &mut Report) {
     let line = report.line(span.start);
     if message == UNQUOTED && header(report.line_text(line)).is_some() {
         report.syntax(span, "a table begins inside a list", Some("close the list above it with `]`".to_owned()));
@@ -40,7 +40,7 @@ fn tell_broken(span: Range<usize>, message: &str, report: &mut Report<'_>) {
     report.syntax(span, problem, hint);
 }
 
-fn tell_twice(text: &str, span: Range<usize>, headers: &HashMap<&str, usize>, report: &mut Report<'_>) {
+fn tell_twice(text: &str, span: Range<usize>, headers: &HashMap<&str, usize>, report: &mut Report) {
     let line = report.line(span.start);
     let Some(header) = header(report.line_text(line)) else {
         let key = text.get(span.clone()).unwrap_or_default();

@@ -68,13 +68,27 @@ impl ServeProcess {
         refusal: &str,
         mend: impl FnOnce(),
     ) -> Self {
+        let waits = Self::that_waits(env, Stdio::null(), apps, refusal);
+        mend();
+        waits.when_up()
+    }
+
+    /// Starts to serve these apps with this standard input, and has said `said` and does not serve yet.
+    ///
+    /// # Panics
+    /// When it does not say so.
+    #[track_caller]
+    pub fn that_waits<A: AsRef<OsStr>>(
+        env: &TestEnv,
+        input: Stdio,
+        apps: impl IntoIterator<Item = A>,
+        said: &str,
+    ) -> Self {
         let mut command = env.command();
         command.args(["serve", "--addr", "127.0.0.1:0"]).args(apps);
-        Self::launch_with(env, command, Stdio::null(), |stderr| {
-            if stderr.wait(|text| text.contains(refusal)) {
-                mend();
-            }
-        })
+        let process = Self::spawn(env, command, input);
+        process.says(said);
+        process
     }
 
     /// Serves `program` from standard input, with these targets beside it.
@@ -85,29 +99,35 @@ impl ServeProcess {
     pub fn of_input<A: AsRef<OsStr>>(env: &TestEnv, program: Guest, targets: impl IntoIterator<Item = A>) -> Self {
         let mut command = env.command();
         command.args(["serve", "--addr", "127.0.0.1:0", "-"]).args(targets);
-        Self::launch_with(env, command, File::open(program.path()).expect("the guest can be read").into(), |_| {})
+        Self::spawn(env, command, File::open(program.path()).expect("the guest can be read").into()).when_up()
     }
 
     #[track_caller]
     fn launch(env: &TestEnv, command: Command) -> Self {
-        Self::launch_with(env, command, Stdio::null(), |_| {})
+        Self::spawn(env, command, Stdio::null()).when_up()
     }
 
-    #[track_caller]
-    fn launch_with(env: &TestEnv, mut command: Command, input: Stdio, meanwhile: impl FnOnce(&Captured)) -> Self {
+    fn spawn(env: &TestEnv, mut command: Command, input: Stdio) -> Self {
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let (stdout, stderr) = (Captured::of(child.stdout.take()), Captured::of(child.stderr.take()));
-        meanwhile(&stderr);
-        let up = stderr.wait(|text| text.contains("\n  ") && announced(text).is_some());
-        let Some(address) = up.then(|| announced(&stderr.text())).flatten() else {
-            let _ = child.kill();
-            panic!("it does not come up: {command:?}\n{}", stderr.text());
-        };
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
         ServeProcess { child, address, stdout, stderr, replacements: env.replacements() }
     }
 
-    /// Where it listens.
+    /// The same once it serves.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[track_caller]
+    pub fn when_up(mut self) -> Self {
+        let is_up = self.stderr.wait(|text| text.contains("\n  ") && announced(text).is_some());
+        let address = is_up.then(|| announced(&self.stderr())).flatten();
+        self.address = address.expect("it comes up");
+        self
+    }
+
+    /// Where it listens; nowhere before it does.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

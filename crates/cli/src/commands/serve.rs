@@ -1,5 +1,5 @@
 use super::Outcome;
-use crate::apps::{Described, Setting};
+use crate::apps::{Setting, check_flags};
 use crate::audit::ServerAudit;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
@@ -124,10 +124,14 @@ pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
         .build()
         .map_err(|e| of_system("the runtime could not start", &e))?;
     let ended = runtime.block_on(serve(args, printer, log.clone(), audit.clone()));
-    // A reload may still be compiling; nobody waits for it.
+    // What is still compiling is for nobody now.
     runtime.shutdown_background();
-    if let Ok(Drained::Cut) = ended {
-        printer.warning("stopped before every request was answered; `--drain` gives them more time");
+    match ended {
+        Ok(Ended::Served(Drained::Cut)) => {
+            printer.warning("stopped before every request was answered; `--drain` gives them more time");
+        }
+        Ok(Ended::Unserved(_)) => printer.warning("stopped before anything was served"),
+        Ok(Ended::Served(_)) | Err(_) => {}
     }
     let until = Instant::now() + LAST;
     if let Some(log) = log {
@@ -137,7 +141,17 @@ pub fn run(args: ServeArgs, printer: Printer) -> Outcome {
         audit.flush(until);
     }
     printer.flush(until);
-    ended.map(|_| 0)
+    ended.map(|ended| match ended {
+        Ended::Served(_) => 0,
+        Ended::Unserved(code) => code,
+    })
+}
+
+/// How a server ended that was told to.
+enum Ended {
+    Served(Drained),
+    /// While it started. The code is that of the signal.
+    Unserved(i32),
 }
 
 async fn serve(
@@ -145,30 +159,31 @@ async fn serve(
     printer: Printer,
     log: Option<AccessLog>,
     audit: Option<ServerAudit>,
-) -> Result<Drained, CommandError> {
+) -> Result<Ended, CommandError> {
     walnut_engine::record_host_calls();
+    // First of all, since the first process of a container is ended by no signal that it does not catch.
     let uncaught = |e: std::io::Error| of_system("signals cannot be caught", &e);
+    let mut stop = Box::pin(stop_signal().map_err(uncaught)?);
     let mut hangups = Hangups::catch().map_err(uncaught)?;
     let logs = Logs { access: log, output: printer.queues(), audit: audit.as_ref().map(ServerAudit::lines) };
     let node = Node::new(args.node_sandboxes, logs, telemetry(printer)?);
     let (sources, optimiser) = (Arc::<Sources>::default(), Optimiser::start(printer));
     let setting = Arc::new(Setting { args, node: node.clone(), printer, sources, optimiser, audit });
     let args = &setting.args;
-    let described = match Described::all(&setting) {
-        Err(error) if !setting.may_change(&error) => return Err(error),
-        described => described,
-    };
+    check_flags(args)?;
     if let Some(address) = args.admin {
         tell(address, node.clone(), printer).await?;
     }
     // Meanwhile the admin address answers.
-    let (version, apps) = Version::first(described, &setting, &mut hangups).await?;
+    let (version, apps) = tokio::select! {
+        prepared = Version::first(&setting, &mut hangups) => prepared?,
+        code = &mut stop => return Ok(Ended::Unserved(code)),
+    };
     node.replace(apps);
     let mut config = ServerConfig::new(args.addr);
     config.drain = args.drain;
     config.workers = args.workers.map_or(config.workers, usize::from);
     args.clients.apply(&mut config, printer)?;
-    let stop = stop_signal().map_err(uncaught)?;
     let server = Server::bind(config).await.map_err(|e| in_use("addr", args.addr, &e))?;
     let address = server.address().map_err(|e| of_system("the address cannot be told", &e))?;
     for app in version.faces() {
@@ -180,7 +195,7 @@ async fn serve(
     let draining = node.clone();
     let stop = async move {
         tokio::select! {
-            () = stop => {}
+            _ = stop => {}
             () = reload.run() => {}
         }
         draining.is_draining();
@@ -188,7 +203,7 @@ async fn serve(
     let drained = server.serve(node.clone(), stop).await.map_err(|e| of_system("the server could not start", &e));
     // Waits for the collector, but not for ever.
     let _ = tokio::task::spawn_blocking(move || node.telemetry().map(|telemetry| telemetry.stop())).await;
-    drained
+    drained.map(Ended::Served)
 }
 
 /// As the environment asks for it.
@@ -227,30 +242,32 @@ fn in_use(flag: &str, address: SocketAddr, error: &std::io::Error) -> CommandErr
     }
 }
 
-/// Ends with the first signal. The second ends the process.
+/// Ends with the first signal, as the code of a process that it ends. The second ends the process.
 #[cfg(unix)]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+fn stop_signal() -> std::io::Result<impl Future<Output = i32>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         let mut next = async || tokio::select! { _ = interrupt.recv() => 130, _ = terminate.recv() => 143 };
-        next().await;
+        let first = next().await;
         tokio::spawn(async move {
             let mut next = async || tokio::select! { _ = interrupt.recv() => 130, _ = terminate.recv() => 143 };
             let code = next().await;
             end_at_once(code);
         });
+        first
     })
 }
 
 #[cfg(not(unix))]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+fn stop_signal() -> std::io::Result<impl Future<Output = i32>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
         tokio::spawn(async {
             let _ = tokio::signal::ctrl_c().await;
             end_at_once(130);
         });
+        130
     })
 }
 

@@ -249,6 +249,16 @@ fn a_missing_host_folder_is_told_before_anything_runs() {
     hint: make the folder first, or name another: `--dir HOST::GUEST`, or in walnut.toml `dir = "HOST::GUEST"`
     --- exit code 125 ---
     "#);
+    // All of them at once.
+    let several = ["--dir", "nowhere::/data", "--dir", "there::/there", "--dir", "a-file::/file"];
+    insta::assert_snapshot!(run(&env, &program, &several, &["list", "/data"]), @r#"
+    --- stderr ---
+    error: 2 folders cannot be mounted:
+      the folder nowhere cannot be mounted at /data: No such file or directory (os error 2)
+      the folder a-file cannot be mounted at /file: Not a directory (os error 20)
+    hint: make the folder first, or name another: `--dir HOST::GUEST`, or in walnut.toml `dir = "HOST::GUEST"`
+    --- exit code 125 ---
+    "#);
     run(&env, &program, &["--dir", "nowhere::/data"], &["list", "/data"]).exits_with(125);
     run(&env, &program, &["--dir", "there::/data"], &["list", "/data"]).prints("");
 }

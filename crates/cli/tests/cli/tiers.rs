@@ -46,7 +46,7 @@ fn a_cold_start_runs_baseline_code_and_leaves_the_optimised() {
         let (env, program) = (test_env!().with_own_cache(), guest(program));
         let (baseline, optimised) = (entry(&program, "baseline"), entry(&program, "optimised"));
         assert_ne!(baseline, optimised);
-        // A program that ends at once is not held up, and nothing goes on behind it.
+        // A program that ends at once is not held up.
         env.run(["run", &program]).succeeds();
         assert_eq!(code(&env), [baseline.as_str()]);
         // One that lives long enough gets better code, in place of the first.
@@ -62,6 +62,44 @@ fn a_cold_start_runs_baseline_code_and_leaves_the_optimised() {
         assert_eq!(code(&env), [optimised.as_str()]);
         assert_eq!(kept(&env).expect("it is there"), before);
     }
+}
+
+/// Processes of this world, by what tells it: its cache is its own. None where the system does not show them.
+fn processes(env: &TestEnv) -> Vec<String> {
+    let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let cache = env.cache().to_str().expect("it is text").as_bytes();
+    let shown = |process: std::fs::DirEntry| {
+        let variables = std::fs::read(process.path().join("environ")).ok()?;
+        let is_its = variables.windows(cache.len()).any(|part| part == cache);
+        is_its.then(|| std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default())
+    };
+    all.filter_map(|process| shown(process.ok()?)).collect()
+}
+
+/// Nobody who makes the optimised code is left behind by a program that ends before: neither at once nor later.
+#[test]
+fn nothing_goes_on_behind_a_program_that_ends_at_once() {
+    let worlds = [RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO].map(|program| {
+        let (env, program) = (test_env!().with_own_cache(), guest(program));
+        let baseline = entry(&program, "baseline");
+        env.run(["run", &program]).succeeds();
+        assert_eq!(processes(&env), [""; 0]);
+        (env, baseline)
+    });
+    // Longer than it takes to make that code.
+    thread::sleep(Duration::from_secs(2));
+    for (env, baseline) in worlds {
+        assert_eq!(code(&env), [baseline]);
+        assert_eq!(processes(&env), [""; 0]);
+    }
+    // Who does run is seen.
+    let env = test_env!().with_own_cache();
+    let mut long = reader(&env, &guest(RUST_P2_HELLO));
+    wait_for("it is not seen", || {
+        !cfg!(target_os = "linux") || processes(&env).iter().any(|line| line.contains("run"))
+    });
+    drop(long.stdin.take());
+    assert!(long.wait().expect("it ends").success());
 }
 
 /// The program's own life decides: what is not ready at its end is given up, whole entries are never lost by it.

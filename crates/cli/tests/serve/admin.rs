@@ -2,7 +2,7 @@
 
 use crate::{Served, serve, steady};
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use walnut_test_programs::*;
 use walnut_test_support::{Connection, Response, ServeProcess, test_env};
@@ -237,6 +237,37 @@ fn it_warns_when_others_can_reach_it() {
     assert!(!bad(&[]).stderr().contains("warning"));
 }
 
+/// As long as it waits for what it is to serve, it lives and takes no requests: whoever watches it must not restart it.
+#[test]
+fn a_server_that_starts_is_not_ready_but_lives() {
+    let env = test_env!();
+    let flags = [&ADMIN[..], &["app.wasm", "--watch"]].concat();
+    let waits = ServeProcess::that_waits(&env, Stdio::null(), flags, "nothing is served yet");
+    get(&waits, "/readyz").is(503, "starting\n");
+    get(&waits, "/healthz").is(200, "it lives\n");
+    env.file("app.wasm", std::fs::read(RUST_P2_HTTP_HELLO.path()).unwrap());
+    let server = waits.when_up();
+    let mut ready = get(&server, "/readyz");
+    for _ in 0..1000 {
+        if ready.status == 200 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        ready = get(&server, "/readyz");
+    }
+    ready.is(200, "serving\n");
+    server.get("/").is(200, "hello from a sealed component\n");
+}
+
+/// It is asked before anything is read, which may take long.
+#[test]
+fn a_server_tells_that_it_lives_before_it_has_read_what_it_serves() {
+    let env = test_env!();
+    let waits = ServeProcess::that_waits(&env, Stdio::piped(), [&ADMIN[..], &["-"]].concat(), "admin page: ");
+    get(&waits, "/healthz").is(200, "it lives\n");
+    get(&waits, "/readyz").is(503, "starting\n");
+}
+
 #[test]
 fn a_server_that_stops_is_not_ready_but_lives() {
     let server = bad(&["--deadline", "1h"]);
@@ -349,5 +380,5 @@ fn two_apps_of_one_name_are_refused() {
     env.file("one/walnut.toml", manifest("shop", "/one/**"));
     env.file("two/walnut.toml", manifest("shop", "/two/**"));
     let failed = env.run(["serve", "one", "two"]).exits_with(125);
-    let _output = failed.says("one/walnut.toml and two/walnut.toml both have a shop/api").says("another `name`");
+    let _output = failed.says("two/walnut.toml:4: one/walnut.toml has a shop/api too").says("another `name`");
 }

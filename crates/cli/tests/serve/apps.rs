@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use walnut_test_programs::{RUST_P2_HTTP_ECHO, RUST_P2_HTTP_HELLO};
-use walnut_test_support::{ServeProcess, TestEnv, guest, test_env};
+use walnut_test_support::{Output, ServeProcess, TestEnv, guest, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
 
@@ -90,42 +90,109 @@ fn a_component_has_the_limits_of_its_manifest() {
     assert_eq!(server.post("/method", "1234").status, 200);
 }
 
+fn refused(env: &TestEnv, args: &[&str]) -> Output {
+    env.run([&["serve", "--addr", "127.0.0.1:0"], args].concat())
+}
+
 #[test]
 fn what_is_wrong_is_told_before_anything_is_served() {
     let env = test_env!();
     app(&env, "one", ROUTES);
-    app(&env, "two", ROUTES);
     app(&env, "files", "[[http]]\nroute = \"/**\"\ndir = \"./public\"\n");
     app(&env, "wrong", "[[htp]]\n[[http]]\nroute = \"x\"\ncomponent = \"helo\"\n");
     env.folder("empty");
-    let refused = |args: &[&str]| env.run([&["serve", "--addr", "127.0.0.1:0"], args].concat());
-    let _ = refused(&["one", "two"]).exits_with(125).says("one/walnut.toml and two/walnut.toml both serve /**");
-    let files = refused(&["files"]).exits_with(127).says("files/walnut.toml:8: `dir`: there is no folder files/public");
-    let _ = files.says("a relative `dir` begins at the folder of its walnut.toml");
-    // What is not there is told at once as well, with the line that names it, of all that is to be served.
-    let absent = "[app]\nname = \"absent\"\n[component.a]\nsource = \"a.wasm\"\n[component.b]\nsource = \"b.wasm\"\n";
-    let absent_routes = "[[http]]\nroute = \"/a\"\ncomponent = \"a\"\n[[http]]\nroute = \"/b\"\ncomponent = \"b\"\n";
-    env.file("absent/walnut.toml", format!("{absent}{absent_routes}[[http]]\nroute = \"/**\"\ndir = \"c\"\n"));
-    env.file("bytes/walnut.toml", b"\xff\xfe");
-    let absent = refused(&["absent", "bytes"]).exits_with(127);
-    let absent = absent.says("absent/walnut.toml:4: `source`: there is no file absent/a.wasm");
-    let absent = absent.says("absent/walnut.toml:6: `source`: there is no file absent/b.wasm");
-    let absent = absent.says("absent/walnut.toml:14: `dir`: there is no folder absent/c");
-    let _ = absent.says("bytes/walnut.toml is not text in UTF-8").says("begins at the folder of its walnut.toml");
-    // Of what is there too.
-    let [a, b] = ["a", "b"].map(|name| {
-        let routes = format!("[[http]]\nroute = \"/{name}\"\ncomponent = \"{name}\"\n");
-        format!("[component.{name}]\nsource = \"run.wat\"\nallow.dir = \"no-{name}::/x\"\n{routes}")
-    });
-    env.file("unfit/run.wat", "(module (func (export \"_start\")))");
-    env.file("unfit/walnut.toml", format!("[app]\nname = \"unfit\"\n{a}{b}"));
-    let unfit = refused(&["unfit"]);
-    let unfit = unfit.says("error: unfit/a: the folder unfit/no-a cannot be mounted at /x");
-    let _ = unfit.says("error: unfit/b: the folder unfit/no-b cannot be mounted at /x").exits_with(125);
-    let _ = refused(&["one", "--env", "HOME"]).exits_with(2).says("are for a component by itself, not for an app");
-    let _ = refused(&["empty"]).exits_with(127).says("there is no empty/walnut.toml");
-    let wrong = refused(&["wrong"]).exits_with(125).says("did you mean `http`?");
+    let files = refused(&env, &["files"]).exits_with(127);
+    let _ = files.says(
+        "files/walnut.toml:9: there is no folder files/public\n   9 | dir = \"./public\"\n     |       ^^^^^^^^^^\n  \
+         make it, as with `mkdir files/public`; a relative path begins at the folder of this file\n",
+    );
+    let grants = refused(&env, &["one", "--env", "HOME"]).exits_with(2);
+    let _ = grants.says("are for a component by itself, not for an app");
+    let _ = refused(&env, &["empty"]).exits_with(127).says("there is no empty/walnut.toml");
+    let wrong = refused(&env, &["wrong"]).exits_with(125).says("did you mean `http`?");
     let _ = wrong.says("does not begin with `/`").says("did you mean `hello`?");
+}
+
+/// Of all that is to be served: what is not there, what cannot be served, and what two apps have in common.
+#[test]
+fn all_that_is_wrong_with_several_apps_is_told_at_once() {
+    let env = test_env!();
+    env.file("bytes/walnut.toml", b"\xff\xfe");
+    env.file("two/run.wat", "(module (func (export \"_start\")))");
+    env.file("two/text.wat", "(module (func)");
+    let route = |name: &str| format!("[[http]]\nroute = \"/{name}\"\ncomponent = \"a\"\n");
+    let component = |name: &str, source: &str| format!("[component.{name}]\nsource = \"{source}\"\n");
+    let app = "[app]\nname = \"same\"\n";
+    env.file("one/walnut.toml", [app, &component("a", "../two/run.wat"), &route("a"), &route("b")].concat());
+    let mounts = "allow.dir = [\"none::/x\", \"run.wat::/y\"]\n";
+    let two = [app, &component("a", "run.wat"), mounts, &component("b", "text.wat"), &route("b"), &route("c")].concat();
+    env.file("two/walnut.toml", two);
+    insta::assert_snapshot!(refused(&env, &["bytes", "one", "two"]), @r#"
+    --- stderr ---
+    error: bytes/walnut.toml is not text in UTF-8
+    hint: save it as UTF-8, or name another file: a manifest is a walnut.toml
+    error: one/walnut.toml:4: one/../two/run.wat cannot be served: it is a command, not an HTTP service
+       4 | source = "../two/run.wat"
+         |          ^^^^^^^^^^^^^^^^
+      run it: `walnut run one/../two/run.wat`
+    error: two/walnut.toml:4: one/walnut.toml has a same/a too
+       4 | source = "run.wat"
+         |          ^^^^^^^^^
+      give one of the two apps another `name`
+
+    two/walnut.toml:4: two/run.wat cannot be served: it is a command, not an HTTP service
+       4 | source = "run.wat"
+         |          ^^^^^^^^^
+      run it: `walnut run two/run.wat`
+
+    two/walnut.toml:5: there is no folder two/none
+       5 | allow.dir = ["none::/x", "run.wat::/y"]
+         |              ^^^^^^^^^^
+      make it, as with `mkdir two/none`; a relative path begins at the folder of this file
+
+    two/walnut.toml:7: two/text.wat is damaged or not valid WebAssembly: its text does not parse
+       7 | source = "text.wat"
+         |          ^^^^^^^^^^
+      expected `)`
+           --> two/text.wat:1:15
+            |
+          1 | (module (func)
+            |               ^
+
+    two/walnut.toml:9: one/walnut.toml serves /b too
+       9 | route = "/b"
+         |         ^^^^
+      give one of the two another `route`, or a `host` of its own
+    --- exit code 125 ---
+    "#);
+}
+
+/// Each would take every request, which only a manifest can change. What it says can be followed to the letter.
+#[test]
+fn components_by_themselves_are_told_how_to_be_served_together() {
+    let env = test_env!();
+    for (file, program) in [("hello.wasm", RUST_P2_HTTP_HELLO), ("method.wasm", RUST_P2_HTTP_ECHO)] {
+        env.file(file, std::fs::read(program.path()).unwrap());
+    }
+    let said = refused(&env, &["hello.wasm", "method.wasm"]).exits_with(125);
+    let said = said.says("error: hello.wasm and method.wasm would each take every request\n");
+    let hint = "hint: write a walnut.toml that says which answers what, and serve that:\n";
+    let (_, manifest) = said.stderr.split_once(hint).unwrap_or_else(|| panic!("{said}"));
+    env.file("walnut.toml", manifest);
+    let server = ServeProcess::of_apps(&env, ["."]);
+    assert_eq!(ask(&server, "test", "/hello"), HELLO);
+    assert_eq!(ask(&server, "test", "/method"), "GET /method\n");
+    // Beside an app, it is the app that can give way.
+    env.file(
+        "app/walnut.toml",
+        manifest
+            .replace("\"hello.wasm", "\"../hello.wasm")
+            .replace("method.wasm", "../method.wasm")
+            .replace("/hello/**", "/**"),
+    );
+    let said = refused(&env, &["app", "hello.wasm"]).exits_with(125);
+    let _ =
+        said.says("app/walnut.toml:11: hello.wasm serves /** too\n").says("give this route a `host`, or another path");
 }
 
 #[test]
@@ -146,10 +213,8 @@ fn five_mistakes_in_the_example_app_are_told_at_once() {
     let mistakes = [
         // Text is not a number.
         ("name = \"shop\"", "name = 7"),
-        // A grant without its port.
-        ("source = \"greeter.wat\"", "source = \"greeter.wat\"\nallow.connect = \"db.internal\""),
-        // A key that is almost one.
-        ("limits.memory", "limits.memry"),
+        // A file that is almost one, and a folder that is not there.
+        ("source = \"greeter.wat\"", "source = \"greter.wat\"\nallow.dir = \"./texts::/texts\""),
         // A time without its unit.
         ("\"100ms\"", "\"100\""),
         // A component that is almost one.
@@ -168,15 +233,15 @@ fn five_mistakes_in_the_example_app_are_told_at_once() {
          |        ^
       write `name = "shop"`
 
-    shop/walnut.toml:11: `db.internal` has no port
-      11 | allow.connect = "db.internal"
-         |                 ^^^^^^^^^^^^^
-      write `db.internal:443` for one port, `db.internal:8000-8999` for some, `db.internal:*` for all
+    shop/walnut.toml:10: there is no file shop/greter.wat
+      10 | source = "greter.wat"
+         |          ^^^^^^^^^^^^
+      did you mean `greeter.wat`?
 
-    shop/walnut.toml:12: unknown key `memry` in [component.greeter.limits]
-      12 | limits.memry = "1MiB"
-         |        ^^^^^
-      did you mean `memory`?
+    shop/walnut.toml:11: there is no folder shop/texts
+      11 | allow.dir = "./texts::/texts"
+         |             ^^^^^^^^^^^^^^^^^
+      make it, as with `mkdir shop/texts`; a relative path begins at the folder of this file
 
     shop/walnut.toml:13: `100` is not a duration
       13 | limits.cpu = "100"

@@ -1,9 +1,10 @@
 //! A stop answers what is under way, takes nothing new, and is bounded.
 
 use crate::serve;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, Response, ServeProcess};
+use walnut_test_support::{Connection, Response, ServeProcess, test_env};
 
 /// A request that the guest has begun to answer.
 fn under_way(server: &ServeProcess, path: &str, milliseconds: u32) -> Connection {
@@ -91,5 +92,23 @@ fn a_second_signal_ends_it_at_once() {
         assert!(is_refused(&served));
         signal(&served);
         let _output = served.server.wait().exits_with(code);
+    }
+}
+
+/// A signal that is caught ends even the first process of a container, and gives it a code of its own.
+#[test]
+fn a_start_can_be_stopped() {
+    for (signal, code) in [(ServeProcess::terminate as fn(&ServeProcess), 143), (ServeProcess::interrupt, 130)] {
+        let env = test_env!();
+        let stops = |waits: ServeProcess| {
+            signal(&waits);
+            let output = waits.wait().exits_with(code).says("warning: stopped before anything was served");
+            assert!(!output.stderr.contains("serving"), "{output}");
+        };
+        // One that waits until what is wrong is put right.
+        stops(ServeProcess::that_waits(&env, Stdio::null(), ["none.wasm", "--watch"], "nothing is served yet"));
+        // One that is held by the system, in the middle of what it prepares.
+        let held = ["-", "--admin", "127.0.0.1:0"];
+        stops(ServeProcess::that_waits(&env, Stdio::piped(), held, "admin page: "));
     }
 }

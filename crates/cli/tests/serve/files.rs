@@ -561,9 +561,9 @@ fn the_admin_address_tells_of_folders() {
 fn a_folder_that_is_none_is_told_with_its_line() {
     let env = site("[[http]]\nroute = \"/more/**\"\ndir = \"site.css\"\n");
     let refused = || env.run(["serve", "--addr", "127.0.0.1:0", "site"]);
-    let _ = refused().exits_with(127).says("site/walnut.toml:12: `dir`: there is no folder site/site.css");
+    let _ = refused().exits_with(127).says("site/walnut.toml:13: there is no folder site/site.css");
     env.file("site/site.css", "");
-    let _ = refused().exits_with(125).says("site/walnut.toml:12: `dir`: site/site.css is a file, not a folder");
+    let _ = refused().exits_with(125).says("site/walnut.toml:13: site/site.css is a file, not a folder");
     fs::remove_file(env.path("site/site.css")).unwrap();
     env.folder("site/site.css");
     env.file("site/site.css/a.txt", "text");

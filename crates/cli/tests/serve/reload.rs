@@ -109,8 +109,8 @@ fn a_manifest_is_read_again_with_all_that_it_names() {
     server.get("/env").is(200, "\n");
     let wrong = [
         (manifest("one", "[[htp]]\n"), "did you mean `http`?"),
-        (manifest("one", &exact("/two")), "one/walnut.toml and two/walnut.toml both serve /two"),
-        (manifest("two", &exact("/env")), "both have a two/web"),
+        (manifest("one", &exact("/two")), "two/walnut.toml:6: one/walnut.toml serves /two too"),
+        (manifest("two", &exact("/env")), "two/walnut.toml:4: one/walnut.toml has a two/web too"),
         (manifest("one", &exact("/env")).replace("web.wasm", "none.wasm"), "there is no file one/none.wasm"),
     ];
     for (nth, (text, why)) in wrong.iter().enumerate() {
@@ -190,6 +190,42 @@ fn a_watched_folder_is_taken_when_another_is_in_its_place() {
     put("public", "fifth");
     server.says_times("reloaded ./walnut.toml", 4);
     server.get("/a.txt").is(200, "fifth");
+}
+
+/// What a component sees of the host is opened once for a version of it.
+#[test]
+fn a_watched_mount_is_taken_when_another_is_in_its_place() {
+    let env = test_env!();
+    env.file("app/web.wasm", bytes(RUST_P2_HTTP_BAD));
+    let grant = "[component.web.allow]\ndir = \"data::/data\"\n";
+    env.file("app/walnut.toml", manifest("app", &[grant, ROUTE].concat()));
+    let alone = ["app/web.wasm", "--dir", "app/data::/data"];
+    for flags in [&["app"][..], &alone] {
+        let put = |to: &str, text: &str| env.file(&format!("app/{to}/a.txt"), text);
+        put("data", "first");
+        let server = ServeProcess::of_apps(&env, [flags, &["--watch"]].concat());
+        let read = || server.get("/file?path=/data/a.txt");
+        read().is(200, "first");
+        // What changes in it is there at once, and no other version.
+        put("data", "changed");
+        read().is(200, "changed");
+        put("next", "second");
+        fs::remove_dir_all(env.path("app/data")).unwrap();
+        fs::rename(env.path("app/next"), env.path("app/data")).unwrap();
+        server.says_times("reloaded app/w", 1);
+        read().is(200, "second");
+        fs::remove_dir_all(env.path("app/data")).unwrap();
+        server.says_times(KEPT, 1);
+        put("data", "third");
+        server.says_times("reloaded app/w", 2);
+        read().is(200, "third");
+        let _output = server.stop().exits_with(0);
+        // A start waits for it as well.
+        fs::remove_dir_all(env.path("app/data")).unwrap();
+        let mend = || _ = put("data", "fourth");
+        let server = ServeProcess::of_mended_apps(&env, [flags, &["--watch"]].concat(), "nothing is served yet", mend);
+        server.get("/file?path=/data/a.txt").is(200, "fourth");
+    }
 }
 
 #[test]

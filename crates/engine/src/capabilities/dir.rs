@@ -10,7 +10,7 @@
 //! only decided whether the operation may be tried ([`Files::admit`]) and, afterwards, told when it was refused for
 //! leading out ([`Files::refused`]).
 
-use crate::error::LoadError;
+use crate::error::{LoadError, MountError};
 use crate::gate::{Gate, Permit};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -50,13 +50,19 @@ impl Mounts {
                 MountAccess::ReadWrite => FsPerms::ReadWrite,
             };
             let dir = open_dir(&mount.host, perms, may_block);
-            dir.map(|dir| (mount.clone(), dir)).map_err(|source| LoadError::Mount {
-                host: mount.host.clone(),
-                guest: mount.guest.clone(),
-                source,
-            })
+            let failed = |source| MountError { host: mount.host.clone(), guest: mount.guest.clone(), source };
+            dir.map(|dir| (mount.clone(), dir)).map_err(failed)
         };
-        let mounts = policy.mounts().iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let (mut mounts, mut failed) = (Vec::new(), Vec::new());
+        for opened in policy.mounts().iter().map(open) {
+            match opened {
+                Ok(mount) => mounts.push(mount),
+                Err(error) => failed.push(error),
+            }
+        }
+        if !failed.is_empty() {
+            return Err(LoadError::Mounts(failed));
+        }
         let covered = mounts.iter().any(|(m, _)| m.guest == "/");
         Ok(Arc::new(Mounts { mounts, root: (!covered).then(OnceLock::new), may_block }))
     }

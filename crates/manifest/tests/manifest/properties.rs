@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::path::Path;
-use walnut_manifest::{HostRule, Manifest, PathRule, Route, Routes, Target};
+use walnut_manifest::{HostRule, Manifest, PathRule, Place, Route, Routes, Target};
 use walnut_policy::is_hidden;
 
 const LINES: [&str; 30] = [
@@ -80,7 +80,7 @@ proptest! {
             host: None,
             path: PathRule::parse(path).expect("a path"),
             target: Target::Dir("/srv".into()),
-            line: 1,
+            place: Place::default(),
         };
         let routes: Vec<_> = rules.iter().map(route).collect();
         let covers = |route: &Route| match &route.path {

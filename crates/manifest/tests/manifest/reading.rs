@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::time::Duration;
-use walnut_manifest::{HostRule, Limits, Manifest, PathRule, Route, Target};
+use walnut_manifest::{HostRule, Limits, Manifest, Named, PathRule, Place, Target};
 use walnut_policy::{Access, Decision, Policy, Request};
 
 fn read(text: &str) -> Manifest {
@@ -65,16 +65,56 @@ fn routes_are_read() {
     let routes = example().routes;
     let below = |path: &str| PathRule::Below(path.into());
     let expected = [
-        Route { host: None, path: below("/api"), target: Target::Component("api".into()), line: 30 },
-        Route {
-            host: Some(HostRule::Below("shop.example".into())),
-            path: below("/assets"),
-            target: Target::Dir("/srv/shop/public".into()),
-            line: 35,
-        },
-        Route { host: None, path: below(""), target: Target::Component("page".into()), line: 39 },
+        (None, below("/api"), Target::Component("api".into())),
+        (Some(HostRule::Below("shop.example".into())), below("/assets"), Target::Dir("/srv/shop/public".into())),
+        (None, below(""), Target::Component("page".into())),
     ];
-    assert_eq!(routes, expected);
+    assert_eq!(routes.into_iter().map(|route| (route.host, route.path, route.target)).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn each_path_and_route_has_its_place() {
+    let text = "app.name = 'a'\ncomponent.a.source = './a.wasm'\ncomponent.a.allow.dir = [ 'x::/y', '/z' ]\n\
+                http = [{ route = '/**', dir = 'public' }]\n";
+    let draft = || Manifest::draft(text, "walnut.toml", Path::new("/srv"));
+    let paths = draft().paths;
+    let named: Vec<_> = paths.iter().map(|p| (p.what, p.text.as_str(), p.path.to_str().expect("text"))).collect();
+    let expected = [
+        (Named::Source, "./a.wasm", "/srv/a.wasm"),
+        (Named::Mount, "x::/y", "/srv/x"),
+        (Named::Mount, "/z", "/z"),
+        (Named::Folder, "public", "/srv/public"),
+    ];
+    assert_eq!(named, expected);
+    let columns = |places: Vec<&Place>| {
+        let mut report = draft().report;
+        places.into_iter().for_each(|place| report.wrong(place, "here", ["mend it".to_owned()]));
+        let errors = report.result().expect_err("there are some");
+        errors.errors().iter().map(|error| (error.line, error.column)).collect::<Vec<_>>()
+    };
+    assert_eq!(columns(paths.iter().map(|path| &path.place).collect()), [(2, 22), (3, 27), (3, 36), (4, 32)]);
+    let manifest = draft().manifest;
+    assert_eq!(columns(vec![&manifest.components[0].place, &manifest.routes[0].place]), [(2, 22), (4, 19)]);
+}
+
+/// So that whoever looks at files can do so whatever else is wrong.
+#[test]
+fn what_is_wrong_hides_nothing_of_what_is_right() {
+    let text = "[app]\nname = 7\n[component.a]\nsource = 'a.wasm'\nreuse = 0\nallow.dir = ['x::/y', 7]\n\
+                [component.b]\n[[http]]\nroute = 'no'\ndir = 'public'\n[[http]]\nroute = '/'\ncomponent = 'c'\n";
+    let mut draft = Manifest::draft(text, "walnut.toml", Path::new("/srv"));
+    assert_eq!(draft.paths.iter().map(|path| path.text.as_str()).collect::<Vec<_>>(), ["a.wasm", "x::/y", "public"]);
+    let names: Vec<_> = draft.manifest.components.iter().map(|component| component.name.as_str()).collect();
+    assert_eq!((names, draft.manifest.routes.len()), (vec!["a"], 1));
+    // What is found then stands among the rest, and may have several lines.
+    let hints = ["did you mean `b.wasm`?".to_owned(), "or\nelse".to_owned()];
+    draft.report.wrong(&draft.paths[0].place, "there is no file", hints);
+    let errors = draft.report.result().expect_err("much is wrong");
+    let lines: Vec<_> = errors.errors().iter().map(|error| error.line).collect();
+    assert_eq!(lines, [2, 4, 5, 6, 7, 9, 13]);
+    let expected = "walnut.toml:4: there is no file\n   4 | source = 'a.wasm'\n     |          ^^^^^^^^\n  \
+                    did you mean `b.wasm`?\n  or\\u{a}else";
+    assert_eq!(errors.errors()[1].to_string(), expected);
 }
 
 #[test]

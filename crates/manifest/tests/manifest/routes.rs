@@ -1,13 +1,14 @@
 //! Which route a request takes.
 
-use walnut_manifest::{HostRule, PathRule, Route, Routes, Target};
+use walnut_manifest::{HostRule, PathRule, Place, Route, Routes, Target};
 
 /// Routes from lines `HOST PATH`, with `-` for every host. Each goes to a component of the line's number.
 fn routes(lines: &[&str]) -> Vec<Route> {
     let route = |(at, line): (usize, &&str)| {
         let (host, path) = line.split_once(' ').expect("two words");
         let host = (host != "-").then(|| HostRule::parse(host).expect(host));
-        Route { host, path: PathRule::parse(path).expect(path), target: Target::Component(at.to_string()), line: at }
+        let (path, target) = (PathRule::parse(path).expect(path), Target::Component(at.to_string()));
+        Route { host, path, target, place: Place::default() }
     };
     lines.iter().enumerate().map(route).collect()
 }
@@ -21,8 +22,11 @@ fn check(lines: &[&str], rows: &[(&str, &str, &str)]) {
     backward.reverse();
     for routes in [forward, backward] {
         for (host, path, expected) in rows {
-            let found = Routes::new(&routes).find(host, path).map(|index| lines[routes[index].line]);
-            assert_eq!(found.unwrap_or("none"), *expected, "{host} {path}");
+            let found = Routes::new(&routes).find(host, path).map(|index| &routes[index].target);
+            let line =
+                |target: &Target| lines.iter().enumerate().find(|(at, _)| *target == Target::Component(at.to_string()));
+            let found = found.and_then(line).map_or("none", |(_, line)| line);
+            assert_eq!(found, *expected, "{host} {path}");
         }
     }
 }
