@@ -4,6 +4,7 @@ use crate::audit::ServerAudit;
 use crate::commands::serve::ServeArgs;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
+use crate::limits::said_once;
 use crate::optimiser::Optimiser;
 use crate::printer::Printer;
 use crate::progress::{Terminal, unfit};
@@ -296,6 +297,11 @@ impl Component {
         setup.env = self.env;
         setup.usage = Some(self.measures.clone());
         let name = self.artifact.name.clone();
+        let (counts, say) = (self.measures.clone(), said_once(name.clone(), printer));
+        setup.excess = Some(Arc::new(move |failure| {
+            counts.failed(failure);
+            say(failure);
+        }));
         let counts = self.measures.clone();
         let report = move |failure: &Failure, request: Option<RequestId>| {
             counts.failed(failure);

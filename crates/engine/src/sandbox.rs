@@ -89,7 +89,7 @@ impl Sandbox {
         let limits = &setup.limits;
         let gate = setup.gate.clone();
         let names = LearnedNames::default();
-        let connections = Connections::new(limits.connections);
+        let connections = Connections::new(setup);
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
         let mut wasi = WasiCtxBuilder::new();

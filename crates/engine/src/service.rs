@@ -174,8 +174,12 @@ impl Service {
     {
         let limits = self.limits();
         let most = limits.request_body;
-        let too_large = || HttpError::HttpRequestBodySize(None);
+        let setup = self.setup.clone();
         let request = request.map(|inner| {
+            let too_large = move || {
+                setup.exceeded(Limit::RequestBody);
+                HttpError::HttpRequestBodySize(None)
+            };
             Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
         });
         let now = Instant::now();
@@ -200,8 +204,12 @@ impl Service {
             Kind::Shared(shared) => shared.handle(request, id, turn, slot, until).await?,
         };
         let most = limits.response_body;
-        let (too_large, broken) =
-            (|| BodyError::TooLarge(Limit::ResponseBody), |e: HttpError| BodyError::Guest(e.to_string()));
+        let setup = self.setup.clone();
+        let too_large = move || {
+            setup.exceeded(Limit::ResponseBody);
+            BodyError::TooLarge(Limit::ResponseBody)
+        };
+        let broken = |e: HttpError| BodyError::Guest(e.to_string());
         let announced = announced(response.headers());
         Ok(response.map(|inner| {
             Leaving { inner: Bounded { inner, left: most, too_large, broken }, announced, rest }.boxed_unsync()
@@ -224,6 +232,11 @@ impl Service {
     /// Gives up the sandboxes that wait for requests, since another version of the component takes the next ones.
     pub fn retire(&self) {
         self.running().retire();
+    }
+
+    /// Tells that a request was turned away whose body would reach its limit.
+    pub fn refused_body(&self) {
+        self.setup.exceeded(Limit::RequestBody);
     }
 
     /// Tells of a failure that [`Service::handle`] returned for `id`, as it tells itself of those that come later.
