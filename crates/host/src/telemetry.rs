@@ -11,7 +11,7 @@ mod settings;
 use crate::cause::Cause;
 use crate::metrics::Measures;
 use client::{Client, Report};
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use opentelemetry::logs::{LogRecord, Logger, LoggerProvider, Severity};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer, TracerProvider};
@@ -32,6 +32,8 @@ use walnut_engine::OutputLine;
 const LAST: Duration = Duration::from_secs(5);
 /// The name under which a collector finds what this library sent.
 const SCOPE: &str = "walnut";
+/// W3C Trace Context: what others in a trace say of it.
+const TRACESTATE: &str = "tracestate";
 
 /// Sends traces and logs to a collector.
 pub struct Telemetry {
@@ -94,6 +96,10 @@ impl Telemetry {
             .start_with_context(tracer, &client);
         let named = Context::new().with_remote_span_context(span.span_context().clone());
         self.propagator.inject_context(&named, &mut HeaderInjector(request.headers_mut()));
+        // The library writes one that is empty when there is nothing to say.
+        if request.headers().get(TRACESTATE).is_some_and(HeaderValue::is_empty) {
+            request.headers_mut().remove(TRACESTATE);
+        }
         Some(Traced(span))
     }
 

@@ -386,6 +386,38 @@ fn what_a_guest_sends_belongs_to_the_trace_of_what_it_answers() {
     }
 }
 
+/// With a collector it is the server's span that the guest's request belongs to, whether or not the client began a trace.
+#[test]
+fn what_a_guest_sends_is_below_the_span_of_what_it_answers() {
+    for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (env, collector, url) =
+            (test_env!(), Collector::start(), format!("http://{}", listener.local_addr().unwrap()));
+        let told = told(listener, 3);
+        let endpoint = collector.url();
+        let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
+        let server = ServeProcess::start_with(&env, &variables, guest, &["--http", &url]);
+        let traced = traced(&format!("/outbound?url={url}/traced"));
+        let stated = traced.replace("/traced", "/stated").replace("\r\n\r\n", "\r\ntracestate: a=b\r\n\r\n");
+        let plain = format!("GET /outbound?url={url}/plain HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+        let mut spans = Vec::new();
+        for request in [traced, stated, plain] {
+            server.connect().ask(request).is(200, "status 204\n");
+            spans = collector.spans(spans.len() + 1);
+        }
+        let parent = |nth: usize| {
+            let (trace, span) = (hex(&spans[nth].trace_id), hex(&spans[nth].span_id));
+            format!("traceparent: 00-{trace}-{span}-01")
+        };
+        let told = told.join().unwrap();
+        assert_eq!(told[0], ["GET /traced", &parent(0)]);
+        assert_eq!(told[1], ["GET /stated", &parent(1), "tracestate: a=b"]);
+        assert_eq!(told[2], ["GET /plain", &parent(2)]);
+        assert!(parent(0).contains(TRACE) && parent(1).contains(TRACE) && !parent(2).contains(TRACE));
+        assert!(spans[2].parent_span_id.is_empty());
+    }
+}
+
 /// All in one sandbox, where some wait for others; and the last is sent when its answer is there already.
 #[test]
 fn each_of_several_requests_at_once_has_its_own_trace() {
