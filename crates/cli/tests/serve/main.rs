@@ -15,6 +15,7 @@ mod limits;
 mod neighbours;
 mod outbound;
 mod overload;
+mod page;
 mod reload;
 mod requests;
 mod reuse;
