@@ -296,7 +296,7 @@ impl Component {
         setup.args = vec![self.artifact.short_name().to_owned()];
         setup.env = self.env;
         setup.usage = Some(self.measures.clone());
-        let name = self.artifact.name.clone();
+        let name = self.title.clone();
         let (counts, say) = (self.measures.clone(), said_once(name.clone(), printer));
         setup.excess = Some(Arc::new(move |failure| {
             counts.failed(failure);

@@ -21,7 +21,7 @@ fn ask(server: &ServeProcess, request: &str) -> Response {
 }
 
 #[track_caller]
-fn get(server: &ServeProcess, path: &str) -> Response {
+pub fn get(server: &ServeProcess, path: &str) -> Response {
     ask(server, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"))
 }
 

@@ -11,6 +11,7 @@ mod grants;
 mod hostile;
 mod http;
 mod http2;
+mod labels;
 mod limits;
 mod neighbours;
 mod outbound;
