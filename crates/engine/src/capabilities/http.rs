@@ -13,6 +13,7 @@ pub(crate) use pool::Pool;
 
 use self::lease::{Lease, Leased};
 use self::line::{Destination, Head, Line, Permitted};
+use crate::apart::at_home;
 use crate::body::{Bounded, Guarded, Patient};
 use crate::connections::{Connection, Connections};
 use crate::gate::Permit;
@@ -236,7 +237,9 @@ impl Exchange {
 
     async fn connect(&self, permit: &Permit, destination: &Destination) -> Result<Line, Error> {
         let addresses = self.permitted_addresses(destination).await?;
-        let line = Line::connect(addresses, destination, &self.setup.pool).await?;
+        let (to, pool) = (destination.clone(), self.setup.pool.clone());
+        // Later requests use it too, of guests that are not where this one is.
+        let line = at_home(async move { Line::connect(addresses, &to, &pool).await }).await?;
         let Some(share) = line.share() else { return Ok(line) };
         // Of several that were made at once, one takes all the requests.
         if let Some(other) = self.waiting(permit, destination) {
@@ -284,14 +287,17 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apart;
     use crate::gate::Gate;
     use crate::limits::Limits;
     use crate::stdio::Stdio;
+    use crate::turns::{self, Party};
     use http_body_util::Full;
     use std::io;
     use std::pin::Pin;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     use std::task::{Context, Poll};
+    use std::time::Instant;
     use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
     use tokio::net::TcpListener;
     use walnut_policy::{Capability, Policy};
@@ -378,6 +384,35 @@ mod tests {
         pool.keep(Destination::of(&url.parse().unwrap()).unwrap(), line);
         is_closed.store(true, SeqCst);
         assert_eq!(ask(&url, &pool, "").await, 200);
+        server.await.unwrap();
+    }
+
+    /// By the thread that serves, whichever thread the guest is on.
+    #[tokio::test]
+    async fn what_a_guest_that_computes_connects_is_driven_by_the_thread_that_serves() {
+        (0..2).for_each(|_| drop(turns::before(Party::new(), Instant::now())));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2));
+        let pool = Arc::<Pool>::default();
+        let (to, kept) = (url.clone(), pool.clone());
+        let compute = apart::beside().unwrap();
+        assert_eq!(compute.spawn(async move { ask(&to, &kept, "body").await }).await.unwrap(), 200);
+        let destination = Destination::of(&url.parse().unwrap()).unwrap();
+        let waiting = loop {
+            match pool.take(&destination) {
+                Some(waiting) => break waiting,
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        let mut policy = Policy::sealed();
+        policy.allow_all();
+        let asked = Request::Env { name: "any".into() };
+        let permit = Gate::new("test", policy, Vec::new()).check("test", asked).unwrap();
+        let line = waiting.open(permit);
+        assert_eq!(line.thread, std::thread::current().id());
+        pool.keep(destination, line);
+        assert_eq!(ask(&url, &pool, "body").await, 200);
         server.await.unwrap();
     }
 
