@@ -144,10 +144,8 @@ pub(super) fn unheeded() -> Option<String> {
 }
 
 fn is_unheeded(name: &str, value: &str) -> bool {
-    let is_heeded = |known: &&str| Signal::ALL.iter().any(|signal| known.replace('*', signal.name()) == name);
-    STANDARD.iter().any(|begin| name.starts_with(begin))
-        && !HEEDED.iter().any(|known| is_heeded(&known))
-        && !DONE.contains(&(name, value))
+    let is_it = |known: &&str| Signal::ALL.iter().any(|signal| known.replace('*', signal.name()) == name);
+    STANDARD.iter().any(|begin| name.starts_with(begin)) && !HEEDED.iter().any(is_it) && !DONE.contains(&(name, value))
 }
 
 /// A variable of the environment; an empty one counts as none, as the specification has it.
