@@ -146,7 +146,7 @@ fn what_takes_long_leaves_the_thread_of_the_others() {
     if served.threads().is_none() {
         return;
     }
-    let slow = "the component used up its processor time\n";
+    let slow = "the component took too long\n";
     assert_eq!(served.get("/loop").status, 504);
     assert_eq!(threads("walnut-compute"), Some(0), "it was alone");
     ask_quietly(&served, 1);
