@@ -10,11 +10,12 @@ use crate::args::Verb;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::grants::GrantFlags;
-use crate::limits::LimitFlags;
+use crate::limits::{LimitFlags, said_once};
 use crate::optimiser::{TierFlag, optimise_meanwhile};
 use crate::printer::Printer;
 use crate::progress::Terminal;
 use std::process::ExitCode;
+use std::sync::Arc;
 use walnut_engine::{Artifact, Cache, Engine, EngineConfig, Ready, Setup, Stdio};
 
 /// How a command ended when nothing failed: with this code.
@@ -71,6 +72,7 @@ impl Start<'_> {
         let mut setup = Setup::new(gate, limits, Stdio::Inherit, true)?;
         setup.args = std::iter::once(artifact.short_name().to_owned()).chain(self.arguments.iter().cloned()).collect();
         setup.env = env;
+        setup.excess = Some(Arc::new(said_once(self.target.to_owned(), printer)));
         let ready = prepared.ready(setup)?;
         if is_kept && engine.can_optimise(&prepared) {
             optimise_meanwhile(engine, artifact, prepared);

@@ -74,11 +74,17 @@ impl CommandError {
         self.more.iter().for_each(|error| error.print(printer));
     }
 
+    /// Says it as something that did not end what it happened to.
+    pub fn warn(&self, printer: &Printer) {
+        printer.warning(&self.message);
+        self.hints.iter().for_each(|hint| printer.hint(hint));
+    }
+
     /// A guest's failure, with the target's name in front.
     pub fn of_failure(name: &str, failure: &Failure) -> Self {
         let message = match failure {
             Failure::Trap { cause, .. } => format!("{name} trapped: {cause}"),
-            Failure::Limit { limit, value, .. } => format!("{name} used up its {} (limit: {value})", limit.subject()),
+            Failure::Limit { limit, value, .. } => format!("{name} {} (limit: {value})", limit.deed()),
             other => format!("{name}: {other}"),
         };
         CommandError {

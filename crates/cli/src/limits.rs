@@ -1,10 +1,13 @@
 //! The flags that set limits. Their defaults differ by command and come from the engine, so that help cannot be wrong.
 
+use crate::error::CommandError;
+use crate::printer::Printer;
 use clap::{Args, Command};
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use walnut_engine::{Limit, Limits, STACK, parse_duration, parse_size};
+use walnut_engine::{Failure, Limit, Limits, STACK, parse_duration, parse_size};
 
 /// What the guest may use. Each limit is always on.
 #[derive(Args, Debug)]
@@ -68,6 +71,18 @@ impl LimitFlags {
             request_body: self.request_body,
             response_body: self.response_body,
             connections: self.connections,
+        }
+    }
+}
+
+/// Says of each limit once that `name` reached it and went on: a guest may run into one without end.
+pub fn said_once(name: String, printer: Printer) -> impl Fn(&Failure) + Send + Sync {
+    let said: [AtomicBool; Limit::ALL.len()] = Default::default();
+    move |failure| {
+        if let Failure::Limit { limit, .. } = failure
+            && !said[*limit as usize].swap(true, Relaxed)
+        {
+            CommandError::of_failure(&name, failure).warn(&printer);
         }
     }
 }

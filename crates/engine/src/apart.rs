@@ -21,6 +21,8 @@ use tokio::task::JoinHandle;
 thread_local! {
     /// What this thread has beside it. None where the system refuses a thread, and on those threads themselves.
     static BESIDE: OnceCell<Option<Beside>> = const { OnceCell::new() };
+    /// On a thread for guests that compute: the runtime of the one that it belongs to.
+    static HOME: OnceCell<Handle> = const { OnceCell::new() };
 }
 
 /// A thread for guests that compute. It ends with the one that it belongs to.
@@ -32,10 +34,11 @@ struct Beside {
 impl Beside {
     fn start() -> Option<Self> {
         let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-        let handle = runtime.handle().clone();
+        let (handle, home) = (runtime.handle().clone(), Handle::try_current().ok()?);
         let (end, ends) = channel::<()>();
         let work = move || {
             let _ = BESIDE.with(|beside| beside.set(None));
+            let _ = HOME.with(|here| here.set(home));
             be_modest();
             let _ = runtime.block_on(ends);
             runtime.shutdown_background();
@@ -48,7 +51,7 @@ impl Beside {
 }
 
 /// Where a guest goes on that computes for long on this thread. Nowhere else where it disturbs nobody.
-fn beside() -> Option<Handle> {
+pub(crate) fn beside() -> Option<Handle> {
     let runtime = |beside: &Beside| beside.runtime.clone();
     turns::are_given().then(|| BESIDE.with(|beside| beside.get_or_init(Beside::start).as_ref().map(runtime)))?
 }
@@ -83,6 +86,17 @@ impl Habit {
     }
 }
 
+/// Does `work` on the thread that serves, also when a guest asks for it that has left it. What the work leaves behind there is not
+/// held up by guests that compute.
+pub(crate) async fn at_home<F>(work: F) -> F::Output
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let Some(home) = HOME.with(|home| home.get().cloned()) else { return work.await };
+    let mut task = Task(home.spawn(work));
+    poll_fn(|cx| task.poll(cx)).await
+}
+
 /// A guest that leaves its thread when it has computed there for long.
 pub(crate) enum Apart<G: Future> {
     Here(G),
@@ -93,6 +107,19 @@ pub(crate) enum Apart<G: Future> {
 
 /// It ends when this is dropped.
 pub(crate) struct Task<T>(JoinHandle<T>);
+
+impl<T> Task<T> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        match ready!(Pin::new(&mut self.0).poll(cx)) {
+            Ok(output) => Poll::Ready(output),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The thread that it was on has ended, and this one, which polls nothing any more, ends with it.
+                Err(_) => Poll::Pending,
+            },
+        }
+    }
+}
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
@@ -125,14 +152,7 @@ where
         }
         match &mut *self {
             Apart::Here(guest) => Pin::new(guest).poll(cx),
-            Apart::There(task) => match ready!(Pin::new(&mut task.0).poll(cx)) {
-                Ok(output) => Poll::Ready(output),
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => resume_unwind(panic),
-                    // Its thread ends with this one, which polls nothing any more.
-                    Err(_) => Poll::Pending,
-                },
-            },
+            Apart::There(task) => task.poll(cx),
             Apart::Leaving => Poll::Pending,
         }
     }
@@ -270,6 +290,16 @@ mod tests {
             habit.is_long()
         };
         assert!(!tell(0, 1) && !tell(1, 5) && tell(1, 3) && tell(1, 0) && !tell(1, 9));
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_done_at_home_is_done_here() {
+        share_the_thread();
+        let here = thread::current().id();
+        let where_it_is = || async { (thread::current().id(), at_home(async { thread::current().id() }).await) };
+        assert_eq!(soon(where_it_is()).await, (here, here));
+        let (there, home) = soon(beside().unwrap().spawn(where_it_is())).await.unwrap();
+        assert!(there != here && home == here);
     }
 
     #[tokio::test]

@@ -11,15 +11,19 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 /// A body with a limit on its size. `E` is what the reader of the body understands.
-pub(crate) struct Bounded<B: HttpBody, E> {
+pub(crate) struct Bounded<B: HttpBody, E, F> {
     pub inner: B,
     /// Bytes that may still come.
     pub left: u64,
-    pub too_large: fn() -> E,
+    pub too_large: F,
     pub broken: fn(B::Error) -> E,
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin, E> HttpBody for Bounded<B, E> {
+impl<B, E, F> HttpBody for Bounded<B, E, F>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    F: Fn() -> E + Unpin,
+{
     type Data = Bytes;
     type Error = E;
 
@@ -29,7 +33,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin, E> HttpBody for Bounded<B, E> {
         let Some(frame) = frame else { return Poll::Ready(None) };
         let checked = frame.map_err(this.broken).and_then(|frame| {
             let size = frame.data_ref().map_or(0, |data| data.len() as u64);
-            this.left = this.left.checked_sub(size).ok_or_else(this.too_large)?;
+            this.left = this.left.checked_sub(size).ok_or_else(&this.too_large)?;
             Ok(frame)
         });
         Poll::Ready(Some(checked))

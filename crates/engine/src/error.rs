@@ -196,7 +196,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Limit { limit, value, .. } => {
-                write!(f, "the guest used up its {} (limit: {value})", limit.subject())
+                write!(f, "the guest {} (limit: {value})", limit.deed())
             }
             Failure::Trap { cause, .. } => write!(f, "the guest trapped: {cause}"),
             Failure::NoResponse => f.write_str("the guest ended without a response"),
@@ -224,7 +224,8 @@ impl Failure {
     pub fn hint(&self) -> Option<String> {
         match self {
             Failure::Limit { limit, value, .. } => {
-                Some(format!("raise it with `--{limit} N` (now {value}), or find out why the guest needs so much"))
+                let keys = format!("`--{limit} N`, or `limits.{limit}` in walnut.toml");
+                Some(format!("raise it with {keys} (now {value}), or find out why the guest needs so much"))
             }
             _ => None,
         }

@@ -64,4 +64,4 @@ pub use request_id::RequestId;
 pub use service::{Body, BodyError, Service};
 pub use stdio::{LineSink, OutputLine, Stdio};
 pub use turns::small_turn_is_next;
-pub use usage::Usage;
+pub use usage::{Excess, Usage};

@@ -100,17 +100,17 @@ impl Limit {
         }
     }
 
-    /// What was used up, as the subject of "was used up".
-    pub fn subject(self) -> &'static str {
+    /// What a guest did that reached it, as the rest of a sentence that starts with its name.
+    pub fn deed(self) -> &'static str {
         match self {
-            Limit::Memory => "memory",
-            Limit::Cpu => "processor time",
-            Limit::Deadline => "time",
-            Limit::Stack => "call stack",
-            Limit::Handles => "host-side handles",
-            Limit::RequestBody => "request body",
-            Limit::ResponseBody => "response body",
-            Limit::Connections => "outbound connections",
+            Limit::Memory => "used up its memory",
+            Limit::Cpu => "used up its processor time",
+            Limit::Deadline => "used up its time",
+            Limit::Stack => "used up its call stack",
+            Limit::Handles => "used up its host-side handles",
+            Limit::RequestBody => "had a request body that is too large",
+            Limit::ResponseBody => "had a response body that is too large",
+            Limit::Connections => "used up its outbound connections",
         }
     }
 

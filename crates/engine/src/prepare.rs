@@ -6,16 +6,16 @@ use crate::artifact::Artifact;
 use crate::capabilities::dir::Mounts;
 use crate::capabilities::http::Pool;
 use crate::engine::Tier;
-use crate::error::LoadError;
+use crate::error::{Failure, LoadError};
 use crate::gate::Gate;
 use crate::inspect::{self, World};
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::link;
 use crate::packages::{Package, WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
 use crate::stdio::Stdio;
 use crate::turns::Party;
-use crate::usage::Usage;
+use crate::usage::{Excess, Usage};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::component::{Component, InstancePre};
@@ -58,6 +58,8 @@ pub struct Setup {
     pub may_block: bool,
     /// Hears what it uses.
     pub usage: Option<Arc<dyn Usage>>,
+    /// Hears of limits that it reaches and that do not end a sandbox.
+    pub excess: Option<Excess>,
     /// How long a sandbox is kept that waits for requests.
     pub(crate) idle: Duration,
     pub(crate) mounts: Arc<Mounts>,
@@ -75,9 +77,25 @@ impl Setup {
     /// Opens the mounts of the gate's policy.
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
-        let (args, env, usage, pool, habit) = (Vec::new(), Vec::new(), None, Arc::default(), Arc::default());
+        let (args, env, pool, habit) = (Vec::new(), Vec::new(), Arc::default(), Arc::default());
+        let (usage, excess, idle) = (None, None, IDLE);
         let (version, party) = (WASI_0_2, Party::new());
-        Ok(Setup { gate, limits, stdio, args, env, may_block, usage, idle: IDLE, mounts, pool, version, party, habit })
+        Ok(Setup {
+            gate,
+            limits,
+            stdio,
+            args,
+            env,
+            may_block,
+            usage,
+            excess,
+            idle,
+            mounts,
+            pool,
+            version,
+            party,
+            habit,
+        })
     }
 }
 
@@ -151,6 +169,13 @@ impl Setup {
             usage.started(began.elapsed());
         }
     }
+
+    /// Tells that `limit` was reached, which ends no sandbox.
+    pub(crate) fn exceeded(&self, limit: Limit) {
+        if let Some(excess) = &self.excess {
+            excess(&Failure::Limit { limit, value: limit.value(&self.limits), details: Vec::new() });
+        }
+    }
 }
 
 impl Ready {
@@ -162,7 +187,7 @@ impl Ready {
     }
 
     /// Makes a sandbox and drops it again: what every fresh start costs.
-    pub async fn start_and_drop(&self) -> Result<(), crate::Failure> {
+    pub async fn start_and_drop(&self) -> Result<(), Failure> {
         let mut store = Sandbox::store(&self.code.tier.wasmtime, &self.setup);
         let started = self.code.pre.instantiate_async(&mut store).await;
         started.map(|_| ()).map_err(|e| crate::explain::failure(&e, &self.setup.limits))

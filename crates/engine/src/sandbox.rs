@@ -88,7 +88,7 @@ impl Sandbox {
 
     fn new(setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Self {
         let limits = &setup.limits;
-        let connections = Connections::new(limits.connections);
+        let connections = Connections::new(setup);
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
         Sandbox {

@@ -174,13 +174,17 @@ impl Service {
     {
         let limits = self.limits();
         let most = limits.request_body;
-        let too_large = || HttpError::HttpRequestBodySize(None);
-        let request = request.map(|inner| match inner.is_end_stream() {
-            // Costs no allocation, as most requests have none.
-            true => Empty::new().map_err(|never| match never {}).boxed_unsync(),
-            false => {
-                Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
+        let request = request.map(|inner| {
+            if inner.is_end_stream() {
+                // Costs no allocation, as most requests have none.
+                return Empty::new().map_err(|never| match never {}).boxed_unsync();
             }
+            let setup = self.setup.clone();
+            let too_large = move || {
+                setup.exceeded(Limit::RequestBody);
+                HttpError::HttpRequestBodySize(None)
+            };
+            Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
         });
         let now = Instant::now();
         let until = now + limits.deadline;
@@ -204,8 +208,12 @@ impl Service {
             Kind::Shared(shared) => shared.handle(request, id, turn, slot, until).await?,
         };
         let most = limits.response_body;
-        let (too_large, broken) =
-            (|| BodyError::TooLarge(Limit::ResponseBody), |e: HttpError| BodyError::Guest(e.to_string()));
+        let setup = self.setup.clone();
+        let too_large = move || {
+            setup.exceeded(Limit::ResponseBody);
+            BodyError::TooLarge(Limit::ResponseBody)
+        };
+        let broken = |e: HttpError| BodyError::Guest(e.to_string());
         let announced = announced(response.headers());
         Ok(response.map(|inner| {
             Leaving { inner: Bounded { inner, left: most, too_large, broken }, announced, rest }.boxed_unsync()
@@ -228,6 +236,11 @@ impl Service {
     /// Gives up the sandboxes that wait for requests, since another version of the component takes the next ones.
     pub fn retire(&self) {
         self.running().retire();
+    }
+
+    /// Tells that a request was turned away whose body would reach its limit.
+    pub fn refused_body(&self) {
+        self.setup.exceeded(Limit::RequestBody);
     }
 
     /// Tells of a failure that [`Service::handle`] returned for `id`, as it tells itself of those that come later.

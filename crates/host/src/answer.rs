@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
-use walnut_engine::{Body, BodyError, Limit, Patient, RequestId};
+use walnut_engine::{Body, BodyError, Patient, RequestId};
 
 /// Answers one request of the client at `peer`, which is `busy` until it has the answer.
 pub(crate) async fn answer(
@@ -75,7 +75,7 @@ async fn component_answer(
         head::tell_client(&mut request, peer.ip());
     }
     if request.body().size_hint().lower() > component.service.limits().request_body {
-        component.measures().reached(Limit::RequestBody);
+        component.service.refused_body();
         return (Cause::TooLarge, rescue::body_too_large());
     }
     let Some(place) = component.admit().await else { return (Cause::Overloaded, rescue::overloaded()) };
@@ -169,13 +169,7 @@ impl Exchange {
             Some(Err(error)) => {
                 self.has_ended = true;
                 self.cause = match error {
-                    BodyError::TooLarge(limit) => {
-                        // Of the others, whoever ended the sandbox tells.
-                        if *limit == Limit::ResponseBody {
-                            self.measures.reached(*limit);
-                        }
-                        Cause::of_limit(*limit)
-                    }
+                    BodyError::TooLarge(limit) => Cause::of_limit(*limit),
                     BodyError::Failed(failure) => Cause::of(failure),
                     BodyError::Guest(_) => Cause::GuestError,
                     BodyError::Source(_) => Cause::BrokenOff,

@@ -206,16 +206,12 @@ impl Measures {
         part.took.add(took, &BOUNDS);
     }
 
-    /// A sandbox failed. To be told of every failure that the service reports.
+    /// Something failed, or would have gone over a limit. To be told of every failure that the service reports, and of every
+    /// limit that was reached otherwise.
     pub fn failed(&self, failure: &Failure) {
         if let Failure::Limit { limit, .. } = failure {
-            self.reached(*limit);
+            self.limits[*limit as usize].fetch_add(1, Relaxed);
         }
-    }
-
-    /// A limit was reached.
-    pub(crate) fn reached(&self, limit: Limit) {
-        self.limits[limit as usize].fetch_add(1, Relaxed);
     }
 
     fn part(&self) -> &Part {

@@ -1,7 +1,8 @@
 use crate::node::Node;
 use crate::seats::{Seat, Seats};
 use crate::tls::Tls;
-use crate::worker::Worker;
+use crate::worker::{Thread, Worker};
+use futures_util::future::join_all;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -108,7 +109,9 @@ impl Server {
             }
         }
         drop(listener);
-        let drained = futures_util::future::join_all(workers.into_iter().map(Worker::drain)).await;
+        let drained = join_all(workers.into_iter().map(Worker::drain)).await;
+        let (drained, threads): (Vec<_>, Vec<_>) = drained.into_iter().unzip();
+        join_all(threads.into_iter().map(Thread::end)).await;
         Ok(if drained.contains(&Drained::Cut) { Drained::Cut } else { Drained::Cleanly })
     }
 }

@@ -6,11 +6,12 @@
 //! collector holds up no request.
 
 mod client;
+mod settings;
 
 use crate::cause::Cause;
 use crate::metrics::Measures;
 use client::{Client, Report};
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use opentelemetry::logs::{LogRecord, Logger, LoggerProvider, Severity};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer, TracerProvider};
@@ -21,6 +22,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span as SdkSpan};
+use settings::{Signal, is, set};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -30,6 +32,8 @@ use walnut_engine::OutputLine;
 const LAST: Duration = Duration::from_secs(5);
 /// The name under which a collector finds what this library sent.
 const SCOPE: &str = "walnut";
+/// W3C Trace Context: what others in a trace say of it.
+const TRACESTATE: &str = "tracestate";
 
 /// Sends traces and logs to a collector.
 pub struct Telemetry {
@@ -46,7 +50,7 @@ pub struct TelemetryError(String);
 impl Telemetry {
     /// What the environment asks for: nothing unless it names a collector, in `OTEL_EXPORTER_OTLP_ENDPOINT` or in the
     /// variables for traces or logs alone, or sets an exporter, whose collector is then on this machine. `warn` hears
-    /// when a collector cannot be reached, once until it can.
+    /// when a collector cannot be reached, once until it can, and of variables that do nothing here.
     ///
     /// # Errors
     /// When a variable asks for what there is not.
@@ -55,10 +59,20 @@ impl Telemetry {
             return Ok(None);
         }
         let report = Report::new(warn);
-        let traces = wants("TRACES")?.then(|| traces(Client::new(report.clone()))).transpose()?;
-        let logs = wants("LOGS")?.then(|| logs(Client::new(report))).transpose()?;
-        let is_wanted = traces.is_some() || logs.is_some();
-        Ok(is_wanted.then(|| Telemetry { traces, logs, propagator: TraceContextPropagator::new() }))
+        let client = |signal: Signal| {
+            let is_wanted = signal.is_wanted()?;
+            is_wanted.then(|| Ok(Client::new(report.clone(), signal.patience()?))).transpose()
+        };
+        settings::check_sampler()?;
+        let traces = client(Signal::Traces)?.map(traces).transpose()?;
+        let logs = client(Signal::Logs)?.map(logs).transpose()?;
+        if traces.is_none() && logs.is_none() {
+            return Ok(None);
+        }
+        if let Some(unheeded) = settings::unheeded() {
+            report.unheeded(&unheeded);
+        }
+        Ok(Some(Telemetry { traces, logs, propagator: TraceContextPropagator::new() }))
     }
 
     /// Begins the span of a request, and names it to the guest.
@@ -82,6 +96,10 @@ impl Telemetry {
             .start_with_context(tracer, &client);
         let named = Context::new().with_remote_span_context(span.span_context().clone());
         self.propagator.inject_context(&named, &mut HeaderInjector(request.headers_mut()));
+        // The library writes one that is empty when there is nothing to say.
+        if request.headers().get(TRACESTATE).is_some_and(HeaderValue::is_empty) {
+            request.headers_mut().remove(TRACESTATE);
+        }
         Some(Traced(span))
     }
 
@@ -169,35 +187,6 @@ fn attributes(text: &str) -> Vec<(String, String)> {
     let decoded = |value: &str| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
     pairs.map(|(key, value)| (key.trim().to_owned(), decoded(value.trim()))).collect()
-}
-
-/// Whether there is a collector for `signal`, which can be spoken to.
-fn wants(signal: &str) -> Result<bool, TelemetryError> {
-    let exporter = format!("OTEL_{signal}_EXPORTER");
-    let is_set = match set(&exporter).as_deref() {
-        None => false,
-        Some("otlp") => true,
-        Some("none") => return Ok(false),
-        Some(other) => return Err(TelemetryError(format!("{exporter} is {other}, and can be otlp or none"))),
-    };
-    let own = format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL");
-    for name in [own.as_str(), "OTEL_EXPORTER_OTLP_PROTOCOL"] {
-        if let Some(other) = set(name).filter(|protocol| protocol != "http/protobuf") {
-            let hint = "set it to http/protobuf, which collectors take on port 4318";
-            return Err(TelemetryError(format!("{name} is {other}, which is not spoken here; {hint}")));
-        }
-    }
-    let own = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
-    Ok(is_set || set(&own).is_some() || set("OTEL_EXPORTER_OTLP_ENDPOINT").is_some())
-}
-
-/// A variable of the environment; an empty one counts as none, as the specification has it.
-fn set(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn is(name: &str, value: &str) -> bool {
-    set(name).is_some_and(|set| set.eq_ignore_ascii_case(value))
 }
 
 /// As the conventions name it, so that a client cannot make as many names as it likes.

@@ -9,6 +9,7 @@ use crate::seats::{Leave, Seat};
 use crate::server::{Drained, Shared};
 use crate::stop;
 use crate::together;
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -25,22 +26,42 @@ pub(crate) struct Worker {
     /// Connections that it has.
     load: Arc<AtomicUsize>,
     drained: oneshot::Receiver<Drained>,
+    thread: Thread,
+}
+
+/// The thread of a worker that has drained. Until this is dropped it drives connections to other servers, on which requests of
+/// other threads may be.
+pub(crate) struct Thread {
+    end: oneshot::Sender<Infallible>,
+    ended: oneshot::Receiver<Infallible>,
+}
+
+impl Thread {
+    /// Ends it, and with it what is still under way there.
+    pub async fn end(self) {
+        drop(self.end);
+        let _ = self.ended.await;
+    }
 }
 
 impl Worker {
     pub fn start(number: usize, shared: Arc<Shared>) -> io::Result<Self> {
         let (inbox, accepted) = mpsc::unbounded_channel();
         let (tell, drained) = oneshot::channel();
+        let ((end, ends), (tell_end, ended)) = (oneshot::channel(), oneshot::channel());
         let load = Arc::<AtomicUsize>::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let counted = load.clone();
         thread::Builder::new().name(format!("walnut-worker-{number}")).spawn(move || {
-            let drained = runtime.block_on(serve(accepted, counted, shared));
+            runtime.block_on(async {
+                let _ = tell.send(serve(accepted, counted, shared).await);
+                let _ = ends.await;
+            });
             // A file operation may still be held by the system.
             runtime.shutdown_background();
-            let _ = tell.send(drained);
+            drop(tell_end);
         })?;
-        Ok(Worker { inbox, load, drained })
+        Ok(Worker { inbox, load, drained, thread: Thread { end, ended } })
     }
 
     pub fn load(&self) -> usize {
@@ -54,9 +75,9 @@ impl Worker {
     }
 
     /// Takes no more, and answers what is under way.
-    pub async fn drain(self) -> Drained {
+    pub async fn drain(self) -> (Drained, Thread) {
         drop(self.inbox);
-        self.drained.await.unwrap_or(Drained::Cut)
+        (self.drained.await.unwrap_or(Drained::Cut), self.thread)
     }
 }
 

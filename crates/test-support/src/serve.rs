@@ -52,8 +52,21 @@ impl ServeProcess {
     /// When it does not come up.
     #[track_caller]
     pub fn of_apps<A: AsRef<OsStr>>(env: &TestEnv, apps: impl IntoIterator<Item = A>) -> Self {
+        Self::of_apps_with(env, &[], apps)
+    }
+
+    /// Serves these apps, with these variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[track_caller]
+    pub fn of_apps_with<A: AsRef<OsStr>>(
+        env: &TestEnv,
+        variables: &[(&str, &str)],
+        apps: impl IntoIterator<Item = A>,
+    ) -> Self {
         let mut command = env.command();
-        command.args(["serve", "--addr", "127.0.0.1:0"]).args(apps);
+        command.args(["serve", "--addr", "127.0.0.1:0"]).args(apps).envs(variables.iter().copied());
         Self::launch(env, command)
     }
 

@@ -2,6 +2,7 @@
 
 use super::Setting;
 use crate::error::CommandError;
+use crate::limits::said_once;
 use crate::progress::{Terminal, unfit};
 use std::sync::Arc;
 use walnut_engine::{Artifact, Engine, Failure, Gate, Limits, OutputLine, Prepared, RequestId, Service, Setup, Stdio};
@@ -78,7 +79,12 @@ impl Component {
         setup.args = vec![self.artifact.short_name().to_owned()];
         setup.env = args.grants.env_values(&self.policy, printer);
         setup.usage = Some(measures.clone());
-        let (name, counts) = (self.artifact.name.clone(), measures.clone());
+        let (name, counts) = (self.title.clone(), measures.clone());
+        let (counts_too, say) = (measures.clone(), said_once(name.clone(), printer));
+        setup.excess = Some(Arc::new(move |failure| {
+            counts_too.failed(failure);
+            say(failure);
+        }));
         let report = move |failure: &Failure, request: Option<RequestId>| {
             counts.failed(failure);
             let error = CommandError::of_failure(&name, failure);

@@ -27,7 +27,7 @@ fn an_endless_loop_ends_by_its_processor_time() {
       at rust_p1_bombs::spin (rust_p1_bombs/src/main.rs:88)
       at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:27)
       last host calls: [CALLS]
-    hint: raise it with `--cpu N` (now 200ms), or find out why the guest needs so much
+    hint: raise it with `--cpu N`, or `limits.cpu` in walnut.toml (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");
     run(&env, RUST_P1_BOMBS, &["--cpu", "10s"], &["sleep", "1"]).prints("slept\n");
@@ -41,14 +41,14 @@ fn a_loop_in_start_ends_too() {
     --- stderr ---
     error: [GUESTS]/wat_loop_in_start.wat used up its processor time (limit: 200ms)
       at forever (guests/wat/wat_loop_in_start.wat:3)
-    hint: raise it with `--cpu N` (now 200ms), or find out why the guest needs so much
+    hint: raise it with `--cpu N`, or `limits.cpu` in walnut.toml (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");
     insta::assert_snapshot!(run(&env, WAT_LOOP_IN_START, &["--deadline", "200ms"], &[]), @"
     --- stderr ---
     error: [GUESTS]/wat_loop_in_start.wat used up its time (limit: 200ms)
       at forever (guests/wat/wat_loop_in_start.wat:3)
-    hint: raise it with `--deadline N` (now 200ms), or find out why the guest needs so much
+    hint: raise it with `--deadline N`, or `limits.deadline` in walnut.toml (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");
     let path = guest(WAT_LOOP_IN_START);
@@ -65,7 +65,7 @@ fn a_storm_of_host_calls_ends_too() {
       at rust_p1_bombs::storm (rust_p1_bombs/src/main.rs:98)
       at rust_p1_bombs::main (rust_p1_bombs/src/main.rs:28)
       last host calls: [CALLS]
-    hint: raise it with `--cpu N` (now 200ms), or find out why the guest needs so much
+    hint: raise it with `--cpu N`, or `limits.cpu` in walnut.toml (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");
     run(&env, RUST_P1_BOMBS, &["--deadline", "200ms"], &["storm"]).exits_with(124).says("used up its time");
@@ -80,7 +80,7 @@ fn the_deadline_ends_a_loop_and_a_wait() {
     --- stderr ---
     error: [GUESTS]/rust_p1_bombs.wasm used up its time (limit: 200ms)
       last host calls: [CALLS]
-    hint: raise it with `--deadline N` (now 200ms), or find out why the guest needs so much
+    hint: raise it with `--deadline N`, or `limits.deadline` in walnut.toml (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");
     run(&env, RUST_P1_BOMBS, &flags, &["loop"]).exits_with(124).says("used up its time (limit: 200ms)");
@@ -110,7 +110,7 @@ fn memory_has_an_end() {
       at malloc (dlmalloc/src/dlmalloc.c:68)
       at rust_p1_bombs::main ([LIBRARY])
       last host calls: [CALLS]
-    hint: raise it with `--memory N` (now 32MiB), or find out why the guest needs so much
+    hint: raise it with `--memory N`, or `limits.memory` in walnut.toml (now 32MiB), or find out why the guest needs so much
     --- exit code 137 ---
     ");
     run(&env, RUST_P1_BOMBS, &flags, &["grow"]).exits_with(137).says("used up its memory (limit: 32MiB)");
@@ -127,7 +127,7 @@ fn two_memories_share_the_limit() {
     --- stderr ---
     error: [GUESTS]/wat_two_memories.wat used up its memory (limit: 32MiB)
       at grow (guests/wat/wat_two_memories.wat:11)
-    hint: raise it with `--memory N` (now 32MiB), or find out why the guest needs so much
+    hint: raise it with `--memory N`, or `limits.memory` in walnut.toml (now 32MiB), or find out why the guest needs so much
     --- exit code 137 ---
     ");
     let within = "(module (memory (export \"memory\") 1) (memory 1)
@@ -147,7 +147,7 @@ fn tables_count_as_memory() {
     --- stderr ---
     error: [GUESTS]/wat_table_bomb.wat used up its memory (limit: 32MiB)
       at grow (guests/wat/wat_table_bomb.wat:9)
-    hint: raise it with `--memory N` (now 32MiB), or find out why the guest needs so much
+    hint: raise it with `--memory N`, or `limits.memory` in walnut.toml (now 32MiB), or find out why the guest needs so much
     --- exit code 137 ---
     ");
     let within = "(module (table $t 1 funcref)
@@ -166,7 +166,7 @@ fn a_memory_that_starts_too_large_is_told_so() {
     insta::assert_snapshot!(env.run(["run", "--memory", "32MiB", "large.wat"]), @"
     --- stderr ---
     error: large.wat used up its memory (limit: 32MiB)
-    hint: raise it with `--memory N` (now 32MiB), or find out why the guest needs so much
+    hint: raise it with `--memory N`, or `limits.memory` in walnut.toml (now 32MiB), or find out why the guest needs so much
     --- exit code 137 ---
     ");
     env.run(["run", "--memory", "128MiB", "large.wat"]).succeeds();
@@ -210,7 +210,7 @@ fn limits_hold_in_call_as_well() {
     error: [GUESTS]/rust_p2_library.wasm used up its processor time (limit: 200ms)
       at function [N]
       (its functions' names were stripped; build it with them to see them here)
-    hint: raise it with `--cpu N` (now 200ms), or find out why the guest needs so much
+    hint: raise it with `--cpu N`, or `limits.cpu` in walnut.toml (now 200ms), or find out why the guest needs so much
     --- exit code 124 ---
     ");
     env.run(["call", "--deadline", "200ms", &library, "forever()"]).exits_with(124).says("used up its time");

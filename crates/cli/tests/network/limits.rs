@@ -33,8 +33,11 @@ fn requests_at_once_are_as_many_as_connections() {
             let flags = ["--http", url.as_str(), "--connections", most];
             run(&env, &program, &flags, &["http-storm", &url, "2"])
         };
-        storm("1").prints("1 x connection-limit-reached\n1 x status 200\n");
-        storm("2").prints("2 x status 200\n");
+        let refused = storm("1").says("used up its outbound connections (limit: 1)");
+        refused.prints("1 x connection-limit-reached\n1 x status 200\n");
+        let all = storm("2");
+        assert!(!all.stderr.contains("used up"), "{all}");
+        all.prints("2 x status 200\n");
     }
 }
 
@@ -47,7 +50,8 @@ fn sockets_at_once_are_as_many_as_connections() {
             let flags = ["--connect", address.as_str(), "--connections", most];
             run(&env, program, &flags, &["tcp-storm", &address, "2"])
         };
-        storm("1").prints(&format!("1 x connected\n1 x {refusal}\n"));
+        let refused = storm("1").says("hint: raise it with `--connections N`");
+        refused.prints(&format!("1 x connected\n1 x {refusal}\n"));
         storm("2").prints("2 x connected\n");
     }
 }
@@ -66,7 +70,7 @@ fn a_response_is_no_larger_than_its_limit() {
             };
             let refused = get("64KiB").exits_with(1);
             assert!(refused.stdout.len() < "status 200\n".len() + 65_537, "{} bytes came", refused.stdout.len());
-            let _refused = refused.says("error: ");
+            let _refused = refused.says("error: ").says("had a response body that is too large (limit: 64KiB)");
             let whole = get("65537").succeeds();
             assert_eq!(whole.stdout.len(), "status 200\n".len() + 65_537);
         }
@@ -82,7 +86,8 @@ fn a_request_is_no_larger_than_its_limit() {
             let flags = ["--http", url.as_str(), "--request-body", most];
             run(&env, &program, &flags, &["http", "POST", &url, &body])
         };
-        let _refused = post("1KiB").exits_with(1).says("error: ");
+        let refused = post("1KiB").exits_with(1).says("error: ");
+        let _refused = refused.says("had a request body that is too large (limit: 1KiB)");
         post("1025").prints("status 200\n");
     }
 }

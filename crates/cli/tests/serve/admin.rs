@@ -2,14 +2,15 @@
 
 use crate::{Served, serve, steady};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 use walnut_test_programs::*;
 use walnut_test_support::{Connection, Response, ServeProcess, test_env};
 
 pub const ADMIN: [&str; 2] = ["--admin", "127.0.0.1:0"];
 
-fn address(server: &ServeProcess) -> SocketAddr {
+pub fn address(server: &ServeProcess) -> SocketAddr {
     let said = server.stderr();
     let line = said.lines().find_map(|line| line.strip_prefix("admin page: http://")).expect("it says where");
     line.trim_end_matches('/').parse().expect("it is an address")
@@ -21,7 +22,7 @@ fn ask(server: &ServeProcess, request: &str) -> Response {
 }
 
 #[track_caller]
-fn get(server: &ServeProcess, path: &str) -> Response {
+pub fn get(server: &ServeProcess, path: &str) -> Response {
     ask(server, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"))
 }
 
@@ -34,17 +35,17 @@ pub fn counts(server: &ServeProcess, line: &str) {
         if text.lines().any(|l| l == line) {
             return;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
     panic!("no {line} in:\n{text}");
 }
 
-fn bad(flags: &[&str]) -> Served {
+pub fn bad(flags: &[&str]) -> Served {
     serve(RUST_P2_HTTP_BAD, &[&ADMIN, flags].concat())
 }
 
 /// The labels of the only component, which has its file's name.
-fn labels() -> String {
+pub fn labels() -> String {
     let name = RUST_P2_HTTP_BAD.path().file_name().unwrap().to_string_lossy().into_owned();
     format!(r#"app="{name}",component="component""#)
 }
@@ -252,7 +253,7 @@ fn a_server_that_starts_is_not_ready_but_lives() {
         if ready.status == 200 {
             break;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
         ready = get(&server, "/readyz");
     }
     ready.is(200, "serving\n");
@@ -280,7 +281,7 @@ fn a_server_that_stops_is_not_ready_but_lives() {
         if ready.status == 503 {
             break;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
         ready = get(&server, "/readyz");
     }
     ready.is(503, "draining\n");
@@ -307,64 +308,6 @@ fn slow_and_many_clients_of_the_admin_address_are_let_go() {
     get(&server, "/healthz").is(200, "it lives\n");
     server.get("/fine").is(200, "well behaved\n");
     assert!(slow.into_iter().all(|mut client| client.is_closed()));
-}
-
-/// What a browser makes of the page. Skipped where there is none.
-#[test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn the_page_shows_what_is_served_and_what_was_refused() {
-    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"]
-        .into_iter()
-        .find(|name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success()))
-    else {
-        return eprintln!("skipped: there is no chromium on the PATH");
-    };
-    let flags = ["--quiet", "--env", "<img/src/onerror>=1", "--memory", "32MiB", "--deadline", "1h"];
-    let audit = if cfg!(target_os = "linux") { "/dev/full" } else { "audit.jsonl" };
-    let server = bad(&[&flags[..], &["--audit", audit]].concat());
-    server.get("/file?path=/data/%3Cb%3Ea.txt");
-    if cfg!(target_os = "linux") {
-        counts(&server, "walnut_audit_lost_lines_total 1");
-    }
-    server.get("/memory");
-    counts(&server, &format!(r#"walnut_limits_reached_total{{{},limit="memory"}} 1"#, labels()));
-    counts(&server, &format!(r#"walnut_denials_total{{{},capability="dir"}} 1"#, labels()));
-    let mut under_way = server.connect();
-    under_way.send("GET /sleep?ms=600000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
-    counts(&server, &format!("walnut_sandboxes{{{}}} 1", labels()));
-    let profile = server.env.temp().join("browser");
-    let shows = |arguments: &[&str]| {
-        let mut command = Command::new(browser);
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
-        command.args(["--no-first-run", "--virtual-time-budget=4000", "--window-size=1200,900"]);
-        command.arg(format!("--user-data-dir={}", profile.display())).args(arguments);
-        let output = command.arg(format!("http://{}/", address(&server))).output().expect("the browser starts");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let page = shows(&["--dump-dom"]);
-    let name = RUST_P2_HTTP_BAD.path().file_name().unwrap().to_string_lossy().into_owned();
-    for text in [
-        format!("<h2>{name}/component</h2>"),
-        r#"<span class="phase serving" id="phase">serving</span>"#.into(),
-        "<div>read /data/&lt;b&gt;a.txt</div>".into(),
-        "<code>--dir ./data::/data</code>".into(),
-        r#"<code>dir = ["./data::/data"]</code>"#.into(),
-        "<h3>How its requests ended</h3><div>memory 1 · ok 1</div>".into(),
-        "<h3>Limits that it reached</h3><div>memory 1</div>".into(),
-        "<dt>requests</dt><dd>2</dd>".into(),
-        "<dt>in flight</dt><dd>1</dd>".into(),
-        r#"<dt>sandboxes</dt><dd title="1 of 100 places are taken">1</dd>"#.into(),
-        "<path class=\"first\" d=\"M".into(),
-        // What others wrote is text.
-        "<code>env = &lt;img/src/onerror&gt;</code>".into(),
-    ] {
-        assert!(page.contains(&text), "no {text:?} in:\n{page}");
-    }
-    assert!(page.contains(" · lost lines: 1 of the audit</span>") || !cfg!(target_os = "linux"), "{page}");
-    assert!(!page.contains("<img") && page.contains("<title>Walnut</title>"), "{page}");
-    if let Some(folder) = std::env::var_os("WALNUT_SCREENSHOTS") {
-        shows(&[&format!("--screenshot={}", std::path::Path::new(&folder).join("page.png").display())]);
-    }
 }
 
 /// What happens is told by the names of app and component.

@@ -1,7 +1,11 @@
 //! A stop answers what is under way, takes nothing new, and is bounded.
 
 use crate::serve;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
 use walnut_test_support::{Connection, Response, ServeProcess, test_env};
@@ -12,7 +16,7 @@ fn under_way(server: &ServeProcess, path: &str, milliseconds: u32) -> Connection
     client.send(format!("GET {path}?ms={milliseconds} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
     // Connections are taken in order, and one that was taken has its head read at once.
     server.get("/count");
-    std::thread::sleep(Duration::from_millis(200));
+    thread::sleep(Duration::from_millis(200));
     client
 }
 
@@ -21,7 +25,7 @@ fn is_refused(server: &ServeProcess) -> bool {
     while started.elapsed() < Duration::from_secs(10) {
         match Connection::open(server.address()) {
             Err(_) => return true,
-            Ok(_) => std::thread::sleep(Duration::from_millis(10)),
+            Ok(_) => thread::sleep(Duration::from_millis(10)),
         }
     }
     false
@@ -111,4 +115,43 @@ fn a_start_can_be_stopped() {
         let held = ["-", "--admin", "127.0.0.1:0"];
         stops(ServeProcess::that_waits(&env, Stdio::piped(), held, "admin page: "));
     }
+}
+
+/// A connection to another server outlives the thread that made it for as long as others have requests on it.
+#[test]
+fn a_stop_leaves_outbound_connections_to_the_threads_that_use_them() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
+    let ((held, is_held), (go_on, goes_on)) = (channel(), channel::<()>());
+    let answers = thread::spawn(move || {
+        let mut stream = BufReader::new(upstream.accept().unwrap().0);
+        for nth in 0..2 {
+            let mut line = String::new();
+            while stream.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            if nth == 1 {
+                held.send(()).unwrap();
+                goes_on.recv().unwrap();
+            }
+            stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+        }
+    });
+    let served = serve(RUST_P2_HTTP_BAD, &["--http", &url, "--workers", "2"]);
+    let target = format!("/outbound?url={url}/");
+    let mut first = served.connect();
+    first.get(&target).is(200, "status 200\n");
+    // Until it waits for the next.
+    thread::sleep(Duration::from_millis(200));
+    let mut second = served.connect();
+    second.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
+    is_held.recv_timeout(Duration::from_secs(60)).expect("it comes on the same connection");
+    served.terminate();
+    // The thread that made it has nothing more to do.
+    assert!(first.is_closed());
+    thread::sleep(Duration::from_millis(300));
+    go_on.send(()).unwrap();
+    second.response().is(200, "status 200\n");
+    answers.join().unwrap();
+    served.server.wait().exits_with(0);
 }

@@ -1,6 +1,9 @@
 //! Every limit ends the request that reached it, with the right status, and nothing else.
 
+use crate::admin::{ADMIN, counts};
 use crate::{Served, serve, steady};
+use std::io::Write;
+use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
@@ -218,6 +221,48 @@ fn request_bodies_are_bounded() {
         sending.join().unwrap();
         assert!(server.lives());
         server.post("/hash", "again").is(200, "5 bytes\n");
+    }
+}
+
+/// Those who run into these limits go on, and whoever runs the server hears of it all the same: of each once, and by number.
+#[test]
+fn limits_that_end_no_sandbox_are_counted_and_said_once() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
+    let limits = ["--connections", "1", "--request-body", "8KiB", "--response-body", "1KiB", "--workers", "1"];
+    let server = steady(RUST_P3_HTTP_ECHO, &[&ADMIN[..], &limits, &["--http", &url]].concat());
+    let reached = |limit: &str, times: u32| {
+        let name = RUST_P3_HTTP_ECHO.path().file_name().unwrap().to_string_lossy().into_owned();
+        let labels = format!(r#"app="{name}",component="component",limit="{limit}""#);
+        counts(&server, &format!("walnut_limits_reached_total{{{labels}}} {times}"));
+    };
+    let target = format!("/outbound?url={url}/");
+    let mut first = server.connect();
+    first.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
+    let (mut stream, _) = upstream.accept().unwrap();
+    (0..2).for_each(|_| server.get(&target).is(200, "error: connection-limit-reached\n"));
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
+    first.response().is(200, "status 204\n");
+    reached("connections", 2);
+    // One that says how long it is, and one that does not.
+    server.post("/hash", [0; 8193]).is(413, "the request body is too large\n");
+    let mut client = server.connect();
+    client.send("POST /hash HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    client.send_chunk([0; 8193]).unwrap();
+    client.response().is(500, FAILED);
+    reached("request-body", 2);
+    let mut client = server.connect();
+    client.send("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 2000\r\n\r\n").unwrap();
+    client.send([b'x'; 2000]).unwrap();
+    assert!(!client.try_response().is_ok_and(|cut| cut.whole));
+    reached("response-body", 1);
+    for (deed, limit) in [
+        ("used up its outbound connections (limit: 1)", "connections"),
+        ("had a request body that is too large (limit: 8KiB)", "request-body"),
+        ("had a response body that is too large (limit: 1KiB)", "response-body"),
+    ] {
+        server.says(&format!("hint: raise it with `--{limit} N`, or `limits.{limit}` in walnut.toml"));
+        assert_eq!(server.stderr().matches(&format!("{deed}\n")).count(), 1, "{}", server.stderr());
     }
 }
 

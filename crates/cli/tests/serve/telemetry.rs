@@ -267,12 +267,90 @@ fn what_is_not_spoken_is_refused_at_the_start() {
     for (name, value, words) in [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "set it to http/protobuf"),
         ("OTEL_TRACES_EXPORTER", "zipkin", "can be otlp or none"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "set it to none, or leave it out"),
+        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "zstd", "set it to none, or leave it out"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "write a number of milliseconds, such as 10000"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote", "can be parentbased_always_on, "),
     ] {
         let guest = walnut_test_support::guest(RUST_P2_HTTP_BAD);
-        let output = env.walnut(["serve", &guest, "--addr", "127.0.0.1:0"]).env(name, value).run();
+        let serve = env.walnut(["serve", &guest, "--addr", "127.0.0.1:0"]);
+        let output = serve.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9").env(name, value).run();
         assert!(output.stderr.contains(&format!("{name} is {value}")) && output.stderr.contains(words), "{output}");
     }
     drop(serve(RUST_P2_HTTP_BAD, &[]));
+}
+
+#[test]
+fn what_is_set_and_does_nothing_is_told_of_once() {
+    let (env, collector) = (test_env!(), Collector::start());
+    let certificate = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem");
+    let set = [certificate, ("OTEL_PROPAGATORS", "b3"), ("OTEL_METRICS_EXPORTER", "none"), ("OTEL_PYTHON_X", "1")];
+    let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &set);
+    server.get("/fine").is(200, "well behaved\n");
+    let said = server.stop().succeeds();
+    let told = "warning: what these variables ask for is not done here: \
+                OTEL_EXPORTER_OTLP_CERTIFICATE, OTEL_PROPAGATORS\n";
+    assert_eq!((said.stderr.matches(told).count(), said.stderr.matches("warning").count()), (1, 1), "{said}");
+    // Nothing is sent, and so nothing is missing.
+    let server = observed(&env, "", RUST_P2_HTTP_BAD, &set);
+    assert!(!server.stderr().contains("warning"));
+}
+
+/// Its own variable goes before the one for both, whichever signal it is for.
+#[test]
+fn a_collector_may_take_as_long_as_the_environment_has_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    for (patient, hasty) in [("TRACES", "logs"), ("LOGS", "traces")] {
+        let env = test_env!();
+        let own = format!("OTEL_EXPORTER_OTLP_{patient}_TIMEOUT");
+        let times = [("OTEL_EXPORTER_OTLP_TIMEOUT", "200"), (&own, "3600000")];
+        let server = observed(&env, &url, RUST_P2_HTTP_BAD, &times);
+        server.get("/panic");
+        // The first to give up is told of.
+        server.says(&format!("warning: the collector {url}/v1/{hasty} takes no telemetry: it does not answer"));
+    }
+}
+
+#[test]
+fn each_signal_may_have_a_collector_of_its_own() {
+    let (env, first, second) = (test_env!(), Collector::start(), Collector::start());
+    let (traces, logs) = (format!("{}/v1/traces", first.url()), format!("{}/v1/logs", second.url()));
+    let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", traces.as_str());
+    let logs = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", logs.as_str());
+    let server = observed(&env, "", RUST_P2_HTTP_BAD, &[traces, logs]);
+    server.get("/panic");
+    server.stop().succeeds();
+    assert!(first.spans(1).len() == 1 && !second.records(1).is_empty());
+    assert!(first.records(0).is_empty() && second.spans(0).is_empty());
+    // A signal without one is not sent.
+    let server = observed(&env, "", RUST_P2_HTTP_BAD, &[traces]);
+    server.get("/panic");
+    server.stop().succeeds();
+    assert_eq!((first.spans(2).len(), first.records(0).len()), (2, 0));
+}
+
+#[test]
+fn batches_are_as_large_as_the_environment_has_it() {
+    let (env, collector) = (test_env!(), Collector::start());
+    // A batch leaves when it is full; of those that are not, none would in an hour.
+    let server = observed(
+        &env,
+        &collector.url(),
+        RUST_P2_HTTP_BAD,
+        &[
+            ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+            ("OTEL_BLRP_SCHEDULE_DELAY", "3600000"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1"),
+            ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "1"),
+        ],
+    );
+    (0..3).for_each(|_| drop(server.get("/panic")));
+    let (spans, records) = (collector.spans(3).len(), collector.records(6).len());
+    server.stop().succeeds();
+    let batches = |path: &str| collector.headers().iter().filter(|batch| batch[":path"] == path).count();
+    assert_eq!((spans, batches("/v1/traces")), (3, 3));
+    assert_eq!(batches("/v1/logs"), collector.records(records).len());
 }
 
 /// Takes one request on a connection of its own, `count` times, and tells what each asked for and said of its trace.
@@ -305,6 +383,38 @@ fn what_a_guest_sends_belongs_to_the_trace_of_what_it_answers() {
         let told = told.join().unwrap();
         assert_eq!(told[0], ["GET /", &format!("traceparent: 00-{TRACE}-{PARENT}-01"), "tracestate: a=b"]);
         assert_eq!(told[1], ["GET /"]);
+    }
+}
+
+/// With a collector it is the server's span that the guest's request belongs to, whether or not the client began a trace.
+#[test]
+fn what_a_guest_sends_is_below_the_span_of_what_it_answers() {
+    for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (env, collector, url) =
+            (test_env!(), Collector::start(), format!("http://{}", listener.local_addr().unwrap()));
+        let told = told(listener, 3);
+        let endpoint = collector.url();
+        let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
+        let server = ServeProcess::start_with(&env, &variables, guest, &["--http", &url]);
+        let traced = traced(&format!("/outbound?url={url}/traced"));
+        let stated = traced.replace("/traced", "/stated").replace("\r\n\r\n", "\r\ntracestate: a=b\r\n\r\n");
+        let plain = format!("GET /outbound?url={url}/plain HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+        let mut spans = Vec::new();
+        for request in [traced, stated, plain] {
+            server.connect().ask(request).is(200, "status 204\n");
+            spans = collector.spans(spans.len() + 1);
+        }
+        let parent = |nth: usize| {
+            let (trace, span) = (hex(&spans[nth].trace_id), hex(&spans[nth].span_id));
+            format!("traceparent: 00-{trace}-{span}-01")
+        };
+        let told = told.join().unwrap();
+        assert_eq!(told[0], ["GET /traced", &parent(0)]);
+        assert_eq!(told[1], ["GET /stated", &parent(1), "tracestate: a=b"]);
+        assert_eq!(told[2], ["GET /plain", &parent(2)]);
+        assert!(parent(0).contains(TRACE) && parent(1).contains(TRACE) && !parent(2).contains(TRACE));
+        assert!(spans[2].parent_span_id.is_empty());
     }
 }
 

@@ -13,9 +13,11 @@ pub(crate) use pool::Pool;
 
 use self::lease::{Lease, Leased};
 use self::line::{Destination, Head, Line, Permitted};
+use crate::apart::at_home;
 use crate::body::{Bounded, Guarded, Patient};
 use crate::connections::{Connection, Connections};
-use crate::gate::{Gate, Permit};
+use crate::gate::Permit;
+use crate::limits::Limit;
 use crate::packages::WASI_0_3;
 use crate::prepare::Setup;
 use futures_channel::oneshot;
@@ -39,11 +41,8 @@ type Sent = Result<(http::Response<WasiBody>, Completion), Error>;
 
 /// Sends the requests of one sandbox.
 pub(crate) struct Outbound {
-    gate: Gate,
+    setup: Arc<Setup>,
     connections: Connections,
-    pool: Arc<Pool>,
-    most_request: u64,
-    most_response: u64,
     /// Through which the guest asks, which its version of WASI decides.
     import: &'static str,
     /// Of the request that the sandbox answers, where it answers one at a time.
@@ -109,14 +108,11 @@ impl Outbound {
         self.traces.get(&task)
     }
 
-    pub fn new(setup: &Setup, connections: Connections) -> Self {
+    pub fn new(setup: &Arc<Setup>, connections: Connections) -> Self {
         let is_0_3 = setup.version == WASI_0_3;
         Outbound {
-            gate: setup.gate.clone(),
+            setup: setup.clone(),
             connections,
-            pool: setup.pool.clone(),
-            most_request: setup.limits.request_body,
-            most_response: setup.limits.response_body,
             trace: Trace::default(),
             traces: HashMap::new(),
             import: if is_0_3 { "wasi:http/client.send" } else { "wasi:http/outgoing-handler.handle" },
@@ -136,19 +132,17 @@ impl WasiHttpHooks for Outbound {
         };
         let slot = Arc::new(slot);
         self.trace.pass_on(request.headers_mut());
-        let (left, too_large) = (self.most_request, || Error::HttpRequestBodySize(None));
+        let (left, setup) = (self.setup.limits.request_body, self.setup.clone());
         let request = request.map(|inner| {
+            let too_large = move || {
+                setup.exceeded(Limit::RequestBody);
+                Error::HttpRequestBodySize(None)
+            };
             let inner = Bounded { inner, left, too_large, broken: |e| e };
             Guarded { inner, _guard: slot.clone() }.boxed_unsync()
         });
-        let exchange = Exchange {
-            gate: self.gate.clone(),
-            pool: self.pool.clone(),
-            slot,
-            most_response: self.most_response,
-            import: self.import,
-            patience: Patience::of(options),
-        };
+        let exchange =
+            Exchange { setup: self.setup.clone(), slot, import: self.import, patience: Patience::of(options) };
         Box::new(exchange.send(request))
     }
 }
@@ -172,11 +166,9 @@ impl Patience {
 
 /// One request and its answer.
 struct Exchange {
-    gate: Gate,
-    pool: Arc<Pool>,
+    setup: Arc<Setup>,
     /// The request's body has it too, until all of it is sent.
     slot: Arc<Connection>,
-    most_response: u64,
     import: &'static str,
     patience: Patience,
 }
@@ -194,14 +186,18 @@ impl Exchange {
             port: destination.port,
             path: request.uri().path().to_owned(),
         };
-        let permit = self.gate.check(self.import, asked).map_err(|_| Error::HttpRequestDenied)?;
+        let permit = self.setup.gate.check(self.import, asked).map_err(|_| Error::HttpRequestDenied)?;
         let (line, response) = self.answered(permit, &destination, request).await?;
-        let (most, patience) = (self.most_response, self.patience.between_bytes);
-        let too_large = || Error::HttpResponseBodySize(None);
-        let bounded = |inner| Bounded { inner, left: most, too_large, broken: Error::from };
+        let (left, patience) = (self.setup.limits.response_body, self.patience.between_bytes);
+        let (setup, pool) = (self.setup.clone(), self.setup.pool.clone());
+        let too_large = move || {
+            setup.exceeded(Limit::ResponseBody);
+            Error::HttpResponseBodySize(None)
+        };
+        let bounded = |inner| Bounded { inner, left, too_large, broken: Error::from };
         let patient = |body| Patient::new(body, patience, || Error::ConnectionReadTimeout);
         let (over, is_over) = oneshot::channel();
-        let lease = Lease { line, destination, pool: self.pool, slot: self.slot, over };
+        let lease = Lease { line, destination, pool, slot: self.slot, over };
         let response = response.map(|incoming| Leased::new(patient(bounded(incoming)), lease).boxed_unsync());
         Ok((response, Box::new(async { is_over.await.unwrap_or(Ok(())) })))
     }
@@ -214,7 +210,7 @@ impl Exchange {
         mut request: http::Request<WasiBody>,
     ) -> Result<(Line, http::Response<Incoming>), Error> {
         let head = Head::of(&request)?;
-        if self.pool.knows(destination) {
+        if self.setup.pool.knows(destination) {
             // The runtime looks at its sockets, so that what the peer closed is known to be.
             tokio::task::yield_now().await;
             if let Some(mut line) = self.waiting(&permit, destination) {
@@ -234,20 +230,22 @@ impl Exchange {
 
     /// A connection that waits for a request, if the gate lets this one go where it leads.
     fn waiting(&self, _: &Permit, destination: &Destination) -> Option<Line> {
-        let waiting = self.pool.take(destination)?;
+        let waiting = self.setup.pool.take(destination)?;
         let permit = self.permit(destination, waiting.address())?;
         Some(waiting.open(permit))
     }
 
     async fn connect(&self, permit: &Permit, destination: &Destination) -> Result<Line, Error> {
         let addresses = self.permitted_addresses(destination).await?;
-        let line = Line::connect(addresses, destination, &self.pool).await?;
+        let (to, pool) = (destination.clone(), self.setup.pool.clone());
+        // Later requests use it too, of guests that are not where this one is.
+        let line = at_home(async move { Line::connect(addresses, &to, &pool).await }).await?;
         let Some(share) = line.share() else { return Ok(line) };
         // Of several that were made at once, one takes all the requests.
         if let Some(other) = self.waiting(permit, destination) {
             return Ok(other);
         }
-        self.pool.keep(destination.clone(), share);
+        self.setup.pool.keep(destination.clone(), share);
         Ok(line)
     }
 
@@ -266,7 +264,7 @@ impl Exchange {
 
     fn permit(&self, destination: &Destination, address: SocketAddr) -> Option<Permit> {
         let (scheme, host) = (destination.scheme().to_owned(), destination.host.clone());
-        self.gate.check(self.import, Request::HttpAddress { scheme, host, address }).ok()
+        self.setup.gate.check(self.import, Request::HttpAddress { scheme, host, address }).ok()
     }
 
     async fn ask(
@@ -289,11 +287,17 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apart;
+    use crate::gate::Gate;
+    use crate::limits::Limits;
+    use crate::stdio::Stdio;
+    use crate::turns::{self, Party};
     use http_body_util::Full;
     use std::io;
     use std::pin::Pin;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     use std::task::{Context, Poll};
+    use std::time::Instant;
     use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
     use tokio::net::TcpListener;
     use walnut_policy::{Capability, Policy};
@@ -343,11 +347,13 @@ mod tests {
     async fn ask(url: &str, pool: &Arc<Pool>, body: &'static str) -> u16 {
         let mut policy = Policy::sealed();
         policy.allow(Capability::Http, url).unwrap();
+        let gate = Gate::new("test", policy, Vec::new());
+        let mut setup = Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap();
+        setup.pool = pool.clone();
+        let setup = Arc::new(setup);
         let exchange = Exchange {
-            gate: Gate::new("test", policy, Vec::new()),
-            pool: pool.clone(),
-            slot: Arc::new(Connections::new(1).open().unwrap()),
-            most_response: 0,
+            slot: Arc::new(Connections::new(&setup).open().unwrap()),
+            setup,
             import: "test",
             patience: Patience::of(None),
         };
@@ -378,6 +384,35 @@ mod tests {
         pool.keep(Destination::of(&url.parse().unwrap()).unwrap(), line);
         is_closed.store(true, SeqCst);
         assert_eq!(ask(&url, &pool, "").await, 200);
+        server.await.unwrap();
+    }
+
+    /// By the thread that serves, whichever thread the guest is on.
+    #[tokio::test]
+    async fn what_a_guest_that_computes_connects_is_driven_by_the_thread_that_serves() {
+        (0..2).for_each(|_| drop(turns::before(Party::new(), Instant::now())));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2));
+        let pool = Arc::<Pool>::default();
+        let (to, kept) = (url.clone(), pool.clone());
+        let compute = apart::beside().unwrap();
+        assert_eq!(compute.spawn(async move { ask(&to, &kept, "body").await }).await.unwrap(), 200);
+        let destination = Destination::of(&url.parse().unwrap()).unwrap();
+        let waiting = loop {
+            match pool.take(&destination) {
+                Some(waiting) => break waiting,
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        let mut policy = Policy::sealed();
+        policy.allow_all();
+        let asked = Request::Env { name: "any".into() };
+        let permit = Gate::new("test", policy, Vec::new()).check("test", asked).unwrap();
+        let line = waiting.open(permit);
+        assert_eq!(line.thread, std::thread::current().id());
+        pool.keep(destination, line);
+        assert_eq!(ask(&url, &pool, "body").await, 200);
         server.await.unwrap();
     }
 

@@ -20,14 +20,14 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-/// How long a collector may take for a batch.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// What is read of its answer, in bytes.
 const LONGEST_ANSWER: usize = 1 << 20;
 
 /// Sends the batches of one signal to a collector, from the library's own thread.
 pub(super) struct Client {
     report: Arc<Report>,
+    /// How long a collector may take for a batch.
+    patience: Duration,
     line: Mutex<Option<Line>>,
 }
 
@@ -48,6 +48,11 @@ pub(super) struct Report {
 impl Report {
     pub fn new(warn: impl Fn(&str) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Report { warn: Box::new(warn), is_lost: AtomicBool::new(false) })
+    }
+
+    /// Tells of variables that do nothing.
+    pub fn unheeded(&self, names: &str) {
+        (self.warn)(&format!("what these variables ask for is not done here: {names}"));
     }
 
     fn hear(&self, to: &Uri, sent: &Result<Response<Bytes>, HttpError>) {
@@ -72,8 +77,9 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    pub fn new(report: Arc<Report>) -> Self {
-        Client { report, line: Mutex::default() }
+    /// A batch that takes longer than `patience` is given up.
+    pub fn new(report: Arc<Report>, patience: Duration) -> Self {
+        Client { report, patience, line: Mutex::default() }
     }
 
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
@@ -85,7 +91,7 @@ impl Client {
                 kept: None,
             }),
         };
-        let sent = runtime.block_on(async { timeout(PATIENCE, send(kept, request)).await });
+        let sent = runtime.block_on(async { timeout(self.patience, send(kept, request)).await });
         sent.unwrap_or_else(|_| Err("it does not answer".into()))
     }
 }

@@ -11,6 +11,7 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioTimer;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -58,6 +59,8 @@ pub(super) type Permitted = (Permit, SocketAddr);
 /// A connection. It ends when this is dropped and nobody else has a share of it.
 pub(super) struct Line {
     pub address: SocketAddr,
+    /// The thread that drives it.
+    pub thread: ThreadId,
     sender: Sender,
     life: Arc<watch::Sender<()>>,
 }
@@ -91,7 +94,7 @@ impl Line {
         let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
         let (life, tasks) = Tasks::new();
         tasks.execute(connection);
-        Ok(Line { address, sender: Sender::Http1(sender), life })
+        Ok(Line { address, thread: thread::current().id(), sender: Sender::Http1(sender), life })
     }
 
     async fn http2(stream: impl Stream, address: SocketAddr) -> Result<Self, Error> {
@@ -101,13 +104,14 @@ impl Line {
         builder.initial_stream_window_size(WINDOW).initial_connection_window_size(ALL_WINDOWS);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         tasks.execute(connection);
-        Ok(Line { address, sender: Sender::Http2(sender), life })
+        Ok(Line { address, thread: thread::current().id(), sender: Sender::Http2(sender), life })
     }
 
     /// Another handle of the same connection, if it takes requests beside each other.
     pub fn share(&self) -> Option<Line> {
         let Sender::Http2(sender) = &self.sender else { return None };
-        Some(Line { address: self.address, sender: Sender::Http2(sender.clone()), life: self.life.clone() })
+        let (sender, life) = (Sender::Http2(sender.clone()), self.life.clone());
+        Some(Line { address: self.address, thread: self.thread, sender, life })
     }
 
     /// Whether `other` is a handle of the same connection.

@@ -8,7 +8,7 @@ use crate::gate::Permit;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
@@ -38,7 +38,6 @@ struct Kept {
     destination: Destination,
     line: Line,
     since: Instant,
-    thread: ThreadId,
 }
 
 /// A connection that leads to [`Waiting::address`], for who may go there.
@@ -71,7 +70,7 @@ impl Pool {
         let mut lines = self.lock();
         let gone = lines.without_closed();
         let fits = |kept: &Kept| kept.destination == *destination && kept.line.is_ready();
-        let nearest = lines.kept.iter().rposition(|kept| fits(kept) && kept.thread == here);
+        let nearest = lines.kept.iter().rposition(|kept| fits(kept) && kept.line.thread == here);
         let index = nearest.or_else(|| lines.kept.iter().rposition(fits))?;
         let shared = lines.kept.get_mut(index).and_then(|kept| {
             kept.since = Instant::now();
@@ -96,7 +95,7 @@ impl Pool {
         } else if lines.kept.len() >= MOST {
             gone.extend(lines.kept.pop_front());
         }
-        lines.kept.push_back(Kept { destination, line, since: Instant::now(), thread: thread::current().id() });
+        lines.kept.push_back(Kept { destination, line, since: Instant::now() });
         let is_swept = std::mem::replace(&mut lines.is_swept, true);
         drop(lines);
         // What ends now may ask for the lock.
