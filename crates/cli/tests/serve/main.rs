@@ -11,6 +11,7 @@ mod grants;
 mod hostile;
 mod http;
 mod http2;
+mod http2_attacks;
 mod limits;
 mod neighbours;
 mod outbound;
