@@ -363,8 +363,7 @@ where
                 }
             }
             Err(frame) => {
-                if let Ok(mut trailers) = frame.into_trailers() {
-                    head::clean_response(&mut trailers);
+                if let Ok(trailers) = frame.into_trailers() {
                     return Ok(sends.send_trailers(trailers)?);
                 }
             }

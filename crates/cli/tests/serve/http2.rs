@@ -298,6 +298,32 @@ fn what_a_client_says_of_hops_before_it_is_believed_only_when_told_to() {
 }
 
 #[test]
+fn trailers_say_no_more_of_hops_than_heads() {
+    for guest in BOTH {
+        for (flags, passing) in
+            [(&[][..], &["x-sum"][..]), (&["--trust-forwarded"][..], &["x-forwarded-for", "x-sum"][..])]
+        {
+            let server = serve(guest, flags);
+            let h1 = server.connect().ask(
+                "POST /echo HTTP/1.1\r\nhost: test\r\nconnection: x-drop\r\nte: trailers\r\n\
+                 trailer: x-sum, x-forwarded-for, x-drop\r\ntransfer-encoding: chunked\r\n\r\n\
+                 3\r\n123\r\n0\r\nx-sum: 3\r\nx-forwarded-for: 1.2.3.4\r\nx-drop: 1\r\n\r\n",
+            );
+            let mut client = open(&server);
+            let mut exchange = client.start(request("POST", "/echo"), false);
+            exchange.send("123").unwrap();
+            exchange.finish(&[("x-sum", "3"), ("x-forwarded-for", "1.2.3.4"), ("te", "trailers")]).unwrap();
+            for answer in [h1, exchange.response()] {
+                answer.is(200, "123");
+                let mut names: Vec<_> = answer.trailers.iter().map(|(name, _)| name.as_str()).collect();
+                names.sort_unstable();
+                assert_eq!(names, passing, "{guest:?} {flags:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn who_the_client_is_is_told_only_when_asked_for() {
     for guest in BOTH {
         for (flags, told) in [
