@@ -5,6 +5,7 @@
 mod access;
 mod admin;
 mod apps;
+mod clients;
 mod drain;
 mod files;
 mod grants;
