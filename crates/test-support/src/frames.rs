@@ -177,9 +177,24 @@ impl Frames {
         self.until(|frame| frame.kind == HEADERS).expect("the server answers").payload[0]
     }
 
-    /// Why the server ends the connection, if it says so.
+    /// Why the server ends the connection, if it says so: waits for the end, and gives the last reason before it.
+    ///
+    /// # Panics
+    /// When it does not end it.
+    #[track_caller]
     pub fn goodbye(&mut self) -> Option<u32> {
-        let frame = self.until(|frame| frame.kind == GOAWAY).ok()?;
-        Some(u32::from_be_bytes(frame.payload[4..8].try_into().expect("it has four bytes")))
+        let mut reason = None;
+        loop {
+            match self.next() {
+                Ok(frame) if frame.kind == GOAWAY => {
+                    reason = Some(u32::from_be_bytes(frame.payload[4..8].try_into().expect("it has four bytes")));
+                }
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    panic!("the connection goes on; why it was to end: {reason:?}");
+                }
+                Err(_) => return reason,
+            }
+        }
     }
 }

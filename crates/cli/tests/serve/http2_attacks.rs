@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
 use walnut_test_support::frames::*;
-use walnut_test_support::{ServeProcess, request};
+use walnut_test_support::{Connection, ServeProcess, request};
 
 /// Watches what an attack costs.
 struct Watch {
@@ -76,12 +76,13 @@ fn reset_after_the_start() {
     }
 }
 
+/// Of who does not read the answers to them no more are taken, and it is let go when that has lasted for too long.
 #[test]
 fn settings_flood() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let watch = Watch::new(&mut server);
     let window = |size: u32| frame(SETTINGS, 0, 0, &[&[0, 4], &size.to_be_bytes()[..]].concat());
-    flood(&server, &window(70_000).repeat(100));
+    let mut server = serve(RUST_P2_HTTP_ECHO, &UNREAD);
+    let watch = Watch::new(&mut server);
+    flood(&server, &window(70_000));
     watch.is_well(&mut server);
     let mut few = Frames::open(&server);
     (0..20).for_each(|i| few.connection.send(window(65_535 + i)).unwrap());
@@ -90,12 +91,13 @@ fn settings_flood() {
     assert_eq!(few.status(), OK);
 }
 
+/// The same is so of these.
 #[test]
 fn ping_flood() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let watch = Watch::new(&mut server);
     let ping = frame(PING, 0, 0, b"pingpong");
-    flood(&server, &ping.repeat(100));
+    let mut server = serve(RUST_P2_HTTP_ECHO, &UNREAD);
+    let watch = Watch::new(&mut server);
+    flood(&server, &ping);
     watch.is_well(&mut server);
     let mut few = Frames::open(&server);
     (0..20).for_each(|_| few.connection.send(&ping).unwrap());
@@ -104,8 +106,39 @@ fn ping_flood() {
     assert_eq!(few.status(), OK);
 }
 
+/// Whatever comes, a connection without a request is idle, also while its client reads every answer.
 #[test]
-fn floods_of_frames_that_carry_nothing() {
+fn floods_without_a_request_end_when_their_time_is_over() {
+    let mut server = serve(RUST_P2_HTTP_ECHO, &["--head-timeout", "1s", "--workers", "1"]);
+    let watch = Watch::new(&mut server);
+    for frame in [
+        frame(PING, 0, 0, b"pingpong"),
+        frame(SETTINGS, 0, 0, b""),
+        frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()),
+        frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 0]),
+        // Of a kind that nobody knows, which RFC 9113 section 4.1 says to ignore.
+        frame(200, 0, 0, b""),
+    ] {
+        let served = &server;
+        thread::scope(|scope| {
+            let flood = scope.spawn(move || flood_and_read(served, &frame));
+            // Others are served meanwhile, on the same thread.
+            while !flood.is_finished() {
+                served.get("/method").is(200, "GET /method\n");
+            }
+            flood.join().unwrap();
+        });
+        watch.is_well(&mut server);
+    }
+    let mut few = Frames::open(&server);
+    few.connection.send(frame(200, 0, 0, b"")).unwrap();
+    few.connection.send(frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())).unwrap();
+    few.head(&get("/method"));
+    assert_eq!(few.status(), OK);
+}
+
+#[test]
+fn a_flood_of_data_without_data() {
     let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
     let watch = Watch::new(&mut server);
     let mut frames = Frames::open(&server);
@@ -113,14 +146,9 @@ fn floods_of_frames_that_carry_nothing() {
     frames.connection.send(frame(HEADERS, END_HEADERS, 1, &head)).unwrap();
     let empty = frame(DATA, 0, 1, b"").repeat(1000);
     let _ = (0..100).try_for_each(|_| frames.connection.send(&empty));
-    watch.is_well(&mut server);
-    flood(&server, &frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()).repeat(100));
-    watch.is_well(&mut server);
-    // Of a kind that nobody knows, which RFC 9113 section 4.1 says to ignore.
-    flood(&server, &frame(200, 0, 0, b"").repeat(100));
+    assert!(matches!(frames.goodbye(), Some(ENHANCE_YOUR_CALM) | None));
     watch.is_well(&mut server);
     let mut few = Frames::open(&server);
-    few.connection.send(frame(200, 0, 0, b"")).unwrap();
     few.connection.send(frame(HEADERS, END_HEADERS, 1, &head)).unwrap();
     few.connection.send(frame(DATA, 0, 1, b"").repeat(5)).unwrap();
     few.connection.send(frame(DATA, END_STREAM, 1, b"abc")).unwrap();
@@ -128,20 +156,44 @@ fn floods_of_frames_that_carry_nothing() {
     assert_eq!(few.until(|frame| frame.kind == DATA && frame.stream == 1).unwrap().payload, b"3 bytes\n");
 }
 
-/// Sends a lot of `bytes` and reads nothing, for as long as the server takes it or a while.
-fn flood(server: &ServeProcess, bytes: &[u8]) {
+/// That it idles ends no connection.
+const UNREAD: [&str; 4] = ["--stall-timeout", "1s", "--head-timeout", "1h"];
+
+/// Sends one frame over and over and reads nothing, until the server ends the connection.
+#[track_caller]
+fn flood(server: &ServeProcess, frame: &[u8]) {
+    endless(&mut Frames::open(server).connection, frame);
+}
+
+/// The same, and reads whatever comes.
+#[track_caller]
+fn flood_and_read(server: &ServeProcess, frame: &[u8]) {
     let mut frames = Frames::open(server);
-    frames.connection.patience(Duration::from_secs(2));
-    let _ = (0..1000).try_for_each(|_| frames.connection.send(bytes));
+    let mut writer = frames.connection.writer();
+    thread::scope(|scope| {
+        scope.spawn(move || frames.connection.rest());
+        endless(&mut writer, frame);
+    });
+}
+
+#[track_caller]
+fn endless(connection: &mut Connection, frame: &[u8]) {
+    let (many, started) = (frame.repeat(1000), Instant::now());
+    let ended = loop {
+        match connection.send(&many) {
+            Ok(()) => assert!(started.elapsed() < Duration::from_secs(60), "the connection goes on"),
+            Err(e) => break e.kind(),
+        }
+    };
+    assert!(!matches!(ended, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "the connection stalls for ever");
 }
 
 #[test]
 fn continuation_flood() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
+    let mut server = serve(RUST_P2_HTTP_ECHO, &["--head-timeout", "1h"]);
     let watch = Watch::new(&mut server);
     for part in [field("x", &"a".repeat(1000)), Vec::new(), field("x", "")] {
         let mut frames = Frames::open(&server);
-        frames.connection.patience(Duration::from_secs(5));
         let _ = frames.connection.send(frame(HEADERS, END_STREAM, 1, &get("/method")));
         let more = frame(CONTINUATION, 0, 1, &part).repeat(100);
         let _ = (0..1000).try_for_each(|_| frames.connection.send(&more));
@@ -202,7 +254,7 @@ const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
 #[test]
 fn a_window_that_never_opens_holds_a_stream_for_a_while_and_no_sandbox() {
     for (guest, path) in [(RUST_P2_HTTP_ECHO, "/method"), (RUST_P3_HTTP_ECHO, "/sleep?ms=1")] {
-        let mut server = serve(guest, &["--sandboxes", "200", "--deadline", "5s"]);
+        let mut server = serve(guest, &["--sandboxes", "200", "--deadline", "5s", "--stall-timeout", "8s"]);
         let before = server.resident();
         let mut attackers: Vec<Frames> = (0..10).map(|_| Frames::with_settings(&server, &NO_WINDOW)).collect();
         for frames in &mut attackers {
@@ -259,9 +311,8 @@ fn connections_on_which_nothing_happens_are_closed() {
     let _ = half_a_preface.rest();
     let _ = only_a_preface.rest();
     assert_eq!(idle.goodbye(), Some(0));
-    let _ = (idle.connection.rest(), half.connection.rest());
+    half.goodbye();
     assert_eq!(pings.goodbye(), Some(0));
-    let _ = pings.connection.rest();
     pinging.join().unwrap();
     assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
     watch.is_well(&mut server);
