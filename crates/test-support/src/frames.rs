@@ -36,7 +36,19 @@ pub const PADDED: u8 = 8;
 pub const WITH_PRIORITY: u8 = 32;
 
 /// Why a stream or a connection ends.
+pub const PROTOCOL_ERROR: u32 = 1;
+/// Why a stream or a connection ends.
+pub const FLOW_CONTROL_ERROR: u32 = 3;
+/// Why a stream or a connection ends.
+pub const STREAM_CLOSED: u32 = 5;
+/// Why a stream or a connection ends.
+pub const FRAME_SIZE_ERROR: u32 = 6;
+/// Why a stream or a connection ends.
+pub const REFUSED_STREAM: u32 = 7;
+/// Why a stream or a connection ends.
 pub const CANCEL: u32 = 8;
+/// Why a stream or a connection ends.
+pub const COMPRESSION_ERROR: u32 = 9;
 /// Why a stream or a connection ends.
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -62,6 +74,18 @@ pub struct Frame {
     pub stream: u32,
     /// What follows its head.
     pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// Why a stream (RST_STREAM) or the connection (GOAWAY) ends.
+    pub fn reason(&self) -> Option<u32> {
+        let bytes = match self.kind {
+            RST_STREAM => self.payload.first_chunk(),
+            GOAWAY => self.payload[4..].first_chunk(),
+            _ => None,
+        };
+        bytes.map(|bytes| u32::from_be_bytes(*bytes))
+    }
 }
 
 /// A frame as it is sent.
@@ -147,7 +171,7 @@ impl Frames {
     }
 
     /// The next frame. A PING is answered.
-    pub fn next(&mut self) -> io::Result<Frame> {
+    pub fn read(&mut self) -> io::Result<Frame> {
         let head = self.connection.exactly(9)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
@@ -161,7 +185,7 @@ impl Frames {
     /// The next frame that is `wanted`.
     pub fn until(&mut self, wanted: impl Fn(&Frame) -> bool) -> io::Result<Frame> {
         loop {
-            let frame = self.next()?;
+            let frame = self.read()?;
             if wanted(&frame) {
                 return Ok(frame);
             }
@@ -185,10 +209,8 @@ impl Frames {
     pub fn goodbye(&mut self) -> Option<u32> {
         let mut reason = None;
         loop {
-            match self.next() {
-                Ok(frame) if frame.kind == GOAWAY => {
-                    reason = Some(u32::from_be_bytes(frame.payload[4..8].try_into().expect("it has four bytes")));
-                }
+            match self.read() {
+                Ok(frame) if frame.kind == GOAWAY => reason = frame.reason(),
                 Ok(_) => {}
                 Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     panic!("the connection goes on; why it was to end: {reason:?}");
