@@ -176,16 +176,14 @@ fn flood_and_read(server: &ServeProcess, frame: &[u8]) {
     });
 }
 
+/// After that a client that does not answer when it is asked whether it is there is let go, whatever else it does.
+const NOT_THERE: Duration = Duration::from_secs(28);
+
 #[track_caller]
 fn endless(connection: &mut Connection, frame: &[u8]) {
     let (many, started) = (frame.repeat(1000), Instant::now());
-    let ended = loop {
-        match connection.send(&many) {
-            Ok(()) => assert!(started.elapsed() < Duration::from_secs(60), "the connection goes on"),
-            Err(e) => break e.kind(),
-        }
-    };
-    assert!(!matches!(ended, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "the connection stalls for ever");
+    while connection.send(&many).is_ok() && started.elapsed() < NOT_THERE {}
+    assert!(started.elapsed() < NOT_THERE, "the connection goes on");
 }
 
 #[test]
