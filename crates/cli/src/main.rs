@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod apps;
 mod args;
 mod audit;
+mod clients;
 mod commands;
 mod error;
 mod exit;
@@ -15,7 +16,6 @@ mod printer;
 mod progress;
 mod reload;
 mod sources;
-mod tls;
 
 fn main() -> ExitCode {
     commands::run(args::parse())

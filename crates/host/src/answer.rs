@@ -4,7 +4,7 @@ use crate::access::{Asked, Line};
 use crate::cause::Cause;
 use crate::files::Files;
 use crate::head::{self, ToServer};
-use crate::incoming::Incoming;
+use crate::incoming::{Cleaned, Incoming};
 use crate::metrics::Measures;
 use crate::node::{Destination, Hosted};
 use crate::rescue;
@@ -70,7 +70,7 @@ async fn component_answer(
     mut request: Request<Incoming>,
     id: RequestId,
 ) -> (Cause, Response<Body>) {
-    head::clean_request(request.headers_mut(), shared.config.trusts_forwarded);
+    let trailers = head::clean_request(request.headers_mut(), shared.config.trusts_forwarded);
     if shared.config.tells_client {
         head::tell_client(&mut request, peer.ip());
     }
@@ -81,6 +81,7 @@ async fn component_answer(
     let Some(place) = component.admit().await else { return (Cause::Overloaded, rescue::overloaded()) };
     let (patience, answered) = (shared.config.body_timeout, Arc::<AtomicBool>::default());
     let request = request.map(|body| {
+        let body = Cleaned { inner: body, trailers };
         let body = Patient::new(body, patience, || io::ErrorKind::TimedOut.into());
         // From then on it is a conversation, in which either side may be silent until the deadline.
         body.unless(answered.clone())
@@ -211,7 +212,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The body of an answer, measured to its end.
+/// The body of an answer, measured to its end, and with trailers that may leave.
 pub(crate) struct Measured {
     inner: Body,
     exchange: Exchange,
@@ -223,9 +224,14 @@ impl HttpBody for Measured {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        if let Poll::Ready(frame) = &frame {
+        let mut frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Poll::Ready(frame) = &mut frame {
             self.exchange.polled(frame);
+            if let Some(Ok(frame)) = frame
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                head::clean_response(trailers);
+            }
         }
         frame
     }

@@ -1,11 +1,10 @@
 //! What the head of a request must be, and what of heads goes no further than to the next hop.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE};
+use http::header::{CONTENT_LENGTH, HOST, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use std::net::IpAddr;
-use std::str::FromStr;
-use walnut_engine::{Body, Failure};
+use walnut_engine::{Body, Failure, named_by_connection};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -67,13 +66,37 @@ pub(crate) fn set_scheme<B>(request: &mut Request<B>, scheme: Scheme) {
     }
 }
 
-/// Takes off what was meant for this hop, and what a client says about hops before it unless it is trusted.
-pub(crate) fn clean_request(headers: &mut HeaderMap, trusts_forwarded: bool) {
-    let drops = |name: &HeaderName| is_hop_by_hop(name) || (!trusts_forwarded && is_forwarded(name));
+/// What of the trailers of a request goes no further, which its head decides.
+pub(crate) struct Trailers {
+    /// By the client, as meant for this hop.
+    named: Vec<HeaderName>,
+    trusts_forwarded: bool,
+}
+
+impl Trailers {
+    pub fn clean(&self, trailers: &mut HeaderMap) {
+        let drops = |name: &HeaderName| is_dropped(name, self.trusts_forwarded) || self.named.contains(name);
+        if trailers.keys().any(drops) {
+            remove(trailers, drops);
+        }
+    }
+}
+
+/// Takes off what was meant for this hop, and what a client says about hops before it unless it is trusted. The same is to be
+/// taken off the trailers.
+pub(crate) fn clean_request(headers: &mut HeaderMap, trusts_forwarded: bool) -> Trailers {
+    let drops = |name: &HeaderName| is_dropped(name, trusts_forwarded);
+    let mut named = Vec::new();
     // Most requests have none of them.
     if headers.keys().any(drops) {
-        remove(headers, drops);
+        let wants_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
+        named = remove(headers, drops);
+        // A guest may want to know, and gRPC wants it to.
+        if wants_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
     }
+    Trailers { named, trusts_forwarded }
 }
 
 /// Says who the client is: behind the hops that came with the request, if those are trusted, and otherwise alone.
@@ -102,17 +125,17 @@ pub(crate) fn of_guest(mut response: Response<Body>) -> Result<Response<Body>, F
     Ok(response)
 }
 
-/// Takes off what a guest has no say in: the connection is the server's.
+/// Takes off what a guest has no say in, before its body and behind it: the connection is the server's.
 pub(crate) fn clean_response(headers: &mut HeaderMap) {
     if headers.keys().any(is_hop_by_hop) {
         remove(headers, is_hop_by_hop);
     }
 }
 
+/// Takes off what `drops` says and what `Connection` names. Gives the latter.
 #[cold]
-fn remove(headers: &mut HeaderMap, drops: impl Fn(&HeaderName) -> bool) {
-    let wants_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
-    let named: Vec<HeaderName> = headers.get_all(CONNECTION).iter().flat_map(tokens).collect();
+fn remove(headers: &mut HeaderMap, drops: impl Fn(&HeaderName) -> bool) -> Vec<HeaderName> {
+    let named = named_by_connection(headers);
     let listed: Vec<HeaderName> = headers.keys().filter(|name| drops(name)).cloned().collect();
     for name in listed.iter().chain(&named) {
         // What the message itself is told by cannot be named away.
@@ -120,14 +143,7 @@ fn remove(headers: &mut HeaderMap, drops: impl Fn(&HeaderName) -> bool) {
             headers.remove(name);
         }
     }
-    if wants_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-}
-
-fn tokens(value: &HeaderValue) -> Vec<HeaderName> {
-    let text = value.to_str().unwrap_or_default();
-    text.split(',').filter_map(|token| HeaderName::from_str(token.trim()).ok()).collect()
+    named
 }
 
 fn has_token(value: &HeaderValue, wanted: &str) -> bool {
@@ -140,6 +156,10 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
         name.as_str(),
         "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade" | "http2-settings"
     )
+}
+
+fn is_dropped(name: &HeaderName, trusts_forwarded: bool) -> bool {
+    is_hop_by_hop(name) || (!trusts_forwarded && is_forwarded(name))
 }
 
 fn is_forwarded(name: &HeaderName) -> bool {
@@ -176,6 +196,42 @@ mod tests {
         let mut of = headers(&[("te", "gzip"), ("x-ok", "1")]);
         clean_request(&mut of, false);
         assert_eq!(of, headers(&[("x-ok", "1")]));
+    }
+
+    #[test]
+    fn trailers_lose_what_their_head_would() {
+        let mut head = headers(&[("connection", "x-secret"), ("x-forwarded-for", "1.2.3.4"), ("te", "trailers")]);
+        let lines = [
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("x-sum", "5"),
+            ("x-forwarded-for", "1.2.3.4"),
+        ];
+        for (trusts, kept) in [(false, &lines[3..4]), (true, &lines[3..])] {
+            let mut of = headers(&lines);
+            clean_request(&mut head.clone(), trusts).clean(&mut of);
+            assert_eq!(of, headers(kept));
+        }
+        // What is named by none is kept.
+        head.remove("connection");
+        let mut of = headers(&lines);
+        clean_request(&mut head, true).clean(&mut of);
+        assert!(of.contains_key("x-secret"));
+    }
+
+    #[test]
+    fn a_guest_has_no_say_in_the_connection() {
+        let mut of = headers(&[
+            ("content-length", "3"),
+            ("connection", "close, x-secret, content-length"),
+            ("x-secret", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("x-forwarded-for", "1.2.3.4"),
+        ]);
+        clean_response(&mut of);
+        assert_eq!(of, headers(&[("content-length", "3"), ("x-forwarded-for", "1.2.3.4")]));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | streams broken so that this side resets them (CVE-2025-8671) | `OWN_RESETS` |
 //! | heads of many CONTINUATION frames, or that unpack to too much | `head::MOST`, by h2: 431, and an end of the connection |
 //! | floods of SETTINGS and PING | one answer is kept at a time; who does not read answers is cut by `Stall` |
+//! | floods of WINDOW_UPDATE, PRIORITY and unknown frames | nothing is kept or answered; they do not end the idling of a connection without requests, which `head_timeout` ends |
 //! | many small DATA frames | h2's budget for what they cost beside their bytes |
 //! | a window that never opens | the body of the answer is not asked for more, and the stream is reset by `stall_timeout` |
 //! | a connection with nothing on it, or half a head | `head_timeout`, and sooner when its seat is needed |
@@ -363,8 +364,7 @@ where
                 }
             }
             Err(frame) => {
-                if let Ok(mut trailers) = frame.into_trailers() {
-                    head::clean_response(&mut trailers);
+                if let Ok(trailers) = frame.into_trailers() {
                     return Ok(sends.send_trailers(trailers)?);
                 }
             }

@@ -1,5 +1,6 @@
 //! The body of a request, by whichever HTTP it comes.
 
+use crate::head::Trailers;
 use bytes::Bytes;
 use h2::RecvStream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -97,5 +98,34 @@ impl HttpBody for Received {
             Some(length) => SizeHint::with_exact(length),
             None => SizeHint::default(),
         }
+    }
+}
+
+/// A body whose trailers are cleaned as its head was.
+pub(crate) struct Cleaned<B> {
+    pub inner: B,
+    pub trailers: Trailers,
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Cleaned<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            self.trailers.clean(trailers);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }

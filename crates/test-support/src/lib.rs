@@ -9,6 +9,7 @@
 mod client;
 mod collector;
 mod env;
+pub mod frames;
 mod http2;
 mod output;
 mod serve;

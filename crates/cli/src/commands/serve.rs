@@ -1,6 +1,7 @@
 use super::Outcome;
 use crate::apps::{Setting, check_flags};
 use crate::audit::ServerAudit;
+use crate::clients::ClientFlags;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
 use crate::grants::GrantFlags;
@@ -9,7 +10,6 @@ use crate::optimiser::{Optimiser, TierFlag};
 use crate::printer::Printer;
 use crate::reload::{Hangups, Reload, Version};
 use crate::sources::Sources;
-use crate::tls::ClientFlags;
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,42 +1,18 @@
-//! HTTP/2: what it promises, and clients that abuse it. After each attack the process lives, the next good request is
-//! answered and memory is where it was; beside each is a client that does a little of the same and is served.
+//! HTTP/2: what it promises to clients that mean well.
 
 use crate::{Served, serve, steady};
-use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, Http2, ServeProcess, request};
+use walnut_test_support::frames::{BAD_REQUEST, Frames, NO_CONTENT, OK, OTHER, field};
+use walnut_test_support::{Http2, ServeProcess, request};
 
 const HELLO: &str = "hello from a sealed component\n";
 const BOTH: [Guest; 2] = [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO];
 
 #[track_caller]
-fn open(server: &ServeProcess) -> Http2 {
+pub(crate) fn open(server: &ServeProcess) -> Http2 {
     Http2::open(server.address()).expect("the server takes a connection")
-}
-
-/// Watches what an attack costs.
-struct Watch {
-    before: Option<u64>,
-}
-
-impl Watch {
-    fn new(server: &mut Served) -> Self {
-        let watch = Watch { before: None };
-        watch.is_well(server);
-        Watch { before: server.resident() }
-    }
-
-    #[track_caller]
-    fn is_well(&self, server: &mut Served) {
-        assert!(server.lives());
-        open(server).get("/method?").is(200, "GET /method?\n");
-        server.get("/method?").is(200, "GET /method?\n");
-        if let (Some(before), Some(now)) = (self.before, server.resident()) {
-            assert!(now < before + (48 << 20), "{before} bytes grew to {now}");
-        }
-    }
 }
 
 #[test]
@@ -322,6 +298,32 @@ fn what_a_client_says_of_hops_before_it_is_believed_only_when_told_to() {
 }
 
 #[test]
+fn trailers_say_no_more_of_hops_than_heads() {
+    for guest in BOTH {
+        for (flags, passing) in
+            [(&[][..], &["x-sum"][..]), (&["--trust-forwarded"][..], &["x-forwarded-for", "x-sum"][..])]
+        {
+            let server = serve(guest, flags);
+            let h1 = server.connect().ask(
+                "POST /echo HTTP/1.1\r\nhost: test\r\nconnection: x-drop\r\nte: trailers\r\n\
+                 trailer: x-sum, x-forwarded-for, x-drop\r\ntransfer-encoding: chunked\r\n\r\n\
+                 3\r\n123\r\n0\r\nx-sum: 3\r\nx-forwarded-for: 1.2.3.4\r\nx-drop: 1\r\n\r\n",
+            );
+            let mut client = open(&server);
+            let mut exchange = client.start(request("POST", "/echo"), false);
+            exchange.send("123").unwrap();
+            exchange.finish(&[("x-sum", "3"), ("x-forwarded-for", "1.2.3.4"), ("te", "trailers")]).unwrap();
+            for answer in [h1, exchange.response()] {
+                answer.is(200, "123");
+                let mut names: Vec<_> = answer.trailers.iter().map(|(name, _)| name.as_str()).collect();
+                names.sort_unstable();
+                assert_eq!(names, passing, "{guest:?} {flags:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn who_the_client_is_is_told_only_when_asked_for() {
     for guest in BOTH {
         for (flags, told) in [
@@ -393,368 +395,4 @@ fn a_stop_finishes_the_streams_under_way_and_takes_no_more() {
         assert!(!output.stderr.contains("warning") && started.elapsed() < Duration::from_secs(20), "{output}");
         drop((idle, silent));
     }
-}
-
-// ---- Frames by hand, for clients that mean harm.
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-const ENHANCE_YOUR_CALM: u32 = 11;
-const CANCEL: u32 = 8;
-/// How HPACK begins a head with this status; all others begin alike.
-const OK: u8 = 0x88;
-const NO_CONTENT: u8 = 0x89;
-const BAD_REQUEST: u8 = 0x8c;
-const OTHER: u8 = 0x48;
-
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A header field in HPACK, neither indexed nor compressed.
-fn field(name: &str, value: &str) -> Vec<u8> {
-    let text = |text: &str| match u8::try_from(text.len()) {
-        Ok(length @ 0..127) => [&[length], text.as_bytes()].concat(),
-        // A prefix of 7 bits, and the rest in groups of 7.
-        _ => {
-            let (mut rest, mut bytes) = (text.len() - 127, vec![127]);
-            while rest >= 128 {
-                bytes.push(u8::try_from(rest % 128).unwrap() | 128);
-                rest /= 128;
-            }
-            bytes.push(u8::try_from(rest).unwrap());
-            bytes.extend(text.as_bytes());
-            bytes
-        }
-    };
-    [&[0], &text(name)[..], &text(value)].concat()
-}
-
-fn get(path: &str) -> Vec<u8> {
-    [field(":method", "GET"), field(":scheme", "http"), field(":path", path), field(":authority", "test")].concat()
-}
-
-struct Frames {
-    connection: Connection,
-    stream: u32,
-}
-
-impl Frames {
-    fn open(server: &ServeProcess) -> Self {
-        Self::with_settings(server, &[])
-    }
-
-    fn with_settings(server: &ServeProcess, settings: &[u8]) -> Self {
-        let mut connection = server.connect();
-        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-        connection.send(frame(SETTINGS, 0, 0, settings)).unwrap();
-        let mut frames = Frames { connection, stream: 1 };
-        frames.until(|frame| frame.kind == SETTINGS && frame.flags == 0).unwrap();
-        frames.connection.send(frame(SETTINGS, ACK, 0, &[])).unwrap();
-        frames
-    }
-
-    /// Sends the head of a request without a body.
-    fn head(&mut self, block: &[u8]) {
-        self.connection.send(frame(HEADERS, END_HEADERS | END_STREAM, self.stream, block)).unwrap();
-        self.stream += 2;
-    }
-
-    fn next(&mut self) -> io::Result<Frame> {
-        let head = self.connection.exactly(9)?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        let payload = self.connection.exactly(length as usize)?;
-        if head[3] == PING && head[4] != ACK {
-            self.connection.send(frame(PING, ACK, 0, &payload))?;
-        }
-        Ok(Frame { kind: head[3], flags: head[4], stream, payload })
-    }
-
-    fn until(&mut self, wanted: impl Fn(&Frame) -> bool) -> io::Result<Frame> {
-        loop {
-            let frame = self.next()?;
-            if wanted(&frame) {
-                return Ok(frame);
-            }
-        }
-    }
-
-    /// The first byte of the next head, which tells its status.
-    #[track_caller]
-    fn status(&mut self) -> u8 {
-        self.until(|frame| frame.kind == HEADERS).expect("the server answers").payload[0]
-    }
-
-    /// Why the server ends the connection, if it says so.
-    fn goodbye(&mut self) -> Option<u32> {
-        let frame = self.until(|frame| frame.kind == GOAWAY).ok()?;
-        Some(u32::from_be_bytes(frame.payload[4..8].try_into().unwrap()))
-    }
-}
-
-#[test]
-fn rapid_reset() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let watch = Watch::new(&mut server);
-    for _ in 0..3 {
-        let mut frames = Frames::open(&server);
-        let both = |stream: u32| {
-            let head = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/method"));
-            [head, frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())].concat()
-        };
-        let flood: Vec<u8> = (0..10_000).flat_map(|i| both(2 * i + 1)).collect();
-        // It is cut off somewhere in the middle.
-        let _ = frames.connection.send(flood);
-        assert!(matches!(frames.goodbye(), Some(ENHANCE_YOUR_CALM) | None));
-        watch.is_well(&mut server);
-    }
-    // A client that takes some back is served on.
-    let mut client = open(&server);
-    for _ in 0..50 {
-        client.start(request("POST", "/hash"), false).reset();
-        client.get("/method?").is(200, "GET /method?\n");
-    }
-}
-
-/// Each is taken before it is reset, so that each has cost something.
-#[test]
-fn reset_after_the_start() {
-    for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
-        let mut server = serve(guest, &["--sandboxes", "4", "--deadline", "5s"]);
-        let mut client = open(&server);
-        let mut resets = 0;
-        while resets < 1000 {
-            let Ok(exchange) = client.try_start(request("GET", "/sleep?ms=60000"), true) else { break };
-            thread::sleep(Duration::from_millis(5));
-            exchange.reset();
-            resets += 1;
-        }
-        assert!((100..500).contains(&resets), "{resets}");
-        assert!(server.lives());
-        assert_eq!(open(&server).get("/fine").status, 200);
-    }
-}
-
-#[test]
-fn settings_flood() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let watch = Watch::new(&mut server);
-    let window = |size: u32| frame(SETTINGS, 0, 0, &[&[0, 4], &size.to_be_bytes()[..]].concat());
-    flood(&server, &window(70_000).repeat(100));
-    watch.is_well(&mut server);
-    let mut few = Frames::open(&server);
-    (0..20).for_each(|i| few.connection.send(window(65_535 + i)).unwrap());
-    (0..20).for_each(|_| drop(few.until(|frame| frame.kind == SETTINGS && frame.flags == ACK).unwrap()));
-    few.head(&get("/method"));
-    assert_eq!(few.status(), OK);
-}
-
-#[test]
-fn ping_flood() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let watch = Watch::new(&mut server);
-    let ping = frame(PING, 0, 0, b"pingpong");
-    flood(&server, &ping.repeat(100));
-    watch.is_well(&mut server);
-    let mut few = Frames::open(&server);
-    (0..20).for_each(|_| few.connection.send(&ping).unwrap());
-    (0..20).for_each(|_| drop(few.until(|frame| frame.kind == PING && frame.flags == ACK).unwrap()));
-    few.head(&get("/method"));
-    assert_eq!(few.status(), OK);
-}
-
-#[test]
-fn floods_of_frames_that_carry_nothing() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let watch = Watch::new(&mut server);
-    let mut frames = Frames::open(&server);
-    let head = [get("/hash"), field("x", "y")].concat();
-    frames.connection.send(frame(HEADERS, END_HEADERS, 1, &head)).unwrap();
-    let empty = frame(DATA, 0, 1, b"").repeat(1000);
-    let _ = (0..100).try_for_each(|_| frames.connection.send(&empty));
-    watch.is_well(&mut server);
-    flood(&server, &frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()).repeat(100));
-    watch.is_well(&mut server);
-    // Of a kind that nobody knows, which RFC 9113 section 4.1 says to ignore.
-    flood(&server, &frame(200, 0, 0, b"").repeat(100));
-    watch.is_well(&mut server);
-    let mut few = Frames::open(&server);
-    few.connection.send(frame(200, 0, 0, b"")).unwrap();
-    few.connection.send(frame(HEADERS, END_HEADERS, 1, &head)).unwrap();
-    few.connection.send(frame(DATA, 0, 1, b"").repeat(5)).unwrap();
-    few.connection.send(frame(DATA, END_STREAM, 1, b"abc")).unwrap();
-    assert_eq!(few.status(), OK);
-    assert_eq!(few.until(|frame| frame.kind == DATA && frame.stream == 1).unwrap().payload, b"3 bytes\n");
-}
-
-/// Sends a lot of `bytes` and reads nothing, for as long as the server takes it or a while.
-fn flood(server: &ServeProcess, bytes: &[u8]) {
-    let mut frames = Frames::open(server);
-    frames.connection.patience(Duration::from_secs(2));
-    let _ = (0..1000).try_for_each(|_| frames.connection.send(bytes));
-}
-
-#[test]
-fn continuation_flood() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let watch = Watch::new(&mut server);
-    for part in [field("x", &"a".repeat(1000)), Vec::new(), field("x", "")] {
-        let mut frames = Frames::open(&server);
-        frames.connection.patience(Duration::from_secs(5));
-        let _ = frames.connection.send(frame(HEADERS, END_STREAM, 1, &get("/method")));
-        let more = frame(CONTINUATION, 0, 1, &part).repeat(100);
-        let _ = (0..1000).try_for_each(|_| frames.connection.send(&more));
-        assert!(frames.goodbye().is_none_or(|reason| reason == ENHANCE_YOUR_CALM));
-        watch.is_well(&mut server);
-    }
-    let mut few = Frames::open(&server);
-    few.connection.send(frame(HEADERS, END_STREAM, 1, &get("/method"))).unwrap();
-    few.connection.send(frame(CONTINUATION, 0, 1, &field("x-one", "1"))).unwrap();
-    few.connection.send(frame(CONTINUATION, END_HEADERS, 1, &field("x-two", "2"))).unwrap();
-    assert_eq!(few.status(), OK);
-}
-
-/// 64 KiB, as HTTP/2 counts it: 32 bytes more for each field. HTTP/1.1 has the same limit, and one of 100 fields.
-#[test]
-fn heads_have_a_limit() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let watch = Watch::new(&mut server);
-    let head = |count: usize| [get("/method"), field("y", &"a".repeat(4000)).repeat(count)].concat();
-    let send = |frames: &mut Frames, block: &[u8]| {
-        let mut parts = block.chunks(16_000).peekable();
-        let (mut kind, mut first) = (HEADERS, END_STREAM);
-        while let Some(part) = parts.next() {
-            let last = if parts.peek().is_none() { END_HEADERS } else { 0 };
-            frames.connection.send(frame(kind, first | last, 1, part)).unwrap();
-            (kind, first) = (CONTINUATION, 0);
-        }
-    };
-    let mut frames = Frames::open(&server);
-    send(&mut frames, &head(15));
-    assert_eq!(frames.status(), OK);
-    let mut frames = Frames::open(&server);
-    send(&mut frames, &head(17));
-    assert_eq!(frames.status(), OTHER);
-    // One field that is sent once and named ten thousand times.
-    let mut frames = Frames::open(&server);
-    let stored = [&[0x40, 1, b'y'][..], &field("", &"a".repeat(4000))[2..]].concat();
-    send(&mut frames, &[get("/method"), stored, vec![0xbe; 10_000]].concat());
-    let answer = frames.until(|frame| matches!(frame.kind, HEADERS | GOAWAY));
-    assert!(answer.is_err() || answer.is_ok_and(|frame| frame.kind == GOAWAY || frame.payload[0] == OTHER));
-    watch.is_well(&mut server);
-
-    let field = |size: usize| format!("GET /method HTTP/1.1\r\nhost: test\r\nx: {}\r\n\r\n", "a".repeat(size));
-    server.connect().ask(field(60 << 10)).is(200, "GET /method\n");
-    assert_eq!(server.connect().ask(field(66 << 10)).status, 431);
-    let fields = |count: usize| {
-        let fields: String = (0..count).map(|i| format!("y-{i}: {i}\r\n")).collect();
-        format!("GET /method HTTP/1.1\r\nhost: test\r\n{fields}\r\n")
-    };
-    server.connect().ask(fields(99)).is(200, "GET /method\n");
-    assert_eq!(server.connect().ask(fields(100)).status, 431);
-    watch.is_well(&mut server);
-}
-
-/// Settings by which no stream has room for a byte.
-const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
-
-#[test]
-fn a_window_that_never_opens_holds_a_stream_for_a_while_and_no_sandbox() {
-    for (guest, path) in [(RUST_P2_HTTP_ECHO, "/method"), (RUST_P3_HTTP_ECHO, "/sleep?ms=1")] {
-        let mut server = serve(guest, &["--sandboxes", "200", "--deadline", "5s"]);
-        let before = server.resident();
-        let mut attackers: Vec<Frames> = (0..10).map(|_| Frames::with_settings(&server, &NO_WINDOW)).collect();
-        for frames in &mut attackers {
-            (0..100).for_each(|_| frames.head(&get(path)));
-        }
-        // Others are served meanwhile, or told to come again.
-        let mut client = open(&server);
-        for _ in 0..20 {
-            assert!(matches!(client.get("/echo").status, 200 | 503));
-        }
-        if let (Some(before), Some(now)) = (before, server.resident()) {
-            assert!(now < before + (256 << 20), "{before} bytes grew to {now}");
-        }
-        let reset = attackers[0].until(|frame| frame.kind == RST_STREAM).unwrap();
-        assert_eq!(reset.payload, CANCEL.to_be_bytes());
-        // The others did not even answer when they were asked whether they are there.
-        for frames in &mut attackers[1..] {
-            let ended = frames.until(|frame| matches!(frame.kind, RST_STREAM | GOAWAY));
-            assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() != io::ErrorKind::WouldBlock));
-        }
-        assert!(server.lives());
-        assert_eq!(open(&server).get("/echo").status, 200);
-        // One that opens its window late gets it all.
-        let mut late = Frames::with_settings(&server, &NO_WINDOW);
-        late.head(&get(path));
-        thread::sleep(Duration::from_secs(3));
-        late.connection.send(frame(WINDOW_UPDATE, 0, 1, &100_u32.to_be_bytes())).unwrap();
-        assert!(!late.until(|frame| frame.kind == DATA).unwrap().payload.is_empty());
-    }
-}
-
-/// Its connections are as few as everybody's, so who does nothing with one gives it up.
-#[test]
-fn connections_on_which_nothing_happens_are_closed() {
-    let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
-    let watch = Watch::new(&mut server);
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let half_a_head = |frames: &mut Frames| {
-        frames.connection.send(frame(HEADERS, END_STREAM, 1, &get("/method"))).unwrap();
-    };
-    let mut half_a_preface = server.connect();
-    half_a_preface.send(&preface[..20]).unwrap();
-    let mut only_a_preface = server.connect();
-    only_a_preface.send(preface).unwrap();
-    let (mut idle, mut half, mut pings) = (Frames::open(&server), Frames::open(&server), Frames::open(&server));
-    half_a_head(&mut half);
-    let started = Instant::now();
-    let mut writer = pings.connection.writer();
-    let pinging = thread::spawn(move || {
-        while writer.send(frame(PING, 0, 0, b"pingpong")).is_ok() && started.elapsed() < Duration::from_secs(60) {
-            thread::sleep(Duration::from_millis(200));
-        }
-    });
-    let _ = half_a_preface.rest();
-    let _ = only_a_preface.rest();
-    assert_eq!(idle.goodbye(), Some(0));
-    let _ = (idle.connection.rest(), half.connection.rest());
-    assert_eq!(pings.goodbye(), Some(0));
-    let _ = pings.connection.rest();
-    pinging.join().unwrap();
-    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
-    watch.is_well(&mut server);
-}
-
-/// It is asked whether it is there. A client that says so may wait as long as the answer takes.
-#[test]
-fn a_client_that_is_gone_is_noticed_while_its_request_runs() {
-    let server = serve(RUST_P2_HTTP_BAD, &["--deadline", "5m"]);
-    let mut gone = Frames::open(&server);
-    gone.head(&get("/sleep?ms=200000"));
-    let mut there = open(&server);
-    let mut waits = there.start(request("GET", "/sleep?ms=40000"), true);
-    let started = Instant::now();
-    let _ = gone.connection.rest();
-    let took = started.elapsed();
-    assert!(Duration::from_secs(15) < took && took < Duration::from_secs(60), "{took:?}");
-    assert_eq!(waits.head().unwrap().status, 200);
 }

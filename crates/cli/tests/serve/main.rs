@@ -5,12 +5,17 @@
 mod access;
 mod admin;
 mod apps;
+mod clients;
 mod drain;
 mod files;
 mod grants;
 mod hostile;
 mod http;
 mod http2;
+mod http2_attacks;
+mod http2_rfc;
+mod http2_rfc_heads;
+mod http2_rfc_streams;
 mod labels;
 mod limits;
 mod neighbours;

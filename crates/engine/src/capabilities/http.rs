@@ -17,6 +17,7 @@ use crate::apart::at_home;
 use crate::body::{Bounded, Guarded, Patient};
 use crate::connections::{Connection, Connections};
 use crate::gate::Permit;
+use crate::hops;
 use crate::limits::Limit;
 use crate::packages::WASI_0_3;
 use crate::prepare::Setup;
@@ -187,7 +188,8 @@ impl Exchange {
             path: request.uri().path().to_owned(),
         };
         let permit = self.setup.gate.check(self.import, asked).map_err(|_| Error::HttpRequestDenied)?;
-        let (line, response) = self.answered(permit, &destination, request).await?;
+        let (line, mut response) = self.answered(permit, &destination, request).await?;
+        hops::remove_named(response.headers_mut());
         let (left, patience) = (self.setup.limits.response_body, self.patience.between_bytes);
         let (setup, pool) = (self.setup.clone(), self.setup.pool.clone());
         let too_large = move || {
@@ -325,8 +327,10 @@ mod tests {
         }
     }
 
+    const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
     /// Answers requests that end in `end`, all on one connection.
-    async fn answers(listener: TcpListener, end: &'static [u8], times: usize) {
+    async fn answers(listener: TcpListener, end: &'static [u8], times: usize, answer: &'static str) {
         let (mut stream, _) = listener.accept().await.unwrap();
         drop(listener);
         for _ in 0..times {
@@ -334,7 +338,7 @@ mod tests {
             while !request.ends_with(end) {
                 request.push(stream.read_u8().await.unwrap());
             }
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
         }
     }
 
@@ -343,8 +347,8 @@ mod tests {
         http::Request::builder().uri(url).header("host", "test").body(body).unwrap()
     }
 
-    /// The status of the answer to `body`.
-    async fn ask(url: &str, pool: &Arc<Pool>, body: &'static str) -> u16 {
+    /// The answer to `body`.
+    async fn ask(url: &str, pool: &Arc<Pool>, body: &'static str) -> http::Response<WasiBody> {
         let mut policy = Policy::sealed();
         policy.allow(Capability::Http, url).unwrap();
         let gate = Gate::new("test", policy, Vec::new());
@@ -359,16 +363,21 @@ mod tests {
         };
         let slot = exchange.slot.clone();
         let request = request(url, body).map(|inner| Guarded { inner, _guard: slot }.boxed_unsync());
-        exchange.send(request).await.map_err(|e| e.to_string()).unwrap().0.status().as_u16()
+        exchange.send(request).await.map_err(|e| e.to_string()).unwrap().0
+    }
+
+    /// Its status.
+    async fn status(url: &str, pool: &Arc<Pool>, body: &'static str) -> u16 {
+        ask(url, pool, body).await.status().as_u16()
     }
 
     #[tokio::test]
     async fn what_had_a_body_leaves_its_connection_to_the_next() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2));
+        let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2, EMPTY));
         let pool = Arc::default();
-        assert_eq!((ask(&url, &pool, "body").await, ask(&url, &pool, "body").await), (200, 200));
+        assert_eq!((status(&url, &pool, "body").await, status(&url, &pool, "body").await), (200, 200));
         server.await.unwrap();
     }
 
@@ -377,13 +386,24 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}/");
-        let server = tokio::spawn(answers(listener, b"\r\n\r\n", 1));
+        let server = tokio::spawn(answers(listener, b"\r\n\r\n", 1, EMPTY));
         let (pool, is_closed) = (Arc::<Pool>::default(), Arc::<AtomicBool>::default());
         let mut line = Line::http1(Silent(is_closed.clone()), address).await.unwrap();
         assert!(line.becomes_ready().await);
         pool.keep(Destination::of(&url.parse().unwrap()).unwrap(), line);
         is_closed.store(true, SeqCst);
-        assert_eq!(ask(&url, &pool, "").await, 200);
+        assert_eq!(status(&url, &pool, "").await, 200);
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_an_answer_says_of_its_connection_goes_no_further() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let answer = "HTTP/1.1 200 OK\r\nconnection: X-Hop\r\nx-hop: 1\r\nx-end: 1\r\ncontent-length: 0\r\n\r\n";
+        let server = tokio::spawn(answers(listener, b"\r\n\r\n", 1, answer));
+        let response = ask(&url, &Arc::default(), "").await;
+        assert!(response.headers().contains_key("x-end") && !response.headers().contains_key("x-hop"));
         server.await.unwrap();
     }
 
@@ -393,11 +413,11 @@ mod tests {
         (0..2).for_each(|_| drop(turns::before(Party::new(), Instant::now())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2));
+        let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2, EMPTY));
         let pool = Arc::<Pool>::default();
         let (to, kept) = (url.clone(), pool.clone());
         let compute = apart::beside().unwrap();
-        assert_eq!(compute.spawn(async move { ask(&to, &kept, "body").await }).await.unwrap(), 200);
+        assert_eq!(compute.spawn(async move { status(&to, &kept, "body").await }).await.unwrap(), 200);
         let destination = Destination::of(&url.parse().unwrap()).unwrap();
         let waiting = loop {
             match pool.take(&destination) {
@@ -412,7 +432,7 @@ mod tests {
         let line = waiting.open(permit);
         assert_eq!(line.thread, std::thread::current().id());
         pool.keep(destination, line);
-        assert_eq!(ask(&url, &pool, "body").await, 200);
+        assert_eq!(status(&url, &pool, "body").await, 200);
         server.await.unwrap();
     }
 

@@ -1,12 +1,12 @@
 //! Gives back what it gets, as it comes: body, `x-*` headers, trailers.
 //!
 //! `/echo` (and every other path), `/upper` (in capitals), `/hash` (how many bytes), `/method` (method and target). The last
-//! two answer when they have read everything. Calls of gRPC get their messages back and a status, and `/walnut.Echo/Refuse`
-//! a status alone.
+//! two answer when they have read everything. Calls of gRPC get their messages back and a status, `/walnut.Echo/Refuse`
+//! a status alone, and `/walnut.Echo/Repeat` and `/walnut.Echo/Join` several messages for one and one for several.
 
 use std::io::{Read, Write};
 
-use shared::split_path;
+use shared::{grpc_answer, split_path};
 use wasip2::{
     exports::http::incoming_handler::Guest,
     http::types::{Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam},
@@ -40,7 +40,7 @@ impl Guest for Echo {
         }
         let response = OutgoingResponse::new(headers);
         let answer = response.body().expect("the first body");
-        let streams = !matches!(path, "/hash" | "/method");
+        let streams = !matches!(path, "/hash" | "/method" | "/walnut.Echo/Repeat" | "/walnut.Echo/Join");
         let mut begun = Some((out, response));
         if streams && let Some((out, response)) = begun.take() {
             ResponseOutparam::set(out, Ok(response));
@@ -50,6 +50,7 @@ impl Guest for Echo {
         let mut input = incoming.stream().expect("the first stream");
         let mut output = answer.write().expect("the first stream");
         let mut count = 0;
+        let mut messages = Vec::new();
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let length = match Read::read(&mut input, &mut buffer) {
@@ -61,6 +62,10 @@ impl Guest for Echo {
             let part = &mut buffer[..length];
             count += part.len();
             match path {
+                _ if !streams && is_grpc => {
+                    messages.extend_from_slice(part);
+                    continue;
+                }
                 _ if !streams => continue,
                 "/upper" => part.make_ascii_uppercase(),
                 _ => {}
@@ -70,15 +75,15 @@ impl Guest for Echo {
                 return;
             }
         }
-        let text = match path {
-            "/hash" => format!("{count} bytes\n"),
-            "/method" => format!("{} {target}\n", method_name(&request.method())),
-            _ => String::new(),
+        let rest = match path {
+            "/hash" => format!("{count} bytes\n").into_bytes(),
+            "/method" => format!("{} {target}\n", method_name(&request.method())).into_bytes(),
+            _ => grpc_answer(path, &messages),
         };
         if let Some((out, response)) = begun {
             ResponseOutparam::set(out, Ok(response));
         }
-        let _ = output.write_all(text.as_bytes()).and_then(|()| Write::flush(&mut output));
+        let _ = output.write_all(&rest).and_then(|()| Write::flush(&mut output));
 
         // Streams are children of their bodies, and a body is finished when it has none.
         drop((input, output));

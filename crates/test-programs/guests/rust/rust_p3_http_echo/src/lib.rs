@@ -5,11 +5,12 @@
 //! would split the answer), `/handles?count=N` and `/log-bomb?mib=N` (so many, or without end),
 //! `/outbound?url=URL` (the status of the answer from there; with `ms=N` asked for so much later, and with `trace=VALUE` as
 //! a part of that trace) and `/outbound-after?url=URL` (the same, when the answer is on its way). Calls of gRPC get their
-//! messages back and a status, and `/walnut.Echo/Refuse` a status alone.
+//! messages back and a status, `/walnut.Echo/Refuse` a status alone, and `/walnut.Echo/Repeat` and `/walnut.Echo/Join` several
+//! messages for one and one for several.
 
 use std::{cell::Cell, hint::black_box};
 
-use shared::{error_name, query_number, query_value, split_path, split_url};
+use shared::{error_name, grpc_answer, query_number, query_value, split_path, split_url};
 use wasip3::{
     cli::stdout,
     clocks::monotonic_clock,
@@ -111,6 +112,11 @@ impl Guest for Echo {
                 drop(no_trailers);
                 Ok(Response::new(headers, None, trailers).0)
             }
+            "/walnut.Echo/Repeat" | "/walnut.Echo/Join" => {
+                let messages = body.collect().await;
+                trailers.await?;
+                Ok(called(headers, grpc_answer(path, &messages)))
+            }
             // The stream itself as the answer would bring the client's trailers, whatever the guest has.
             _ if is_grpc => Ok(copied(headers, body, trailers, |_| (), status)),
             _ => Ok(Response::new(headers, Some(body), trailers).0),
@@ -200,6 +206,18 @@ fn copied(
 /// What says that a call of gRPC went well.
 fn status() -> Option<Fields> {
     Some(Fields::from_list(&[("grpc-status".to_owned(), b"0".to_vec())]).expect("fine trailers"))
+}
+
+/// The answer of a call of gRPC that went well.
+fn called(headers: Fields, messages: Vec<u8>) -> Response {
+    let (mut writer, contents) = wit_stream::new();
+    let (trailers_writer, trailers) = wit_future::new(|| Ok(None));
+    spawn_local(async move {
+        writer.write_all(messages).await;
+        drop(writer);
+        let _ = trailers_writer.write(Ok(status())).await;
+    });
+    Response::new(headers, Some(contents), trailers).0
 }
 
 fn say(headers: Fields, text: String) -> Response {

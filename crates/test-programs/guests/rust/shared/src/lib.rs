@@ -56,3 +56,22 @@ pub fn query_value(query: &str, wanted: &str) -> Option<String> {
 pub fn query_number(query: &str, wanted: &str) -> Option<u64> {
     query_value(query, wanted)?.parse().ok()
 }
+
+/// What a call of gRPC gets that is answered when all its messages are there: `/walnut.Echo/Repeat` each of them twenty times,
+/// `/walnut.Echo/Join` one with what all of them say. Nothing for another path.
+pub fn grpc_answer(path: &str, mut messages: &[u8]) -> Vec<u8> {
+    if path == "/walnut.Echo/Repeat" {
+        return messages.repeat(20);
+    }
+    let mut said = Vec::new();
+    while let Some((head, rest)) = messages.split_first_chunk::<5>().filter(|_| path == "/walnut.Echo/Join") {
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        let Some((message, rest)) = rest.split_at_checked(length) else { break };
+        said.extend_from_slice(message);
+        messages = rest;
+    }
+    match path {
+        "/walnut.Echo/Join" => [&[0], &(said.len() as u32).to_be_bytes()[..], &said].concat(),
+        _ => said,
+    }
+}

@@ -1,10 +1,13 @@
-//! The flags of TLS and of who a client is.
+//! The flags of clients: how many, how slow, by TLS or not, and what is told of them. They are of the whole server.
 
 use crate::error::CommandError;
 use crate::exit::Code;
+use crate::limits::number;
 use crate::printer::Printer;
 use clap::Args;
 use std::path::PathBuf;
+use std::time::Duration;
+use walnut_engine::parse_duration;
 use walnut_host::{Reload, ServerConfig, Tls, TlsError};
 
 #[derive(Args, Debug)]
@@ -22,6 +25,18 @@ pub struct ClientFlags {
     /// Tell components who asks: the client's address in X-Forwarded-For, behind those that are trusted, and X-Forwarded-Proto
     #[arg(long)]
     forward_client: bool,
+    /// Clients connected at once; for one more, the one that has idled for longest is let go
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = number::<u32>(1, 1_000_000))]
+    clients: u32,
+    /// How long a client may take to shake hands and to send a request's head, and idle between two
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    head_timeout: Duration,
+    /// How long a client may pause in the body of a request that has no answer yet
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    body_timeout: Duration,
+    /// How long a client may not read what it is sent
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    stall_timeout: Duration,
 }
 
 impl ClientFlags {
@@ -29,6 +44,10 @@ impl ClientFlags {
     pub fn apply(&self, config: &mut ServerConfig, printer: Printer) -> Result<(), CommandError> {
         config.trusts_forwarded = self.trust_forwarded;
         config.tells_client = self.forward_client;
+        config.connections = usize::try_from(self.clients).unwrap_or(usize::MAX);
+        config.head_timeout = self.head_timeout;
+        config.body_timeout = self.body_timeout;
+        config.stall_timeout = self.stall_timeout;
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             let report = move |reload: &Reload| match reload {
                 Reload::Done => printer.say("took a new certificate"),

@@ -1,0 +1,222 @@
+//! HTTP/2 by hand: frames as bytes, for clients that break its rules. Numbers are those of RFC 9113.
+
+use crate::{Connection, ServeProcess};
+use std::io;
+
+/// A kind of frame.
+pub const DATA: u8 = 0;
+/// A kind of frame.
+pub const HEADERS: u8 = 1;
+/// A kind of frame.
+pub const PRIORITY: u8 = 2;
+/// A kind of frame.
+pub const RST_STREAM: u8 = 3;
+/// A kind of frame.
+pub const SETTINGS: u8 = 4;
+/// A kind of frame.
+pub const PUSH_PROMISE: u8 = 5;
+/// A kind of frame.
+pub const PING: u8 = 6;
+/// A kind of frame.
+pub const GOAWAY: u8 = 7;
+/// A kind of frame.
+pub const WINDOW_UPDATE: u8 = 8;
+/// A kind of frame.
+pub const CONTINUATION: u8 = 9;
+
+/// A flag of DATA and HEADERS: the stream's last.
+pub const END_STREAM: u8 = 1;
+/// A flag of SETTINGS and PING: the answer to one.
+pub const ACK: u8 = 1;
+/// A flag of HEADERS and CONTINUATION: the head's last.
+pub const END_HEADERS: u8 = 4;
+/// A flag of DATA and HEADERS: padding follows.
+pub const PADDED: u8 = 8;
+/// A flag of HEADERS: what the stream depends on comes first.
+pub const WITH_PRIORITY: u8 = 32;
+
+/// Why a stream or a connection ends.
+pub const PROTOCOL_ERROR: u32 = 1;
+/// Why a stream or a connection ends.
+pub const FLOW_CONTROL_ERROR: u32 = 3;
+/// Why a stream or a connection ends.
+pub const STREAM_CLOSED: u32 = 5;
+/// Why a stream or a connection ends.
+pub const FRAME_SIZE_ERROR: u32 = 6;
+/// Why a stream or a connection ends.
+pub const REFUSED_STREAM: u32 = 7;
+/// Why a stream or a connection ends.
+pub const CANCEL: u32 = 8;
+/// Why a stream or a connection ends.
+pub const COMPRESSION_ERROR: u32 = 9;
+/// Why a stream or a connection ends.
+pub const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// How HPACK begins a head with status 200.
+pub const OK: u8 = 0x88;
+/// How HPACK begins a head with status 204.
+pub const NO_CONTENT: u8 = 0x89;
+/// How HPACK begins a head with status 400.
+pub const BAD_REQUEST: u8 = 0x8c;
+/// How HPACK begins a head with a status that its table does not have.
+pub const OTHER: u8 = 0x48;
+
+/// What each connection begins with.
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A frame that came.
+pub struct Frame {
+    /// Its kind.
+    pub kind: u8,
+    /// Its flags.
+    pub flags: u8,
+    /// 0 is the connection itself.
+    pub stream: u32,
+    /// What follows its head.
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// Why a stream (RST_STREAM) or the connection (GOAWAY) ends.
+    pub fn reason(&self) -> Option<u32> {
+        let bytes = match self.kind {
+            RST_STREAM => self.payload.first_chunk(),
+            GOAWAY => self.payload[4..].first_chunk(),
+            _ => None,
+        };
+        bytes.map(|bytes| u32::from_be_bytes(*bytes))
+    }
+}
+
+/// A frame as it is sent.
+///
+/// # Panics
+/// When the payload is larger than any may be.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("it is small").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A header field in HPACK, neither indexed nor compressed.
+///
+/// # Panics
+/// When it is larger than any may be.
+pub fn field(name: &str, value: &str) -> Vec<u8> {
+    [&[0], &text(name)[..], &text(value)].concat()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    match u8::try_from(text.len()) {
+        Ok(length @ 0..127) => [&[length], text.as_bytes()].concat(),
+        // A prefix of 7 bits, and the rest in groups of 7.
+        _ => {
+            let (mut rest, mut bytes) = (text.len() - 127, vec![127]);
+            while rest >= 128 {
+                bytes.push(u8::try_from(rest % 128).expect("it is less than 128") | 128);
+                rest /= 128;
+            }
+            bytes.push(u8::try_from(rest).expect("it is less than 128"));
+            bytes.extend(text.as_bytes());
+            bytes
+        }
+    }
+}
+
+/// The head of a request for `path`.
+pub fn get(path: &str) -> Vec<u8> {
+    [field(":method", "GET"), field(":scheme", "http"), field(":path", path), field(":authority", "test")].concat()
+}
+
+/// A client's connection on which any frame can be sent.
+pub struct Frames {
+    /// What they are sent on.
+    pub connection: Connection,
+    stream: u32,
+}
+
+impl Frames {
+    /// Connects, and has the first settings of both sides behind it.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    #[track_caller]
+    pub fn open(server: &ServeProcess) -> Self {
+        Self::with_settings(server, &[])
+    }
+
+    /// Like [`Frames::open`], with these settings.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    #[track_caller]
+    pub fn with_settings(server: &ServeProcess, settings: &[u8]) -> Self {
+        let mut connection = server.connect();
+        connection.send(PREFACE).expect("the server reads");
+        connection.send(frame(SETTINGS, 0, 0, settings)).expect("the server reads");
+        let mut frames = Frames { connection, stream: 1 };
+        frames.until(|frame| frame.kind == SETTINGS && frame.flags == 0).expect("the server has settings");
+        frames.connection.send(frame(SETTINGS, ACK, 0, &[])).expect("the server reads");
+        frames
+    }
+
+    /// Sends the head of a request without a body.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    #[track_caller]
+    pub fn head(&mut self, block: &[u8]) {
+        let head = frame(HEADERS, END_HEADERS | END_STREAM, self.stream, block);
+        self.connection.send(head).expect("the server reads");
+        self.stream += 2;
+    }
+
+    /// The next frame. A PING is answered.
+    pub fn read(&mut self) -> io::Result<Frame> {
+        let head = self.connection.exactly(9)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let payload = self.connection.exactly(length as usize)?;
+        if head[3] == PING && head[4] != ACK {
+            self.connection.send(frame(PING, ACK, 0, &payload))?;
+        }
+        Ok(Frame { kind: head[3], flags: head[4], stream, payload })
+    }
+
+    /// The next frame that is `wanted`.
+    pub fn until(&mut self, wanted: impl Fn(&Frame) -> bool) -> io::Result<Frame> {
+        loop {
+            let frame = self.read()?;
+            if wanted(&frame) {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// The first byte of the next head, which tells its status.
+    ///
+    /// # Panics
+    /// When none comes.
+    #[track_caller]
+    pub fn status(&mut self) -> u8 {
+        self.until(|frame| frame.kind == HEADERS).expect("the server answers").payload[0]
+    }
+
+    /// Why the server ends the connection, if it says so: waits for the end, and gives the last reason before it.
+    ///
+    /// # Panics
+    /// When it does not end it.
+    #[track_caller]
+    pub fn goodbye(&mut self) -> Option<u32> {
+        let mut reason = None;
+        loop {
+            match self.read() {
+                Ok(frame) if frame.kind == GOAWAY => reason = frame.reason(),
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    panic!("the connection goes on; why it was to end: {reason:?}");
+                }
+                Err(_) => return reason,
+            }
+        }
+    }
+}
