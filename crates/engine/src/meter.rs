@@ -36,6 +36,8 @@ pub(crate) struct Meter {
     deadline: OnceLock<Instant>,
     /// Whether the guest leaves a thread on which it has computed for long.
     may_leave: AtomicBool,
+    /// Whether one of its limits on time is short.
+    is_tight: bool,
     usage: Option<Arc<dyn Usage>>,
     party: Party,
     habit: Arc<Habit>,
@@ -49,9 +51,18 @@ const LONG: u64 = 1_000_000;
 /// In nanoseconds.
 const SHORT_STAY: u64 = 100_000;
 
-/// For so many ticks after a guest that computes for long was entered among others, they come [`HURRY`] times as often.
-const HURRIED_TICKS: u32 = 100;
+/// While guests are short and nobody else waits for them, ticks come so much more seldom, but at least every [`RARE`].
+const SELDOM: u32 = 4;
+const RARE: Duration = Duration::from_millis(2);
+
+/// For so many ticks they come as often as they were told to.
+const PACED_TICKS: u32 = 100;
+
+/// So much more often than else they come where a guest that computes for long was entered among others.
 const HURRY: u32 = 2;
+
+/// A limit that is shorter does not wait for ticks that come seldom.
+const TIGHT: Duration = Duration::from_millis(20);
 
 /// Ticks without a guest, before the ticker sleeps: to wake it costs more than they do.
 const IDLE_TICKS: u32 = 10;
@@ -68,6 +79,7 @@ impl Meter {
             entered: AtomicU64::new(OUTSIDE),
             deadline: OnceLock::new(),
             may_leave: AtomicBool::new(false),
+            is_tight: setup.limits.cpu.min(setup.limits.deadline) < TIGHT,
             usage: setup.usage.clone(),
             party: setup.party,
             habit: setup.habit.clone(),
@@ -204,13 +216,13 @@ impl<F: Future> Future for Metered<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
-        // Here, where that takes no look at a clock.
-        let hurries = this.meter.is_long() && turns::are_given();
+        // Here, where the first takes no look at a clock.
+        let (is_long, among_others) = (this.meter.is_long(), turns::are_given());
         // First, since its end is that of the turn, also when the system refuses the ticker its thread.
         let inside = this.meter.enter();
         let _running = this.ticker.running();
-        if hurries {
-            this.ticker.hurry();
+        if is_long || among_others || this.meter.is_tight {
+            this.ticker.pace(if is_long && among_others { Pace::Hurried } else { Pace::Steady });
         }
         calls::swap(&mut this.ring);
         let result = this.inner.as_mut().poll(cx);
@@ -230,12 +242,15 @@ impl<F: Future> MayLeave for Metered<F> {
     }
 }
 
-/// Advances the epoch while a guest runs, and sleeps while none does.
+/// Advances the epoch while a guest runs, and sleeps while none does. Most guests of a service are gone before a tick would notice them,
+/// and each tick takes the processor from one: so ticks are rare until somebody computes for long, or others wait.
 pub(crate) struct Ticker {
     engine: wasmtime::EngineWeak,
     period: Duration,
     running: AtomicUsize,
     asleep: AtomicBool,
+    /// For how many ticks more they come at each pace.
+    steady: AtomicU32,
     hurried: AtomicU32,
     thread: OnceLock<Thread>,
     stuck: OnceLock<Stuck>,
@@ -255,6 +270,7 @@ impl Ticker {
             period,
             running: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
+            steady: AtomicU32::new(0),
             hurried: AtomicU32::new(0),
             thread: OnceLock::new(),
             stuck: OnceLock::new(),
@@ -276,20 +292,34 @@ impl Ticker {
         Running(self)
     }
 
-    /// Others may wait for a guest that computes for long.
-    fn hurry(&self) {
-        self.hurried.store(HURRIED_TICKS, Relaxed);
+    /// Ticks come at this pace for a while.
+    fn pace(&self, pace: Pace) {
+        let left = match pace {
+            Pace::Steady => &self.steady,
+            Pace::Hurried => &self.hurried,
+        };
+        // Most are at it already, and then leave it in the caches of the others.
+        if left.load(Relaxed) != PACED_TICKS {
+            left.store(PACED_TICKS, Relaxed);
+        }
     }
 
-    /// Whether the next tick comes soon.
-    fn hurries(&self) -> bool {
-        let hurried = self.hurried.load(Relaxed);
-        self.hurried.store(hurried.saturating_sub(1), Relaxed);
-        hurried > 0
+    /// How long it is until the next tick.
+    fn pause(&self) -> Duration {
+        let is = |left: &AtomicU32| {
+            let ticks = left.load(Relaxed);
+            left.store(ticks.saturating_sub(1), Relaxed);
+            ticks > 0
+        };
+        match (is(&self.hurried), is(&self.steady)) {
+            (true, _) => self.period / HURRY,
+            (false, true) => self.period,
+            (false, false) => self.period.max(RARE.min(self.period * SELDOM)),
+        }
     }
 
     fn start(self: &Arc<Self>) -> Thread {
-        let (weak, period) = (Arc::downgrade(self), self.period);
+        let weak = Arc::downgrade(self);
         let name = thread::Builder::new().name("walnut-ticker".into());
         let tick = move || {
             be_prompt();
@@ -299,9 +329,9 @@ impl Ticker {
                 if !ticker.tick(&mut idle) {
                     return;
                 }
-                let hurries = ticker.hurries();
+                let pause = ticker.pause();
                 drop(ticker);
-                thread::sleep(if hurries { period / HURRY } else { period });
+                thread::sleep(pause);
             }
         };
         match name.spawn(tick) {
@@ -338,6 +368,13 @@ impl Ticker {
             None => false,
         }
     }
+}
+
+/// How often ticks come, where it is not seldom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Steady,
+    Hurried,
 }
 
 struct Running<'a>(&'a Ticker);
@@ -381,10 +418,18 @@ mod tests {
     }
 
     #[test]
-    fn ticks_hurry_for_a_while() {
-        let ticker = Ticker::new(&wasmtime::Engine::default(), Duration::from_millis(1));
-        assert!(!ticker.hurries());
-        ticker.hurry();
-        assert_eq!((0..2 * HURRIED_TICKS).filter(|_| ticker.hurries()).count(), HURRIED_TICKS as usize);
+    fn ticks_come_as_often_as_somebody_has_use_for_them() {
+        let period = Duration::from_micros(500);
+        let ticker = Ticker::new(&wasmtime::Engine::default(), period);
+        let next = || (0..2 * PACED_TICKS).map(|_| ticker.pause()).collect::<Vec<_>>();
+        let of = |pause: Duration, all: &[Duration]| all.iter().filter(|one| **one == pause).count();
+        assert_eq!(of(RARE, &next()), 2 * PACED_TICKS as usize);
+        for (pace, often) in [(Pace::Steady, period), (Pace::Hurried, period / HURRY)] {
+            ticker.pace(pace);
+            let all = next();
+            assert_eq!((of(often, &all), of(RARE, &all)), (PACED_TICKS as usize, PACED_TICKS as usize), "{pace:?}");
+        }
+        let slow = Ticker::new(&wasmtime::Engine::default(), 10 * RARE);
+        assert_eq!(slow.pause(), 10 * RARE, "a limit of seconds has ticks that are seldom enough");
     }
 }
