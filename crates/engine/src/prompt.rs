@@ -10,9 +10,20 @@ pub(crate) fn be_prompt() {
 
 /// Gives the calling thread a third of the weight of one that serves.
 pub(crate) fn be_modest() {
+    set_nice(5);
+}
+
+/// Gives the calling thread the least weight that there is: a seventieth of that of one that serves.
+pub(crate) fn be_last() {
+    set_nice(19);
+}
+
+fn set_nice(nice: i32) {
     // Only Linux has priorities of threads. Elsewhere it would be that of all.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, 5);
+    let _ = rustix::process::setpriority_process(None, nice);
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
 }
 
 #[cfg(target_os = "linux")]

@@ -158,7 +158,8 @@ pub fn all(ours: &Ours) -> Outcome<Vec<Server>> {
         }
         None => missing("node", "apt-get install nodejs"),
     }
-    let npm = tools().unwrap_or_default();
+    // Not beside the guests' toolchain, which does not outlive that another package is installed there.
+    let npm = tools().unwrap_or_default().join("workerd");
     match workerd(&npm) {
         Some(program) => {
             let config = folder.join("workerd.capnp");
