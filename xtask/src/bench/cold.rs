@@ -2,6 +2,7 @@
 //! for a program the time to its first line.
 
 use super::{Ended, Outcome, Spread, ask, free_address, scratch, wasmtime};
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,26 +35,44 @@ struct Way {
 
 pub fn run(arguments: &[String]) -> Outcome {
     let Options { cases, walnut, short } = Options::parse(arguments)?;
-    let ways = ways(&walnut.map_or_else(|| super::walnut(short), Ok)?)?;
-    let rounds = if short { 1 } else { ROUNDS };
-    println!("| first answer or line | {} |", ways.iter().map(|way| way.name).collect::<Vec<_>>().join(" | "));
-    println!("|-|{}", "-|".repeat(ways.len()));
-    for case in &cases {
-        let mut times = vec![Vec::new(); ways.len()];
-        for round in 0..=rounds {
-            for (way, times) in ways.iter().zip(&mut times) {
-                let took = way.time(case)?;
-                eprintln!("{}, {}: {took:.3} s", case.name, way.name);
-                // The first round fills the cache that is to be full.
-                if round > 0 {
-                    times.push(took);
-                }
-            }
-        }
-        let cells: Vec<_> = times.iter().map(|times| Spread::of(times).show(1.0, 3, " s")).collect();
-        println!("| {} | {} |", case.name, cells.join(" | "));
-    }
+    let rows = measure(&cases, &walnut.map_or_else(|| super::walnut(short), Ok)?, short)?;
+    print!("{}", table(&rows));
     Ok(())
+}
+
+/// What is started, in each of the ways.
+pub struct ColdRow {
+    name: String,
+    /// Each with the seconds that it took.
+    times: Vec<(&'static str, Vec<f64>)>,
+}
+
+/// The service alone.
+pub fn service(walnut: &Path, short: bool) -> Outcome<Vec<ColdRow>> {
+    measure(&[Case::of_service(short)], walnut, short)
+}
+
+fn measure(cases: &[Case], walnut: &Path, short: bool) -> Outcome<Vec<ColdRow>> {
+    let (ways, rounds) = (ways(walnut)?, if short { 1 } else { ROUNDS });
+    cases.iter().map(|case| case.measure(&ways, rounds)).collect()
+}
+
+pub fn table(rows: &[ColdRow]) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    let ways: Vec<_> = first.times.iter().map(|(way, _)| *way).collect();
+    let mut text = format!("| first answer or line | {} |\n|-|{}\n", ways.join(" | "), "-|".repeat(ways.len()));
+    for row in rows {
+        let cells: Vec<_> = row.times.iter().map(|(_, times)| Spread::of(times).show(1.0, 3, " s")).collect();
+        text += &format!("| {} | {} |\n", row.name, cells.join(" | "));
+    }
+    text
+}
+
+impl ColdRow {
+    pub fn json(&self) -> Value {
+        let times: Vec<_> = self.times.iter().map(|(way, seconds)| json!({ "way": way, "seconds": seconds })).collect();
+        json!({ "first": self.name, "times": times })
+    }
 }
 
 struct Options {
@@ -75,11 +94,7 @@ impl Options {
                 other => return Err(format!("`bench cold` does not know `{other}`\n{USAGE}").into()),
             }
         }
-        let service = match short {
-            true => Case::service("Rust service", RUST_P2_HTTP_HELLO),
-            false => Case::service("JavaScript service, 13 MB", JS_P2_HTTP_HELLO),
-        };
-        programs.insert(0, service);
+        programs.insert(0, Case::of_service(short));
         Ok(Self { cases: programs, walnut, short })
     }
 }
@@ -110,6 +125,28 @@ fn ways(walnut: &Path) -> Outcome<Vec<Way>> {
 }
 
 impl Case {
+    fn of_service(short: bool) -> Self {
+        match short {
+            true => Self::service("Rust service", RUST_P2_HTTP_HELLO),
+            false => Self::service("JavaScript service, 13 MB", JS_P2_HTTP_HELLO),
+        }
+    }
+
+    fn measure(&self, ways: &[Way], rounds: usize) -> Outcome<ColdRow> {
+        let mut times: Vec<_> = ways.iter().map(|way| (way.name, Vec::new())).collect();
+        for round in 0..=rounds {
+            for (way, (_, times)) in ways.iter().zip(&mut times) {
+                let took = way.time(self)?;
+                eprintln!("{}, {}: {took:.3} s", self.name, way.name);
+                // The first round fills the cache that is to be full.
+                if round > 0 {
+                    times.push(took);
+                }
+            }
+        }
+        Ok(ColdRow { name: self.name.clone(), times })
+    }
+
     fn service(name: &str, guest: Guest) -> Self {
         Self { name: name.to_owned(), wasm: guest.path().to_string_lossy().into_owned(), argument: None }
     }

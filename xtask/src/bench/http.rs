@@ -33,6 +33,7 @@ usage: cargo xtask bench http [OPTION...]
   --swap         what clients notice when a JavaScript service changes over to optimised code, for a minute
   --stay N       how many seconds --crowd, --overload and --swap last instead
   --routes       apps of 1, 10, 100 and 1,000 routes
+  --cold         how long the first answer takes from an empty cache and from full ones
   --neighbours   what a quiet app notices of one that wears out processor, memory, connections or log
   --walnut PATH  this binary, instead of building one
   --json FILE    every round, for machines
@@ -62,6 +63,7 @@ pub struct Options {
     swap: bool,
     routes: bool,
     neighbours: bool,
+    cold: bool,
     rounds: usize,
     seconds: f64,
     stay: Option<u32>,
@@ -82,6 +84,7 @@ impl Options {
             swap: false,
             routes: false,
             neighbours: false,
+            cold: false,
             rounds: 0,
             seconds: 0.0,
             stay: None,
@@ -101,6 +104,7 @@ impl Options {
                 "--swap" => options.swap = true,
                 "--routes" => options.routes = true,
                 "--neighbours" => options.neighbours = true,
+                "--cold" => options.cold = true,
                 "--rounds" => rounds = Some(number(argument, &value()?)?),
                 "--seconds" => seconds = Some(number(argument, &value()?)?),
                 "--stay" => options.stay = Some(number(argument, &value()?)?),
@@ -146,7 +150,9 @@ pub struct Row {
 /// One server at one rate.
 pub struct LatencyRow {
     name: &'static str,
+    /// Of what walnut can do, or this server itself.
     share: f64,
+    of_its_own: bool,
     rate: f64,
     found: Found,
 }
@@ -199,7 +205,8 @@ impl Bench {
         let swap = self.when(options.swap, || self.swap())?;
         let routes = self.when(options.routes, || self.routes())?;
         let neighbours = self.when(options.neighbours, || self.neighbours())?;
-        let report = Report { machine, rows, latency, body, bodies, crowd, overload, swap, routes, neighbours };
+        let cold = self.when(options.cold, || super::cold::service(&self.ours.walnut, options.short))?;
+        let report = Report { machine, rows, latency, body, bodies, crowd, overload, swap, routes, neighbours, cold };
         print!("{}", report.markdown());
         if let Some(file) = &options.json {
             std::fs::write(file, format!("{:#}\n", report.json()))
@@ -247,15 +254,20 @@ impl Bench {
     }
 
     fn latency(&self, rows: &[Row]) -> Outcome<Vec<LatencyRow>> {
-        let walnut = rows.iter().find(|row| row.name == WALNUT);
-        let capacity =
-            walnut.ok_or("--latency needs walnut's 0.2 row; leave --only away")?.requests_per_second().median;
+        let capacity = |name| {
+            let row = rows.iter().find(|row| row.name == name);
+            row.map(|row| row.requests_per_second().median).ok_or(format!("--latency needs the row of {name}"))
+        };
         let servers = self.ours.hello();
-        let mut latency: Vec<_> = RATES
-            .iter()
-            .flat_map(|share| servers.iter().map(move |server| (*share, server.name)))
-            .map(|(share, name)| LatencyRow { name, share, rate: capacity * share, found: Found::default() })
-            .collect();
+        let row = |name, share, of: &'static str| {
+            let (rate, of_its_own) = (capacity(of)? * share, name == of);
+            Outcome::Ok(LatencyRow { name, share, of_its_own, rate, found: Found::default() })
+        };
+        let asked = RATES.iter().flat_map(|share| servers.iter().map(|server| (server.name, *share, WALNUT)));
+        // The same share of what each of them can do is another question.
+        let itself = [(NATIVE, RATES[RATES.len() - 1], NATIVE)];
+        let mut latency =
+            asked.chain(itself).map(|(name, share, of)| row(name, share, of)).collect::<Outcome<Vec<_>>>()?;
         for round in 1..=self.options.rounds {
             for row in &mut latency {
                 let server = servers.iter().find(|server| server.name == row.name).expect("made from them");

@@ -1,6 +1,7 @@
 //! What was found, for people and for machines.
 
-use super::super::{Spread, grouped};
+use super::super::cold::ColdRow;
+use super::super::{Spread, cold, grouped};
 use super::bodies::{self, BodiesRow};
 use super::neighbours::{self, NeighbourRow};
 use super::overload::{self, OverloadRow};
@@ -162,13 +163,15 @@ pub const P99_COLUMNS: &str = "p99 | × | p99 in a typical 0.1 s | ×";
 
 impl LatencyRow {
     fn markdown(&self, all: &[Self]) -> String {
-        let native = all.iter().find(|row| row.name == NATIVE && row.share == self.share);
+        let is_peer = |row: &&Self| row.name == NATIVE && !row.of_its_own && row.share == self.share;
+        let native = all.iter().find(is_peer);
         let p99 = self.found.p99_against(native.map_or(&Found::default(), |native| &native.found));
         let rate = grouped(self.rate, 0);
         let [p50, p999] = ["p50_us", "p999_us"].map(|key| self.found.show(key));
         let failures = self.found.show_failures();
         let (share, name) = (self.share * 100.0, self.name);
-        format!("| {share:.0} %: {rate} req/s | {name} | {p50} | {p99} | {p999} | {failures} |\n")
+        let whose = if self.of_its_own && name == NATIVE { " of its own" } else { "" };
+        format!("| {share:.0} %{whose}: {rate} req/s | {name} | {p50} | {p99} | {p999} | {failures} |\n")
     }
 
     fn json(&self) -> Value {
@@ -237,6 +240,7 @@ pub struct Report {
     pub swap: Vec<SwapRow>,
     pub routes: Vec<RoutesRow>,
     pub neighbours: Vec<NeighbourRow>,
+    pub cold: Vec<ColdRow>,
 }
 
 impl Report {
@@ -307,6 +311,9 @@ impl Report {
         if !self.neighbours.is_empty() {
             text += &neighbours::markdown(&self.neighbours);
         }
+        if !self.cold.is_empty() {
+            text += &format!("\n{}", cold::table(&self.cold));
+        }
         text
     }
 
@@ -341,6 +348,7 @@ impl Report {
             "swap": self.swap.iter().map(SwapRow::json).collect::<Vec<_>>(),
             "routes": self.routes.iter().map(RoutesRow::json).collect::<Vec<_>>(),
             "neighbours": self.neighbours.iter().map(NeighbourRow::json).collect::<Vec<_>>(),
+            "cold": self.cold.iter().map(ColdRow::json).collect::<Vec<_>>(),
         })
     }
 }
