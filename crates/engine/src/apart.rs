@@ -1,13 +1,12 @@
 //! Guests that compute for long, on a thread of their own.
 //!
 //! A thread that serves is in nobody's hands while a guest computes on it: until the next tick it sees no socket. So where several
-//! components are busy on it, a guest that has computed for long goes on elsewhere: on a thread beside each that serves, from which the
-//! system takes the processor as soon as there is a request. Where it is usual that requests of its component do so, it begins there.
-//!
-//! There it has what the others leave. Where they leave too little, it moves once more, to a thread that has a share of its own.
+//! components are busy on it, a guest that has computed for long goes on elsewhere: on one thread beside each that serves, which has a
+//! ninth of its weight, and from which the system takes the processor as soon as there is a request. Where it is usual that requests of its
+//! component do so, it begins there.
 
-use crate::clock::thread_time;
-use crate::prompt::{be_last, be_modest, be_prompt};
+use crate::ending;
+use crate::prompt::{be_modest, be_prompt};
 use crate::turns;
 use std::cell::OnceCell;
 use std::future::poll_fn;
@@ -15,8 +14,7 @@ use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::thread::{self, ThreadId};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot::{Sender, channel};
 use tokio::task::JoinHandle;
@@ -24,55 +22,50 @@ use tokio::task::JoinHandle;
 thread_local! {
     /// What this thread has beside it. None where the system refuses a thread, and on those threads themselves.
     static BESIDE: OnceCell<Option<Beside>> = const { OnceCell::new() };
-    /// On a thread for guests that compute: the runtime of the one that it belongs to.
-    static HOME: OnceCell<Handle> = const { OnceCell::new() };
+    /// On a thread for guests that compute: the one that it belongs to.
+    static HOME: OnceCell<Home> = const { OnceCell::new() };
 }
 
-/// The threads for guests that compute. They end with the one that they belong to.
+struct Home {
+    runtime: Handle,
+    thread: ThreadId,
+}
+
+/// A thread for guests that compute. It ends with the one that it belongs to.
 struct Beside {
-    threads: Threads,
-    _ends: [Sender<()>; 2],
+    runtime: Handle,
+    _end: Sender<()>,
 }
 
-#[derive(Clone)]
-pub(crate) struct Threads {
-    /// Has what of the processor the others leave.
-    pub leftover: Handle,
-    /// Has a quarter of it, where the others want all.
-    fair: Handle,
-}
+/// By so much it is nicer: a tenth of a processor of which the others want all is its.
+const LESS: i32 = 10;
 
 impl Beside {
     fn start() -> Option<Self> {
-        // Each by the thread that serves: one that came after others in the system's eyes could start none that does not.
-        let (leftover, ends) = start("walnut-compute", be_last)?;
-        let (fair, also_ends) = start("walnut-fair", be_modest)?;
+        let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+        let (handle, home) = (runtime.handle().clone(), Handle::try_current().ok()?);
+        let home = Home { runtime: home, thread: thread::current().id() };
+        let (end, ends) = channel::<()>();
+        let work = move || {
+            let _ = BESIDE.with(|beside| beside.set(None));
+            let _ = HOME.with(|here| here.set(home));
+            be_modest(LESS);
+            let _ = runtime.block_on(ends);
+            runtime.shutdown_background();
+        };
+        // Threads inherit their weight: what all need must not be started by this one.
+        ending::prepare();
+        thread::Builder::new().name("walnut-compute".into()).spawn(work).ok()?;
         // Who asks for little at once goes before those who do not.
         be_prompt();
-        Some(Beside { threads: Threads { leftover, fair }, _ends: [ends, also_ends] })
+        Some(Beside { runtime: handle, _end: end })
     }
 }
 
-/// A thread with a runtime, until what comes with it is dropped.
-fn start(name: &str, settle: fn()) -> Option<(Handle, Sender<()>)> {
-    let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-    let (handle, home) = (runtime.handle().clone(), Handle::try_current().ok()?);
-    let (end, ends) = channel::<()>();
-    let work = move || {
-        let _ = BESIDE.with(|beside| beside.set(None));
-        let _ = HOME.with(|here| here.set(home));
-        settle();
-        let _ = runtime.block_on(ends);
-        runtime.shutdown_background();
-    };
-    thread::Builder::new().name(name.into()).spawn(work).ok()?;
-    Some((handle, end))
-}
-
 /// Where a guest goes on that computes for long on this thread. Nowhere else where it disturbs nobody.
-pub(crate) fn beside() -> Option<Threads> {
-    let threads = |beside: &Beside| beside.threads.clone();
-    turns::are_given().then(|| BESIDE.with(|beside| beside.get_or_init(Beside::start).as_ref().map(threads)))?
+pub(crate) fn beside() -> Option<Handle> {
+    let runtime = |beside: &Beside| beside.runtime.clone();
+    turns::are_given().then(|| BESIDE.with(|beside| beside.get_or_init(Beside::start).as_ref().map(runtime)))?
 }
 
 /// Whether a guest that computes for long on this thread is to leave it.
@@ -105,14 +98,19 @@ impl Habit {
     }
 }
 
+/// The thread that serves: this one, or the one that it belongs to.
+pub(crate) fn home() -> ThreadId {
+    HOME.with(|home| home.get().map_or_else(|| thread::current().id(), |home| home.thread))
+}
+
 /// Does `work` on the thread that serves, also when a guest asks for it that has left it. What the work leaves behind there is not
 /// held up by guests that compute.
 pub(crate) async fn at_home<F>(work: F) -> F::Output
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let Some(home) = HOME.with(|home| home.get().cloned()) else { return work.await };
-    let mut task = Task(home.spawn(work));
+    let Some(home) = HOME.with(|home| home.get().map(|home| home.runtime.clone())) else { return work.await };
+    let mut task = Task(Some(home.spawn(work)));
     poll_fn(|cx| task.poll(cx)).await
 }
 
@@ -125,16 +123,20 @@ pub(crate) enum Apart<G: Future> {
 }
 
 /// It ends when this is dropped.
-pub(crate) struct Task<T>(JoinHandle<T>);
+pub(crate) struct Task<T>(Option<JoinHandle<T>>);
 
 impl<T> Task<T> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        match ready!(Pin::new(&mut self.0).poll(cx)) {
+        let Some(task) = &mut self.0 else { return Poll::Pending };
+        match ready!(Pin::new(task).poll(cx)) {
             Ok(output) => Poll::Ready(output),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                // The thread that it was on has ended, and this one, which polls nothing any more, ends with it.
-                Err(_) => Poll::Pending,
+                Err(_) => {
+                    // The thread that it was on has ended, and this one ends with it.
+                    self.0 = None;
+                    Poll::Pending
+                }
             },
         }
     }
@@ -142,7 +144,9 @@ impl<T> Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -165,9 +169,9 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G::Output> {
         if let Apart::Here(guest) = &*self
             && guest.is_long()
-            && let Some(threads) = beside()
+            && let Some(runtime) = beside()
         {
-            self.leave(threads);
+            self.leave(&runtime);
         }
         match &mut *self {
             Apart::Here(guest) => Pin::new(guest).poll(cx),
@@ -186,72 +190,24 @@ where
     pub fn new(guest: G) -> Self {
         let usually_leaves = guest.is_usually_long();
         let mut apart = Apart::Here(guest);
-        if usually_leaves && let Some(threads) = beside() {
-            apart.leave(threads);
+        if usually_leaves && let Some(runtime) = beside() {
+            apart.leave(&runtime);
         }
         apart
     }
 
-    fn leave(&mut self, Threads { leftover, fair }: Threads) {
-        let Apart::Here(guest) = std::mem::replace(self, Apart::Leaving) else { return };
-        let goes_on = async move {
-            match while_it_has_a_share(guest).await {
-                Ok(output) => output,
-                Err(mut guest) => {
-                    let mut task = Task(fair.spawn(poll_fn(move |cx| go_on(&mut guest, cx))));
-                    poll_fn(|cx| task.poll(cx)).await
-                }
+    fn leave(&mut self, runtime: &Handle) {
+        let Apart::Here(mut guest) = std::mem::replace(self, Apart::Leaving) else { return };
+        let guest = poll_fn(move |cx| {
+            let polled = Pin::new(&mut guest).poll(cx);
+            if polled.is_pending() {
+                // Whoever waits for a lock that somebody else has, who waits for this thread, would wait for the system's tick.
+                thread::yield_now();
             }
-        };
-        *self = Apart::There(Task(leftover.spawn(goes_on)));
+            polled
+        });
+        *self = Apart::There(Task(Some(runtime.spawn(guest))));
     }
-}
-
-fn go_on<G: Future + Unpin>(guest: &mut G, cx: &mut Context<'_>) -> Poll<G::Output> {
-    let polled = Pin::new(guest).poll(cx);
-    // Whoever waits for a lock that somebody else has, who waits for this thread, would wait for the system's tick.
-    thread::yield_now();
-    polled
-}
-
-/// Drives a guest to its end, or hands it back when this thread has too little of the processor for it.
-async fn while_it_has_a_share<G: Future + Unpin>(mut guest: G) -> Result<G::Output, G> {
-    let mut share = Share::new();
-    let ended = poll_fn(|cx| match go_on(&mut guest, cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if share.is_small() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
-    });
-    ended.await.ok_or(guest)
-}
-
-/// How much of a processor a thread has had lately.
-struct Share {
-    since: Instant,
-    had: u64,
-}
-
-impl Share {
-    /// Too short a time says nothing.
-    const LATELY: Duration = Duration::from_millis(50);
-
-    fn new() -> Self {
-        Share { since: Instant::now(), had: thread_time() }
-    }
-
-    /// Whether it is less than an eighth. One who waited for something meanwhile may be taken for one who had little.
-    fn is_small(&mut self) -> bool {
-        let passed = self.since.elapsed();
-        if passed < Self::LATELY {
-            return false;
-        }
-        let before = std::mem::replace(self, Share::new());
-        is_little(self.had.saturating_sub(before.had), passed)
-    }
-}
-
-fn is_little(nanoseconds: u64, passed: Duration) -> bool {
-    Duration::from_nanos(nanoseconds) < passed / 8
 }
 
 #[cfg(test)]
@@ -260,7 +216,7 @@ mod tests {
     use crate::turns::Party;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::task::Waker;
-    use std::thread::ThreadId;
+    use std::time::{Duration, Instant};
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
     use tokio::time::timeout;
 
@@ -287,13 +243,9 @@ mod tests {
 
         fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str> {
             let _ = self.polled.send(thread::current().id());
-            loop {
-                match ready!(self.over.poll_recv(cx)).unwrap_or("gone") {
-                    "wait" => {}
-                    "panic" => panic!("on purpose"),
-                    over => return Poll::Ready(over),
-                }
-            }
+            let over = ready!(self.over.poll_recv(cx)).unwrap_or("gone");
+            assert!(over != "panic", "on purpose");
+            Poll::Ready(over)
         }
     }
 
@@ -351,29 +303,6 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn who_has_little_where_others_leave_little_gets_a_share() {
-        share_the_thread();
-        let (mut guest, mut polled, over) = guest(true, true);
-        let leftover = soon(polled.recv()).await.unwrap();
-        // Nothing of what passes is the thread's.
-        tokio::time::sleep(2 * Share::LATELY).await;
-        over.send("wait").unwrap();
-        assert_eq!(soon(polled.recv()).await.unwrap(), leftover);
-        let fair = soon(polled.recv()).await.unwrap();
-        assert!(fair != leftover && fair != thread::current().id());
-        over.send("done").unwrap();
-        assert_eq!(soon(&mut guest).await, "done");
-    }
-
-    #[test]
-    fn a_share_is_small_below_an_eighth() {
-        let a_while_ago = Instant::now() - 2 * Share::LATELY;
-        assert!(!Share { since: Instant::now(), had: 0 }.is_small(), "no time has passed");
-        assert!(Share { since: a_while_ago, had: thread_time() }.is_small());
-        assert!(is_little(6_249_999, Share::LATELY) && !is_little(6_250_000, Share::LATELY));
-    }
-
     #[test]
     fn what_more_than_a_fifth_of_the_requests_do_is_usual() {
         let habit = Habit::default();
@@ -393,7 +322,7 @@ mod tests {
         let here = thread::current().id();
         let where_it_is = || async { (thread::current().id(), at_home(async { thread::current().id() }).await) };
         assert_eq!(soon(where_it_is()).await, (here, here));
-        let (there, home) = soon(beside().unwrap().leftover.spawn(where_it_is())).await.unwrap();
+        let (there, home) = soon(beside().unwrap().spawn(where_it_is())).await.unwrap();
         assert!(there != here && home == here);
     }
 

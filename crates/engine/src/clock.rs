@@ -72,14 +72,14 @@ fn wall() -> u64 {
 
 /// Nanoseconds that this thread has spent on a processor.
 #[cfg(unix)]
-pub(crate) fn thread_time() -> u64 {
+fn thread_time() -> u64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0)
 }
 
 /// Where the system has no cheap clock per thread, a guest is charged for its waits on a busy machine too.
 #[cfg(not(unix))]
-pub(crate) fn thread_time() -> u64 {
+fn thread_time() -> u64 {
     wall()
 }
 

@@ -24,9 +24,18 @@ pub(crate) fn end(mut store: Store<Sandbox>, with: impl Send + 'static) {
     }
 }
 
+static ASIDE: OnceLock<Option<Sender<Ending>>> = OnceLock::new();
+
+/// By so much its thread is nicer than those that serve.
+const LESS: i32 = 5;
+
+/// Starts the thread, with less weight than the calling one.
+pub(crate) fn prepare() {
+    ASIDE.get_or_init(start);
+}
+
 /// Drops `ending` soon, or at once where the system refuses the thread.
 fn drop_aside(ending: impl Send + 'static) {
-    static ASIDE: OnceLock<Option<Sender<Ending>>> = OnceLock::new();
     if let Some(aside) = ASIDE.get_or_init(start) {
         // What cannot be sent comes back, and is dropped here.
         let _ = aside.send(Box::new(ending));
@@ -36,7 +45,7 @@ fn drop_aside(ending: impl Send + 'static) {
 fn start() -> Option<Sender<Ending>> {
     let (send, endings) = channel::<Ending>();
     let work = move || {
-        be_modest();
+        be_modest(LESS);
         be_prompt();
         endings.into_iter().for_each(drop);
     };

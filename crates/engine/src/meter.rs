@@ -195,6 +195,8 @@ pub(crate) struct Metered<F> {
 impl<F: Future> Metered<F> {
     #[inline(always)]
     pub fn new(inner: F, meter: Arc<Meter>, ticker: Arc<Ticker>) -> Self {
+        // By a thread that serves, as threads inherit their weight.
+        ticker.start_once();
         Metered { inner: Box::pin(inner), meter, ticker, ring: Ring::default() }
     }
 
@@ -285,7 +287,7 @@ impl Ticker {
     /// The ticks go on for as long as the guard lives.
     fn running(self: &Arc<Self>) -> Running<'_> {
         self.running.fetch_add(1, SeqCst);
-        let thread = self.thread.get_or_init(|| self.start());
+        let thread = self.start_once();
         if self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
             thread.unpark();
         }
@@ -316,6 +318,10 @@ impl Ticker {
             (false, true) => self.period,
             (false, false) => self.period.max(RARE.min(self.period * SELDOM)),
         }
+    }
+
+    fn start_once(self: &Arc<Self>) -> &Thread {
+        self.thread.get_or_init(|| self.start())
     }
 
     fn start(self: &Arc<Self>) -> Thread {

@@ -8,22 +8,15 @@ pub(crate) fn be_prompt() {
     ask_for_little();
 }
 
-/// Gives the calling thread a third of the weight of one that serves.
-pub(crate) fn be_modest() {
-    set_nice(5);
-}
-
-/// Gives the calling thread the least weight that there is: a seventieth of that of one that serves.
-pub(crate) fn be_last() {
-    set_nice(19);
-}
-
-fn set_nice(nice: i32) {
+/// Makes the calling thread by so much nicer than the one that started it: by 5 it has a third of its weight, by 10 a ninth.
+pub(crate) fn be_modest(by: i32) {
     // Only Linux has priorities of threads. Elsewhere it would be that of all.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, nice);
+    if let Ok(nice) = rustix::process::getpriority_process(None) {
+        let _ = rustix::process::setpriority_process(None, (nice + by).min(19));
+    }
     #[cfg(not(target_os = "linux"))]
-    let _ = nice;
+    let _ = by;
 }
 
 #[cfg(target_os = "linux")]

@@ -63,12 +63,13 @@ impl Telemetry {
             let is_wanted = signal.is_wanted()?;
             is_wanted.then(|| Ok(Client::new(report.clone(), signal.patience()?))).transpose()
         };
-        settings::check_sampler()?;
-        let traces = client(Signal::Traces)?.map(traces).transpose()?;
-        let logs = client(Signal::Logs)?.map(logs).transpose()?;
-        if traces.is_none() && logs.is_none() {
+        let (of_traces, of_logs) = (client(Signal::Traces)?, client(Signal::Logs)?);
+        if of_traces.is_none() && of_logs.is_none() {
             return Ok(None);
         }
+        settings::check_sampler()?;
+        let traces = of_traces.map(traces).transpose()?;
+        let logs = of_logs.map(logs).transpose()?;
         if let Some(unheeded) = settings::unheeded() {
             report.unheeded(&unheeded);
         }

@@ -256,7 +256,8 @@ impl Bench {
     fn latency(&self, rows: &[Row]) -> Outcome<Vec<LatencyRow>> {
         let capacity = |name| {
             let row = rows.iter().find(|row| row.name == name);
-            row.map(|row| row.requests_per_second().median).ok_or(format!("--latency needs the row of {name}"))
+            row.map(|row| row.requests_per_second().median)
+                .ok_or(format!("--latency needs the row of {name}; leave --only away"))
         };
         let servers = self.ours.hello();
         let row = |name, share, of: &'static str| {

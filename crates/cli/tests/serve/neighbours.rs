@@ -149,6 +149,10 @@ fn what_takes_long_leaves_the_thread_of_the_others() {
     let slow = "the component took too long\n";
     assert_eq!(served.get("/loop").status, 504);
     assert_eq!(threads("walnut-compute"), Some(0), "it was alone");
+    assert_eq!(served.get("/memory?mib=1").status, 200);
+    assert_eq!(threads("walnut-ending"), Some(0), "it has hardly grown");
+    assert_eq!(served.get("/memory").status, 500);
+    assert_eq!(threads("walnut-ending"), Some(1));
     ask_quietly(&served, 1);
     let mut noisy = served.connect();
     noisy.send("GET /loop HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
@@ -156,11 +160,6 @@ fn what_takes_long_leaves_the_thread_of_the_others() {
     let answer = noisy.response();
     assert_eq!((answer.status, answer.text().as_str()), (504, slow));
     assert_eq!(threads("walnut-compute"), Some(1));
-    assert_eq!(threads("walnut-ending"), Some(0), "no memory has grown");
-    assert_eq!(served.get("/memory?mib=1").status, 200);
-    assert_eq!(threads("walnut-ending"), Some(0), "it has hardly grown");
-    assert_eq!(served.get("/memory").status, 500);
-    assert_eq!(threads("walnut-ending"), Some(1));
     // Its limit is told as where it began.
     served.says("cpu");
 }

@@ -416,7 +416,7 @@ mod tests {
         let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2, EMPTY));
         let pool = Arc::<Pool>::default();
         let (to, kept) = (url.clone(), pool.clone());
-        let compute = apart::beside().unwrap().leftover;
+        let compute = apart::beside().unwrap();
         assert_eq!(compute.spawn(async move { status(&to, &kept, "body").await }).await.unwrap(), 200);
         let destination = Destination::of(&url.parse().unwrap()).unwrap();
         let waiting = loop {

@@ -89,6 +89,10 @@ impl Signal {
             Some("none") => return Ok(false),
             Some(other) => return Err(TelemetryError(format!("{exporter} is {other}, and can be otlp or none"))),
         };
+        // What is set for all programs of a machine is no fault of one that sends nothing.
+        if !is_set && self.variables("ENDPOINT").iter().all(|name| set(name).is_none()) {
+            return Ok(false);
+        }
         for (what, only, hint) in [
             ("PROTOCOL", "http/protobuf", "set it to http/protobuf, which collectors take on port 4318"),
             ("COMPRESSION", "none", "set it to none, or leave it out: collectors take what is not compressed too"),
@@ -99,7 +103,7 @@ impl Signal {
                 }
             }
         }
-        Ok(is_set || self.variables("ENDPOINT").iter().any(|name| set(name).is_some()))
+        Ok(true)
     }
 
     /// How long its collector may take for a batch.

@@ -175,7 +175,10 @@ impl LatencyRow {
     }
 
     fn json(&self) -> Value {
-        json!({ "server": self.name, "share": self.share, "rate": self.rate, "rounds": self.found.0 })
+        json!({
+            "server": self.name, "share": self.share, "of_its_own": self.of_its_own, "rate": self.rate,
+            "rounds": self.found.0,
+        })
     }
 }
 

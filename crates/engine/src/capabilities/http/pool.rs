@@ -4,11 +4,11 @@
 //! the pool hands out is of no use without a permit.
 
 use super::line::{Destination, Line, tls_config};
+use crate::apart::home;
 use crate::gate::Permit;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
@@ -66,7 +66,7 @@ impl Pool {
 
     /// A connection to `destination` that takes a request. One that this thread drives goes first.
     pub(super) fn take(&self, destination: &Destination) -> Option<Waiting> {
-        let here = thread::current().id();
+        let here = home();
         let mut lines = self.lock();
         let gone = lines.without_closed();
         let fits = |kept: &Kept| kept.destination == *destination && kept.line.is_ready();
