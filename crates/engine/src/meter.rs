@@ -412,15 +412,47 @@ mod tests {
         let first = turns::before(quiet, now).expect("it is not").await.expect("nobody is before it");
         let second = turns::before(noisy, now).expect("the other has its turn");
         turns::begin(first);
-        let gate = Gate::new("it", Policy::sealed(), Vec::new());
-        let setup = Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap();
         let ticker = Ticker::new(&wasmtime::Engine::default(), Duration::from_millis(1));
-        let mut guest = Metered::new(async { panic!("on purpose") }, Meter::new(&setup), ticker);
+        let meter = Meter::new(&setup(Duration::from_secs(1)));
+        let mut guest = Metered::new(async { panic!("on purpose") }, meter, ticker);
         let mut cx = Context::from_waker(Waker::noop());
         let poll = AssertUnwindSafe(|| Pin::new(&mut guest).poll(&mut cx).is_ready());
         assert!(catch_unwind(poll).is_err());
         let next = tokio::time::timeout(Duration::from_secs(60), second).await;
         assert!(next.expect("the turn is over").is_ok());
+    }
+
+    fn setup(cpu: Duration) -> Setup {
+        let gate = Gate::new("it", Policy::sealed(), Vec::new());
+        Setup::new(gate, Limits { cpu, ..Limits::for_service() }, Stdio::Inherit, false).unwrap()
+    }
+
+    #[test]
+    fn what_requests_compute_becomes_a_habit() {
+        for (spent, served, usual) in [(2 * LONG, true, true), (LONG / 2, true, false), (2 * LONG, false, false)] {
+            let setup = setup(Duration::from_secs(1));
+            for _ in 0..100 {
+                let meter = Meter::new(&setup);
+                meter.spent.store(spent, Relaxed);
+                if served {
+                    meter.let_leave();
+                }
+            }
+            assert_eq!(setup.habit.is_long(), usual, "{spent} {served}");
+        }
+    }
+
+    #[test]
+    fn a_short_limit_has_its_ticks_from_the_start() {
+        for (cpu, steady) in [(TIGHT / 2, PACED_TICKS), (2 * TIGHT, 0)] {
+            // One that never ticks.
+            let ticker = Ticker::new(&wasmtime::Engine::default(), Duration::from_secs(1000));
+            let mut guest = Metered::new(std::future::pending::<()>(), Meter::new(&setup(cpu)), ticker.clone());
+            // After what it does first.
+            thread::sleep(Duration::from_millis(50));
+            assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert_eq!(ticker.steady.load(Relaxed), steady, "{cpu:?}");
+        }
     }
 
     #[test]

@@ -212,6 +212,18 @@ impl ResourceLimiter for Sandbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stdio::Stdio;
+    use walnut_policy::Policy;
+
+    #[test]
+    fn what_wasi_keeps_is_made_when_it_is_asked_for() {
+        let gate = Gate::new("it", Policy::sealed(), Vec::new());
+        let setup = Arc::new(Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap());
+        let mut store = Sandbox::store(&wasmtime::Engine::default(), &setup);
+        assert!(store.data().wasi.is_none());
+        assert!(WasiHttpView::http(store.data_mut()).table.is_empty() && store.data().wasi.is_none());
+        assert!(store.data_mut().ctx().table.is_empty() && store.data().wasi.is_some());
+    }
 
     #[test]
     fn what_a_memory_has_from_the_start_is_no_growth() {
