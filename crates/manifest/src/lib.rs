@@ -103,7 +103,7 @@ pub struct Limits {
 /// A manifest as far as it could be read, right or wrong.
 #[derive(Debug)]
 pub struct Draft {
-    /// What could be read. While anything is wrong, a wrong value is as if it were not there; a component without its file
+    /// What could be read. While anything is wrong, a wrong value is as if it were not there, and a wrong number or time 0; a component without its file
     /// and a route without its path or its target are left out, and a route may lead to a component that is not there.
     pub manifest: Manifest,
     /// The files and folders that are named, in no order.
