@@ -82,23 +82,34 @@ fn whatever_a_request_ended_with_is_told() {
 fn what_is_no_request_is_said_and_counted_too() {
     let served = serve(RUST_P2_HTTP_BAD, &[&ADMIN[..], &["--access-log", "json"]].concat());
     let (much, long) = ("a".repeat(1 << 20), "a".repeat(70_000));
-    for (sent, status) in [
+    // Threads that serve write their lines in any order: each is waited for.
+    let counted = |count: usize| {
+        counts(
+            &served,
+            &format!(r#"walnut_requests_total{{app="",component="",class="4xx",cause="client_error"}} {count}"#),
+        );
+    };
+    for (before, (sent, status)) in [
         ("GET / HTTP/9.9\r\nhost: test\r\n\r\n".to_owned(), 400),
         ("GET / HTTP/1.1\r\nhost: test\r\nno colon\r\n\r\n".to_owned(), 400),
         (format!("GET / HTTP/1.1\r\nhost: test\r\nx: {much}\r\n\r\n"), 431),
         (format!("GET /{long} HTTP/1.1\r\nhost: test\r\n\r\n"), 431),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let mut client = served.connect();
         // It may be refused before all of it has left.
         let _ = client.send(sent);
         assert_eq!(client.head().map_or(status, |head| head.status), status);
+        counted(before + 1);
     }
     // The next one on a connection, too; and one that says nothing at all is none.
     let mut client = served.connect();
     assert_eq!(client.get("/fine").status, 200);
     assert_eq!(client.ask("\0\r\n\r\n").status, 400);
     drop(served.connect());
-    counts(&served, r#"walnut_requests_total{app="",component="",class="4xx",cause="client_error"} 5"#);
+    counted(5);
     let lines = lines(served.server);
     let refused: Vec<_> = lines.iter().filter(|line| line["cause"] == "client_error").collect();
     let statuses: Vec<_> = refused.iter().map(|line| line["status"].as_u64().unwrap()).collect();
