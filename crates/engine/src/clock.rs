@@ -31,6 +31,12 @@ pub(crate) fn since(entered: u64) -> u64 {
     stay(entered, wall()).0.most
 }
 
+/// Like [`since`], for where a millisecond more does not matter: the system is asked only of a stay that is longer.
+pub(crate) fn about_since(entered: u64) -> u64 {
+    let passed = wall().saturating_sub(entered);
+    if passed < FRESH { passed } else { since(entered) }
+}
+
 /// What there was since `entered`, now that the guest is left.
 pub(crate) fn leave(entered: u64) -> Stay {
     let now = wall();

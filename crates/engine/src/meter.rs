@@ -94,12 +94,12 @@ impl Meter {
     /// For a sandbox with several requests: from now on each of them may spend `cpu`.
     pub fn renew(&self, cpu: Duration, requests: usize) {
         let more = nanoseconds(cpu).saturating_mul(requests.max(1) as u64);
-        self.budget.store(self.so_far().saturating_add(more), Relaxed);
+        self.budget.store(self.about_so_far().saturating_add(more), Relaxed);
     }
 
     /// From now on the guest may spend `cpu` in one go, however many requests it has.
     pub fn turn(&self, cpu: Duration) {
-        let so_far = self.so_far();
+        let so_far = self.about_so_far();
         self.turn.store(so_far.saturating_add(nanoseconds(cpu)), Relaxed);
         self.long.store(so_far.saturating_add(LONG), Relaxed);
         self.interrupted.store(0, Relaxed);
@@ -140,9 +140,18 @@ impl Meter {
     }
 
     fn so_far(&self) -> u64 {
+        self.with_stay(clock::since)
+    }
+
+    /// To count from, for each request anew: by up to a millisecond more than it is, and mostly without asking the system.
+    fn about_so_far(&self) -> u64 {
+        self.with_stay(clock::about_since)
+    }
+
+    fn with_stay(&self, since: fn(u64) -> u64) -> u64 {
         let running = match self.entered.load(Relaxed) {
             OUTSIDE => 0,
-            entered => clock::since(entered),
+            entered => since(entered),
         };
         self.spent.load(Relaxed).saturating_add(running)
     }

@@ -329,6 +329,16 @@ impl Rest {
             Rest::Stay(stay) => stay.failure(),
         }
     }
+
+    /// Whether nobody goes on with it, as its time has passed: a guest of 0.2 is ended then, and tells it as its failure.
+    fn is_over(&mut self) -> bool {
+        if let Rest::Stay(stay) = self { stay.is_over() } else { false }
+    }
+
+    /// Like [`Rest::is_over`], for who waits for more.
+    fn wakes_when_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Rest::Stay(stay) = self { stay.wakes_when_over(cx) } else { false }
+    }
 }
 
 enum First {
@@ -499,6 +509,13 @@ struct Leaving<B> {
     rest: Rest,
 }
 
+impl<B> Leaving<B> {
+    fn overdue<T>(&mut self) -> Poll<Option<Result<T, BodyError>>> {
+        self.rest = Rest::Nothing;
+        Poll::Ready(Some(Err(BodyError::TooLarge(Limit::Deadline))))
+    }
+}
+
 fn announced(headers: &http::HeaderMap) -> Option<u64> {
     headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -508,13 +525,13 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for Leaving<
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Rest::Stay(stay) = &mut self.rest
-            && stay.is_over(cx)
-        {
-            self.rest = Rest::Nothing;
-            return Poll::Ready(Some(Err(BodyError::TooLarge(Limit::Deadline))));
+        if self.rest.is_over() {
+            return self.overdue();
         }
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if frame.is_pending() && self.rest.wakes_when_over(cx) {
+            return self.overdue();
+        }
         if matches!(frame, Poll::Ready(None | Some(Err(BodyError::Guest(_)))))
             && let Some(failure) = self.rest.failure()
         {

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::explain;
 use crate::limits::Limits;
 use crate::meter::{Meter, Metered};
-use crate::prepare::Ready;
+use crate::prepare::{Ready, Setup};
 use crate::request_id::RequestId;
 use crate::sandbox::{Sandbox, wait_for_room};
 use crate::stdio::{During, Said};
@@ -124,9 +124,8 @@ impl Shared {
         if Instant::now() >= until {
             self.replace(&ended);
         }
-        let late = Late { report: self.report.clone(), failure: explain::deadline(self.limits(), None), id };
-        let over = Box::pin(sleep_until(until));
-        let stay = Stay { over, late: Some(late), counts, _visit: visit, _during: during, _slot: slot };
+        let late = Late { report: self.report.clone(), setup: self.ready.setup.clone(), id };
+        let stay = Stay { until, waits: None, late: Some(late), counts, _visit: visit, _during: during, _slot: slot };
         Ok((answer?.map(|body| Begun::default().before(body)), Rest::Stay(stay)))
     }
 
@@ -214,7 +213,9 @@ fn request_failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
 
 /// A response's place in its sandbox, until its body has ended or its time is over.
 pub(super) struct Stay {
-    over: Pin<Box<Sleep>>,
+    until: Instant,
+    /// Wakes at that time, once there is something to wait for.
+    waits: Option<Pin<Box<Sleep>>>,
     late: Option<Late>,
     counts: Arc<Counts>,
     _visit: Visit,
@@ -222,10 +223,10 @@ pub(super) struct Stay {
     _slot: Slot,
 }
 
-/// What is to be said when the time is over.
+/// Who is to be told when the time is over.
 struct Late {
     report: Report,
-    failure: Failure,
+    setup: Arc<Setup>,
     id: RequestId,
 }
 
@@ -235,12 +236,19 @@ impl Stay {
         self.counts.failed.get()
     }
 
-    pub fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let over = self.over.as_mut().poll(cx).is_ready();
-        if let Some(late) = self.late.take_if(|_| over) {
-            (late.report)(&late.failure, Some(late.id));
+    pub fn is_over(&mut self) -> bool {
+        let is_over = Instant::now() >= self.until;
+        if let Some(late) = self.late.take_if(|_| is_over) {
+            (late.report)(&explain::deadline(&late.setup.limits, None), Some(late.id));
         }
-        over
+        is_over
+    }
+
+    /// Whether it is, with a wake-up for when it will be.
+    pub fn wakes_when_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let until = self.until;
+        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        waits.as_mut().poll(cx).is_ready() && self.is_over()
     }
 }
 
