@@ -30,6 +30,7 @@ mod error;
 mod explain;
 mod function;
 mod gate;
+mod holdings;
 mod hops;
 mod inspect;
 mod limits;

@@ -6,6 +6,7 @@ use crate::connections::{Connection, Connections};
 use crate::engine::Tier;
 use crate::error::LimitReached;
 use crate::gate::{Gate, LearnedNames};
+use crate::holdings::Scales;
 use crate::limits::{Limit, Limits};
 use crate::meter::Meter;
 use crate::prepare::Setup;
@@ -18,6 +19,13 @@ use wasmtime::component::{Instance, InstancePre, ResourceTable};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+/// Bytes that a guest which is not alone hands to the host in one call, or asks random ones of: the thread is nobody else's
+/// meanwhile.
+const MOST_AT_ONCE: usize = 4 << 20;
+
+/// Bytes of one head or trailer that a guest makes, as large as those that come to it may be.
+const MOST_FIELDS: usize = 64 << 10;
 
 /// The data of a store. Host functions find everything that they need here, and nothing global.
 pub(crate) struct Sandbox {
@@ -38,6 +46,7 @@ pub(crate) struct Sandbox {
     http: WasiHttpCtx,
     pub outbound: Outbound,
     memory: MemoryLimit,
+    scales: Scales,
 }
 
 impl Sandbox {
@@ -52,8 +61,12 @@ impl Sandbox {
         let mut store = Store::new(engine, Sandbox::new(setup, meter, said));
         store.limiter(|sandbox| sandbox);
         store.set_max_component_handles(count(limits.handles));
+        if !setup.may_block {
+            store.set_hostcall_fuel(MOST_AT_ONCE);
+        }
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|cx| {
+        store.epoch_deadline_callback(|mut cx| {
+            cx.data_mut().check_holdings()?;
             let Sandbox { meter, setup, .. } = cx.data();
             meter.check()?;
             if meter.has_just_entered() {
@@ -91,18 +104,21 @@ impl Sandbox {
         let connections = Connections::new(setup);
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MOST_FIELDS);
         Sandbox {
             table,
             names: LearnedNames::default(),
             files: Files::new(setup.mounts.clone()),
             meter,
             wasi: None,
-            http: WasiHttpCtx::new(),
+            http,
             outbound: Outbound::new(setup, connections.clone()),
             connections,
             lookups: HashMap::new(),
             connected: HashMap::new(),
             memory: MemoryLimit::new(limits),
+            scales: Scales::default(),
             gate: setup.gate.clone(),
             said,
             setup: setup.clone(),
@@ -114,6 +130,9 @@ fn new_wasi(setup: &Setup, said: &Said, gate: &Gate, names: &LearnedNames) -> Wa
     let mut wasi = WasiCtxBuilder::new();
     said.connect(&mut wasi);
     wasi.args(&setup.args).allow_blocking_current_thread(setup.may_block);
+    if !setup.may_block {
+        wasi.max_random_size(MOST_AT_ONCE as u64);
+    }
     crate::capabilities::sockets::connect(&mut wasi, gate, names, setup.version);
     wasi.build()
 }
@@ -190,6 +209,17 @@ impl MemoryLimit {
 }
 
 impl Sandbox {
+    /// What the host keeps for a guest is memory too.
+    fn check_holdings(&mut self) -> Result<(), LimitReached> {
+        let MemoryLimit { used, most, .. } = self.memory;
+        let left = most.saturating_sub(used);
+        let held = self.scales.weigh(&mut self.table, left);
+        if let (true, Some(usage)) = (held > 0, &self.setup.usage) {
+            usage.grown(used.saturating_add(held));
+        }
+        if held > left { Err(LimitReached(Limit::Memory)) } else { Ok(()) }
+    }
+
     fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, size: u64) -> wasmtime::Result<bool> {
         let may = self.memory.grow(current, desired, maximum, size)?;
         if let (true, Some(usage)) = (may, &self.setup.usage) {

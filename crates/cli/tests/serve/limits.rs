@@ -75,6 +75,38 @@ fn a_loop_in_start_ends_while_others_go_on() {
     server.says("used up its processor time (limit: 500ms)");
 }
 
+/// Handles are counted, but what the host keeps behind each is the guest's choice.
+#[test]
+fn what_the_host_keeps_for_a_guest_is_memory_too() {
+    for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
+        let server = steady(guest, &["--memory", "16MiB", "--handles", "20000"]);
+        server.get("/hoard-fields?count=50").is(200, "hoards 50\n");
+        server.get("/hoard-fields?count=10000").is(500, FAILED);
+        server.says("used up its memory (limit: 16MiB)");
+        if let Some(resident) = server.resident() {
+            assert!(resident < 256 << 20, "{resident}");
+        }
+    }
+    let mut server = serve(RUST_P2_HTTP_BAD, &["--memory", "16MiB"]);
+    server.get("/hoard-methods?count=2").is(200, "hoards 2\n");
+    server.get("/hoard-methods?count=500").is(500, FAILED);
+    server.says("used up its memory (limit: 16MiB)");
+    is_well(&mut server);
+}
+
+/// While the host copies for one guest, nothing interrupts it.
+#[test]
+fn no_call_hands_over_more_than_others_can_wait_for() {
+    let mut server = serve(RUST_P2_HTTP_BAD, &[]);
+    server.get("/huge-call?mib=3").is(200, "handed over 3 MiB\n");
+    server.get("/random?mib=4").is(200, "4194304 random bytes\n");
+    server.get("/huge-call?mib=5").is(500, FAILED);
+    server.says("it handed over more in one call than the host takes (128 MiB, or 4 MiB where it is not alone, as the host keeps it)");
+    server.get("/random?mib=5").is(500, FAILED);
+    server.says("it asked for more random bytes in one call than the host gives");
+    is_well(&mut server);
+}
+
 #[test]
 fn more_loops_than_processors_end_while_others_go_on() {
     let mut server = serve(RUST_P2_HTTP_BAD, &["--cpu", "300ms", "--sandboxes", "20"]);

@@ -121,7 +121,18 @@ impl Outbound {
     }
 }
 
+/// Bytes of a body that are on their way out of the guest: each that is open may have twice as many.
+const CHUNK: usize = 64 << 10;
+
 impl WasiHttpHooks for Outbound {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
+    }
+
     fn send_request(
         &mut self,
         mut request: http::Request<WasiBody>,

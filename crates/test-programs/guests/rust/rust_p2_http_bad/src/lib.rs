@@ -18,7 +18,7 @@ use wasip2::{
     },
     http::{
         outgoing_handler,
-        types::{Fields, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam, Scheme},
+        types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam, Scheme},
     },
 };
 
@@ -67,6 +67,33 @@ impl Guest for Bad {
                 let handles = query_number(query, "count").unwrap_or(1);
                 (0..handles).for_each(|_| mem::forget(monotonic_clock::subscribe_duration(u64::MAX)));
                 say(out, &format!("{count}: forgot {handles} handles"));
+            }
+            // Memory of the host's, behind handles.
+            "/hoard-fields" => {
+                let count = query_number(query, "count").unwrap_or(1000);
+                (0..count).for_each(|_| mem::forget(large_fields()));
+                say(out, &format!("hoards {count}"));
+            }
+            "/hoard-methods" => {
+                let count = query_number(query, "count").unwrap_or(500);
+                for _ in 0..count {
+                    let request = OutgoingRequest::new(Fields::new());
+                    let _ = request.set_method(&Method::Other("M".repeat(MIB)));
+                    mem::forget(request);
+                }
+                say(out, &format!("hoards {count}"));
+            }
+            // More than fits through one call.
+            "/huge-call" => {
+                let mib = query_number(query, "mib").unwrap_or(8) as usize;
+                let request = OutgoingRequest::new(Fields::new());
+                let _ = request.set_method(&Method::Other("M".repeat(mib * MIB)));
+                say(out, &format!("handed over {mib} MiB"));
+            }
+            "/random" => {
+                let mib = query_number(query, "mib").unwrap_or(8);
+                let bytes = wasip2::random::random::get_random_bytes(mib * MIB as u64);
+                say(out, &format!("{} random bytes", bytes.len()));
             }
             "/forget-request" => {
                 mem::forget(request);
@@ -163,6 +190,12 @@ impl Guest for Bad {
             _ => say(out, "well behaved"),
         }
     }
+}
+
+fn large_fields() -> Fields {
+    let fields = Fields::new();
+    fields.append("large", &[b'x'; 60_000]).expect("it is not too large");
+    fields
 }
 
 /// Answers with one line of text.

@@ -79,6 +79,16 @@ impl Guest for Echo {
                 }
                 Ok(say(headers, format!("holding {} handles\n", kept.len())))
             }
+            // Memory of the host's, behind handles that are never given back.
+            "/hoard-fields" => {
+                let count = query_number(query, "count").unwrap_or(1000);
+                for _ in 0..count {
+                    let fields = Fields::new();
+                    fields.append("large", &[b'x'; 60_000]).expect("it is not too large");
+                    std::mem::forget(fields);
+                }
+                Ok(say(headers, format!("hoards {count}\n")))
+            }
             "/outbound" => {
                 monotonic_clock::wait_for(query_number(query, "ms").unwrap_or(0) * 1_000_000).await;
                 let outcome = outbound(query).await;
