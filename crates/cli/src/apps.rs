@@ -129,11 +129,11 @@ impl Described {
                 title: format!("{}/{}", manifest.app.name, c.name),
                 artifact: artifacts.get(&c.source)?.clone(),
                 limits: overlaid(setting.args.limits.limits(), &c.limits),
-                admission: walnut_host::Limits { sandboxes: c.sandboxes, queue: c.queue, patience: c.patience },
+                admission: admission(setting.args.admission(), &c),
                 name: c.name,
                 place: c.place,
                 policy: c.policy,
-                reuse: c.reuse,
+                reuse: c.reuse.unwrap_or(setting.args.reuse),
             })
         };
         described.components = manifest.components.into_iter().filter_map(component).collect();
@@ -279,6 +279,14 @@ pub fn check_flags(args: &ServeArgs) -> Result<(), CommandError> {
     let message = "grants on the command line are for a component by itself, not for an app";
     let hint = "write them in its walnut.toml, under the component that needs them";
     Err(CommandError::new(Code::Usage, message).hint(hint))
+}
+
+fn admission(defaults: walnut_host::Limits, own: &walnut_manifest::Component) -> walnut_host::Limits {
+    walnut_host::Limits {
+        sandboxes: own.sandboxes.unwrap_or(defaults.sandboxes),
+        queue: own.queue.unwrap_or(defaults.queue),
+        patience: own.patience.unwrap_or(defaults.patience),
+    }
 }
 
 fn overlaid(defaults: Limits, own: &walnut_manifest::Limits) -> Limits {

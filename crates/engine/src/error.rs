@@ -118,7 +118,9 @@ impl LoadError {
             LoadError::Compile { .. } => {
                 vec!["`walnut inspect` tells what it is made of".into()]
             }
-            LoadError::Memory { needs, .. } => vec![format!("raise it with `--memory {needs}`")],
+            LoadError::Memory { needs, .. } => {
+                vec![format!("raise it with `--memory {needs}`, or `limits.memory` in walnut.toml")]
+            }
             LoadError::Engine(reason) if reason.contains("mmap") => {
                 vec!["it cannot reserve address space for so many sandboxes; lower `--sandboxes` or `--memory`".into()]
             }

@@ -9,7 +9,7 @@ use crate::engine::Tier;
 use crate::error::{Failure, LoadError};
 use crate::gate::Gate;
 use crate::inspect::{self, World};
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, Limits, size};
 use crate::link;
 use crate::packages::{Package, WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
@@ -28,6 +28,8 @@ pub(crate) struct Code {
     pub worlds: Vec<World>,
     /// Whether it was a module of WASI 0.1.
     adapted: bool,
+    /// Bytes of the largest memory that it has from the start, as far as that is known before.
+    memory: u64,
     /// The version of WASI by which the component asks for things.
     version: &'static str,
 }
@@ -39,6 +41,9 @@ pub struct Prepared {
     name: String,
     unfit: Option<String>,
 }
+
+/// Bytes of a page of memory.
+const PAGE: u64 = 64 << 10;
 
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -129,6 +134,7 @@ impl Code {
             pre,
             worlds: inspect::worlds(ty.exports(engine).map(|(name, _)| name)),
             adapted: !adapt::is_component(artifact)?,
+            memory: component.resources_required().and_then(|r| r.max_initial_memory_size).unwrap_or(0) * PAGE,
             version: if imports().any(is_0_3) { WASI_0_3 } else { WASI_0_2 },
         })
     }
@@ -146,6 +152,10 @@ impl Prepared {
 
     /// Gives the component what it gets.
     pub fn ready(&self, mut setup: Setup) -> Result<Ready, LoadError> {
+        // An engine for several has room for the largest, which says nothing about this one.
+        if self.code.memory > setup.limits.memory {
+            return Err(LoadError::Memory { name: self.name.clone(), needs: size(self.code.memory) });
+        }
         if self.code.adapted {
             adapt::check_start(&self.name, &setup.args, &setup.env)?;
         }

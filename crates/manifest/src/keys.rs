@@ -65,7 +65,7 @@ pub(crate) enum Kind {
 pub(crate) enum Presence {
     Required,
     Optional,
-    /// TOML, as in [`Key::example`].
+    /// It is this, in TOML, where neither the file nor whoever runs it says.
     Preset(&'static str),
 }
 

@@ -69,14 +69,15 @@ pub struct Component {
     pub policy: Policy,
     /// What a sandbox of it may use, where the manifest says it.
     pub limits: Limits,
-    /// How many requests one sandbox of WASI 0.2 takes; 1 is a fresh sandbox for each.
-    pub reuse: u32,
+    /// How many requests one sandbox of WASI 0.2 takes; 1 is a fresh sandbox for each. `None`, here and below, is the default
+    /// of whoever runs it.
+    pub reuse: Option<u32>,
     /// How many sandboxes live at once, at least 1.
-    pub sandboxes: u32,
+    pub sandboxes: Option<u32>,
     /// How many requests may wait for one.
-    pub queue: u32,
+    pub queue: Option<u32>,
     /// How long they wait.
-    pub patience: Duration,
+    pub patience: Option<Duration>,
 }
 
 /// The limits of one component's sandboxes, as the flags of the same names; `None` is the default of whoever runs it.

@@ -91,12 +91,12 @@ fn components(root: &Section<'_>, paths: &mut Paths<'_>, report: &mut Report) ->
 
 /// `None` when it has no file.
 fn component(name: &str, section: &Section<'_>, paths: &mut Paths<'_>, report: &mut Report) -> Option<Component> {
-    let mut count = |key| section.number(key, report).and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+    let mut count = |key| section.number(key, report).and_then(|n| u32::try_from(n).ok());
     let (reuse, sandboxes, queue) = (count("reuse"), count("sandboxes"), count("queue"));
     let source = path(section, "source", Named::Source, paths, report);
     let policy = policy(section, paths, report);
     let limits = limits(section, report);
-    let patience = section.time("patience", report).unwrap_or_default();
+    let patience = section.time("patience", report);
     let (source, place) = source?;
     Some(Component { name: name.to_owned(), source, place, policy, limits, reuse, sandboxes, queue, patience })
 }

@@ -81,27 +81,14 @@ impl<'a> Section<'a> {
         Some((field.text(report)?, field.span))
     }
 
-    /// The key's number or size, or what holds when it is absent.
+    /// The key's number or size.
     pub fn number(&self, name: &str, report: &mut Report) -> Option<u64> {
-        match self.field(name) {
-            Some(field) => field.number(report),
-            None => self.preset(name)?.parse().ok(),
-        }
+        self.field(name)?.number(report)
     }
 
-    /// The key's time, or what holds when it is absent.
+    /// The key's time.
     pub fn time(&self, name: &str, report: &mut Report) -> Option<Duration> {
-        match self.field(name) {
-            Some(field) => field.time(report),
-            None => units::parse_duration(self.preset(name)?.trim_matches('"')).ok(),
-        }
-    }
-
-    fn preset(&self, name: &str) -> Option<&'static str> {
-        match self.table.keys().find(|key| key.name == name)?.presence {
-            Presence::Preset(value) => Some(value),
-            Presence::Required | Presence::Optional => None,
-        }
+        self.field(name)?.time(report)
     }
 
     fn check_unknown(&self, report: &mut Report) {

@@ -96,7 +96,7 @@ impl ServeArgs {
         matches!(self.access_log, AccessLogFlag::Json)
     }
 
-    /// How a component that is served by itself takes requests.
+    /// How a component takes requests where no manifest says it.
     pub fn admission(&self) -> Limits {
         Limits { sandboxes: self.sandboxes, queue: self.queue, patience: self.patience }
     }

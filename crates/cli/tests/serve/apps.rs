@@ -1,7 +1,7 @@
 //! Apps: what a manifest says is what is served.
 
 use std::fmt::Write;
-use walnut_test_programs::{RUST_P2_HTTP_ECHO, RUST_P2_HTTP_HELLO};
+use walnut_test_programs::{RUST_P2_HTTP_BAD, RUST_P2_HTTP_ECHO, RUST_P2_HTTP_HELLO};
 use walnut_test_support::{Output, ServeProcess, TestEnv, guest, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
@@ -88,6 +88,39 @@ fn a_component_has_the_limits_of_its_manifest() {
     let server = ServeProcess::of_apps(&env, ["shop"]);
     assert_eq!(server.post("/method", "12345").status, 413);
     assert_eq!(server.post("/method", "1234").status, 200);
+}
+
+/// An engine for several has room for the largest of them.
+#[test]
+fn a_component_that_needs_more_than_its_own_memory_is_refused() {
+    let env = test_env!();
+    let more = "[component.echo.limits]\nmemory = \"64KiB\"\n";
+    app(&env, "shop", &format!("{more}{ROUTES}"));
+    let wrong = refused(&env, &["shop"]).exits_with(137);
+    let wrong = wrong.says("starts with 1088KiB of memory, more than its limit");
+    let _ = wrong.says("raise it with `--memory 1088KiB`, or `limits.memory` in walnut.toml");
+    app(&env, "shop", &format!("{}{ROUTES}", more.replace("64KiB", "2MiB")));
+    let server = ServeProcess::of_apps(&env, ["shop"]);
+    assert_eq!(ask(&server, "test", "/method"), "GET /method\n");
+}
+
+/// Flags say what a manifest does not.
+#[test]
+fn how_a_component_takes_requests_may_be_said_by_flags() {
+    let env = test_env!();
+    let bad = guest(RUST_P2_HTTP_BAD);
+    env.file(
+        "app/walnut.toml",
+        format!(
+            "[app]\nname = \"app\"\n[component.flags]\nsource = \"{bad}\"\n[component.own]\nsource = \"{bad}\"\nreuse = 1\n\
+             [[http]]\nroute = \"/count\"\ncomponent = \"flags\"\n\
+             [[http]]\nhost = \"own\"\nroute = \"/count\"\ncomponent = \"own\"\n"
+        ),
+    );
+    let server = ServeProcess::of_apps(&env, ["app", "--reuse", "3"]);
+    let counts = |host| [1, 2, 3].map(|_| ask(&server, host, "/count"));
+    assert_eq!(counts("test"), ["1\n", "2\n", "3\n"]);
+    assert_eq!(counts("own"), ["1\n", "1\n", "1\n"]);
 }
 
 fn refused(env: &TestEnv, args: &[&str]) -> Output {

@@ -23,7 +23,8 @@ fn the_example_is_read() {
     assert_eq!((manifest.app.name.as_str(), manifest.app.version.as_deref()), ("shop", Some("1.2.0")));
     let api = manifest.component("api").expect("it is there");
     assert_eq!(api.source, Path::new("/srv/shop/api.wasm"));
-    assert_eq!((api.reuse, api.sandboxes, api.queue, api.patience), (1, 100, 100, Duration::from_secs(10)));
+    let admission = (api.reuse, api.sandboxes, api.queue, api.patience);
+    assert_eq!(admission, (Some(1), Some(100), Some(100), Some(Duration::from_secs(10))));
     let limits = Limits {
         memory: Some(128 << 20),
         cpu: Some(Duration::from_millis(500)),
