@@ -44,24 +44,30 @@ impl EngineConfig {
         config.max_wasm_stack(stack);
         config.async_stack_size(stack + (1 << 20));
         if self.is_service() {
-            config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool()));
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(calls)));
         }
         wasmtime::Engine::new(&config).map_err(|e| LoadError::Engine(format!("{e:#}")))
     }
 
-    fn pool(&self) -> PoolingAllocationConfig {
+    fn pool(&self, calls: Calls) -> PoolingAllocationConfig {
         let mut pool = PoolingAllocationConfig::new();
         // A sandbox that was given up may hold its place for a moment after its successor has started.
         let n = self.sandboxes + self.sandboxes / 8 + 4;
         let memory = usize::try_from(self.limits.memory).unwrap_or(usize::MAX).min(4 << 30);
+        let stacks = match calls {
+            Calls::Serial => n,
+            // A call from one component of a composition to another may have a stack of its own.
+            Calls::Concurrent => n.saturating_mul(4),
+        };
         pool.total_component_instances(n)
-            .total_core_instances(n.saturating_mul(8))
-            .total_memories(n.saturating_mul(2))
-            .total_tables(n.saturating_mul(4))
-            .total_stacks(n)
+            // These are only counted.
+            .total_core_instances(n.saturating_mul(MOST_INSTANCES))
+            .total_memories(n.saturating_mul(MEMORIES))
+            .total_tables(n.saturating_mul(TABLES))
+            .total_stacks(stacks)
             .total_gc_heaps(n)
             .max_memory_size(memory)
-            .max_core_instances_per_component(64)
+            .max_core_instances_per_component(MOST_INSTANCES)
             .max_memories_per_component(16)
             .max_tables_per_component(64)
             .table_elements(100_000)
@@ -71,6 +77,18 @@ impl EngineConfig {
             .pagemap_scan(Enabled::Auto);
         pool
     }
+}
+
+const MOST_INSTANCES: u32 = 64;
+
+/// The pools have room for so many of each sandbox; one that has more takes the room of several.
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 4;
+
+/// How many sandboxes with so many memories and tables fit into the room of `sandboxes`; at least one.
+pub(crate) fn fitting(sandboxes: u32, memories: u32, tables: u32) -> u32 {
+    let fit = |room: u32, each: u32| sandboxes.saturating_mul(room) / each.max(1);
+    sandboxes.min(fit(MEMORIES, memories)).min(fit(TABLES, tables)).max(1)
 }
 
 /// Which compilers an engine has.
@@ -158,5 +176,17 @@ impl Compiler {
             _ => config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass),
         };
         config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn what_has_many_memories_or_tables_takes_the_room_of_several() {
+        assert_eq!([fitting(100, 0, 0), fitting(100, 1, 1), fitting(100, 2, 4)], [100; 3]);
+        assert_eq!([fitting(100, 3, 1), fitting(100, 12, 1), fitting(100, 1, 40)], [66, 16, 10]);
+        assert_eq!(fitting(1, 16, 64), 1);
     }
 }

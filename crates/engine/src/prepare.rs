@@ -5,6 +5,7 @@ use crate::apart::Habit;
 use crate::artifact::Artifact;
 use crate::capabilities::dir::Mounts;
 use crate::capabilities::http::Pool;
+use crate::config;
 use crate::engine::Tier;
 use crate::error::{Failure, LoadError};
 use crate::gate::Gate;
@@ -18,6 +19,7 @@ use crate::turns::Party;
 use crate::usage::{Excess, Usage};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wasmtime::ResourcesRequired;
 use wasmtime::component::{Component, InstancePre};
 
 /// The code of a component, linked with everything that there is. All who run the same bytes on the same tier share it: what
@@ -28,8 +30,8 @@ pub(crate) struct Code {
     pub worlds: Vec<World>,
     /// Whether it was a module of WASI 0.1.
     adapted: bool,
-    /// Bytes of the largest memory that it has from the start, as far as that is known before.
-    memory: u64,
+    /// What it has from the start, as far as that is known before.
+    needs: Option<ResourcesRequired>,
     /// The version of WASI by which the component asks for things.
     version: &'static str,
 }
@@ -134,7 +136,7 @@ impl Code {
             pre,
             worlds: inspect::worlds(ty.exports(engine).map(|(name, _)| name)),
             adapted: !adapt::is_component(artifact)?,
-            memory: component.resources_required().and_then(|r| r.max_initial_memory_size).unwrap_or(0) * PAGE,
+            needs: component.resources_required(),
             version: if imports().any(is_0_3) { WASI_0_3 } else { WASI_0_2 },
         })
     }
@@ -150,11 +152,20 @@ impl Prepared {
         self.unfit.as_deref()
     }
 
+    /// How many sandboxes of it fit where there is room for `sandboxes` of the usual kind. The usual kind has at most 2 memories
+    /// and 4 tables, and so have nearly all that one file was compiled to; of compositions each part may have some.
+    pub fn fitting(&self, sandboxes: u32) -> u32 {
+        let needs = self.code.needs.as_ref().map(|needs| (needs.num_memories, needs.num_tables));
+        let (memories, tables) = needs.unwrap_or_default();
+        config::fitting(sandboxes, memories, tables)
+    }
+
     /// Gives the component what it gets.
     pub fn ready(&self, mut setup: Setup) -> Result<Ready, LoadError> {
         // An engine for several has room for the largest, which says nothing about this one.
-        if self.code.memory > setup.limits.memory {
-            return Err(LoadError::Memory { name: self.name.clone(), needs: size(self.code.memory) });
+        let memory = self.code.needs.as_ref().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0) * PAGE;
+        if memory > setup.limits.memory {
+            return Err(LoadError::Memory { name: self.name.clone(), needs: size(memory) });
         }
         if self.code.adapted {
             adapt::check_start(&self.name, &setup.args, &setup.env)?;

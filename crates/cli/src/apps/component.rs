@@ -3,6 +3,7 @@
 use super::Setting;
 use crate::error::CommandError;
 use crate::limits::said_once;
+use crate::printer::Printer;
 use crate::progress::{Terminal, unfit};
 use std::sync::Arc;
 use walnut_engine::{Artifact, Engine, Failure, Gate, Limits, OutputLine, Prepared, RequestId, Service, Setup, Stdio};
@@ -59,6 +60,20 @@ impl Component {
         Ok(hosted)
     }
 
+    /// How it takes requests, so that others have the room in the engine that is theirs.
+    fn fitting(&self, prepared: &Prepared, printer: Printer) -> walnut_host::Limits {
+        let sandboxes = prepared.fitting(self.admission.sandboxes);
+        if sandboxes < self.admission.sandboxes {
+            let Component { title, admission, .. } = self;
+            let most = admission.sandboxes;
+            printer.warning(&format!(
+                "{title} takes the room of several: {sandboxes} sandboxes of it run at once, not {most}"
+            ));
+            printer.hint("each has many memories or tables; where that is too few, raise `sandboxes`");
+        }
+        walnut_host::Limits { sandboxes, ..self.admission }
+    }
+
     fn host(&self, app: &str, prepared: &Prepared, setting: &Setting) -> Result<Arc<Hosted>, CommandError> {
         let Setting { args, node, printer, audit, .. } = setting;
         let (printer, measures) = (*printer, node.measures(app, &self.name));
@@ -92,7 +107,7 @@ impl Component {
             error.details(of_request).print(&printer);
         };
         let service = Service::new(prepared.ready(setup)?, self.reuse, report)?;
-        let admission = node.admission(&measures, self.admission);
+        let admission = node.admission(&measures, self.fitting(prepared, printer));
         Ok(Hosted::new(&self.name, service, self.grants(), admission, measures))
     }
 }

@@ -104,6 +104,21 @@ fn a_component_that_needs_more_than_its_own_memory_is_refused() {
     assert_eq!(ask(&server, "test", "/method"), "GET /method\n");
 }
 
+/// Else its neighbours would find none of the engine's memories free.
+#[test]
+fn a_component_with_many_memories_has_fewer_sandboxes() {
+    let env = test_env!();
+    let memories = "(core module $more (memory 1))\n".to_owned() + &"(core instance (instantiate $more))\n".repeat(11);
+    let greeter = include_str!("../../../../examples/shop/greeter.wat");
+    env.file("many.wat", greeter.replacen("(component", &format!("(component {memories}"), 1));
+    let many = ServeProcess::of_apps(&env, ["many.wat"]);
+    many.says("many.wat takes the room of several: 16 sandboxes of it run at once, not 100");
+    many.get("/").is(200, "hello from a sealed component\n");
+    env.file("few.wat", greeter);
+    let few = ServeProcess::of_apps(&env, ["few.wat"]);
+    assert!(!few.stderr().contains("takes the room"), "{}", few.stderr());
+}
+
 /// Flags say what a manifest does not.
 #[test]
 fn how_a_component_takes_requests_may_be_said_by_flags() {
