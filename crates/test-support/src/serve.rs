@@ -121,11 +121,13 @@ impl ServeProcess {
     }
 
     fn spawn(env: &TestEnv, mut command: Command, input: Stdio) -> Self {
+        // What fails without a guest must not leave a server behind.
+        let replacements = env.replacements();
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let (stdout, stderr) = (Captured::of(child.stdout.take()), Captured::of(child.stderr.take()));
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        ServeProcess { child, address, stdout, stderr, replacements: env.replacements() }
+        ServeProcess { child, address, stdout, stderr, replacements }
     }
 
     /// The same once it serves.
