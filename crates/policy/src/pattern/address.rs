@@ -1,5 +1,5 @@
 use super::name::{HostName, NamePattern, ends_in_number};
-use super::{LONGEST, PatternError, Ports};
+use super::{LONGEST, PatternError, Ports, is_slip};
 use crate::Protocol;
 use ipnet::IpNet;
 use std::fmt;
@@ -139,11 +139,7 @@ impl SocketPattern {
             return Err(error("has no host"));
         }
         if host.contains(':') && !host.starts_with('[') {
-            return Err(PatternError::new(
-                text,
-                "has an IPv6 address without brackets",
-                "write it as `[::1]:443` or `[fd00::/8]:443`",
-            ));
+            return Err(too_many_colons(text, host, ports));
         }
         let ports = Ports::parse(ports).ok_or_else(|| error(bad_ports(ports)))?;
         let host = HostPattern::read(host, &format!(":{ports}"), HINT)
@@ -209,6 +205,28 @@ fn split_protocol(text: &str) -> (Option<Protocol>, &str) {
         Some((word, rest)) if word.eq_ignore_ascii_case("udp") && rest.contains(':') => (Some(Protocol::Udp), rest),
         _ => (None, text),
     }
+}
+
+/// A protocol that is none, or an address that lacks its brackets.
+fn too_many_colons(text: &str, host: &str, ports: &str) -> PatternError {
+    let is_address = host.parse::<IpAddr>().is_ok() || host.parse::<IpNet>().is_ok();
+    if let Some((word, rest)) = host.split_once(':')
+        && !is_address
+        && !word.is_empty()
+        && word.bytes().all(|b| b.is_ascii_alphabetic())
+    {
+        let hint = match ["tcp", "udp"].into_iter().find(|known| is_slip(word, known)) {
+            Some(known) => format!("did you mean `{known}:{rest}:{ports}`?"),
+            None => "write `tcp:` or `udp:` before the host, or neither for both".to_owned(),
+        };
+        return PatternError::new(text, "has a protocol that is neither `tcp` nor `udp`", hint);
+    }
+    let hint = if is_address && Ports::parse(ports).is_some() {
+        format!("write `[{host}]:{ports}`")
+    } else {
+        "write it in brackets, as in `[::1]:443` or `[fd00::/8]:443`".to_owned()
+    };
+    PatternError::new(text, "has an IPv6 address without brackets", hint)
 }
 
 fn bad_ports(text: &str) -> &'static str {
@@ -279,7 +297,10 @@ impl HostPattern {
             _ if ends_in_number(host.trim_end_matches('.')) => {
                 Err(PatternError::new(host, "is not an address", otherwise))
             }
-            _ => NamePattern::parse(host).map(HostPattern::Name),
+            _ => {
+                let name = NamePattern::parse(host).map(HostPattern::Name);
+                name.map_err(|e| PatternError::new(host, e.problem, otherwise))
+            }
         }
     }
 

@@ -48,7 +48,14 @@ impl Mount {
         if let [one] = parts.as_slice()
             && let Some((host, guest)) = one.split_once(":/")
         {
-            let hint = format!("write `{host}::/{guest}`, with `::rw` after it to let the guest write");
+            let hint = match guest.split_once(':') {
+                // As container tools have it: `:rw`, `:ro,z`.
+                Some((guest, modes)) if modes.split(',').any(|mode| mode == "rw") => {
+                    format!("write `{host}::/{guest}::rw`")
+                }
+                Some((guest, _)) => format!("write `{host}::/{guest}`; it is read-only"),
+                None => format!("write `{host}::/{guest}`, with `::rw` after it to let the guest write"),
+            };
             return Err(PatternError::new(text, "has one colon where a mount has two", hint));
         }
         let (host, name) = match parts.as_slice() {
@@ -69,8 +76,8 @@ impl Mount {
             return Err(error("has a colon in its guest path"));
         }
         let guest = normalize(name).ok_or_else(|| {
-            let inside = name.trim_start_matches("../");
-            PatternError::new(text, "has a guest path that leaves the root", format!("write `{host}::/{inside}`"))
+            let (inside, rw) = (inside(name), if access == Some(MountAccess::ReadWrite) { "::rw" } else { "" });
+            PatternError::new(text, "has a guest path that leaves the root", format!("write `{host}::{inside}{rw}`"))
         })?;
         Ok(Mount {
             host: PathBuf::from(host),
@@ -105,6 +112,19 @@ pub fn normalize(path: &str) -> Option<String> {
         }
     }
     Some(format!("/{}", parts.join("/")))
+}
+
+/// As [`normalize`], where the root is above itself.
+fn inside(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// Whether `path` is `base` or below it. Both are normalized.

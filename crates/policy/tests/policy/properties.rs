@@ -366,7 +366,7 @@ proptest! {
     }
 
     #[test]
-    fn ordinary_requests_have_a_fix(host in "[a-z]{1,8}(\\.[a-z]{2,4}){0,2}", port in 1u16.., path in "(/[a-z0-9_][a-z0-9._~!$&'()*+,;=:@-]{0,5}){1,4}", method in "[A-Z]{3,7}") {
+    fn ordinary_requests_have_a_fix(host in "[a-z]{1,8}(\\.[a-z]{2,4}){0,2}", port in 1u16.., path in "(/[a-z0-9_][a-z0-9._~!$&'()*+,;=:@-]{0,5}){1,4}", method in "(GET|POST|PATCH|[A-Z]{3,4}FIND|M-[A-Z]{3,7})") {
         let sealed = Policy::sealed();
         let url = Request::Http { method, scheme: "https".into(), host: host.clone(), port, path: path.clone() };
         for request in [url, read(&path.replace(':', "_")), resolve(&host), tcp(&format!("10.0.0.1:{port}"))] {
