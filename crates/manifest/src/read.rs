@@ -46,7 +46,8 @@ pub(crate) fn draft(text: &str, file: &str, base: &Path) -> Draft {
         report.error(&span, "this looks like YAML, and a manifest is TOML", hint);
         return unread(report);
     }
-    syntax::tell(text, errors, &mut report);
+    let has_list = document.get_ref().get("http").is_none_or(|http| http.get_ref().is_array());
+    syntax::tell(text, errors, has_list, &mut report);
     let root = Section::root(document.get_ref(), &mut report);
     let mut paths = Paths { base, named: Vec::new() };
     let app = app(&root, &mut report);

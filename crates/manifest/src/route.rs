@@ -221,7 +221,36 @@ impl PathRule {
             let hint = "leave out query and fragment, and write other letters as `%` and two digits";
             return Err(error(text, "has what no path of a request has", hint));
         }
+        if !has_whole_escapes(path) {
+            return Err(error(text, "has a `%` without two digits after it", "write `%25` for the sign itself"));
+        }
+        if path.split('/').any(|name| matches!(name.replace("%2e", ".").replace("%2E", ".").as_str(), "." | "..")) {
+            let hint = "write the path that it leads to, and that with `/**` for all below it";
+            return Err(error(text, "has `.` or `..`, which clients work out before they ask", hint));
+        }
         Ok(if is_below { PathRule::Below(path.to_owned()) } else { PathRule::Exact(path.to_owned()) })
+    }
+
+    /// What is right, and hardly what was meant.
+    pub fn doubt(&self) -> Option<PatternError> {
+        let (PathRule::Exact(path) | PathRule::Below(path)) = self;
+        let is_parameter = |name: &str| {
+            let inner = name.strip_prefix(':').or_else(|| name.strip_prefix('{')?.strip_suffix('}'));
+            let inner = inner.or_else(|| name.strip_prefix('<')?.strip_suffix('>'));
+            inner.is_some_and(|inner| inner.starts_with(|c: char| c.is_ascii_alphabetic()))
+        };
+        let names: Vec<_> = path.split('/').collect();
+        if let Some(at) = names.iter().position(|name| is_parameter(name)) {
+            let problem = format!("matches `{}` to the letter, and not whatever stands there", names[at]);
+            let hint = format!("write `{}/**`; the component is told the whole path", names[..at].join("/"));
+            return Some(error(&self.to_string(), &problem, hint));
+        }
+        let plain: Vec<_> = names[1.min(names.len())..].iter().copied().filter(|name| !name.is_empty()).collect();
+        path.contains("//").then(|| {
+            let end = if matches!(self, PathRule::Below(_)) { "/**" } else { "" };
+            let hint = format!("write `/{}{end}`, if that is what you mean", plain.join("/"));
+            error(&self.to_string(), "has two slashes in a row, and few clients ask for such a path", hint)
+        })
     }
 
     fn without_slash(text: &str) -> PatternError {
@@ -256,6 +285,12 @@ impl PathRule {
         let has_star = text.strip_suffix("/**").unwrap_or(&text).contains('*');
         if has_star || text.len() > 200 { None } else { Self::parse(&text).ok() }
     }
+}
+
+/// RFC 3986 section 2.1.
+fn has_whole_escapes(path: &str) -> bool {
+    let digits = |after: &str| after.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    path.split('%').skip(1).all(digits)
 }
 
 impl fmt::Display for HostRule {

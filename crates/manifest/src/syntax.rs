@@ -10,7 +10,10 @@ use walnut_policy::Printable;
 const UNQUOTED: &str = "string values must be quoted, expected literal string";
 
 /// Puts the parser's errors into the report.
-pub(crate) fn tell(text: &str, errors: Vec<Error>, report: &mut Report) {
+///
+/// `has_list` says whether the routes were read as a list. Otherwise that is told where they are read, and what is right only
+/// seems to be there twice: `[[http]]` after `[http]`.
+pub(crate) fn tell(text: &str, errors: Vec<Error>, has_list: bool, report: &mut Report) {
     let headers = headers(text);
     let (twice, mut broken): (Vec<_>, Vec<_>) =
         errors.into_iter().partition(|error| error.message() == "duplicate key");
@@ -18,8 +21,11 @@ pub(crate) fn tell(text: &str, errors: Vec<Error>, report: &mut Report) {
     for error in broken {
         tell_broken(error.span().unwrap_or_default(), error.message(), report);
     }
-    for error in twice {
-        tell_twice(text, error.span().unwrap_or_default(), &headers, report);
+    for span in twice.into_iter().map(|error| error.span().unwrap_or_default()) {
+        let is_of_routes = header(report.line_text(report.line(span.start))).is_some_and(|h| name_of(h) == "http");
+        if has_list || !is_of_routes {
+            tell_twice(text, span, &headers, report);
+        }
     }
 }
 
@@ -47,10 +53,6 @@ fn tell_twice(text: &str, span: Range<usize>, headers: &HashMap<&str, usize>, re
         report.error(&span, format!("the key `{}` is there twice", Printable(key)), "keep one of the two");
         return;
     };
-    // A list of tables is never there twice: one of them is `[http]`, which is told where it is read.
-    if name_of(header) == "http" {
-        return;
-    }
     let first = headers.get(name_of(header)).filter(|first| **first < line);
     let first = first.map(|line| format!(", first on line {line}")).unwrap_or_default();
     report.error(&span, format!("{} is there twice{first}", Printable(header)), "put what both say into one of them");

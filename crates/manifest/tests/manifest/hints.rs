@@ -63,6 +63,41 @@ fn what_is_said_of_routes_holds() {
 }
 
 #[test]
+fn paths_that_no_client_asks_for_are_refused() {
+    for (text, problem) in [
+        ("/api/../x", "has `.` or `..`, which clients work out before they ask"),
+        ("/./**", "has `.` or `..`, which clients work out before they ask"),
+        ("/a/%2e%2E/x", "has `.` or `..`, which clients work out before they ask"),
+        ("/%zz/**", "has a `%` without two digits after it"),
+        ("/100%", "has a `%` without two digits after it"),
+        ("/%e/x", "has a `%` without two digits after it"),
+    ] {
+        assert_eq!(PathRule::parse(text).expect_err(text).problem, problem, "{text}");
+    }
+    for text in ["/...", "/.well-known/**", "/a..b", "/%25", "/%61/.b"] {
+        PathRule::parse(text).expect(text);
+    }
+}
+
+#[test]
+fn routes_that_hardly_mean_what_they_say_are_doubted() {
+    for (text, hint) in [
+        ("/users/{id}", "write `/users/**`; the component is told the whole path"),
+        ("/api/:id/posts/**", "write `/api/**`; the component is told the whole path"),
+        ("/<name>", "write `/**`; the component is told the whole path"),
+        ("//d/**", "write `/d/**`, if that is what you mean"),
+        ("/a//b", "write `/a/b`, if that is what you mean"),
+    ] {
+        let doubt = PathRule::parse(text).expect(text).doubt().expect(text);
+        assert_eq!(doubt.hint, hint, "{text}");
+        PathRule::parse(quoted(&doubt.hint).next().expect("one")).expect(text);
+    }
+    for text in ["/", "/**", "/api/", "/a:b", "/:", "/{}", "/v1:batch", "/:8080"] {
+        assert_eq!(PathRule::parse(text).expect(text).doubt(), None, "{text}");
+    }
+}
+
+#[test]
 fn what_is_said_of_a_url_as_a_route_holds() {
     for (text, hint) in [
         ("https://shop.test/api", "write `host = \"shop.test\"` and `route = \"/api\"`"),

@@ -67,7 +67,7 @@ proptest! {
     }
 
     #[test]
-    fn rules_print_as_they_read(host in "(\\*\\.)?[a-z]{1,3}(\\.[a-zA-Z]{1,3}){0,2}", path in "(/[a-z%.]{0,3}){1,3}(/\\*\\*)?") {
+    fn rules_print_as_they_read(host in "(\\*\\.)?[a-z]{1,3}(\\.[a-zA-Z]{1,3}){0,2}", path in "(/([a-z]{0,3}|%[3-7][0-9a-f][a-z.]?|\\.[a-z]{1,2})){1,3}(/\\*\\*)?") {
         let host = HostRule::parse(&host).expect("a host");
         prop_assert_eq!(HostRule::parse(&host.to_string()), Ok(host));
         let path = PathRule::parse(&path).expect("a path");
