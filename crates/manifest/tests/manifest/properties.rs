@@ -75,6 +75,22 @@ proptest! {
     }
 
     #[test]
+    fn what_a_hint_says_to_write_is_accepted(text in "(https?://|GET |)[a-z*.:/%?\\[ ]{0,8}(:80|/\\*|/\\*\\*|)") {
+        let examples = |hint: &str| hint.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        if let Err(error) = HostRule::parse(&text) {
+            for example in examples(&error.hint).iter().filter(|example| *example != "host") {
+                prop_assert!(HostRule::parse(example).is_ok(), "{}: {}", text, error.hint);
+            }
+        }
+        let doubt = PathRule::parse(&text).map(|path| path.doubt());
+        if let Err(error) | Ok(Some(error)) = doubt {
+            for example in examples(&error.hint).iter().filter(|example| example.starts_with('/')) {
+                prop_assert!(PathRule::parse(example).is_ok(), "{}: {}", text, error.hint);
+            }
+        }
+    }
+
+    #[test]
     fn a_route_takes_only_what_is_below_its_letters(rules in prop::collection::vec("(/[ab]{0,1}){1,3}(/\\*\\*)?", 1..6), path in "(/(a|b|\\.|\\.\\.|%2e|\0|)){0,4}") {
         let route = |path: &String| Route {
             host: None,

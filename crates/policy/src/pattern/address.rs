@@ -215,8 +215,10 @@ fn too_many_colons(text: &str, host: &str, ports: &str) -> PatternError {
         && !word.is_empty()
         && word.bytes().all(|b| b.is_ascii_alphabetic())
     {
-        let hint = match ["tcp", "udp"].into_iter().find(|known| is_slip(word, known)) {
-            Some(known) => format!("did you mean `{known}:{rest}:{ports}`?"),
+        let meant = ["tcp", "udp"].into_iter().find(|known| is_slip(word, known));
+        let meant = meant.map(|known| format!("{known}:{rest}:{ports}"));
+        let hint = match meant.filter(|meant| SocketPattern::parse(meant).is_ok()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
             None => "write `tcp:` or `udp:` before the host, or neither for both".to_owned(),
         };
         return PatternError::new(text, "has a protocol that is neither `tcp` nor `udp`", hint);
@@ -262,15 +264,16 @@ impl HostPattern {
     /// Reads a name pattern, an address or a CIDR block; IPv6 in brackets.
     pub fn parse(host: &str) -> Result<Self, PatternError> {
         const HINT: &str = "write a name or an address alone: `example.com`, `*.example.com`, `10.0.0.0/8`, `[::1]`";
+        let write = |name: &str| Self::read(name, "", HINT).map_or(HINT.to_owned(), |name| format!("write `{name}`"));
         if let Some((_, rest)) = host.split_once("://") {
             let name = rest.split(['/', ':']).next().unwrap_or_default();
-            return Err(PatternError::new(host, "is a URL, not a name", format!("write `{name}`")));
+            return Err(PatternError::new(host, "is a URL, not a name", write(name)));
         }
         if let Some((name, port)) = host.rsplit_once(':')
             && !name.contains(':')
             && Ports::parse(port).is_some()
         {
-            return Err(PatternError::new(host, "has a port", format!("write `{name}`")));
+            return Err(PatternError::new(host, "has a port", write(name)));
         }
         Self::read(host, "", HINT)
     }

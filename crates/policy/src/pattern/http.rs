@@ -171,13 +171,13 @@ impl UrlPattern {
 
 /// What to write where `host` is not one.
 fn other_host(text: &str, host: &str) -> String {
-    match HostName::read(host) {
-        HostName::Ip(ip) => {
-            let ip = HostPattern::Net(IpNet::from(ip)).to_string();
-            format!("write `{}` if that is what you mean", text.replacen(host, &ip, 1))
-        }
-        _ => HINT.to_owned(),
-    }
+    let (HostName::Ip(ip), Some((before, rest))) = (HostName::read(host), text.split_once("://")) else {
+        return HINT.to_owned();
+    };
+    let after = rest.strip_prefix(host).unwrap_or_default();
+    let meant = format!("{before}://{}{after}", HostPattern::Net(IpNet::from(ip)));
+    let is_right = UrlPattern::parse(&meant).is_ok();
+    if is_right { format!("write `{meant}` if that is what you mean") } else { HINT.to_owned() }
 }
 
 fn no_scheme(text: &str) -> PatternError {

@@ -1,5 +1,6 @@
 //! Patterns that people get wrong, and what they are told.
 
+use crate::support::examples;
 use walnut_policy::{Capability, NamePattern, Policy, SocketPattern, UrlPattern};
 
 #[test]
@@ -77,13 +78,10 @@ fn mistakes_in_urls_say_what_to_type() {
     }
 }
 
-/// What a hint says to write is what is accepted. A word in upper case alone stands for something.
+/// What a hint says to write is what is accepted.
 #[track_caller]
 fn holds(capability: Capability, hint: &str) {
-    let written = hint.split('`').skip(1).step_by(2);
-    let is_example = |text: &&str| text.contains(['.', '/']) || text.bytes().any(|b| b.is_ascii_digit());
-    let examples = written.filter(is_example).filter(|text| !text.ends_with("://"));
-    for example in examples {
+    for example in examples(hint) {
         Policy::sealed().allow(capability, example).expect(hint);
     }
 }
