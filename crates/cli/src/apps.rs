@@ -172,7 +172,8 @@ impl Described {
 
     fn warn_of_routes(&self, printer: Printer) {
         for (route, doubt) in self.routes.iter().filter_map(|route| Some((route, route.path.doubt()?))) {
-            printer.warning(&format!("{}: the route `{route}` {}", self.place, doubt.problem));
+            let line = route.place.line(&self.text);
+            printer.warning(&format!("{}:{line}: the route `{route}` {}", self.place, doubt.problem));
             printer.hint(&doubt.hint);
         }
     }

@@ -219,7 +219,7 @@ fn what_hardly_works_as_it_is_written_is_warned_of_at_the_start() {
     app(&env, "shop", &format!("[component.hello.allow]\nenv = [\"WALNUT_UNSET\", \"A=b\"]\n{routes}"));
     let server = ServeProcess::of_apps(&env, ["shop"]);
     server.says("warning: shop/walnut.toml: [component.hello.allow]: the variable `WALNUT_UNSET` is not set here, so hello does not see it\n");
-    server.says("warning: shop/walnut.toml: the route `/method/{id}` matches `{id}` to the letter");
+    server.says("warning: shop/walnut.toml:13: the route `/method/{id}` matches `{id}` to the letter");
     server.says("serving ");
     assert_eq!(server.stderr().matches("WALNUT_UNSET").count(), 3, "{}", server.stderr());
     assert!(!server.stderr().contains("--env"), "{}", server.stderr());
