@@ -15,14 +15,17 @@ use crate::audit::ServerAudit;
 use crate::commands::serve::ServeArgs;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
+use crate::grants::unset;
 use crate::optimiser::Optimiser;
 use crate::printer::Printer;
 use crate::reload::Face;
 use crate::sources::Sources;
 use component::Component;
+use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use walnut_engine::{Engine, Limits};
+use walnut_engine::{Engine, Limits, LoadError};
 use walnut_host::{App, Destination, Files, Hosted, Node, Stamp};
 use walnut_manifest::{Draft, Manifest, Place, Route, Target};
 use walnut_policy::Printable;
@@ -69,6 +72,7 @@ impl Described {
     /// Reads every target: a component, a manifest, or a folder with one. Only flags are an error at once.
     pub fn all(setting: &Setting) -> Result<Vec<Self>, CommandError> {
         check_flags(&setting.args)?;
+        named_once(&setting.args.targets)?;
         setting.sources.begin();
         setting.audit.iter().for_each(ServerAudit::open_anew);
         let describe = |target: &String| match manifest_of(target) {
@@ -91,9 +95,9 @@ impl Described {
         let mut described = Self::unknown(target.to_owned(), false);
         let policy = args.grants.warned_policy(*printer)?;
         policy.mounts().iter().for_each(|mount| sources.note(&mount.host));
-        described.routes = vec![Route::everything(COMPONENT)];
         match sources.artifact(target) {
             Ok(artifact) => {
+                described.routes = vec![Route::everything(COMPONENT)];
                 described.name = artifact.short_name().to_owned();
                 described.components.push(Component {
                     name: COMPONENT.to_owned(),
@@ -106,7 +110,13 @@ impl Described {
                     reuse: args.reuse,
                 });
             }
-            Err(error) => described.wrong.add(&Place::default(), error.into()),
+            Err(LoadError::NotFound(path)) => {
+                described.wrong.add(&Place::default(), named::absent(&path, &args.targets));
+            }
+            Err(error) => {
+                described.routes = vec![Route::everything(COMPONENT)];
+                described.wrong.add(&Place::default(), error.into());
+            }
         }
         Ok(described)
     }
@@ -140,6 +150,8 @@ impl Described {
         (described.name, described.routes) = (manifest.app.name, manifest.routes);
         if !described.is_wrong() {
             described.warn_of_idle(setting.printer);
+            described.warn_of_routes(setting.printer);
+            described.warn_of_unset(setting.printer);
         }
         described
     }
@@ -154,6 +166,25 @@ impl Described {
             if !self.routes.iter().any(|route| route.target == Target::Component(name.clone())) {
                 printer.warning(&format!("{}: no route leads to [component.{name}], so nobody can ask it", self.place));
                 printer.hint(&format!("add `[[http]]` with `route = \"/{name}/**\"` and `component = \"{name}\"`"));
+            }
+        }
+    }
+
+    fn warn_of_routes(&self, printer: Printer) {
+        for (route, doubt) in self.routes.iter().filter_map(|route| Some((route, route.path.doubt()?))) {
+            let line = route.place.line(&self.text);
+            printer.warning(&format!("{}:{line}: the route `{route}` {}", self.place, doubt.problem));
+            printer.hint(&doubt.hint);
+        }
+    }
+
+    fn warn_of_unset(&self, printer: Printer) {
+        for Component { name, policy, .. } in &self.components {
+            let inherited = policy.env().iter().filter(|grant| grant.value.is_none()).map(|grant| &grant.name);
+            for (variable, why) in inherited.filter_map(|variable| Some((variable, unset(variable)?))) {
+                let place = format!("{}: [component.{name}.allow]", self.place);
+                printer.warning(&format!("{place}: the variable `{variable}` {why}, so {name} does not see it"));
+                printer.hint(&format!("set it, or write its value: `env = \"{variable}=VALUE\"`"));
             }
         }
     }
@@ -249,20 +280,35 @@ fn destination(
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> CommandError {
+    let shown = path.display();
+    let cannot = || of_system(format!("{shown} cannot be read"), error);
     match error.kind() {
-        std::io::ErrorKind::NotFound => {}
-        std::io::ErrorKind::InvalidData => {
-            return CommandError::new(Code::Host, format!("{} is not text in UTF-8", path.display()))
-                .hint("save it as UTF-8, or name another file: a manifest is a walnut.toml");
+        ErrorKind::NotFound => CommandError::new(Code::NotFound, format!("there is no {shown}"))
+            .hint("name a component, as in `walnut serve app.wasm`, or a folder with a walnut.toml"),
+        ErrorKind::InvalidData => CommandError::new(Code::Host, format!("{shown}: {error}"))
+            .hint("save it as UTF-8, or name another file: a manifest is a walnut.toml"),
+        ErrorKind::IsADirectory => {
+            cannot().hint("a manifest is a file called walnut.toml; move the folder, or name the file that is meant")
         }
-        _ => return of_system(format!("{} cannot be read", path.display()), error),
+        _ => cannot().hint(format!("look at it, and who may read it: `ls -l {shown}`")),
     }
-    CommandError::new(Code::NotFound, format!("there is no {}", path.display()))
-        .hint("name a component, as in `walnut serve app.wasm`, or a folder with a walnut.toml")
+}
+
+/// Whatever is named twice would have everything in common with itself.
+fn named_once(targets: &[String]) -> Result<(), CommandError> {
+    let mut named = HashSet::new();
+    for target in targets {
+        let path = manifest_of(target).unwrap_or_else(|| PathBuf::from(target));
+        if !named.insert(path.canonicalize().unwrap_or(path)) {
+            let error = CommandError::new(Code::Usage, format!("{} is named twice", Printable(target)));
+            return Err(error.hint("leave it out once; several apps are several walnut.toml"));
+        }
+    }
+    Ok(())
 }
 
 /// The manifest that `target` names, if it is one or a folder with one.
-fn manifest_of(target: &str) -> Option<PathBuf> {
+pub fn manifest_of(target: &str) -> Option<PathBuf> {
     let path = Path::new(target);
     if path.is_dir() {
         return Some(path.join(MANIFEST));

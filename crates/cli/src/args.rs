@@ -81,7 +81,9 @@ fn flag_tip(flag: &str) -> Option<&'static str> {
     Some(match flag {
         "-v" | "--volume" | "--mount" => "a folder is granted with '--dir HOST::GUEST', and '::rw' after it to write",
         "-e" => "a variable is granted with '--env NAME=VALUE'",
-        "-p" | "--publish" => "'walnut serve' takes the address to listen on with '--addr 127.0.0.1:8080'",
+        "-p" | "--publish" | "--port" | "--host" | "--bind" => {
+            "'walnut serve' takes the address to listen on with '--addr 127.0.0.1:8080'"
+        }
         "--network" | "--net" => "the network is granted by what is reached: '--http URL', '--connect HOST:PORT'",
         "-m" => "the limit of memory is '--memory SIZE'",
         "--cpus" => "the limit of processor time is '--cpu TIME'",

@@ -6,6 +6,7 @@ pub mod inspect;
 pub mod run;
 pub mod serve;
 
+use crate::apps::manifest_of;
 use crate::args::Verb;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
@@ -17,6 +18,7 @@ use crate::progress::Terminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use walnut_engine::{Artifact, Cache, Engine, EngineConfig, Ready, Setup, Stdio};
+use walnut_policy::Printable;
 
 /// How a command ended when nothing failed: with this code.
 pub type Outcome = Result<i32, CommandError>;
@@ -44,6 +46,17 @@ pub fn cache(printer: Printer) -> Option<Cache> {
     Cache::open().map_err(|e| printer.warning(&format!("{e}; compiled code is not kept"))).ok()
 }
 
+/// Loads a component. What describes an app is for another verb.
+fn load(target: &str) -> Result<Artifact, CommandError> {
+    Artifact::load(target).map_err(|error| match manifest_of(target).filter(|manifest| manifest.is_file()) {
+        Some(_) => {
+            CommandError::new(Code::of_load(&error), format!("{} is an app, not a component", Printable(target)))
+                .hint(format!("serve it: `walnut serve {target}`"))
+        }
+        None => error.into(),
+    })
+}
+
 /// What a command that starts one guest needs.
 struct Start<'a> {
     target: &'a str,
@@ -58,7 +71,7 @@ impl Start<'_> {
     fn ready(&self, printer: Printer) -> Result<Ready, CommandError> {
         walnut_engine::record_host_calls();
         let limits = self.limits.limits();
-        let artifact = Artifact::load(self.target)?;
+        let artifact = load(self.target)?;
         let gate = self.grants.gate(artifact.short_name(), self.arguments, printer)?;
         let config = EngineConfig { tiers: self.tier.tiers(), ..EngineConfig::command(limits.clone()) };
         let cache = cache(printer);

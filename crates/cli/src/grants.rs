@@ -157,13 +157,12 @@ impl GrantFlags {
 
     /// The values of the granted variables.
     pub fn env_values(&self, policy: &Policy, printer: Printer) -> Vec<(String, String)> {
-        let inherited = |name: &str| match std::env::var(name) {
-            Ok(value) => Some(value),
-            Err(e) => {
-                let why = if matches!(e, VarError::NotPresent) { "is not set here" } else { "is no text here" };
+        let inherited = |name: &str| {
+            // Of what a manifest grants, it is said where.
+            if let Some(why) = unset(name).filter(|_| !self.env.is_empty()) {
                 printer.warning(&format!("--env {name}: `{name}` {why}, so the guest does not see it"));
-                None
             }
+            std::env::var(name).ok()
         };
         let granted = policy
             .env()
@@ -175,6 +174,15 @@ impl GrantFlags {
         let rest = all.filter(|(name, _)| self.allow_all && named.iter().all(|(n, _)| n != name));
         let rest: Vec<_> = rest.collect();
         named.into_iter().chain(rest).collect()
+    }
+}
+
+/// Why a guest does not see the variable `name` of this process, if it does not.
+pub fn unset(name: &str) -> Option<&'static str> {
+    match std::env::var(name) {
+        Ok(_) => None,
+        Err(VarError::NotPresent) => Some("is not set here"),
+        Err(VarError::NotUnicode(_)) => Some("is no text here"),
     }
 }
 

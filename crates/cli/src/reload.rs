@@ -86,7 +86,7 @@ impl Version {
             let summary = if now.summary == before.summary { &[][..] } else { &now.summary };
             std::iter::once(first).chain(summary.iter().map(|line| format!("  {line}")))
         });
-        if changed.is_empty() { vec!["reloaded; no file is another than before".to_owned()] } else { lines.collect() }
+        if changed.is_empty() { vec!["reloaded; no file has changed".to_owned()] } else { lines.collect() }
     }
 
     /// What each app says of itself when it is first served.

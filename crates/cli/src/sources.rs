@@ -44,7 +44,10 @@ impl Sources {
     /// Reads a manifest.
     pub fn text(&self, path: &Path) -> io::Result<String> {
         self.note(path);
-        std::fs::read_to_string(path)
+        String::from_utf8(std::fs::read(path)?).map_err(|e| {
+            let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not text in UTF-8"))
+        })
     }
 
     /// To be told of a file or a folder before it is opened, so that what changes meanwhile is seen.

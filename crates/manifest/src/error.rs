@@ -87,6 +87,13 @@ impl fmt::Display for ManifestError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place(pub(crate) Range<usize>);
 
+impl Place {
+    /// Its line in `text`, the manifest, from 1.
+    pub fn line(&self, text: &str) -> usize {
+        1 + text.bytes().take(self.0.start).filter(|byte| *byte == b'\n').count()
+    }
+}
+
 /// Collects what is wrong with a manifest: while it is read, and then what its reader finds.
 #[derive(Debug)]
 pub struct Report {

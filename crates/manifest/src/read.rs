@@ -36,11 +36,18 @@ pub(crate) fn draft(text: &str, file: &str, base: &Path) -> Draft {
     let mut report = Report::new(file, if is_too_large { "" } else { text });
     if is_too_large {
         report.whole(format!("{} bytes are more than a manifest has", text.len()), format!("it has at most {LARGEST}"));
-        let manifest = Manifest { app: App::default(), components: Vec::new(), routes: Vec::new() };
-        return Draft { manifest, paths: Vec::new(), report };
+        return unread(report);
     }
     let (document, errors) = DeTable::parse_recoverable(text);
-    syntax::tell(text, errors, &mut report);
+    if !errors.is_empty()
+        && let Some(span) = syntax::yaml(text)
+    {
+        let hint = "write `key = \"value\"`, below headers such as `[app]` and `[component.web]`";
+        report.error(&span, "this looks like YAML, and a manifest is TOML", hint);
+        return unread(report);
+    }
+    let has_list = document.get_ref().get("http").is_none_or(|http| http.get_ref().is_array());
+    syntax::tell(text, errors, has_list, &mut report);
     let root = Section::root(document.get_ref(), &mut report);
     let mut paths = Paths { base, named: Vec::new() };
     let app = app(&root, &mut report);
@@ -50,6 +57,12 @@ pub(crate) fn draft(text: &str, file: &str, base: &Path) -> Draft {
         report.whole("there is no component and no route", "add `[component.NAME]` with `source = \"app.wasm\"`");
     }
     Draft { manifest: Manifest { app, components, routes }, paths: paths.named, report }
+}
+
+/// Of what is another thing than a manifest, nothing is read.
+fn unread(report: Report) -> Draft {
+    let manifest = Manifest { app: App::default(), components: Vec::new(), routes: Vec::new() };
+    Draft { manifest, paths: Vec::new(), report }
 }
 
 fn app(root: &Section<'_>, report: &mut Report) -> App {

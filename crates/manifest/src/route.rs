@@ -8,8 +8,9 @@
 use crate::error::Place;
 use std::collections::HashMap;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use walnut_policy::{NamePattern, PatternError, Printable};
+use walnut_policy::{NamePattern, PatternError};
 
 /// Which HTTP requests go where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,46 +156,141 @@ fn host_name(authority: &str) -> String {
 impl HostRule {
     /// Reads `shop.example` or `*.example.com`.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        match NamePattern::parse(text)? {
-            NamePattern::Exact(name) => Ok(HostRule::Exact(name)),
-            NamePattern::Below(name) => Ok(HostRule::Below(name)),
-            NamePattern::Any => Err(PatternError {
-                text: text.to_owned(),
-                problem: "is every host".to_owned(),
-                hint: "leave `host` out; a route without it is for every host".to_owned(),
-            }),
+        match NamePattern::parse(text) {
+            Ok(NamePattern::Exact(name)) => Ok(HostRule::Exact(name)),
+            Ok(NamePattern::Below(name)) => Ok(HostRule::Below(name)),
+            Ok(NamePattern::Any) => Err(error(text, "is every host", NO_HOST)),
+            Err(of_name) => Err(Self::wrong(text, &of_name.problem)),
         }
     }
+
+    fn wrong(text: &str, otherwise: &str) -> PatternError {
+        if text.is_empty() {
+            return error(text, "is not a host name", NO_HOST);
+        }
+        let address = text.trim_start_matches('[').split(']').next().unwrap_or_default();
+        if address.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok() {
+            return error(text, "is an address, not a name", NO_HOST);
+        }
+        let (_, after_scheme) = text.split_once("://").unwrap_or(("", text));
+        let authority = after_scheme.split('/').next().unwrap_or_default();
+        let name = authority.split(':').next().unwrap_or_default();
+        let problem = match () {
+            () if authority.len() < text.len() => "is more than a host name",
+            () if name.len() < text.len() => "has a port, which routes do not look at",
+            () => otherwise,
+        };
+        match HostRule::parse_name(name) {
+            Some(name) => error(text, problem, format!("write `{name}`")),
+            None => error(text, problem, format!("write a name, `example.com` or `*.example.com`, or {NO_HOST}")),
+        }
+    }
+
+    fn parse_name(name: &str) -> Option<Self> {
+        match NamePattern::parse(name).ok()? {
+            NamePattern::Exact(name) => Some(HostRule::Exact(name)),
+            NamePattern::Below(name) => Some(HostRule::Below(name)),
+            NamePattern::Any => None,
+        }
+    }
+}
+
+const PATHS: &str = "write `/path` for one path, `/path/**` for it and all below it";
+const NO_HOST: &str = "leave `host` out; a route without it is for every host";
+
+fn error(text: &str, problem: &str, hint: impl Into<String>) -> PatternError {
+    PatternError { text: text.to_owned(), problem: problem.to_owned(), hint: hint.into() }
 }
 
 impl PathRule {
     /// Reads `/path` or `/path/**`.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let error = |problem: &str, hint: String| {
-            Err(PatternError { text: text.to_owned(), problem: problem.to_owned(), hint })
-        };
         if !text.starts_with('/') {
-            return error("does not begin with `/`", format!("write `/{}`", Printable(text)));
+            return Err(Self::without_slash(text));
         }
         let (path, is_below) = match text.strip_suffix("/**") {
             Some(path) => (path, true),
             None => (text, false),
         };
         if path.contains('*') {
-            return error(
-                "has a `*` that is not a final `/**`",
-                "write `/path` for one path, `/path/**` for it and all below it".to_owned(),
-            );
+            let hint = Self::guess(text).map_or(PATHS.to_owned(), |guess| format!("write `{guess}`"));
+            return Err(error(text, "has a `*` that is not a final `/**`", hint));
         }
         // What clients never send would never match.
         if path.contains(['?', '#']) || !path.bytes().all(|b| b.is_ascii_graphic()) {
-            return error(
-                "has what no path of a request has",
-                "leave out query and fragment, and write other letters as `%` and two digits".to_owned(),
-            );
+            let hint = "leave out query and fragment, and write other letters as `%` and two digits";
+            return Err(error(text, "has what no path of a request has", hint));
+        }
+        if !has_whole_escapes(path) {
+            return Err(error(text, "has a `%` without two digits after it", "write `%25` for the sign itself"));
+        }
+        if path.split('/').any(|name| matches!(name.replace("%2e", ".").replace("%2E", ".").as_str(), "." | "..")) {
+            let hint = "write the path that it leads to, and that with `/**` for all below it";
+            return Err(error(text, "has `.` or `..`, which clients work out before they ask", hint));
         }
         Ok(if is_below { PathRule::Below(path.to_owned()) } else { PathRule::Exact(path.to_owned()) })
     }
+
+    /// What is right, and hardly what was meant.
+    pub fn doubt(&self) -> Option<PatternError> {
+        let (PathRule::Exact(path) | PathRule::Below(path)) = self;
+        let is_parameter = |name: &str| {
+            let inner = name.strip_prefix(':').or_else(|| name.strip_prefix('{')?.strip_suffix('}'));
+            let inner = inner.or_else(|| name.strip_prefix('<')?.strip_suffix('>'));
+            inner.is_some_and(|inner| inner.starts_with(|c: char| c.is_ascii_alphabetic()))
+        };
+        let names: Vec<_> = path.split('/').collect();
+        if let Some(at) = names.iter().position(|name| is_parameter(name)) {
+            let problem = format!("matches `{}` to the letter, and not whatever stands there", names[at]);
+            let hint = format!("write `{}/**`; the component is told the whole path", names[..at].join("/"));
+            return Some(error(&self.to_string(), &problem, hint));
+        }
+        let plain: Vec<_> = names[1.min(names.len())..].iter().copied().filter(|name| !name.is_empty()).collect();
+        path.contains("//").then(|| {
+            let end = if matches!(self, PathRule::Below(_)) { "/**" } else { "" };
+            let hint = format!("write `/{}{end}`, if that is what you mean", plain.join("/"));
+            error(&self.to_string(), "has two slashes in a row, and few clients ask for such a path", hint)
+        })
+    }
+
+    fn without_slash(text: &str) -> PatternError {
+        if let Some((_, rest)) = text.split_once("://") {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let host = HostRule::parse_name(authority.split(':').next().unwrap_or_default());
+            let path =
+                Self::guess(path).map_or("the path as `route`".to_owned(), |path| format!("`route = \"{path}\"`"));
+            let hint = match host {
+                Some(host) => format!("write `host = \"{host}\"` and {path}"),
+                None => format!("write {path}"),
+            };
+            return error(text, "is a URL, not a path", hint);
+        }
+        let write = |text| Self::guess(text).map_or(PATHS.to_owned(), |guess| format!("write `{guess}`"));
+        match text.split_once(' ') {
+            Some((word, path))
+                if path.starts_with('/') && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b',') =>
+            {
+                error(text, "has a method, and a route is for all of them", write(path))
+            }
+            _ => error(text, "does not begin with `/`", write(text)),
+        }
+    }
+
+    /// The route that `text` was meant to be, if that is clear.
+    fn guess(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let text =
+            text.strip_suffix('*').map_or(text.to_owned(), |text| format!("{}/**", text.trim_end_matches(['*', '/'])));
+        let text = if text.starts_with('/') { text } else { format!("/{text}") };
+        let has_star = text.strip_suffix("/**").unwrap_or(&text).contains('*');
+        if has_star || text.len() > 200 { None } else { Self::parse(&text).ok() }
+    }
+}
+
+/// RFC 3986 section 2.1.
+fn has_whole_escapes(path: &str) -> bool {
+    let digits = |after: &str| after.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    path.split('%').skip(1).all(digits)
 }
 
 impl fmt::Display for HostRule {

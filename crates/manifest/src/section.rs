@@ -215,8 +215,7 @@ impl<'a> Field<'a> {
     }
 
     fn wrong_unit<T>(&self, error: &units::UnitError, report: &mut Report) -> Option<T> {
-        let problem = format!("`{}` is not a {}", Printable(&error.text), error.what);
-        report.error(&self.span, problem, format!("write {}", error.example));
+        report.error(&self.span, format!("`{}` {}", Printable(&error.text), error.problem), error.hint);
         None
     }
 

@@ -10,7 +10,10 @@ use walnut_policy::Printable;
 const UNQUOTED: &str = "string values must be quoted, expected literal string";
 
 /// Puts the parser's errors into the report.
-pub(crate) fn tell(text: &str, errors: Vec<Error>, report: &mut Report) {
+///
+/// `has_list` says whether the routes were read as a list. Otherwise that is told where they are read, and what is right only
+/// seems to be there twice: `[[http]]` after `[http]`.
+pub(crate) fn tell(text: &str, errors: Vec<Error>, has_list: bool, report: &mut Report) {
     let headers = headers(text);
     let (twice, mut broken): (Vec<_>, Vec<_>) =
         errors.into_iter().partition(|error| error.message() == "duplicate key");
@@ -18,8 +21,11 @@ pub(crate) fn tell(text: &str, errors: Vec<Error>, report: &mut Report) {
     for error in broken {
         tell_broken(error.span().unwrap_or_default(), error.message(), report);
     }
-    for error in twice {
-        tell_twice(text, error.span().unwrap_or_default(), &headers, report);
+    for span in twice.into_iter().map(|error| error.span().unwrap_or_default()) {
+        let is_of_routes = header(report.line_text(report.line(span.start))).is_some_and(|h| name_of(h) == "http");
+        if has_list || !is_of_routes {
+            tell_twice(text, span, &headers, report);
+        }
     }
 }
 
@@ -47,20 +53,38 @@ fn tell_twice(text: &str, span: Range<usize>, headers: &HashMap<&str, usize>, re
         report.error(&span, format!("the key `{}` is there twice", Printable(key)), "keep one of the two");
         return;
     };
-    let first = headers.get(header).filter(|first| **first < line);
+    let first = headers.get(name_of(header)).filter(|first| **first < line);
     let first = first.map(|line| format!(", first on line {line}")).unwrap_or_default();
     report.error(&span, format!("{} is there twice{first}", Printable(header)), "put what both say into one of them");
 }
 
-/// The first line of each table's header.
+/// The first line that says something, where it says it in YAML: `---`, or `key:` and what may follow it.
+pub(crate) fn yaml(text: &str) -> Option<Range<usize>> {
+    let is_silent = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    let start = text.split_inclusive('\n').take_while(|line| is_silent(line)).map(str::len).sum();
+    let line = text[start..].lines().next()?.trim_end();
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let has_key = line.split_once(':').is_some_and(|(key, after)| {
+        is_word(key) && (after.is_empty() || after.starts_with(' ')) && !after.contains('=')
+    });
+    (has_key || line == "---").then(|| start..start + line.len())
+}
+
+/// The first line of each table's header, by the table's name.
 fn headers(text: &str) -> HashMap<&str, usize> {
     let mut found = HashMap::new();
     for (at, line) in text.lines().enumerate() {
         if let Some(header) = header(line) {
-            found.entry(header).or_insert(at + 1);
+            found.entry(name_of(header)).or_insert(at + 1);
         }
     }
     found
+}
+
+/// The table of a header, be it one or a list.
+fn name_of(header: &str) -> &str {
+    header.trim_matches(['[', ']'])
 }
 
 /// The header that `line` is, rather than a list.

@@ -36,6 +36,20 @@ impl PatternError {
     }
 }
 
+/// Whether `text` is `word` but for one slip of a finger: a letter too many, too few or wrong, or two that changed places.
+pub(crate) fn is_slip(text: &str, word: &str) -> bool {
+    let (text, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
+    let same = text.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
+    let (text, word) = (&text.as_bytes()[same..], &word.as_bytes()[same..]);
+    match (text, word) {
+        ([a, b, text @ ..], [c, d, word @ ..]) if (a, b) == (d, c) => text == word,
+        ([_, after @ ..], _) if after == word => true,
+        (_, [_, after @ ..]) if after == text => true,
+        ([_, text @ ..], [_, word @ ..]) => text == word,
+        _ => false,
+    }
+}
+
 /// A port, a range of ports, or all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ports(RangeInclusive<u16>);

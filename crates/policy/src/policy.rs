@@ -144,18 +144,25 @@ impl Policy {
 fn listen(text: &str) -> Result<SocketPattern, PatternError> {
     const HINT: &str = "write an address of this machine: `127.0.0.1:8080`, `0.0.0.0:8080`, `localhost:8080`, `*:8080`";
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(PatternError::new(
-            text,
-            "has no address",
-            format!("write `127.0.0.1:{text}`, or `*:{text}` for all"),
-        ));
+        let is_port = text.parse::<u16>().is_ok();
+        let hint = if is_port { format!("write `127.0.0.1:{text}`, or `*:{text}` for all") } else { HINT.to_owned() };
+        return Err(PatternError::new(text, "has no address", hint));
     }
-    let pattern = SocketPattern::parse(text)?;
-    match &pattern.host {
-        HostPattern::Name(name) if *name != NamePattern::Any && !name.matches("localhost") => {
-            Err(PatternError::new(text, "names a host that is not this one", HINT))
+    let is_here = |pattern: &SocketPattern| match &pattern.host {
+        HostPattern::Name(name) => *name == NamePattern::Any || name.matches("localhost"),
+        HostPattern::Net(_) => true,
+    };
+    match SocketPattern::parse(text) {
+        Ok(pattern) if is_here(&pattern) => Ok(pattern),
+        Ok(_) => Err(PatternError::new(text, "names a host that is not this one", HINT)),
+        Err(mut error) => {
+            // What may be connected to may be elsewhere.
+            let example = error.hint.split('`').nth(1).map(SocketPattern::parse);
+            if !example.is_some_and(|example| example.is_ok_and(|pattern| is_here(&pattern))) {
+                error.hint = HINT.to_owned();
+            }
+            Err(error)
         }
-        _ => Ok(pattern),
     }
 }
 

@@ -4,19 +4,24 @@ use std::time::Duration;
 
 /// A size or a duration that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {what}; write {example}")]
+#[error("`{text}` {problem}; {hint}")]
 pub struct UnitError {
     /// The text as it was written.
     pub text: String,
-    /// What it should have been: a size, a duration.
-    pub what: &'static str,
+    /// What is wrong with it, as the rest of a sentence that starts with the text.
+    pub problem: &'static str,
     /// What to write instead.
-    pub example: &'static str,
+    pub hint: &'static str,
 }
+
+/// A century is as good as for ever, and keeps every later addition in range.
+const LONGEST: u64 = 876_000 * 3_600_000;
 
 /// Reads `64MiB`, `1GiB`, `512k`, `1000000`: bytes, with binary units (`MB` and `M` mean `MiB`, as container tools read them).
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
-    let error = || UnitError { text: text.to_owned(), what: "size", example: "`64MiB`, `1GiB` or a number of bytes" };
+    let error = |problem, hint| UnitError { text: text.to_owned(), problem, hint };
+    let not_one = || error("is not a size", "write `64MiB`, `1GiB` or a number of bytes");
+    let too_much = || error("is too much", "the most that can be counted is `16777215TiB`");
     let (number, unit) = split_unit(text);
     let shift = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -24,27 +29,37 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
         "t" | "tb" | "tib" => 40,
-        _ => return Err(error()),
+        _ => return Err(not_one()),
     };
-    let number: u64 = number.parse().map_err(|_| error())?;
-    number.checked_mul(1 << shift).ok_or_else(error)
+    if number.is_empty() {
+        return Err(not_one());
+    }
+    // Of digits alone, what is no number is too large for one.
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift)).ok_or_else(too_much)
 }
 
 /// Reads `500ms`, `2s`, `5m`, `1h`.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
-    let error = || UnitError { text: text.to_owned(), what: "duration", example: "`500ms`, `2s`, `5m` or `1h`" };
+    let error = |problem, hint| UnitError { text: text.to_owned(), problem, hint };
+    let not_one = || error("is not a duration", "write `500ms`, `2s`, `5m` or `1h`");
     let (number, unit) = split_unit(text);
     let milliseconds = match unit {
         "ms" => 1,
         "s" => 1000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(error()),
+        _ => return Err(not_one()),
     };
-    let number: u64 = number.parse().map_err(|_| error())?;
-    // A century is as good as for ever, and keeps every later addition in range.
-    let total = number.checked_mul(milliseconds).filter(|ms| (1..=3_200_000_000_000).contains(ms));
-    total.map(Duration::from_millis).ok_or_else(error)
+    if number.is_empty() {
+        return Err(not_one());
+    }
+    // Of digits alone, what is no number is too large for one.
+    let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds));
+    match total {
+        Some(0) => Err(error("is too short", "the least is `1ms`")),
+        Some(total) if total <= LONGEST => Ok(Duration::from_millis(total)),
+        _ => Err(error("is too long", "the most is `876000h`, a century")),
+    }
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
@@ -86,8 +101,8 @@ mod tests {
             assert_eq!(parse_size(text).unwrap(), bytes);
             assert_eq!(parse_size(&size(bytes)).unwrap(), bytes);
         }
-        for text in ["", "MiB", "-1", "1.5GiB", "1x", "99999999999999999999", "99999999TiB"] {
-            parse_size(text).unwrap_err();
+        for text in ["", "MiB", "-1", "1.5GiB", "1x"] {
+            assert_eq!(parse_size(text).unwrap_err().problem, "is not a size");
         }
     }
 
@@ -98,8 +113,29 @@ mod tests {
             assert_eq!(parse_duration(text).unwrap(), value);
             assert_eq!(duration(value), text);
         }
-        for text in ["", "1", "0s", "s", "1d", "-1s", "99999999999999999h"] {
-            parse_duration(text).unwrap_err();
+        for text in ["", "1", "s", "1d", "-1s", "1.5s"] {
+            assert_eq!(parse_duration(text).unwrap_err().problem, "is not a duration");
+        }
+    }
+
+    /// What is said to be the least or the most is taken.
+    #[test]
+    fn what_is_out_of_range_is_told_the_end_of_it() {
+        for (text, problem) in [
+            ("0s", "is too short"),
+            ("0ms", "is too short"),
+            ("876001h", "is too long"),
+            ("99999999999999999h", "is too long"),
+            ("100000000000000000000h", "is too long"),
+        ] {
+            let error = parse_duration(text).unwrap_err();
+            assert_eq!(error.problem, problem, "{text}");
+            parse_duration(error.hint.split('`').nth(1).unwrap()).unwrap();
+        }
+        for text in ["99999999999999999999", "99999999TiB"] {
+            let error = parse_size(text).unwrap_err();
+            assert_eq!(error.problem, "is too much", "{text}");
+            parse_size(error.hint.split('`').nth(1).unwrap()).unwrap();
         }
     }
 }

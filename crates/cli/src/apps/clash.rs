@@ -49,8 +49,10 @@ fn components(other: &Described, app: &mut Described) {
 
 /// Each component by itself takes every request, and only a manifest can say otherwise.
 fn alone(apps: &mut [Described]) {
-    let places: Vec<_> = apps.iter().filter(|app| !app.has_manifest).map(|app| app.place.clone()).collect();
-    let Some(second) = apps.iter_mut().filter(|app| !app.has_manifest).nth(1) else { return };
+    // What is not there would take none, and has no route.
+    let is_alone = |app: &Described| !app.has_manifest && !app.routes.is_empty();
+    let places: Vec<_> = apps.iter().filter(|app| is_alone(app)).map(|app| app.place.clone()).collect();
+    let Some(second) = apps.iter_mut().filter(|app| is_alone(app)).nth(1) else { return };
     let error = CommandError::new(Code::Host, format!("{} would each take every request", places.join(" and ")));
     let hint = format!("write a walnut.toml that says which answers what, and serve that:\n{}", manifest(&places));
     second.wrong.add(&Place::default(), error.hint(hint));

@@ -1,5 +1,6 @@
 //! Whether the files and folders that a manifest names are there, and if not, what was meant.
 
+use super::MANIFEST;
 use super::wrong::Wrong;
 use crate::error::{CommandError, of_system};
 use crate::exit::Code;
@@ -18,11 +19,9 @@ const MOST: usize = 1000;
 pub fn read(paths: &[NamedPath], sources: &Sources, wrong: &mut Wrong) -> HashMap<PathBuf, Artifact> {
     let mut artifacts = HashMap::new();
     for named in paths {
-        // A file is read once, and those who name it are all of the same version of it.
-        if artifacts.contains_key(&named.path) {
-            continue;
-        }
         let looked_at = match named.what {
+            // A file is read once, and those who name it are all of the same version of it.
+            Named::Source if artifacts.contains_key(&named.path) => Ok(()),
             Named::Source => source(named, sources).map(|artifact| _ = artifacts.insert(named.path.clone(), artifact)),
             Named::Folder | Named::Mount => folder(named, sources),
         };
@@ -38,7 +37,7 @@ fn source(named: &NamedPath, sources: &Sources) -> Result<Artifact, CommandError
         LoadError::NotFound(_) => {
             let hint = || "build it, or name the file that there is; a relative path begins at the folder of this file";
             CommandError::new(Code::NotFound, format!("there is no file {}", named.path.display()))
-                .hint(meant(named).unwrap_or_else(|| hint().to_owned()))
+                .hint(unexpanded(named).or_else(|| meant(named)).unwrap_or_else(|| hint().to_owned()))
         }
         error => error.into(),
     })
@@ -61,10 +60,36 @@ fn folder(named: &NamedPath, sources: &Sources) -> Result<(), CommandError> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             let hint = || format!("make it, as with `mkdir {path}`; a relative path begins at the folder of this file");
             let error = CommandError::new(code, format!("there is no folder {path}"));
-            Err(error.hint(meant(named).unwrap_or_else(hint)))
+            Err(error.hint(unexpanded(named).or_else(|| meant(named)).unwrap_or_else(hint)))
         }
         Err(error) => Err(of_system(format!("{path} cannot be opened"), &error)),
     }
+}
+
+/// A target that is neither a component nor an app. What is among `targets` already was not meant.
+pub fn absent(target: &Path, targets: &[String]) -> CommandError {
+    let near = |is_file: bool| {
+        let near = near(target.file_name()?.to_str()?, target.parent()?, is_file)?;
+        let fits = |near: &PathBuf| is_file || near.join(MANIFEST).is_file();
+        let is_named = |near: &PathBuf| targets.iter().any(|named| Path::new(named) == near);
+        Some(target.with_file_name(near)).filter(|near| fits(near) && !is_named(near))
+    };
+    let hint = match near(true).or_else(|| near(false)) {
+        Some(near) => format!("did you mean `{}`?", near.display()),
+        None => {
+            "a target is a walnut.toml, a folder with one, a .wasm or .wat file, or `-` for standard input".to_owned()
+        }
+    };
+    CommandError::new(Code::NotFound, format!("there is no file {}", target.display())).hint(hint)
+}
+
+/// What only a shell understands.
+fn unexpanded(named: &NamedPath) -> Option<String> {
+    let is_of_shell = named.text == "~" || named.text.starts_with("~/") || named.text.contains('$');
+    is_of_shell.then(|| {
+        "`~` and variables such as `$HOME` are not expanded here; write the whole path, or one that begins at the folder of this file"
+            .to_owned()
+    })
 }
 
 /// The same text with a name that is there in place of the first one that is not.
@@ -113,6 +138,59 @@ mod tests {
             .iter()
             .map(|named| meant(named).map(|hint| hint["did you mean `".len()..].replace("`?", "")))
             .collect()
+    }
+
+    /// What is said of a manifest in `base`, a line each.
+    fn said(base: &Path, text: &str) -> Vec<String> {
+        let draft = Manifest::draft(text, "walnut.toml", base);
+        let mut wrong = Wrong::of_manifest(draft.report);
+        read(&draft.paths, &Sources::default(), &mut wrong);
+        let said = wrong.result().err().map(CommandError::into_lines);
+        said.into_iter().flat_map(|(first, more)| [first].into_iter().chain(more)).collect()
+    }
+
+    #[test]
+    fn the_file_of_a_component_is_no_folder_for_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("api.wat"), "(module)").expect("it is written");
+        let text = "app.name = 'a'\n[component.api]\nsource = 'api.wat'\nallow.dir = 'api.wat::/state'\n";
+        let said = said(dir.path(), text);
+        assert!(
+            said[0].starts_with("walnut.toml:4: ") && said[0].ends_with("api.wat is a file, not a folder"),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn what_only_a_shell_understands_is_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for path in ["~/state", "~", "$PWD/state", "a/${X}"] {
+            let text = format!("app.name = 'a'\n[[http]]\nroute = '/**'\ndir = '{path}'\n");
+            let said = said(dir.path(), &text).join("\n");
+            assert!(said.contains("`~` and variables such as `$HOME` are not expanded here"), "{said}");
+            assert!(!said.contains("mkdir"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_not_there_may_be_meant_to_be_another() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for folder in ["shop", "notes"] {
+            fs::create_dir(dir.path().join(folder)).expect("it is made");
+        }
+        for file in ["shop/walnut.toml", "greeter.wat"] {
+            fs::write(dir.path().join(file), "").expect("it is written");
+        }
+        let hint = |name: &str, targets: &[String]| absent(&dir.path().join(name), targets).into_lines().1.join("\n");
+        let shop = dir.path().join("shop").display().to_string();
+        assert_eq!(hint("shp", &[]), format!("did you mean `{shop}`?"));
+        assert!(hint("greter.wat", &[]).ends_with("greeter.wat`?"));
+        for said in [hint("shp", &[shop]), hint("note", &[]), hint("other", &[])] {
+            assert_eq!(
+                said,
+                "a target is a walnut.toml, a folder with one, a .wasm or .wat file, or `-` for standard input"
+            );
+        }
     }
 
     #[test]

@@ -37,5 +37,6 @@ pub fn run(args: &CacheArgs, printer: Printer) -> Outcome {
 
 fn amount(usage: CacheUsage) -> String {
     let things = if usage.components == 1 { "component" } else { "components" };
-    format!("{} {things}, {:.1} MiB", usage.components, usage.bytes as f64 / f64::from(1 << 20))
+    let (shift, unit) = if usage.bytes < 1 << 30 { (20, "MiB") } else { (30, "GiB") };
+    format!("{} {things}, {:.1}{unit}", usage.components, usage.bytes as f64 / f64::from(1 << shift))
 }

@@ -1,9 +1,9 @@
-use super::Outcome;
+use super::{Outcome, load};
 use crate::error::of_system;
 use crate::printer::Printer;
 use clap::Args;
 use std::fmt::Write;
-use walnut_engine::{Artifact, Inspection, Kind, Verb};
+use walnut_engine::{Inspection, Kind, Verb};
 use walnut_policy::Printable;
 
 /// Tell what a target is and what it would ask for, without running it
@@ -20,7 +20,7 @@ pub struct InspectArgs {
 }
 
 pub fn run(args: &InspectArgs, printer: Printer) -> Outcome {
-    let artifact = Artifact::load(&args.target)?;
+    let artifact = load(&args.target)?;
     let text = if args.wit {
         Inspection::wit(&artifact)?
     } else {

@@ -94,12 +94,12 @@ fn many_may_start_at_once() {
 fn show_and_clear() {
     let env = test_env!().with_own_cache();
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"[1-9]\d*\.\d MiB|0\.[1-9] MiB", "[SIZE]");
+    settings.add_filter(r"[1-9]\d*\.\dMiB|0\.[1-9]MiB", "[SIZE]");
     settings.bind(|| {
         insta::assert_snapshot!(env.run(["cache"]), @"
         --- stdout ---
         [CACHE]/code
-        0 components, 0.0 MiB of at most 4GiB
+        0 components, 0.0MiB of at most 4GiB
         --- exit code 0 ---
         ");
         run(&env);
@@ -119,7 +119,7 @@ fn show_and_clear() {
         insta::assert_snapshot!(env.run(["cache"]), @"
         --- stdout ---
         [CACHE]/code
-        0 components, 0.0 MiB of at most 4GiB
+        0 components, 0.0MiB of at most 4GiB
         --- exit code 0 ---
         ");
     });
@@ -152,7 +152,7 @@ fn the_cache_has_a_bound() {
     run(RUST_P1_HELLO, "0");
     assert!(entries(&env).is_empty());
     let shown = env.walnut(["cache"]).env("WALNUT_CACHE_SIZE", "64MiB").run().succeeds().stdout;
-    assert!(shown.ends_with("0 components, 0.0 MiB of at most 64MiB\n"), "{shown}");
+    assert!(shown.ends_with("0 components, 0.0MiB of at most 64MiB\n"), "{shown}");
 }
 
 #[test]

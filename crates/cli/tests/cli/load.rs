@@ -44,6 +44,23 @@ fn a_target_that_is_not_there() {
     env.run(["run", &guest(RUST_P1_HELLO)]).exits_with(0);
 }
 
+/// Only `serve` takes one.
+#[test]
+fn an_app_is_for_serve() {
+    let env = test_env!();
+    env.file("shop/walnut.toml", "");
+    for (args, target) in [
+        (&["run", "shop"][..], "shop"),
+        (&["run", "shop/walnut.toml"], "shop/walnut.toml"),
+        (&["inspect", "shop"], "shop"),
+        (&["call", "shop", "f()"], "shop"),
+    ] {
+        let said = env.run(args).exits_with(126).says(&format!("error: {target} is an app, not a component\n"));
+        let _ = said.says(&format!("hint: serve it: `walnut serve {target}`\n"));
+    }
+    let _ = env.run(["run", "."]).exits_with(126).says("a target is a .wasm file or .wat text");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_target_that_cannot_be_read() {

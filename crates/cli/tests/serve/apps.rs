@@ -177,7 +177,7 @@ fn all_that_is_wrong_with_several_apps_is_told_at_once() {
     env.file("two/walnut.toml", two);
     insta::assert_snapshot!(refused(&env, &["bytes", "one", "two"]), @r#"
     --- stderr ---
-    error: bytes/walnut.toml is not text in UTF-8
+    error: bytes/walnut.toml: line 1 is not text in UTF-8
     hint: save it as UTF-8, or name another file: a manifest is a walnut.toml
     error: one/walnut.toml:4: one/../two/run.wat cannot be served: it is a command, not an HTTP service
        4 | source = "../two/run.wat"
@@ -198,6 +198,11 @@ fn all_that_is_wrong_with_several_apps_is_told_at_once() {
          |              ^^^^^^^^^^
       make it, as with `mkdir two/none`; a relative path begins at the folder of this file
 
+    two/walnut.toml:5: two/run.wat is a file, not a folder
+       5 | allow.dir = ["none::/x", "run.wat::/y"]
+         |                          ^^^^^^^^^^^^^
+      name the folder that it is in
+
     two/walnut.toml:7: two/text.wat is damaged or not valid WebAssembly: its text does not parse
        7 | source = "text.wat"
          |          ^^^^^^^^^^
@@ -213,6 +218,59 @@ fn all_that_is_wrong_with_several_apps_is_told_at_once() {
       give one of the two another `route`, or a `host` of its own
     --- exit code 125 ---
     "#);
+}
+
+/// What is not there is nothing that could be in anybody's way.
+#[test]
+fn targets_that_are_not_there_or_named_twice_are_told_and_nothing_else() {
+    let env = test_env!();
+    app(&env, "one", ROUTES);
+    app(&env, "two", "[[http]]\nroute = \"/two\"\ncomponent = \"echo\"\n");
+    insta::assert_snapshot!(refused(&env, &["one", "twoo"]), @"
+    --- stderr ---
+    error: there is no file twoo
+    hint: did you mean `two`?
+    --- exit code 127 ---
+    ");
+    let absent = refused(&env, &["x.wasm", "y.wasm"]).exits_with(127);
+    let absent = absent.says("error: there is no file x.wasm\n").says("error: there is no file y.wasm\n");
+    let absent = absent.says("hint: a target is a walnut.toml, a folder with one, a .wasm or .wat file");
+    assert_eq!(absent.stderr.matches("error: ").count(), 2, "{absent}");
+    insta::assert_snapshot!(refused(&env, &["one", "./one/walnut.toml"]), @"
+    --- stderr ---
+    error: ./one/walnut.toml is named twice
+    hint: leave it out once; several apps are several walnut.toml
+    --- exit code 2 ---
+    ");
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_says_what_to_do() {
+    let env = test_env!();
+    env.folder("folder/walnut.toml");
+    env.file("late/walnut.toml", b"[app]\nname = \"late\"\n# \xff\n");
+    let folder = refused(&env, &["folder"]).exits_with(125).says("error: folder/walnut.toml cannot be read: ");
+    let _ = folder.says("\nhint: ");
+    insta::assert_snapshot!(refused(&env, &["late"]), @"
+    --- stderr ---
+    error: late/walnut.toml: line 3 is not text in UTF-8
+    hint: save it as UTF-8, or name another file: a manifest is a walnut.toml
+    --- exit code 125 ---
+    ");
+}
+
+/// Nobody typed a flag, so the manifest is named, and the component.
+#[test]
+fn what_hardly_works_as_it_is_written_is_warned_of_at_the_start() {
+    let env = test_env!();
+    let routes = ROUTES.replace("/method/**", "/method/{id}");
+    app(&env, "shop", &format!("[component.hello.allow]\nenv = [\"WALNUT_UNSET\", \"A=b\"]\n{routes}"));
+    let server = ServeProcess::of_apps(&env, ["shop"]);
+    server.says("warning: shop/walnut.toml: [component.hello.allow]: the variable `WALNUT_UNSET` is not set here, so hello does not see it\n");
+    server.says("warning: shop/walnut.toml:13: the route `/method/{id}` matches `{id}` to the letter");
+    server.says("serving ");
+    assert_eq!(server.stderr().matches("WALNUT_UNSET").count(), 3, "{}", server.stderr());
+    assert!(!server.stderr().contains("--env"), "{}", server.stderr());
 }
 
 /// Each would take every request, which only a manifest can change. What it says can be followed to the letter.

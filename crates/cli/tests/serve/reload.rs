@@ -49,7 +49,7 @@ fn a_hangup_takes_what_changed() {
     client.get("/method").is(200, "GET /method\n");
     // Nobody looks at files, but when asked to.
     server.hang_up();
-    server.says("reloaded; no file is another than before");
+    server.says("reloaded; no file has changed");
     counts(&server, r#"walnut_reloads_total{outcome="ok"} 2"#);
     counts(&server, r#"walnut_reloads_total{outcome="failed"} 0"#);
     // Who is served anew goes on counting.

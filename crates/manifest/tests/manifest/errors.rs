@@ -26,6 +26,20 @@ fn what_is_no_manifest_by_its_size_is_not_read() {
 }
 
 #[test]
+fn yaml_is_told_once() {
+    for (text, line) in
+        [("---\napp: shop\n", 1), ("# Stack\n\nservices:\n  web:\n    image: nginx\n", 3), ("version: '3'", 1)]
+    {
+        let errors = errors(text);
+        assert_eq!((errors.count(), errors.errors()[0].line), (1, line), "{errors}");
+        assert_eq!(errors.errors()[0].problem, "this looks like YAML, and a manifest is TOML");
+    }
+    for text in ["name: = 'shop'\n", "[app]\nname: shop\n", "-- x\n", ""] {
+        assert!(!errors(text).to_string().contains("YAML"), "{text}");
+    }
+}
+
+#[test]
 fn many_errors_are_counted() {
     let errors = errors(&format!("[app]\nname = \"shop\"\n{}", "=\n".repeat(200)));
     assert_eq!((errors.errors().len(), errors.count()), (100, 200));

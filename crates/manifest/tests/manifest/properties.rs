@@ -67,11 +67,27 @@ proptest! {
     }
 
     #[test]
-    fn rules_print_as_they_read(host in "(\\*\\.)?[a-z]{1,3}(\\.[a-zA-Z]{1,3}){0,2}", path in "(/[a-z%.]{0,3}){1,3}(/\\*\\*)?") {
+    fn rules_print_as_they_read(host in "(\\*\\.)?[a-z]{1,3}(\\.[a-zA-Z]{1,3}){0,2}", path in "(/([a-z]{0,3}|%[3-7][0-9a-f][a-z.]?|\\.[a-z]{1,2})){1,3}(/\\*\\*)?") {
         let host = HostRule::parse(&host).expect("a host");
         prop_assert_eq!(HostRule::parse(&host.to_string()), Ok(host));
         let path = PathRule::parse(&path).expect("a path");
         prop_assert_eq!(PathRule::parse(&path.to_string()), Ok(path));
+    }
+
+    #[test]
+    fn what_a_hint_says_to_write_is_accepted(text in "(https?://|GET |)[a-z*.:/%?\\[ ]{0,8}(:80|/\\*|/\\*\\*|)") {
+        let examples = |hint: &str| hint.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        if let Err(error) = HostRule::parse(&text) {
+            for example in examples(&error.hint).iter().filter(|example| *example != "host") {
+                prop_assert!(HostRule::parse(example).is_ok(), "{}: {}", text, error.hint);
+            }
+        }
+        let doubt = PathRule::parse(&text).map(|path| path.doubt());
+        if let Err(error) | Ok(Some(error)) = doubt {
+            for example in examples(&error.hint).iter().filter(|example| example.starts_with('/')) {
+                prop_assert!(PathRule::parse(example).is_ok(), "{}: {}", text, error.hint);
+            }
+        }
     }
 
     #[test]

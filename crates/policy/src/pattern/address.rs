@@ -1,5 +1,5 @@
 use super::name::{HostName, NamePattern, ends_in_number};
-use super::{LONGEST, PatternError, Ports};
+use super::{LONGEST, PatternError, Ports, is_slip};
 use crate::Protocol;
 use ipnet::IpNet;
 use std::fmt;
@@ -139,11 +139,7 @@ impl SocketPattern {
             return Err(error("has no host"));
         }
         if host.contains(':') && !host.starts_with('[') {
-            return Err(PatternError::new(
-                text,
-                "has an IPv6 address without brackets",
-                "write it as `[::1]:443` or `[fd00::/8]:443`",
-            ));
+            return Err(too_many_colons(text, host, ports));
         }
         let ports = Ports::parse(ports).ok_or_else(|| error(bad_ports(ports)))?;
         let host = HostPattern::read(host, &format!(":{ports}"), HINT)
@@ -211,6 +207,30 @@ fn split_protocol(text: &str) -> (Option<Protocol>, &str) {
     }
 }
 
+/// A protocol that is none, or an address that lacks its brackets.
+fn too_many_colons(text: &str, host: &str, ports: &str) -> PatternError {
+    let is_address = host.parse::<IpAddr>().is_ok() || host.parse::<IpNet>().is_ok();
+    if let Some((word, rest)) = host.split_once(':')
+        && !is_address
+        && !word.is_empty()
+        && word.bytes().all(|b| b.is_ascii_alphabetic())
+    {
+        let meant = ["tcp", "udp"].into_iter().find(|known| is_slip(word, known));
+        let meant = meant.map(|known| format!("{known}:{rest}:{ports}"));
+        let hint = match meant.filter(|meant| SocketPattern::parse(meant).is_ok()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "write `tcp:` or `udp:` before the host, or neither for both".to_owned(),
+        };
+        return PatternError::new(text, "has a protocol that is neither `tcp` nor `udp`", hint);
+    }
+    let hint = if is_address && Ports::parse(ports).is_some() {
+        format!("write `[{host}]:{ports}`")
+    } else {
+        "write it in brackets, as in `[::1]:443` or `[fd00::/8]:443`".to_owned()
+    };
+    PatternError::new(text, "has an IPv6 address without brackets", hint)
+}
+
 fn bad_ports(text: &str) -> &'static str {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if text.split('-').all(digits) {
@@ -244,15 +264,16 @@ impl HostPattern {
     /// Reads a name pattern, an address or a CIDR block; IPv6 in brackets.
     pub fn parse(host: &str) -> Result<Self, PatternError> {
         const HINT: &str = "write a name or an address alone: `example.com`, `*.example.com`, `10.0.0.0/8`, `[::1]`";
+        let write = |name: &str| Self::read(name, "", HINT).map_or(HINT.to_owned(), |name| format!("write `{name}`"));
         if let Some((_, rest)) = host.split_once("://") {
             let name = rest.split(['/', ':']).next().unwrap_or_default();
-            return Err(PatternError::new(host, "is a URL, not a name", format!("write `{name}`")));
+            return Err(PatternError::new(host, "is a URL, not a name", write(name)));
         }
         if let Some((name, port)) = host.rsplit_once(':')
             && !name.contains(':')
             && Ports::parse(port).is_some()
         {
-            return Err(PatternError::new(host, "has a port", format!("write `{name}`")));
+            return Err(PatternError::new(host, "has a port", write(name)));
         }
         Self::read(host, "", HINT)
     }
@@ -279,7 +300,10 @@ impl HostPattern {
             _ if ends_in_number(host.trim_end_matches('.')) => {
                 Err(PatternError::new(host, "is not an address", otherwise))
             }
-            _ => NamePattern::parse(host).map(HostPattern::Name),
+            _ => {
+                let name = NamePattern::parse(host).map(HostPattern::Name);
+                name.map_err(|e| PatternError::new(host, e.problem, otherwise))
+            }
         }
     }
 

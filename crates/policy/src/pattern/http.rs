@@ -1,12 +1,15 @@
 use super::address::HostPattern;
 use super::name::{HostName, NamePattern};
 use super::path;
-use super::{LONGEST, PatternError, Ports};
+use super::{LONGEST, PatternError, Ports, is_slip};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
 
 const HINT: &str = "write `[METHODS] URL`: `https://api.example.com/**`, `GET,HEAD https://*.example.com/v1/*`";
+
+/// The methods of HTTP itself: RFC 9110 section 9.3, and PATCH.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
 /// Which HTTP requests may be sent: `[METHODS] SCHEME://HOST[:PORTS][/PATH]`.
 ///
@@ -48,12 +51,10 @@ impl UrlPattern {
             return Err(error("is too long"));
         }
         let (methods, url) = match text.trim().rsplit_once(char::is_whitespace) {
-            Some((methods, url)) => {
-                (parse_methods(methods).ok_or_else(|| error("has a method that is not a word"))?, url)
-            }
+            Some((methods, url)) => (parse_methods(text, methods)?, url),
             None => (Vec::new(), text.trim()),
         };
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| no_scheme(text, url))?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| no_scheme(text))?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
@@ -65,7 +66,7 @@ impl UrlPattern {
             return Err(error("has a user name in it"));
         }
         let (host, ports) = split_ports(authority).ok_or_else(|| error("has no host, or a port that is not one"))?;
-        let host = HostPattern::parse(host).map_err(|e| PatternError::new(text, e.problem, e.hint))?;
+        let host = HostPattern::parse(host).map_err(|e| PatternError::new(text, e.problem, other_host(text, host)))?;
         reject_bare_block(text, &host, path)?;
         check_path(path).map_err(error)?;
         let path = (!path.is_empty()).then(|| path::canonical_pattern(path));
@@ -80,11 +81,12 @@ impl UrlPattern {
             _ => return None,
         };
         let host = HostPattern::exactly(HostName::read(request.host))?;
-        if path::is_ambiguous(request.path) {
+        let method = method(request.method)?;
+        if path::is_ambiguous(request.path) || misspelt(&method).is_some() {
             return None;
         }
         Some(UrlPattern {
-            methods: vec![method(request.method)?],
+            methods: vec![method],
             scheme,
             host,
             ports: (request.port != default).then(|| Ports::one(request.port)),
@@ -167,8 +169,24 @@ impl UrlPattern {
     }
 }
 
-fn no_scheme(text: &str, url: &str) -> PatternError {
-    let guess = format!("https://{url}");
+/// What to write where `host` is not one.
+fn other_host(text: &str, host: &str) -> String {
+    let (HostName::Ip(ip), Some((before, rest))) = (HostName::read(host), text.split_once("://")) else {
+        return HINT.to_owned();
+    };
+    let after = rest.strip_prefix(host).unwrap_or_default();
+    let meant = format!("{before}://{}{after}", HostPattern::Net(IpNet::from(ip)));
+    let is_right = UrlPattern::parse(&meant).is_ok();
+    if is_right { format!("write `{meant}` if that is what you mean") } else { HINT.to_owned() }
+}
+
+fn no_scheme(text: &str) -> PatternError {
+    let (methods, url) = text.trim().rsplit_once(char::is_whitespace).unwrap_or(("", text.trim()));
+    if url.split(',').all(|word| METHODS.iter().any(|method| method.eq_ignore_ascii_case(word))) {
+        let hint = format!("write a URL after it: `{} https://api.example.com/**`", text.trim());
+        return PatternError::new(text, "is a method without a URL", hint);
+    }
+    let guess = format!("{methods} https://{url}").trim().to_owned();
     let hint = match UrlPattern::parse(&guess) {
         Ok(_) => format!("write `{guess}`"),
         Err(_) => HINT.to_owned(),
@@ -209,12 +227,26 @@ fn reject_bare_block(text: &str, host: &HostPattern, path: &str) -> Result<(), P
 }
 
 /// `*` is all of them.
-fn parse_methods(text: &str) -> Option<Vec<String>> {
-    if text.trim() == "*" {
-        return Some(Vec::new());
+fn parse_methods(text: &str, methods: &str) -> Result<Vec<String>, PatternError> {
+    if methods.trim() == "*" {
+        return Ok(Vec::new());
     }
-    let methods: Vec<_> = text.split([',', ' ', '|']).filter(|m| !m.is_empty()).map(method).collect::<Option<_>>()?;
-    (!methods.is_empty()).then_some(methods)
+    let words = methods.split([',', ' ', '|']).filter(|m| !m.is_empty());
+    let read: Option<Vec<_>> = words.map(method).collect();
+    let read = read.filter(|read| !read.is_empty());
+    let read = read.ok_or_else(|| PatternError::new(text, "has a method that is not a word", HINT))?;
+    match read.iter().find_map(|word| Some((word, misspelt(word)?))) {
+        Some((word, meant)) => {
+            let hint = format!("did you mean `{meant}`?");
+            Err(PatternError::new(text, format!("has the method {word}, which is none"), hint))
+        }
+        None => Ok(read),
+    }
+}
+
+/// The method of HTTP itself that a `method` in upper case was meant to be. Protocols on top of it have their own.
+fn misspelt(method: &str) -> Option<&'static str> {
+    METHODS.into_iter().find(|known| is_slip(method, known))
 }
 
 /// RFC 9110 section 9.1: a method is a token. `*` and `|` are tokens too, but have a meaning here.

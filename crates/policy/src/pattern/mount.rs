@@ -47,8 +47,17 @@ impl Mount {
         }
         if let [one] = parts.as_slice()
             && let Some((host, guest)) = one.split_once(":/")
+            && !host.is_empty()
+            && !host.starts_with(':')
         {
-            let hint = format!("write `{host}::/{guest}`, with `::rw` after it to let the guest write");
+            // As container tools have them: `:rw`, `:ro,z`.
+            let (guest, modes) = guest.split_once(':').map_or((guest, None), |(guest, modes)| (guest, Some(modes)));
+            let guest = inside(guest);
+            let hint = match modes {
+                Some(modes) if modes.split(',').any(|mode| mode == "rw") => format!("write `{host}::{guest}::rw`"),
+                Some(_) => format!("write `{host}::{guest}`; it is read-only"),
+                None => format!("write `{host}::{guest}`, with `::rw` after it to let the guest write"),
+            };
             return Err(PatternError::new(text, "has one colon where a mount has two", hint));
         }
         let (host, name) = match parts.as_slice() {
@@ -69,8 +78,10 @@ impl Mount {
             return Err(error("has a colon in its guest path"));
         }
         let guest = normalize(name).ok_or_else(|| {
-            let inside = name.trim_start_matches("../");
-            PatternError::new(text, "has a guest path that leaves the root", format!("write `{host}::/{inside}`"))
+            let rw = if access == Some(MountAccess::ReadWrite) { "::rw" } else { "" };
+            let meant = format!("{host}::{}{rw}", inside(name));
+            let hint = if Mount::parse(&meant).is_ok() { format!("write `{meant}`") } else { HINT.to_owned() };
+            PatternError::new(text, "has a guest path that leaves the root", hint)
         })?;
         Ok(Mount {
             host: PathBuf::from(host),
@@ -105,6 +116,19 @@ pub fn normalize(path: &str) -> Option<String> {
         }
     }
     Some(format!("/{}", parts.join("/")))
+}
+
+/// As [`normalize`], where the root is above itself.
+fn inside(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// Whether `path` is `base` or below it. Both are normalized.

@@ -1,5 +1,6 @@
 //! Patterns that people get wrong, and what they are told.
 
+use crate::support::examples;
 use walnut_policy::{Capability, NamePattern, Policy, SocketPattern, UrlPattern};
 
 #[test]
@@ -14,7 +15,7 @@ fn mistakes_in_addresses_say_what_to_type() {
         ("db.example:65536", "has a port above 65535", "HOST:PORT"),
         ("db.example:90-80", "a range that ends before it begins", "HOST:PORT"),
         ("https://db.example", "is a URL", "use `http`"),
-        ("::1:80", "without brackets", "`[::1]:443`"),
+        ("::1:80", "without brackets", "write `[::1]:80`"),
         ("[::1", "is not an address", "HOST:PORT"),
         ("[db.example]:80", "is not an address", "HOST:PORT"),
         (
@@ -27,15 +28,20 @@ fn mistakes_in_addresses_say_what_to_type() {
         ("010.0.0.1:80", "is a number that some programs read", "`8.0.0.1:80`"),
         ("0x7f000001:80", "is a number that some programs read", "`127.0.0.1:80`"),
         ("300.1.1.1:80", "is not an address", "HOST:PORT"),
-        ("a.*.example:80", "has a `*` that is not the whole first part", "`*.example.com`"),
-        ("*example:80", "has a `*` that is not the whole first part", "`*.example.com`"),
+        ("a.*.example:80", "has a `*` that is not the whole first part", "HOST:PORT"),
+        ("*example:80", "has a `*` that is not the whole first part", "HOST:PORT"),
         ("1..:80", "is not an address", "HOST:PORT"),
-        ("a b:80", "is not a host name", "`example.com`"),
-        ("a%2eb:80", "is not a host name", "`example.com`"),
+        ("a b:80", "is not a host name", "HOST:PORT"),
+        ("a%2eb:80", "is not a host name", "HOST:PORT"),
+        ("fd00::/8:443", "without brackets", "write `[fd00::/8]:443`"),
+        ("tpc:x:1", "neither `tcp` nor `udp`", "did you mean `tcp:x:1`?"),
+        ("udpp:*:53", "neither `tcp` nor `udp`", "did you mean `udp:*:53`?"),
+        ("icmp:x:1", "neither `tcp` nor `udp`", "`tcp:` or `udp:` before the host"),
     ] {
         let error = SocketPattern::parse(text).expect_err(text);
         assert!(error.to_string().contains(message), "{text}: {error}");
         assert!(error.hint.contains(hint), "{text}: {}", error.hint);
+        holds(Capability::Connect, &error.hint);
     }
 }
 
@@ -56,10 +62,34 @@ fn mistakes_in_urls_say_what_to_type() {
         ("G(T https://a.example", "has a method that is not a word", "GET,HEAD"),
         (", https://a.example", "has a method that is not a word", "GET,HEAD"),
         ("*,GET https://a.example", "has a method that is not a word", "GET,HEAD"),
+        ("GET api.example/v1", "has no `http://` or `https://`", "write `GET https://api.example/v1`"),
+        ("GET", "is a method without a URL", "write a URL after it: `GET https://api.example.com/**`"),
+        ("get,head", "is a method without a URL", "`get,head https://api.example.com/**`"),
+        ("GTE https://a.example", "has the method GTE, which is none", "did you mean `GET`?"),
+        ("GET,PSOT https://a.example", "has the method PSOT, which is none", "did you mean `POST`?"),
+        ("http://127.1/x", "is a number that some programs read", "write `http://127.0.0.1/x`"),
+        ("http://a b/", "has a method that is not a word", "GET,HEAD"),
+        ("http://[10.0.0.1/8]:80", "is an address inside a block", "https://"),
     ] {
         let error = UrlPattern::parse(text).expect_err(text);
         assert!(error.to_string().contains(message), "{text}: {error}");
         assert!(error.hint.contains(hint), "{text}: {}", error.hint);
+        holds(Capability::Http, &error.hint);
+    }
+}
+
+/// What a hint says to write is what is accepted.
+#[track_caller]
+fn holds(capability: Capability, hint: &str) {
+    for example in examples(hint) {
+        Policy::sealed().allow(capability, example).expect(hint);
+    }
+}
+
+#[test]
+fn methods_of_other_protocols_are_taken() {
+    for method in ["PROPFIND", "PURGE", "M-SEARCH", "LOCK", "QUERY", "PROPPATCH", "MKCOL", "REPORT", "patch"] {
+        UrlPattern::parse(&format!("{method} https://a.example")).expect(method);
     }
 }
 
@@ -107,7 +137,11 @@ fn an_error_is_not_longer_than_a_line_or_two() {
 fn mistakes_in_other_grants_say_what_to_type() {
     for (capability, text, message, hint) in [
         (Capability::Dir, "./x:/data", "one colon where a mount has two", "`./x::/data`"),
+        (Capability::Dir, "./x:/data:rw", "one colon where a mount has two", "`./x::/data::rw`"),
+        (Capability::Dir, "./x:/data:rw,z", "one colon where a mount has two", "`./x::/data::rw`"),
+        (Capability::Dir, "./x:/data:ro", "one colon where a mount has two", "`./x::/data`"),
         (Capability::Dir, "../x", "leaves the root", "`../x::/x`"),
+        (Capability::Dir, "./x::/../y/../../z::rw", "leaves the root", "`./x::/z::rw`"),
         (Capability::Listen, "8080", "has no address", "`127.0.0.1:8080`"),
         (Capability::Resolve, "http://a.example/x", "is a URL", "`a.example`"),
         (Capability::Resolve, "a.example:80", "has a port", "`a.example`"),
@@ -116,5 +150,6 @@ fn mistakes_in_other_grants_say_what_to_type() {
         let error = Policy::sealed().allow(capability, text).expect_err(text);
         assert!(error.to_string().contains(message), "{text}: {error}");
         assert!(error.hint.contains(hint), "{text}: {}", error.hint);
+        holds(capability, &error.hint);
     }
 }

@@ -366,7 +366,19 @@ proptest! {
     }
 
     #[test]
-    fn ordinary_requests_have_a_fix(host in "[a-z]{1,8}(\\.[a-z]{2,4}){0,2}", port in 1u16.., path in "(/[a-z0-9_][a-z0-9._~!$&'()*+,;=:@-]{0,5}){1,4}", method in "[A-Z]{3,7}") {
+    fn what_a_hint_says_to_write_is_accepted(
+        capability in select(Capability::ALL.to_vec()),
+        text in "(tpc:|udp:|https?://|GET |GTE |\\./|:|)[a-z*.~%\\[0-9 ]{0,6}(::|:|/|://|)[a-z*./\\]0-9:]{0,6}(:80|:x|/32|:rw|::rw|)",
+    ) {
+        let Err(error) = Policy::sealed().allow(capability, &text) else { return Ok(()) };
+        for example in examples(&error.hint) {
+            let taken = Policy::sealed().allow(capability, example);
+            prop_assert!(taken.is_ok(), "--{} {:?} {}: {}", capability, text, error.problem, error.hint);
+        }
+    }
+
+    #[test]
+    fn ordinary_requests_have_a_fix(host in "[a-z]{1,8}(\\.[a-z]{2,4}){0,2}", port in 1u16.., path in "(/[a-z0-9_][a-z0-9._~!$&'()*+,;=:@-]{0,5}){1,4}", method in "(GET|POST|PATCH|[A-Z]{3,4}FIND|M-[A-Z]{3,7})") {
         let sealed = Policy::sealed();
         let url = Request::Http { method, scheme: "https".into(), host: host.clone(), port, path: path.clone() };
         for request in [url, read(&path.replace(':', "_")), resolve(&host), tcp(&format!("10.0.0.1:{port}"))] {

@@ -17,6 +17,12 @@ pub fn policy(lines: &[&str]) -> Policy {
     policy
 }
 
+/// What a hint says to write. A word in upper case alone stands for something.
+pub fn examples(hint: &str) -> impl Iterator<Item = &str> {
+    let is_example = |text: &&str| text.contains(['.', '/']) || text.bytes().any(|b| b.is_ascii_digit());
+    hint.split('`').skip(1).step_by(2).filter(is_example)
+}
+
 /// What a policy should answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
