@@ -34,6 +34,7 @@ mod hops;
 mod inspect;
 mod limits;
 mod link;
+mod lookups;
 mod meter;
 mod packages;
 mod prepare;

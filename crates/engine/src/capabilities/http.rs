@@ -252,10 +252,8 @@ impl Exchange {
     }
 
     async fn permitted_addresses(&self, destination: &Destination) -> Result<Vec<Permitted>, Error> {
-        let found = tokio::net::lookup_host((destination.host.as_str(), destination.port))
-            .await
-            .map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
-        let found: Vec<_> = found.collect();
+        let found = self.setup.lookups.addresses(&destination.host, destination.port).await;
+        let found = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
         if found.is_empty() {
             return Err(Error::DestinationNotFound);
         }

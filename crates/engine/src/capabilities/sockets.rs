@@ -88,8 +88,7 @@ pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNam
     let (gate, names) = (gate.clone(), names.clone());
     let imports = if version == WASI_0_3 { &IMPORTS_0_3 } else { &IMPORTS_0_2 };
     let sockets = Arc::new(Sockets { gate, names, imports, bound: Mutex::default(), heard: Mutex::default() });
-    // Look-ups are decided in `resolve.rs`, which is defined over wasmtime's.
-    wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
+    wasi.allow_tcp(true).allow_udp(true);
     wasi.socket_addr_check(move |address, use_| {
         let answer = sockets.permits(address, use_);
         Box::pin(async move { answer })
