@@ -3,7 +3,7 @@
 use super::pool::Pool;
 use crate::gate::Permit;
 use http::header::HOST;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -40,6 +40,10 @@ pub(super) struct Destination {
 impl Destination {
     pub fn of(uri: &Uri) -> Result<Self, Error> {
         let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
+        // RFC 9110 section 4.2.4: a user and a password are an error here, and in what is granted. They would be sent as part of `Host`.
+        if authority.as_str().contains('@') {
+            return Err(Error::HttpRequestUriInvalid);
+        }
         let tls = uri.scheme() == Some(&Scheme::HTTPS);
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         if host.is_empty() {
@@ -182,10 +186,6 @@ impl Head {
         let invalid = || Error::HttpRequestUriInvalid;
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse().map_err(|_| invalid())?;
         let mut parts = request.uri().clone().into_parts();
-        let authority = parts.authority.as_ref().ok_or_else(invalid)?.as_str();
-        // HTTP/2 has no place for a user and a password.
-        let authority = authority.rsplit('@').next().unwrap_or(authority);
-        parts.authority = Some(Authority::try_from(authority).map_err(|_| invalid())?);
         parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
         let whole = Uri::from_parts(parts).map_err(|_| invalid())?;
         Ok(Head { path, host: request.headers().get(HOST).cloned(), whole })
@@ -283,4 +283,18 @@ pub fn trusted_roots() -> Option<rustls::RootCertStore> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(certificates.filter_map(Result::ok));
     Some(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_no_part_of_where_a_request_goes() {
+        let to = |url: &str| Destination::of(&url.parse().unwrap());
+        assert_eq!(to("http://127.0.0.1:9120/a@b").unwrap().port, 9120);
+        for url in ["http://user:pw@127.0.0.1:9120/", "https://user@test/", "http://@test/"] {
+            assert!(matches!(to(url), Err(Error::HttpRequestUriInvalid)), "{url}");
+        }
+    }
 }
