@@ -34,7 +34,7 @@ impl Ready {
             (
                 "it has no `run` function of wasi:cli",
                 format!(
-                    "call one of its functions: `walnut call {target} 'NAME(ARGUMENTS)'`; `walnut inspect` lists them"
+                    "call one of its functions: `walnut call {target} 'NAME(ARGUMENTS)'`; `walnut inspect --wit {target}` lists them"
                 ),
             )
         };

@@ -106,9 +106,7 @@ impl LoadError {
             LoadError::NotWasm { .. } => vec![
                 "a target is a .wasm file or .wat text: a WASI 0.1 module, or a component of WASI 0.2 or 0.3".into(),
             ],
-            LoadError::Invalid { .. } => {
-                vec!["build it again, or copy it again; `walnut inspect` tells what it is made of".into()]
-            }
+            LoadError::Invalid { .. } => vec!["build it again, or copy it again".into()],
             LoadError::Unreadable { path, .. } => {
                 vec![format!("look at it, and who may read it: `ls -l {}`", path.display())]
             }

@@ -111,17 +111,10 @@ impl Gate {
     }
 }
 
-/// A folder of the host to suggest for a guest's folder: the same path if there is one, else below the current folder.
+/// A folder of the host to suggest for a guest's folder: below the current one, whether it is there or not. Nobody looks, or how
+/// long a refusal takes would tell the guest what the host has.
 fn host_folder_for(guest: &str) -> String {
-    if guest == "/" {
-        return ".".into();
-    }
-    let below = format!(".{guest}");
-    if !std::path::Path::new(&below).is_dir() && std::path::Path::new(guest).is_dir() {
-        guest.to_owned()
-    } else {
-        below
-    }
+    if guest == "/" { ".".into() } else { format!(".{guest}") }
 }
 
 /// Which names gave which addresses in one sandbox, so that a name's grant reaches the addresses it resolved to.
@@ -257,5 +250,33 @@ impl Listener for Audit {
         let Ok(mut text) = serde_json::to_string(&line) else { return };
         text.push('\n');
         (self.write)(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What would allow the last refusal.
+    #[derive(Default)]
+    struct Suggested(Mutex<String>);
+
+    impl Listener for Suggested {
+        fn decided(&self, event: &Event<'_>) {
+            if let Outcome::Denied { fix: Some(fix), .. } = &event.outcome {
+                fix.pattern.clone_into(&mut self.0.lock().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn what_would_allow_a_file_does_not_tell_what_the_host_has() {
+        let suggested = Arc::<Suggested>::default();
+        let gate = Gate::new("test", Policy::sealed(), vec![suggested.clone()]);
+        for folder in [env!("CARGO_MANIFEST_DIR"), "/no/such/folder"] {
+            let asked = Request::Dir { path: format!("{folder}/x"), access: Access::Read };
+            assert!(gate.check("test", asked).is_err());
+            assert_eq!(*suggested.0.lock().unwrap(), format!(".{folder}::{folder}"));
+        }
     }
 }

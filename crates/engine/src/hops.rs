@@ -10,13 +10,19 @@ pub fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     lists.flat_map(|list| list.split(',')).filter_map(|name| HeaderName::from_str(name.trim()).ok()).collect()
 }
 
-/// Takes them off, but for what the message itself is told by. What is for one connection whether it is named or not
-/// never gets to a guest.
-pub(crate) fn remove_named(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers) {
-        if name != CONTENT_LENGTH {
-            headers.remove(name);
-        }
+/// Takes them off, but for what the message itself is told by, and tells which they are. What is for one connection whether it is
+/// named or not never gets to a guest.
+pub(crate) fn remove_named(headers: &mut HeaderMap) -> Vec<HeaderName> {
+    let mut named = named_by_connection(headers);
+    named.retain(|name| *name != CONTENT_LENGTH);
+    remove(headers, &named);
+    named
+}
+
+/// Takes the fields of these names off.
+pub(crate) fn remove(fields: &mut HeaderMap, named: &[HeaderName]) {
+    for name in named {
+        fields.remove(name);
     }
 }
 
@@ -39,7 +45,7 @@ mod tests {
         ] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        remove_named(&mut headers);
+        assert!(remove_named(&mut headers).contains(&HeaderName::from_static("x-two")));
         let mut kept: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         kept.sort_unstable();
         assert_eq!(kept, ["connection", "content-length", "x-three"]);

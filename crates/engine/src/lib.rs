@@ -35,6 +35,7 @@ mod hops;
 mod inspect;
 mod limits;
 mod link;
+mod lookups;
 mod meter;
 mod packages;
 mod prepare;

@@ -12,6 +12,7 @@ use crate::gate::Gate;
 use crate::inspect::{self, World};
 use crate::limits::{Limit, Limits, size};
 use crate::link;
+use crate::lookups::Lookups;
 use crate::packages::{Package, WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
 use crate::stdio::Stdio;
@@ -72,6 +73,8 @@ pub struct Setup {
     pub(crate) mounts: Arc<Mounts>,
     /// Outbound connections that wait for the next request: the component's own, since nobody shares its setup.
     pub(crate) pool: Arc<Pool>,
+    /// Look-ups of names that are under way, for whichever of its sandboxes.
+    pub(crate) lookups: Arc<Lookups>,
     /// The version of WASI by which the component asks for things.
     pub(crate) version: &'static str,
     /// Whose turn it is when its guests run.
@@ -99,6 +102,7 @@ impl Setup {
             idle,
             mounts,
             pool,
+            lookups: Arc::default(),
             version,
             party,
             habit,

@@ -35,8 +35,6 @@ pub(crate) struct Sandbox {
     pub files: Files,
     pub meter: Arc<Meter>,
     pub connections: Connections,
-    /// The name of each look-up under way in WASI 0.2, by its handle.
-    pub lookups: HashMap<u32, String>,
     /// The connections of TCP sockets, by handle.
     pub connected: HashMap<u32, Connection>,
     pub setup: Arc<Setup>,
@@ -115,7 +113,6 @@ impl Sandbox {
             http,
             outbound: Outbound::new(setup, connections.clone()),
             connections,
-            lookups: HashMap::new(),
             connected: HashMap::new(),
             memory: MemoryLimit::new(limits),
             scales: Scales::default(),

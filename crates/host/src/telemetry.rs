@@ -50,7 +50,7 @@ pub struct TelemetryError(String);
 impl Telemetry {
     /// What the environment asks for: nothing unless it names a collector, in `OTEL_EXPORTER_OTLP_ENDPOINT` or in the
     /// variables for traces or logs alone, or sets an exporter, whose collector is then on this machine. `warn` hears
-    /// when a collector cannot be reached, once until it can, and of variables that do nothing here.
+    /// when a collector cannot be reached, once until it can, and of variables that do nothing here or whose values are wrong.
     ///
     /// # Errors
     /// When a variable asks for what there is not.
@@ -70,9 +70,7 @@ impl Telemetry {
         settings::check_sampler()?;
         let traces = of_traces.map(traces).transpose()?;
         let logs = of_logs.map(logs).transpose()?;
-        if let Some(unheeded) = settings::unheeded() {
-            report.unheeded(&unheeded);
-        }
+        settings::warnings().iter().for_each(|warning| report.tell(warning));
         Ok(Some(Telemetry { traces, logs, propagator: TraceContextPropagator::new() }))
     }
 

@@ -137,13 +137,13 @@ fn a_header_of_another_kind() {
     insta::assert_snapshot!(env.run(["run", "version-2"]), @"
     --- stderr ---
     error: version-2 is damaged or not valid WebAssembly: it is of no version of WebAssembly that there is
-    hint: build it again, or copy it again; `walnut inspect` tells what it is made of
+    hint: build it again, or copy it again
     --- exit code 126 ---
     ");
     insta::assert_snapshot!(env.run(["run", "huge-section"]), @"
     --- stderr ---
     error: huge-section is damaged or not valid WebAssembly: unexpected end-of-file
-    hint: build it again, or copy it again; `walnut inspect` tells what it is made of
+    hint: build it again, or copy it again
     --- exit code 126 ---
     ");
 }
@@ -168,7 +168,7 @@ fn text_that_does_not_parse_shows_the_place() {
     insta::assert_snapshot!(env.run(["run", "types.wat"]), @"
     --- stderr ---
     error: types.wat is damaged or not valid WebAssembly: type mismatch: expected i32 but nothing on stack
-    hint: build it again, or copy it again; `walnut inspect` tells what it is made of
+    hint: build it again, or copy it again
     --- exit code 126 ---
     ");
     env.file("bare.wat", "(module (func (export \"_start\")))");
@@ -270,7 +270,7 @@ fn the_nearest_name_is_suggested() {
     insta::assert_snapshot!(env.run(["run", "odd-type.wat"]), @"
     --- stderr ---
     error: odd-type.wat is damaged or not valid WebAssembly: it cannot be made a component: type mismatch for function `fd_write`: expected `[] -> []` but found `[I32, I32, I32, I32] -> [I32]`
-    hint: build it again, or copy it again; `walnut inspect` tells what it is made of
+    hint: build it again, or copy it again
     --- exit code 126 ---
     ");
 }

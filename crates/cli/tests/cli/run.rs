@@ -285,14 +285,14 @@ fn a_target_of_another_verb_says_which() {
     insta::assert_snapshot!(env.run(["run", &guest(walnut_test_programs::WAT_CORE_ADD)]), @"
     --- stderr ---
     error: [GUESTS]/wat_core_add.wat cannot be run: it has no `run` function of wasi:cli
-    hint: call one of its functions: `walnut call [GUESTS]/wat_core_add.wat 'NAME(ARGUMENTS)'`; `walnut inspect` lists them
+    hint: call one of its functions: `walnut call [GUESTS]/wat_core_add.wat 'NAME(ARGUMENTS)'`; `walnut inspect --wit [GUESTS]/wat_core_add.wat` lists them
     --- exit code 126 ---
     ");
     let text = std::fs::read(walnut_test_programs::WAT_CORE_ADD.path()).expect("the guest is there");
     insta::assert_snapshot!(env.walnut(["run", "-"]).stdin(text).run(), @"
     --- stderr ---
     error: standard input cannot be run: it has no `run` function of wasi:cli
-    hint: call one of its functions: `walnut call - 'NAME(ARGUMENTS)'`; `walnut inspect` lists them
+    hint: call one of its functions: `walnut call - 'NAME(ARGUMENTS)'`; `walnut inspect --wit -` lists them
     --- exit code 126 ---
     ");
 }

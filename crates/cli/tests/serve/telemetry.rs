@@ -271,13 +271,32 @@ fn what_is_not_spoken_is_refused_at_the_start() {
         ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "zstd", "set it to none, or leave it out"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "write a number of milliseconds, such as 10000"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote", "can be parentbased_always_on, "),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318", "write http://127.0.0.1:4318"),
     ] {
         let guest = walnut_test_support::guest(RUST_P2_HTTP_BAD);
         let serve = env.walnut(["serve", &guest, "--addr", "127.0.0.1:0"]);
         let output = serve.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9").env(name, value).run();
         assert!(output.stderr.contains(&format!("{name} is {value}")) && output.stderr.contains(words), "{output}");
     }
-    drop(serve(RUST_P2_HTTP_BAD, &[]));
+    // What all programs of a machine have is no fault of one that sends nothing.
+    let set = [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_SAMPLER", "foo"),
+        ("OTEL_LOGS_EXPORTER", "console"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "x"),
+    ];
+    let server = observed(&env, "", RUST_P2_HTTP_BAD, &set);
+    assert!(!server.stop().succeeds().stderr.contains("OTEL_"));
+}
+
+#[test]
+fn a_value_that_is_passed_over_is_told_of() {
+    let (env, collector) = (test_env!(), Collector::start());
+    let set = [("OTEL_SDK_DISABLED", "yes"), ("OTEL_TRACES_SAMPLER_ARG", "2"), ("OTEL_EXPORTER_OTLP_HEADERS", "a")];
+    let said = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &set).stop().succeeds();
+    for (name, _) in set {
+        assert_eq!(said.stderr.matches(&format!("warning: {name} ")).count(), 1, "{said}");
+    }
 }
 
 #[test]

@@ -200,7 +200,7 @@ impl Exchange {
         };
         let permit = self.setup.gate.check(self.import, asked).map_err(|_| Error::HttpRequestDenied)?;
         let (line, mut response) = self.answered(permit, &destination, request).await?;
-        hops::remove_named(response.headers_mut());
+        let named = hops::remove_named(response.headers_mut());
         let (left, patience) = (self.setup.limits.response_body, self.patience.between_bytes);
         let (setup, pool) = (self.setup.clone(), self.setup.pool.clone());
         let too_large = move || {
@@ -211,7 +211,7 @@ impl Exchange {
         let patient = |body| Patient::new(body, patience, || Error::ConnectionReadTimeout);
         let (over, is_over) = oneshot::channel();
         let lease = Lease { line, destination, pool, slot: self.slot, over };
-        let response = response.map(|incoming| Leased::new(patient(bounded(incoming)), lease).boxed_unsync());
+        let response = response.map(|incoming| Leased::new(patient(bounded(incoming)), lease, named).boxed_unsync());
         Ok((response, Box::new(async { is_over.await.unwrap_or(Ok(())) })))
     }
 
@@ -263,10 +263,8 @@ impl Exchange {
     }
 
     async fn permitted_addresses(&self, destination: &Destination) -> Result<Vec<Permitted>, Error> {
-        let found = tokio::net::lookup_host((destination.host.as_str(), destination.port))
-            .await
-            .map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
-        let found: Vec<_> = found.collect();
+        let found = self.setup.lookups.addresses(&destination.host, destination.port).await;
+        let found = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
         if found.is_empty() {
             return Err(Error::DestinationNotFound);
         }
@@ -415,6 +413,20 @@ mod tests {
         let server = tokio::spawn(answers(listener, b"\r\n\r\n", 1, answer));
         let response = ask(&url, &Arc::default(), "").await;
         assert!(response.headers().contains_key("x-end") && !response.headers().contains_key("x-hop"));
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nor_does_a_trailer_that_is_for_its_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let answer = "HTTP/1.1 200 OK\r\nconnection: X-Hop\r\ntransfer-encoding: chunked\r\n\r\n\
+            2\r\nok\r\n0\r\nx-hop: 1\r\nx-end: 1\r\n\r\n";
+        let server = tokio::spawn(answers(listener, b"\r\n\r\n", 1, answer));
+        let body = ask(&url, &Arc::default(), "").await.into_body();
+        let Ok(body) = body.collect().await else { panic!("the answer is whole") };
+        let trailers = body.trailers().unwrap();
+        assert!(trailers.contains_key("x-end") && !trailers.contains_key("x-hop"));
         server.await.unwrap();
     }
 

@@ -1,34 +1,36 @@
 //! `resolve`: a name is decided before it is looked up, and each of its addresses before the guest learns it.
 
 use crate::gate::Permit;
+use crate::lookups::Lookups;
 use crate::packages::{WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
+use futures_util::FutureExt;
+use futures_util::future::{MaybeDone, maybe_done};
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::vec;
 use walnut_policy::{Denial, Request};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource, ResourceType};
-use wasmtime_wasi::p2::Network;
-use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup as p2;
-use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode as P2Error, Host as _, IpAddress as P2Address};
-use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as p3;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode as P2Error, IpAddress as P2Address};
+use wasmtime_wasi::p2::{DynPollable, Network, Pollable, subscribe};
+use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup::ErrorCode as P3Error;
 use wasmtime_wasi::p3::bindings::sockets::types::IpAddress as P3Address;
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
 const IMPORT: &str = "wasi:sockets/ip-name-lookup.resolve-addresses";
 
 /// The longest name that there is: 253 bytes (RFC 1035 section 3.1, as text), and a dot at its end.
 const LONGEST_NAME: usize = 254;
 
-type P2Stream = Resource<p2::ResolveAddressStream>;
-
 pub(crate) fn add_to_linker_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_2}"))?;
     lookup.func_wrap("resolve-addresses", resolve_0_2)?;
     lookup.func_wrap("[method]resolve-address-stream.resolve-next-address", next_0_2)?;
-    lookup.resource("resolve-address-stream", ResourceType::host::<p2::ResolveAddressStream>(), |mut cx, handle| {
-        let sandbox: &mut Sandbox = cx.data_mut();
-        sandbox.lookups.remove(&handle);
-        sandbox.table.delete(P2Stream::new_own(handle))?;
+    lookup.func_wrap("[method]resolve-address-stream.subscribe", subscribe_0_2)?;
+    lookup.resource("resolve-address-stream", ResourceType::host::<Lookup>(), |mut cx, handle| {
+        cx.data_mut().table.delete(Resource::<Lookup>::new_own(handle))?;
         Ok(())
     })
 }
@@ -36,64 +38,138 @@ pub(crate) fn add_to_linker_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Resul
 pub(crate) fn add_to_linker_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_3}"))?;
     lookup.func_wrap_concurrent("resolve-addresses", |accessor: &Accessor<Sandbox>, (name,): (String,)| {
-        Box::pin(async move { Ok((resolve_0_3(accessor, name).await?,)) })
+        Box::pin(async move { Ok((resolve_0_3(accessor, name).await,)) })
     })
+}
+
+/// A look-up of WASI 0.2.
+struct Lookup {
+    name: String,
+    found: MaybeDone<Pin<Box<dyn Future<Output = Found> + Send>>>,
+}
+
+/// Addresses that the guest was not told yet.
+type Found = Result<vec::IntoIter<IpAddr>, Unresolved>;
+
+/// Why a name has no addresses.
+#[derive(Clone, Copy)]
+enum Unresolved {
+    NoName,
+    Unknown,
+}
+
+impl Lookup {
+    /// Begun, if there is a place for it.
+    fn begin(lookups: Arc<Lookups>, name: String) -> Self {
+        let of = name.clone();
+        let found: Pin<Box<dyn Future<Output = Found> + Send>> =
+            Box::pin(async move { Ok(look_up(&lookups, &of).await?.into_iter()) });
+        let mut lookup = Lookup { name, found: maybe_done(found) };
+        lookup.found();
+        lookup
+    }
+
+    /// Nothing as long as it is under way.
+    fn found(&mut self) -> Option<&mut Found> {
+        (&mut self.found).now_or_never()?;
+        Pin::new(&mut self.found).output_mut()
+    }
+}
+
+#[async_trait]
+impl Pollable for Lookup {
+    async fn ready(&mut self) {
+        (&mut self.found).await;
+    }
+}
+
+async fn look_up(lookups: &Lookups, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+    let host = match url::Host::parse(name) {
+        Ok(url::Host::Domain(domain)) => domain,
+        Ok(url::Host::Ipv4(address)) => return Ok(vec![address.into()]),
+        Ok(url::Host::Ipv6(address)) => return Ok(vec![address.into()]),
+        // An address of IPv6 has brackets in a URL, and none here.
+        Err(_) => return Ok(vec![name.parse().map_err(|_| Unresolved::NoName)?]),
+    };
+    let found = lookups.addresses(&host, 0).await.map_err(|_| Unresolved::Unknown)?;
+    Ok(found.into_iter().map(|address| address.ip().to_canonical()).collect())
 }
 
 fn resolve_0_2(
     mut cx: StoreContextMut<'_, Sandbox>,
     (network, name): (Resource<Network>, String),
-) -> wasmtime::Result<(Result<P2Stream, P2Error>,)> {
+) -> wasmtime::Result<(Result<Resource<Lookup>, P2Error>,)> {
     let sandbox = cx.data_mut();
+    sandbox.table.get(&network)?;
     if name.len() > LONGEST_NAME {
         return Ok((Err(P2Error::InvalidArgument),));
     }
     let Ok(_permit) = permit_name(sandbox, &name) else { return Ok((Err(P2Error::AccessDenied),)) };
-    let mut sockets = sandbox.sockets();
-    match p2::Host::resolve_addresses(&mut sockets, network, name.clone()) {
-        Ok(stream) => {
-            sandbox.lookups.insert(stream.rep(), name);
-            Ok((Ok(stream),))
-        }
-        Err(e) => Ok((Err(sockets.convert_error_code(e)?),)),
+    let mut lookup = Lookup::begin(sandbox.setup.lookups.clone(), name);
+    if let Some(Err(why)) = lookup.found() {
+        return Ok((Err(why.for_0_2()),));
     }
+    Ok((Ok(sandbox.table.push(lookup)?),))
 }
 
 fn next_0_2(
     mut cx: StoreContextMut<'_, Sandbox>,
-    (stream,): (P2Stream,),
+    (lookup,): (Resource<Lookup>,),
 ) -> wasmtime::Result<(Result<Option<P2Address>, P2Error>,)> {
     let sandbox = cx.data_mut();
-    let name = sandbox.lookups.get(&stream.rep()).cloned().unwrap_or_default();
+    let name = sandbox.table.get(&lookup)?.name.clone();
     loop {
-        match p2::HostResolveAddressStream::resolve_next_address(
-            &mut sandbox.sockets(),
-            Resource::new_borrow(stream.rep()),
-        ) {
-            Ok(Some(address)) if learn(sandbox, &name, p2_ip(address)) => return Ok((Ok(Some(address)),)),
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok((Ok(None),)),
-            Err(e) => return Ok((Err(sandbox.sockets().convert_error_code(e)?),)),
+        let address = match sandbox.table.get_mut(&lookup)?.found() {
+            None => return Ok((Err(P2Error::WouldBlock),)),
+            Some(Err(why)) => return Ok((Err(why.for_0_2()),)),
+            Some(Ok(addresses)) => addresses.next(),
+        };
+        let Some(address) = address else { return Ok((Ok(None),)) };
+        if learn(sandbox, &name, address) {
+            return Ok((Ok(Some(address.into())),));
         }
     }
 }
 
-async fn resolve_0_3(
-    accessor: &Accessor<Sandbox>,
-    name: String,
-) -> wasmtime::Result<Result<Vec<P3Address>, p3::ErrorCode>> {
+fn subscribe_0_2(
+    mut cx: StoreContextMut<'_, Sandbox>,
+    (lookup,): (Resource<Lookup>,),
+) -> wasmtime::Result<(Resource<DynPollable>,)> {
+    Ok((subscribe(&mut cx.data_mut().table, lookup)?,))
+}
+
+async fn resolve_0_3(accessor: &Accessor<Sandbox>, name: String) -> Result<Vec<P3Address>, P3Error> {
     if name.len() > LONGEST_NAME {
-        return Ok(Err(p3::ErrorCode::InvalidArgument));
+        return Err(P3Error::InvalidArgument);
     }
-    let Ok(_permit) = accessor.with(|mut access| permit_name(access.data_mut(), &name)) else {
-        return Ok(Err(p3::ErrorCode::AccessDenied));
-    };
-    let sockets = accessor.with_getter::<WasiSockets>(Sandbox::sockets);
-    let found = <WasiSockets as p3::HostWithStore<Sandbox>>::resolve_addresses(&sockets, name.clone()).await?;
-    let Ok(mut addresses) = found else { return Ok(found) };
+    let permitted = accessor.with(|mut access| {
+        let sandbox = access.data_mut();
+        permit_name(sandbox, &name).map(|_permit| sandbox.setup.lookups.clone())
+    });
+    let lookups = permitted.map_err(|_| P3Error::AccessDenied)?;
+    let mut addresses = look_up(&lookups, &name).await.map_err(Unresolved::for_0_3)?;
     let looked_up = addresses.len();
-    accessor.with(|mut access| addresses.retain(|address| learn(access.data_mut(), &name, p3_ip(*address))));
-    Ok(if addresses.is_empty() && looked_up > 0 { Err(p3::ErrorCode::AccessDenied) } else { Ok(addresses) })
+    accessor.with(|mut access| addresses.retain(|address| learn(access.data_mut(), &name, *address)));
+    if addresses.is_empty() && looked_up > 0 {
+        return Err(P3Error::AccessDenied);
+    }
+    Ok(addresses.into_iter().map(Into::into).collect())
+}
+
+impl Unresolved {
+    fn for_0_2(self) -> P2Error {
+        match self {
+            Unresolved::NoName => P2Error::InvalidArgument,
+            Unresolved::Unknown => P2Error::NameUnresolvable,
+        }
+    }
+
+    fn for_0_3(self) -> P3Error {
+        match self {
+            Unresolved::NoName => P3Error::InvalidArgument,
+            Unresolved::Unknown => P3Error::NameUnresolvable,
+        }
+    }
 }
 
 fn permit_name(sandbox: &Sandbox, name: &str) -> Result<Permit, Denial> {
@@ -104,18 +180,4 @@ fn permit_name(sandbox: &Sandbox, name: &str) -> Result<Permit, Denial> {
 fn learn(sandbox: &Sandbox, name: &str, address: IpAddr) -> bool {
     let asked = Request::ResolvedAddress { name: name.to_owned(), address };
     sandbox.gate.check(IMPORT, asked).is_ok_and(|permit| sandbox.names.learn(permit, address, name))
-}
-
-fn p2_ip(address: P2Address) -> IpAddr {
-    match address {
-        P2Address::Ipv4((a, b, c, d)) => IpAddr::from([a, b, c, d]),
-        P2Address::Ipv6((a, b, c, d, e, f, g, h)) => IpAddr::from([a, b, c, d, e, f, g, h]),
-    }
-}
-
-fn p3_ip(address: P3Address) -> IpAddr {
-    match address {
-        P3Address::Ipv4((a, b, c, d)) => IpAddr::from([a, b, c, d]),
-        P3Address::Ipv6((a, b, c, d, e, f, g, h)) => IpAddr::from([a, b, c, d, e, f, g, h]),
-    }
 }

@@ -5,6 +5,7 @@ use crate::packages::{WASI_0_2, WASI_0_3};
 use crate::sandbox::Sandbox;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use walnut_policy::{Protocol, Request};
 use wasmtime::StoreContextMut;
@@ -87,9 +88,15 @@ async fn connect_0_3(
 pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNames, version: &str) {
     let (gate, names) = (gate.clone(), names.clone());
     let imports = if version == WASI_0_3 { &IMPORTS_0_3 } else { &IMPORTS_0_2 };
-    let sockets = Arc::new(Sockets { gate, names, imports, bound: Mutex::default(), heard: Mutex::default() });
-    // Look-ups are decided in `resolve.rs`, which is defined over wasmtime's.
-    wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
+    let sockets = Arc::new(Sockets {
+        gate,
+        names,
+        imports,
+        listens_udp: AtomicBool::default(),
+        bound: Mutex::default(),
+        heard: Mutex::default(),
+    });
+    wasi.allow_tcp(true).allow_udp(true);
     wasi.socket_addr_check(move |address, use_| {
         let answer = sockets.permits(address, use_);
         Box::pin(async move { answer })
@@ -124,14 +131,16 @@ struct Sockets {
     gate: Gate,
     names: LearnedNames,
     imports: &'static Imports,
-    /// Where this sandbox may receive: addresses that it was permitted to bind.
-    bound: Mutex<Vec<(Protocol, SocketAddr)>>,
-    /// Who sent it datagrams there, the last [`MOST_HEARD`] of them.
+    /// Whether this sandbox was permitted to bind UDP sockets to receive.
+    listens_udp: AtomicBool,
+    /// Where it was permitted to bind TCP sockets, so that to listen there is not decided again: the last [`MOST_KEPT`].
+    bound: Mutex<VecDeque<SocketAddr>>,
+    /// Who sent it datagrams, the last [`MOST_KEPT`] of them.
     heard: Mutex<VecDeque<SocketAddr>>,
 }
 
-/// A guest must not fill the host's memory by being sent datagrams.
-const MOST_HEARD: usize = 1024;
+/// A guest must not fill the host's memory by binding sockets or by being sent datagrams.
+const MOST_KEPT: usize = 1024;
 
 impl Sockets {
     fn permits(&self, address: SocketAddr, use_: SocketAddrUse) -> bool {
@@ -141,7 +150,7 @@ impl Sockets {
             SocketAddrUse::TcpBind if anywhere => true,
             SocketAddrUse::TcpBind => self.listen(self.imports.tcp_bind, Protocol::Tcp, address),
             SocketAddrUse::TcpListen
-                if self.is_bound(Protocol::Tcp, address)
+                if self.is_bound(address)
                     && !self.gate.denies(&Request::Listen { protocol: Protocol::Tcp, address }) =>
             {
                 true
@@ -164,9 +173,10 @@ impl Sockets {
 
     fn listen(&self, import: &'static str, protocol: Protocol, address: SocketAddr) -> bool {
         let permitted = self.gate.check(import, Request::Listen { protocol, address }).is_ok();
-        let mut bound = lock(&self.bound);
-        if permitted && !bound.contains(&(protocol, address)) {
-            bound.push((protocol, address));
+        match protocol {
+            Protocol::Tcp if permitted => keep(&self.bound, address),
+            Protocol::Udp if permitted => self.listens_udp.store(true, Relaxed),
+            Protocol::Tcp | Protocol::Udp => {}
         }
         permitted
     }
@@ -183,13 +193,9 @@ impl Sockets {
     }
 
     /// Port 0 was any free port, so that the port is another by now.
-    fn is_bound(&self, protocol: Protocol, address: SocketAddr) -> bool {
+    fn is_bound(&self, address: SocketAddr) -> bool {
         let any = SocketAddr::new(address.ip(), 0);
-        lock(&self.bound).iter().any(|(p, own)| *p == protocol && (*own == address || *own == any))
-    }
-
-    fn receives_udp(&self) -> bool {
-        lock(&self.bound).iter().any(|(p, _)| *p == Protocol::Udp)
+        lock(&self.bound).iter().any(|own| *own == address || *own == any)
     }
 
     /// Datagrams come from peers that the guest may send to, and from anybody where it may listen.
@@ -197,13 +203,20 @@ impl Sockets {
         if self.gate.would_allow(&self.connecting(Protocol::Udp, from)) {
             return true;
         }
-        let receives = self.receives_udp();
-        let mut heard = lock(&self.heard);
-        if receives && !heard.contains(&from) {
-            heard.truncate(MOST_HEARD - 1);
-            heard.push_front(from);
+        let receives = self.listens_udp.load(Relaxed);
+        if receives {
+            keep(&self.heard, from);
         }
         receives
+    }
+}
+
+/// Adds `address` where it is not yet, and forgets the oldest when there are too many.
+fn keep(addresses: &Mutex<VecDeque<SocketAddr>>, address: SocketAddr) {
+    let mut addresses = lock(addresses);
+    if !addresses.contains(&address) {
+        addresses.truncate(MOST_KEPT - 1);
+        addresses.push_front(address);
     }
 }
 
@@ -227,6 +240,7 @@ mod tests {
             gate,
             names: LearnedNames::default(),
             imports: &IMPORTS_0_2,
+            listens_udp: AtomicBool::default(),
             bound: Mutex::default(),
             heard: Mutex::default(),
         }
@@ -267,9 +281,24 @@ mod tests {
         for port in 1..=u16::MAX {
             assert!(sockets.permits(SocketAddr::new(at("10.0.0.1:1").ip(), port), SocketAddrUse::UdpReceive));
         }
-        assert_eq!(lock(&sockets.heard).len(), MOST_HEARD);
+        assert_eq!(lock(&sockets.heard).len(), MOST_KEPT);
         assert!(sockets.permits(at("10.0.0.1:65535"), SocketAddrUse::UdpSend));
         assert!(!sockets.permits(at("10.0.0.1:1"), SocketAddrUse::UdpSend));
+    }
+
+    #[test]
+    fn where_it_is_bound_is_bounded() {
+        let sockets =
+            sockets(&[(true, Capability::Listen, "tcp:127.0.0.1:0"), (true, Capability::Listen, "udp:*:9000")]);
+        assert!(sockets.permits(at("0.0.0.0:9000"), SocketAddrUse::UdpBind));
+        let any = at("127.0.0.1:0");
+        assert!(sockets.permits(any, SocketAddrUse::TcpBind));
+        (1..=u16::MAX).for_each(|port| keep(&sockets.bound, SocketAddr::new(any.ip(), port)));
+        assert_eq!(lock(&sockets.bound).len(), MOST_KEPT);
+        // What was forgotten is decided anew, and datagrams still come.
+        assert!(sockets.permits(at("127.0.0.1:65535"), SocketAddrUse::TcpListen));
+        assert!(!sockets.permits(at("127.0.0.1:1"), SocketAddrUse::TcpListen));
+        assert!(sockets.permits(at("10.0.0.1:1"), SocketAddrUse::UdpReceive));
     }
 
     #[test]

@@ -50,9 +50,9 @@ impl Report {
         Arc::new(Report { warn: Box::new(warn), is_lost: AtomicBool::new(false) })
     }
 
-    /// Tells of variables that do nothing.
-    pub fn unheeded(&self, names: &str) {
-        (self.warn)(&format!("what these variables ask for is not done here: {names}"));
+    /// Tells of what is wrong at the start.
+    pub fn tell(&self, what: &str) {
+        (self.warn)(what);
     }
 
     fn hear(&self, to: &Uri, sent: &Result<Response<Bytes>, HttpError>) {

@@ -3,8 +3,10 @@
 use super::line::{Destination, Line};
 use super::pool::Pool;
 use crate::connections::Connection;
+use crate::hops;
 use bytes::Bytes;
 use futures_channel::oneshot;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,12 +54,14 @@ pub(super) struct Leased<B> {
     inner: B,
     lease: Option<Lease>,
     is_read: bool,
+    /// Fields of the head that were for the connection alone. Trailers of these names are, too.
+    named: Vec<HeaderName>,
 }
 
 impl<B: Body<Data = Bytes>> Leased<B> {
-    pub fn new(inner: B, lease: Lease) -> Self {
+    pub fn new(inner: B, lease: Lease, named: Vec<HeaderName>) -> Self {
         let is_read = inner.is_end_stream();
-        let mut leased = Leased { inner, lease: Some(lease), is_read };
+        let mut leased = Leased { inner, lease: Some(lease), is_read, named };
         leased.settle();
         leased
     }
@@ -78,11 +82,16 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Leased<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else { return Poll::Pending };
+        let Poll::Ready(mut frame) = Pin::new(&mut this.inner).poll_frame(cx) else { return Poll::Pending };
         if let Some(Err(_)) = &frame
             && let Some(lease) = this.lease.take()
         {
             lease.leave(Err(Error::ConnectionTerminated));
+        }
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            hops::remove(trailers, &this.named);
         }
         this.is_read |= frame.is_none() || this.inner.is_end_stream();
         this.settle();

@@ -1,0 +1,122 @@
+//! Looks up names for guests, so that nobody else waits for a resolver that does not answer.
+//!
+//! The system's resolver may take half a minute and cannot be interrupted. So each look-up has a thread of its own, and no more of
+//! them are under way than there are places: one that its guest gave up keeps its place until the system is done with it.
+//! What has to wait for a place waits until its sandbox ends.
+
+use futures_channel::oneshot;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use tokio::sync::Semaphore;
+
+/// Look-ups of one component at once.
+const MOST_OF_ONE: usize = 16;
+/// Look-ups of all at once: many components must wait for nothing before one has to wait for another.
+const MOST_OF_ALL: usize = 256;
+
+static ALL: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MOST_OF_ALL)));
+
+/// The look-ups of one component.
+pub(crate) struct Lookups {
+    own: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Lookups { own: Arc::new(Semaphore::new(MOST_OF_ONE)), all: ALL.clone() }
+    }
+}
+
+impl Lookups {
+    /// The addresses of `host`, with `port`.
+    pub async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let host = host.to_owned();
+        self.run(move || Ok((host.as_str(), port).to_socket_addrs()?.collect())).await
+    }
+
+    async fn run<T: Send + 'static>(&self, look_up: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        let own = self.own.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let all = self.all.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (tell, found) = oneshot::channel();
+        let work = move || {
+            let found = look_up();
+            // Who hears of it may look up the next.
+            drop((own, all));
+            let _ = tell.send(found);
+        };
+        thread::Builder::new().name("walnut-lookup".into()).spawn(work)?;
+        found.await.map_err(io::Error::other)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use std::pin::pin;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// A component with so many places, and so many for all.
+    fn lookups(own: usize, all: &Arc<Semaphore>) -> Lookups {
+        Lookups { own: Arc::new(Semaphore::new(own)), all: all.clone() }
+    }
+
+    /// A resolver that does not answer until it is told to.
+    fn slow() -> (Sender<()>, impl FnOnce() -> io::Result<()> + Send + 'static) {
+        let (answer, answers): (_, Receiver<()>) = channel();
+        (answer, move || answers.recv().map_err(io::Error::other))
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_was_given_up_keeps_its_place_until_it_ends() {
+        let all = Arc::new(Semaphore::new(9));
+        let lookups = lookups(2, &all);
+        let (answers, slow): (Vec<_>, Vec<_>) = (0..2).map(|_| slow()).unzip();
+        for slow in slow {
+            assert!(lookups.run(slow).now_or_never().is_none(), "it is given up as soon as it runs");
+        }
+        let (started, starts) = channel();
+        let mut next = pin!(lookups.run(move || started.send(()).map_err(io::Error::other)));
+        assert!(next.as_mut().now_or_never().is_none());
+        assert!(starts.try_recv().is_err() && lookups.own.available_permits() == 0);
+        answers[0].send(()).unwrap();
+        next.await.unwrap();
+        starts.recv().unwrap();
+        assert_eq!((lookups.own.available_permits(), all.available_permits()), (1, 8));
+    }
+
+    #[tokio::test]
+    async fn one_component_leaves_places_to_others_and_all_together_have_an_end() {
+        let all = Arc::new(Semaphore::new(3));
+        let [first, second] = [2, 2].map(|own| lookups(own, &all));
+        let (answers, slow): (Vec<_>, Vec<_>) = (0..3).map(|_| slow()).unzip();
+        for (slow, of) in slow.into_iter().zip([&first, &first, &first]) {
+            assert!(of.run(slow).now_or_never().is_none());
+        }
+        // The third of the first waits for a place of its own, and takes none of the others'.
+        assert_eq!(all.available_permits(), 1);
+        second.run(|| Ok(())).await.unwrap();
+        let (answer, slow) = self::slow();
+        assert!(second.run(slow).now_or_never().is_none());
+        let mut next = pin!(second.run(|| Ok(())));
+        assert!(next.as_mut().now_or_never().is_none());
+        answer.send(()).unwrap();
+        next.await.unwrap();
+        drop(answers);
+    }
+
+    #[tokio::test]
+    async fn an_address_needs_no_place() {
+        let lookups = lookups(0, &Arc::new(Semaphore::new(0)));
+        for host in ["127.0.0.1", "::1"] {
+            let found = lookups.addresses(host, 80).await.unwrap();
+            assert_eq!(found, [SocketAddr::new(host.parse().unwrap(), 80)]);
+        }
+    }
+}
