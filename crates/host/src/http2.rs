@@ -11,7 +11,7 @@
 //! | floods of SETTINGS and PING | one answer is kept at a time; who does not read answers is cut by `Stall` |
 //! | floods of WINDOW_UPDATE, PRIORITY and unknown frames | nothing is kept or answered; they do not end the idling of a connection without requests, which `head_timeout` ends |
 //! | many small DATA frames | h2's budget for what they cost beside their bytes |
-//! | a window that never opens | the body of the answer is not asked for more, and the stream is reset by `stall_timeout` |
+//! | a window that never opens, or by a byte now and then | the body of the answer is not asked for more, and the stream is reset by its `Pace` |
 //! | a connection with nothing on it, or half a head | `head_timeout`, and sooner when its seat is needed |
 //! | a peer that is gone | `PING_EVERY`, `PONG_WITHIN` |
 //!
@@ -27,6 +27,7 @@ use crate::head;
 use crate::incoming::{Incoming, Received};
 use crate::seats::{Busy, Leave, Why};
 use crate::server::Shared;
+use crate::stall::Pace;
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
@@ -42,10 +43,11 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// Streams at once. Each is a request, and may be a sandbox.
-const STREAMS: u32 = 128;
+/// Streams at once. Each is a request, and may be a sandbox and an open file: half the sandboxes that a component has unless
+/// its limits say otherwise, so that one connection leaves some to others.
+const STREAMS: u32 = 50;
 /// What a client may send before somebody reads it, on one stream and on all of a connection. The second is what a
 /// connection can make the server hold, so it is of a fixed size and does not grow with the client's speed.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -78,11 +80,12 @@ where
     let Some(pings) = connection.ping_pong() else { return };
     let (mut is_lost, mut idle) = (pin!(is_lost(pings)), pin!(sleep(patience)));
     let mut streams = Streams::default();
+    let seat = leave.seat.clone();
     let mut closes = false;
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
-                Some(Ok((request, respond))) => streams.start(client, &shared, leave.seat.busy(), request, respond),
+                Some(Ok((request, respond))) => streams.start(client, &shared, seat.busy(), request, respond),
                 Some(Err(error)) => return told(&shared, client, &error),
                 None => return,
             },
@@ -95,7 +98,9 @@ where
             why = leave.asked(), if !closes => {
                 match why {
                     Why::Stop => connection.graceful_shutdown(),
-                    Why::Needed => connection.abrupt_shutdown(Reason::NO_ERROR),
+                    Why::Needed if seat.is_idle() => connection.abrupt_shutdown(Reason::NO_ERROR),
+                    // It does not read.
+                    Why::Needed => return,
                 }
                 closes = true;
                 idle.as_mut().reset(Instant::now() + GRACE);
@@ -108,6 +113,11 @@ where
                 connection.graceful_shutdown();
                 closes = true;
                 idle.as_mut().reset(Instant::now() + GRACE);
+            }
+            () = seat.is_needed(), if closes => {
+                if !seat.is_idle() {
+                    return;
+                }
             }
             () = &mut is_lost => return,
         }
@@ -203,6 +213,7 @@ async fn stream(
     mut respond: SendResponse<Bytes>,
 ) -> End {
     let is_head = *request.method() == Method::HEAD;
+    let mut pace = Pace::stream(shared.config.stall_timeout, busy.seat().clone());
     let (request, mut wanted) = taken(client, request);
     let mut answer = pin!(answer(shared, client.peer, busy, request));
     let response = poll_fn(|cx| {
@@ -240,7 +251,7 @@ async fn stream(
     // An error is a client that left, here and further on.
     if let Ok(mut sends) = respond.send_response(head, is_over)
         && !is_over
-        && let Err(Cut(reason)) = send(body, &mut sends, shared.config.stall_timeout).await
+        && let Err(Cut(reason)) = send(body, &mut sends, &mut pace).await
     {
         sends.send_reset(reason);
     }
@@ -342,7 +353,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Outgoing<B> {
     }
 }
 
-async fn send<B>(mut body: Outgoing<B>, sends: &mut SendStream<Bytes>, most: Duration) -> Result<(), Cut>
+async fn send<B>(mut body: Outgoing<B>, sends: &mut SendStream<Bytes>, pace: &mut Pace) -> Result<(), Cut>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
@@ -359,7 +370,7 @@ where
         };
         match frame.into_data() {
             Ok(data) => {
-                if send_data(data, &mut body, sends, most).await? {
+                if send_data(data, &mut body, sends, pace).await? {
                     return Ok(());
                 }
             }
@@ -377,7 +388,7 @@ async fn send_data<B>(
     mut data: Bytes,
     body: &mut Outgoing<B>,
     sends: &mut SendStream<Bytes>,
-    most: Duration,
+    pace: &mut Pace,
 ) -> Result<bool, Cut>
 where
     B: HttpBody<Data = Bytes> + Unpin,
@@ -385,16 +396,18 @@ where
     while !data.is_empty() {
         sends.reserve_capacity(data.len());
         let room = match sends.capacity() {
-            0 => timeout(most, room(body, sends)).await.map_err(|_| Cut(Reason::CANCEL))??,
+            0 => timeout_at(pace.waits(), room(body, sends)).await.map_err(|_| Cut(Reason::CANCEL))??,
             room => room,
         };
         let part = data.split_to(room.min(data.len()));
+        pace.read(part.len());
         let is_last = data.is_empty() && body.is_at_end();
         sends.send_data(part, is_last)?;
         if is_last {
             return Ok(true);
         }
     }
+    pace.caught_up();
     Ok(false)
 }
 
