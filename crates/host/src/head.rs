@@ -34,9 +34,9 @@ pub(crate) fn set_scheme<B>(request: &mut Request<B>, scheme: Scheme) {
 /// Makes one field of the cookies that HTTP/2 lets a client send in pieces, of which a guest knows nothing (RFC 9113
 /// section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let pieces: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if pieces.len() > 1
-        && let Ok(whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..]))
+    let pieces = || headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    if pieces().nth(1).is_some()
+        && let Ok(whole) = HeaderValue::from_bytes(&pieces().collect::<Vec<_>>().join(&b"; "[..]))
     {
         headers.insert(COOKIE, whole);
     }
@@ -141,7 +141,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 fn is_dropped(name: &HeaderName, trusts_forwarded: bool) -> bool {
-    is_hop_by_hop(name) || (is_forwarded(name) && !(trusts_forwarded && !name.as_str().contains('_')))
+    is_hop_by_hop(name) || ((!trusts_forwarded || name.as_str().contains('_')) && is_forwarded(name))
 }
 
 /// Also where `_` stands for `-`: a guest that takes names as CGI does cannot tell them apart, and no proxy writes them so.
