@@ -116,11 +116,14 @@ impl Asked {
         if self.method().is_empty() {
             return text.push_str("- ");
         }
-        for (part, end) in [(self.method(), " "), (self.host(), ""), (self.path(), " ")] {
+        // Of the server as a whole, no host is asked.
+        let host = if self.path() == "*" { "" } else { self.host() };
+        for (part, end) in [(self.method(), " "), (host, ""), (self.path(), " ")] {
             if is_plain(part) {
                 text.push_str(part);
             } else {
-                let _ = write!(text, "{}", Printable(part));
+                // Whoever takes a line apart at its spaces must not find words of a client's among them.
+                text.push_str(&Printable(part).to_string().replace(' ', "\\u{20}"));
             }
             text.push_str(end);
         }
@@ -293,6 +296,18 @@ mod tests {
              \"path\":\"/cart\",\"status\":200,\"bytes\":12,\"seconds\":0.001431,\"app\":\"shop\",\"component\":\"api\",\
              \"cause\":\"ok\",\"request\":\"00000000000000000000000000000af7\"}\n"
         );
+    }
+
+    #[test]
+    fn a_client_adds_no_words_to_a_line() {
+        let asked = |method: &str, host: &str, path: &str| {
+            let asked = Asked::new("127.0.0.1:5000".parse().unwrap(), method, host, path);
+            written(AccessFormat::Human, &Line { asked, ..line("/") })
+        };
+        let forged = asked("GET", "a.test/login 200 12 1.431ms shop/api ok", "/");
+        let words: Vec<_> = forged.split_whitespace().collect();
+        assert_eq!(words[3..5], ["a.test/login\\u{20}200\\u{20}12\\u{20}1.431ms\\u{20}shop/api\\u{20}ok/", "200"]);
+        assert!(asked("OPTIONS", "a.test", "*").contains(" OPTIONS * 200 "));
     }
 
     #[test]

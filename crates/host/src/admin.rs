@@ -22,11 +22,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-/// Connections at once. For one beyond that the one closes which idles for longest.
+/// Connections at once. For one beyond that the one closes which idles for longest, or which is not read from for longest.
 const CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may idle between two.
 const HEAD: Duration = Duration::from_secs(10);
-/// How long a client may refuse to read.
+/// How long a client may take to read what a page has.
 const STALL: Duration = Duration::from_secs(10);
 /// How long a connection lives. Whoever wants more opens another.
 const LIFE: Duration = Duration::from_secs(600);
@@ -57,7 +57,7 @@ impl Admin {
 
     /// Tells of `node`, until the process ends.
     pub async fn serve(self, node: Arc<Node>) {
-        let mut seats = Seats::new(CONNECTIONS);
+        let mut seats = Seats::new(CONNECTIONS, STALL);
         loop {
             let Ok((stream, _)) = self.listener.accept().await else {
                 // The client left, or there are too many files for now.

@@ -56,6 +56,8 @@ pub(crate) async fn answer(
             Some(ToServer::Connect) => (Cause::ClientError, rescue::no_tunnels()),
             Some(ToServer::NoHost) => (Cause::ClientError, rescue::no_host()),
             Some(ToServer::NoPath) => (Cause::ClientError, rescue::no_path()),
+            Some(ToServer::Coding) => (Cause::ClientError, rescue::no_such_coding()),
+            Some(ToServer::Spaces) => (Cause::ClientError, rescue::spaces()),
             None => (Cause::NotFound, rescue::no_route()),
         },
     };

@@ -1,8 +1,14 @@
 //! What the head of a request must be, and what of heads goes no further than to the next hop.
 
-use http::header::{CONTENT_LENGTH, HOST, TE};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+mod check;
+
+pub(crate) use check::{ToServer, check};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
 use std::net::IpAddr;
 use walnut_engine::{Body, Failure, named_by_connection};
 
@@ -11,47 +17,6 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// Bytes of the head of a request. Beyond it is 431.
 pub(crate) const MOST: u32 = 64 << 10;
-
-/// A request that the server answers itself, whatever it serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ToServer {
-    NoHost,
-    NoPath,
-    Connect,
-    /// `OPTIONS *`
-    Options,
-}
-
-/// The host that a request is for, if it is a request that a component can answer.
-pub(crate) fn check<B>(request: &Request<B>) -> Result<&str, ToServer> {
-    let host = host(request).ok_or(ToServer::NoHost)?;
-    match request.uri().path() {
-        _ if *request.method() == Method::CONNECT => Err(ToServer::Connect),
-        path if path.starts_with('/') => Ok(host),
-        "*" if *request.method() == Method::OPTIONS => Err(ToServer::Options),
-        _ => Err(ToServer::NoPath),
-    }
-}
-
-/// The host that a request is for. RFC 9112 section 3.2: it names one, and a valid one. RFC 9113 section 8.3.1: where it
-/// can name it twice, it names the same.
-fn host<B>(request: &Request<B>) -> Option<&str> {
-    let is_good = |authority: &Authority| !authority.as_str().contains('@');
-    let mut named = request.headers().get_all(HOST).iter();
-    let by_header = match (named.next(), named.next()) {
-        (Some(host), None) => Some(host.to_str().ok().filter(|host| host.parse().is_ok_and(|host| is_good(&host)))?),
-        (None, None) => None,
-        _ => return None,
-    };
-    match request.uri().authority() {
-        Some(authority) => {
-            let authority = Some(authority).filter(|authority| is_good(authority))?.as_str();
-            let agree = by_header.is_none_or(|host| host.eq_ignore_ascii_case(authority));
-            (agree || request.version() != Version::HTTP_2).then_some(authority)
-        }
-        None => by_header,
-    }
-}
 
 /// Gives a request the scheme that its client really used, which HTTP/1.1 does not say and HTTP/2 lets the client say.
 pub(crate) fn set_scheme<B>(request: &mut Request<B>, scheme: Scheme) {
@@ -63,6 +28,17 @@ pub(crate) fn set_scheme<B>(request: &mut Request<B>, scheme: Scheme) {
     // What has no authority cannot have a scheme, and is answered with an error further on.
     if let Ok(uri) = http::Uri::from_parts(parts) {
         *request.uri_mut() = uri;
+    }
+}
+
+/// Makes one field of the cookies that HTTP/2 lets a client send in pieces, of which a guest knows nothing (RFC 9113
+/// section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let pieces = || headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    if pieces().nth(1).is_some()
+        && let Ok(whole) = HeaderValue::from_bytes(&pieces().collect::<Vec<_>>().join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
     }
 }
 
@@ -82,9 +58,10 @@ impl Trailers {
     }
 }
 
-/// Takes off what was meant for this hop, and what a client says about hops before it unless it is trusted. The same is to be
-/// taken off the trailers.
+/// Makes a head as it goes to a guest: without what was meant for this hop, and without what a client says about hops before
+/// it unless it is trusted. The same is to be taken off the trailers.
 pub(crate) fn clean_request(headers: &mut HeaderMap, trusts_forwarded: bool) -> Trailers {
+    join_cookies(headers);
     let drops = |name: &HeaderName| is_dropped(name, trusts_forwarded);
     let mut named = Vec::new();
     // Most requests have none of them.
@@ -122,6 +99,11 @@ pub(crate) fn of_guest(mut response: Response<Body>) -> Result<Response<Body>, F
         return Err(Failure::GuestError(format!("status {}, which is no answer", response.status().as_u16())));
     }
     clean_response(response.headers_mut());
+    // RFC 9110 sections 8.6 and 15.3.6: neither has a body, and only the second may say so.
+    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
+        response.headers_mut().remove(CONTENT_LENGTH);
+        *response.body_mut() = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+    }
     Ok(response)
 }
 
@@ -159,17 +141,25 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 fn is_dropped(name: &HeaderName, trusts_forwarded: bool) -> bool {
-    is_hop_by_hop(name) || (!trusts_forwarded && is_forwarded(name))
+    is_hop_by_hop(name) || ((!trusts_forwarded || name.as_str().contains('_')) && is_forwarded(name))
 }
 
+/// Also where `_` stands for `-`: a guest that takes names as CGI does cannot tell them apart, and no proxy writes them so.
 fn is_forwarded(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
+    const BEGINNING: &[u8] = b"x-forwarded-";
+    let is = |name: &[u8], like: &[u8]| {
+        name.len() == like.len() && name.iter().zip(like).all(|(is, like)| is == like || (*is, *like) == (b'_', b'-'))
+    };
+    let name = name.as_str().as_bytes();
+    let begins = name.get(..BEGINNING.len()).is_some_and(|start| is(start, BEGINNING));
+    begins || is(name, b"forwarded") || is(name, b"x-real-ip")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body::Body as _;
+    use http_body_util::Full;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -248,6 +238,14 @@ mod tests {
         assert_eq!(of, headers(&lines));
         clean_request(&mut of, false);
         assert_eq!(of, headers(&lines[4..]));
+        // Nobody is trusted in names that only look like those.
+        for trusts in [false, true] {
+            for name in ["x_forwarded_for", "x-forwarded_host", "x_forwarded-proto", "x_real_ip", "x-forwarded-a_b"] {
+                let mut of = headers(&[(name, "1.2.3.4"), ("x_forward", "kept")]);
+                clean_request(&mut of, trusts);
+                assert_eq!(of, headers(&[("x_forward", "kept")]), "{name}");
+            }
+        }
     }
 
     #[test]
@@ -267,38 +265,28 @@ mod tests {
     }
 
     #[test]
-    fn some_requests_are_for_the_server_itself() {
-        let request = |method: &str, uri: &str| {
-            Request::builder().method(method).uri(uri).header(HOST, "a.test").body(()).unwrap()
-        };
-        assert_eq!(check(&request("GET", "/")), Ok("a.test"));
-        assert_eq!(check(&request("OPTIONS", "/")), Ok("a.test"));
-        assert_eq!(check(&request("OPTIONS", "*")), Err(ToServer::Options));
-        assert_eq!(check(&request("GET", "*")), Err(ToServer::NoPath));
-        assert_eq!(check(&request("GET", "a.test")), Err(ToServer::NoPath));
-        assert_eq!(check(&request("CONNECT", "a.test:443")), Err(ToServer::Connect));
+    fn cookies_in_pieces_are_one() {
+        for (pieces, whole) in [
+            (&[][..], &[][..]),
+            (&[("cookie", "a=1")], &[("cookie", "a=1")]),
+            (&[("cookie", "a=1"), ("x-a", "1"), ("cookie", "b=2; c=3")], &[("cookie", "a=1; b=2; c=3"), ("x-a", "1")]),
+        ] {
+            let mut of = headers(pieces);
+            clean_request(&mut of, false);
+            assert_eq!(of, headers(whole));
+        }
     }
 
     #[test]
-    fn http_2_names_its_host_once_or_twice_the_same() {
-        let request = |uri: &str, header: Option<&str>, version| {
-            let mut request = Request::builder().uri(uri).version(version);
-            if let Some(header) = header {
-                request = request.header(HOST, header);
-            }
-            request.body(()).unwrap()
+    fn an_answer_without_a_body_has_none() {
+        let answer = |status: u16| {
+            let body = Full::new(Bytes::from_static(b"abc")).map_err(|never| match never {}).boxed_unsync();
+            let answer = Response::builder().status(status).header(CONTENT_LENGTH, 3).body(body).unwrap();
+            let answer = of_guest(answer).ok().unwrap();
+            (answer.headers().contains_key(CONTENT_LENGTH), answer.body().size_hint().exact())
         };
-        for (uri, header, named) in [
-            ("http://a.test/", None, Some("a.test")),
-            ("/", Some("a.test"), Some("a.test")),
-            ("http://a.test/", Some("A.test"), Some("a.test")),
-            ("http://a.test/", Some("b.test"), None),
-            ("http://u@a.test/", None, None),
-            ("/", None, None),
-        ] {
-            assert_eq!(host(&request(uri, header, Version::HTTP_2)), named, "{uri} {header:?}");
-        }
-        // RFC 9112 section 3.2.2: there the target's counts.
-        assert_eq!(host(&request("http://a.test/", Some("b.test"), Version::HTTP_11)), Some("a.test"));
+        assert_eq!([204, 205].map(answer), [(false, Some(0)); 2]);
+        // Of what a client has, the length is told.
+        assert_eq!([200, 304].map(answer), [(true, Some(3)); 2]);
     }
 }

@@ -11,7 +11,7 @@
 //! | floods of SETTINGS and PING | one answer is kept at a time; who does not read answers is cut by `Stall` |
 //! | floods of WINDOW_UPDATE, PRIORITY and unknown frames | nothing is kept or answered; they do not end the idling of a connection without requests, which `head_timeout` ends |
 //! | many small DATA frames | h2's budget for what they cost beside their bytes |
-//! | a window that never opens | the body of the answer is not asked for more, and the stream is reset by `stall_timeout` |
+//! | a window that never opens, or by a byte now and then | the body of the answer is not asked for more, and the stream is reset by its `Pace` |
 //! | a connection with nothing on it, or half a head | `head_timeout`, and sooner when its seat is needed |
 //! | a peer that is gone | `PING_EVERY`, `PONG_WITHIN` |
 //!
@@ -20,6 +20,8 @@
 //! nobody: not `accept`, no counter, nothing but the text of a debug event. Nor does it tell that half a head is there
 //! when the time for it is over, which looks like an idle connection.
 
+mod send;
+
 use crate::answer::{answer, refused};
 use crate::cause::Cause;
 use crate::connection::Client;
@@ -27,12 +29,14 @@ use crate::head;
 use crate::incoming::{Incoming, Received};
 use crate::seats::{Busy, Leave, Why};
 use crate::server::Shared;
+use crate::stall::Pace;
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
-use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
+use h2::{Ping, PingPong, Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, DATE, EXPECT, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body::{Body as HttpBody, Frame};
+use http_body::Body as HttpBody;
+use send::{Cut, Outgoing, send};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -44,8 +48,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Streams at once. Each is a request, and may be a sandbox.
-const STREAMS: u32 = 128;
+/// Streams at once. Each is a request, and may be a sandbox and an open file: half the sandboxes that a component has unless
+/// its limits say otherwise, so that one connection leaves some to others.
+const STREAMS: u32 = 50;
 /// What a client may send before somebody reads it, on one stream and on all of a connection. The second is what a
 /// connection can make the server hold, so it is of a fixed size and does not grow with the client's speed.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -78,11 +83,12 @@ where
     let Some(pings) = connection.ping_pong() else { return };
     let (mut is_lost, mut idle) = (pin!(is_lost(pings)), pin!(sleep(patience)));
     let mut streams = Streams::default();
+    let seat = leave.seat.clone();
     let mut closes = false;
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
-                Some(Ok((request, respond))) => streams.start(client, &shared, leave.seat.busy(), request, respond),
+                Some(Ok((request, respond))) => streams.start(client, &shared, seat.busy(), request, respond),
                 Some(Err(error)) => return told(&shared, client, &error),
                 None => return,
             },
@@ -95,7 +101,9 @@ where
             why = leave.asked(), if !closes => {
                 match why {
                     Why::Stop => connection.graceful_shutdown(),
-                    Why::Needed => connection.abrupt_shutdown(Reason::NO_ERROR),
+                    Why::Needed if seat.is_idle() => connection.abrupt_shutdown(Reason::NO_ERROR),
+                    // It does not read.
+                    Why::Needed => return,
                 }
                 closes = true;
                 idle.as_mut().reset(Instant::now() + GRACE);
@@ -108,6 +116,11 @@ where
                 connection.graceful_shutdown();
                 closes = true;
                 idle.as_mut().reset(Instant::now() + GRACE);
+            }
+            () = seat.is_needed(), if closes => {
+                if !seat.is_idle() {
+                    return;
+                }
             }
             () = &mut is_lost => return,
         }
@@ -203,6 +216,7 @@ async fn stream(
     mut respond: SendResponse<Bytes>,
 ) -> End {
     let is_head = *request.method() == Method::HEAD;
+    let mut pace = Pace::stream(shared.config.stall_timeout, busy.seat().clone());
     let (request, mut wanted) = taken(client, request);
     let mut answer = pin!(answer(shared, client.peer, busy, request));
     let response = poll_fn(|cx| {
@@ -227,7 +241,7 @@ async fn stream(
     let mut head = Response::from_parts(head, ());
     let has_body = !is_head && !matches!(head.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     complete(&mut head, &body, has_body || is_head);
-    let mut body = Outgoing { body, next: None };
+    let mut body = Outgoing::new(body);
     if has_body {
         // A call of gRPC may end with its head, which then has to say so.
         poll_fn(|cx| {
@@ -240,7 +254,7 @@ async fn stream(
     // An error is a client that left, here and further on.
     if let Ok(mut sends) = respond.send_response(head, is_over)
         && !is_over
-        && let Err(Cut(reason)) = send(body, &mut sends, shared.config.stall_timeout).await
+        && let Err(Cut(reason)) = send(body, &mut sends, &mut pace).await
     {
         sends.send_reset(reason);
     }
@@ -291,135 +305,4 @@ fn date() -> HeaderValue {
             kept.insert((second, date)).1.clone()
         }
     })
-}
-
-/// A body that did not go out whole, and what its client is told.
-struct Cut(Reason);
-
-impl From<h2::Error> for Cut {
-    fn from(error: h2::Error) -> Self {
-        Cut(error.reason().unwrap_or(Reason::CANCEL))
-    }
-}
-
-/// A body of which one frame more is taken while the one before waits for room. So a guest whose answer is complete is done,
-/// however slowly its client takes it, and one that fails meanwhile is noticed.
-struct Outgoing<B> {
-    body: B,
-    next: Option<Next>,
-}
-
-enum Next {
-    Frame(Frame<Bytes>),
-    End,
-    Failed,
-}
-
-impl<B: HttpBody<Data = Bytes> + Unpin> Outgoing<B> {
-    fn look_ahead(&mut self, cx: &mut Context<'_>) {
-        if self.next.is_none()
-            && let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx)
-        {
-            self.next = Some(match next {
-                Some(Ok(frame)) => Next::Frame(frame),
-                Some(Err(_)) => Next::Failed,
-                None => Next::End,
-            });
-        }
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        self.look_ahead(cx);
-        self.next.take().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    /// Whether there is nothing after the frame that was taken last.
-    fn is_at_end(&self) -> bool {
-        match &self.next {
-            None => self.body.is_end_stream(),
-            Some(next) => matches!(next, Next::End),
-        }
-    }
-}
-
-async fn send<B>(mut body: Outgoing<B>, sends: &mut SendStream<Bytes>, most: Duration) -> Result<(), Cut>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-{
-    loop {
-        let next = poll_fn(|cx| match body.poll_next(cx) {
-            Poll::Ready(next) => Poll::Ready(Ok(next)),
-            Poll::Pending => was_reset(sends, cx).map(Err),
-        });
-        let frame = match next.await? {
-            Next::Frame(frame) => frame,
-            Next::End => return Ok(sends.send_data(Bytes::new(), true)?),
-            // Its answer must not look whole.
-            Next::Failed => return Err(Cut(Reason::INTERNAL_ERROR)),
-        };
-        match frame.into_data() {
-            Ok(data) => {
-                if send_data(data, &mut body, sends, most).await? {
-                    return Ok(());
-                }
-            }
-            Err(frame) => {
-                if let Ok(trailers) = frame.into_trailers() {
-                    return Ok(sends.send_trailers(trailers)?);
-                }
-            }
-        }
-    }
-}
-
-/// Sends `data` as the client makes room for it. Tells whether it was the last.
-async fn send_data<B>(
-    mut data: Bytes,
-    body: &mut Outgoing<B>,
-    sends: &mut SendStream<Bytes>,
-    most: Duration,
-) -> Result<bool, Cut>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-{
-    while !data.is_empty() {
-        sends.reserve_capacity(data.len());
-        let room = match sends.capacity() {
-            0 => timeout(most, room(body, sends)).await.map_err(|_| Cut(Reason::CANCEL))??,
-            room => room,
-        };
-        let part = data.split_to(room.min(data.len()));
-        let is_last = data.is_empty() && body.is_at_end();
-        sends.send_data(part, is_last)?;
-        if is_last {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-async fn room<B>(body: &mut Outgoing<B>, sends: &mut SendStream<Bytes>) -> Result<usize, Cut>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-{
-    poll_fn(|cx| {
-        loop {
-            match sends.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(0))) => {}
-                Poll::Ready(Some(room)) => return Poll::Ready(room.map_err(Cut::from)),
-                Poll::Ready(None) => return Poll::Ready(Err(Cut(Reason::CANCEL))),
-                Poll::Pending => break,
-            }
-        }
-        body.look_ahead(cx);
-        match body.next {
-            Some(Next::Failed) => Poll::Ready(Err(Cut(Reason::INTERNAL_ERROR))),
-            _ => was_reset(sends, cx).map(Err),
-        }
-    })
-    .await
-}
-
-fn was_reset(sends: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<Cut> {
-    sends.poll_reset(cx).map(|reset| reset.map_or_else(Cut::from, Cut))
 }

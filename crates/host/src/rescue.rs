@@ -94,6 +94,18 @@ pub(crate) fn no_path() -> Response<Body> {
     respond(StatusCode::BAD_REQUEST, "the request's target is not a path\n")
 }
 
+/// The answer to a body in a transfer coding that is not known here. Nobody knows where it ends, and so the connection does.
+pub(crate) fn no_such_coding() -> Response<Body> {
+    let mut response = respond(StatusCode::NOT_IMPLEMENTED, "the only transfer coding is chunked\n");
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The answer to a field that HTTP/2 does not allow.
+pub(crate) fn spaces() -> Response<Body> {
+    respond(StatusCode::BAD_REQUEST, "a header begins or ends with a space\n")
+}
+
 /// The answer to `OPTIONS *`, which asks the server and none of its components, and for no more than a sign of life.
 pub(crate) fn options() -> Response<Body> {
     let mut response = respond(StatusCode::NO_CONTENT, "");

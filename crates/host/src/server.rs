@@ -16,14 +16,15 @@ pub struct ServerConfig {
     pub address: SocketAddr,
     /// Threads that serve, each with connections of its own.
     pub workers: usize,
-    /// Connections at once. For a client beyond that the one closes which idles for longest; where none idles, it waits.
+    /// Connections at once. For a client beyond that the one closes which idles for longest; where none idles, one that has
+    /// not read for a while; and where there is none, it waits.
     pub connections: usize,
     /// How long a client may take to shake hands and to send the head of a request, and how long a connection may idle
     /// between two.
     pub head_timeout: Duration,
     /// How long a client may pause in the body of a request that has no answer yet.
     pub body_timeout: Duration,
-    /// How long a client may refuse to read before its connection is closed.
+    /// How long a client may take to read 16 KiB, or what there is, before its connection is closed.
     pub stall_timeout: Duration,
     /// How long requests under way may go on after a stop was asked for.
     pub drain: Duration,
@@ -91,7 +92,7 @@ impl Server {
     /// When the system refuses a thread or what its runtime needs.
     pub async fn serve(self, node: Arc<Node>, stop: impl Future<Output = ()>) -> io::Result<Drained> {
         let Server { listener, config } = self;
-        let mut seats = Seats::new(config.connections);
+        let mut seats = Seats::new(config.connections, config.stall_timeout);
         let count = config.workers.max(1);
         let shared = Arc::new(Shared { node, config });
         let workers = (0..count).map(|n| Worker::start(n, shared.clone())).collect::<io::Result<Vec<_>>>()?;

@@ -43,8 +43,10 @@ pub enum Reload {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe them")]
 pub enum TlsError {
-    #[error("{} cannot be read: {error}", file.display())]
-    Unreadable { file: PathBuf, error: io::Error },
+    #[error("the {what} {} cannot be read: {error}", file.display())]
+    Unreadable { what: &'static str, file: PathBuf, error: io::Error },
+    #[error("{0}; {1}")]
+    BothUnreadable(Box<TlsError>, Box<TlsError>),
     #[error("{} has no certificate in it", .0.display())]
     NoCertificate(PathBuf),
     #[error("{} has no private key in it", .0.display())]
@@ -53,6 +55,8 @@ pub enum TlsError {
     Encrypted(PathBuf),
     #[error("{} is damaged: {reason}", file.display())]
     Damaged { file: PathBuf, reason: String },
+    #[error("{} is cut off: it has no `-----END {section}-----` line", file.display())]
+    CutOff { file: PathBuf, section: String },
     #[error("the private key in {} is not the one of the certificate in {}", key.display(), certificate.display())]
     Unfit { certificate: PathBuf, key: PathBuf },
     #[error("the certificate in {} and the private key in {} cannot be used: {reason}", certificate.display(), key.display())]
@@ -67,6 +71,9 @@ impl TlsError {
                 Some("it has to be PEM, from `-----BEGIN CERTIFICATE-----` on, with the issuers after the certificate")
             }
             TlsError::NoKey(_) => Some("it has to be PEM: `-----BEGIN PRIVATE KEY-----`, of RSA, ECDSA or Ed25519"),
+            TlsError::Damaged { .. } | TlsError::CutOff { .. } => Some(
+                "copy it again from where it was issued; `openssl x509 -in FILE` and `openssl pkey -in FILE` read one that is whole",
+            ),
             TlsError::Encrypted(_) => Some("`openssl pkey -in KEY -out PLAIN` takes the passphrase off"),
             TlsError::Unfit { .. } => {
                 Some("a new certificate often comes with a new key; both flags name files of one issue")
@@ -175,13 +182,17 @@ impl Files {
     }
 
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-        let pem = contents(&self.certificate)?;
+        let (certificate, key) = (contents("certificate", &self.certificate), contents("private key", &self.key));
+        let (pem, key) = match (certificate, key) {
+            (Err(one), Err(other)) => return Err(TlsError::BothUnreadable(one.into(), other.into())),
+            (certificate, key) => (certificate?, key),
+        };
         let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(|e| damaged(&self.certificate, &e))?;
         if chain.is_empty() {
             return Err(TlsError::NoCertificate(self.certificate.clone()));
         }
-        let pem = contents(&self.key)?;
+        let pem = key?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|e| match e {
             pem::Error::NoItemsFound if is_encrypted(&pem) => TlsError::Encrypted(self.key.clone()),
             pem::Error::NoItemsFound => TlsError::NoKey(self.key.clone()),
@@ -200,12 +211,23 @@ impl Files {
     }
 }
 
-fn contents(file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file).map_err(|error| TlsError::Unreadable { file: file.to_owned(), error })
+fn contents(what: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(file).map_err(|error| TlsError::Unreadable { what, file: file.to_owned(), error })
 }
 
 fn damaged(file: &Path, error: &pem::Error) -> TlsError {
-    TlsError::Damaged { file: file.to_owned(), reason: error.to_string() }
+    let file = file.to_owned();
+    // What these say shows lines as numbers.
+    let reason = match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            return TlsError::CutOff { file, section: String::from_utf8_lossy(end_marker).into_owned() };
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins with `-----BEGIN` does not end in `-----`".to_owned()
+        }
+        error => error.to_string(),
+    };
+    TlsError::Damaged { file, reason }
 }
 
 fn is_encrypted(pem: &[u8]) -> bool {

@@ -41,6 +41,11 @@ impl Write for Lines {
 
 /// With so many seats, and an hour for everything but what `idle` says: for a head, and for a connection without one.
 fn serve(seats: usize, idle: Duration) -> Served {
+    serve_for(seats, idle, HOUR)
+}
+
+/// The same, with a time for clients to read.
+fn serve_for(seats: usize, idle: Duration, stall: Duration) -> Served {
     let world = tempfile::tempdir().unwrap();
     let public = world.path().join("public");
     std::fs::create_dir(&public).unwrap();
@@ -54,7 +59,7 @@ fn serve(seats: usize, idle: Duration) -> Served {
     node.replace(vec![App { components: Vec::new(), routes: vec![(route, Destination::Files(files))] }]);
     let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
     (config.workers, config.connections) = (2, seats);
-    (config.head_timeout, config.stall_timeout) = (idle, HOUR);
+    (config.head_timeout, config.stall_timeout) = (idle, stall);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(Server::bind(config)).unwrap();
     let address = server.address().unwrap();
@@ -147,6 +152,30 @@ fn who_waits_for_an_answer_stays() {
     let parts = std::iter::from_fn(|| Some(second.part().unwrap().len()).filter(|length| *length > 0));
     assert_eq!(parts.sum::<usize>(), BIG);
     reads_to_the_end(&mut third);
+}
+
+/// It holds its seat for a tenth of the time that it has to read.
+#[test]
+fn who_does_not_read_gives_way_when_nobody_idles() {
+    let server = serve_for(2, HOUR, Duration::from_secs(30));
+    let mut first = server.under_way();
+    let mut client = Http2::open(server.address).unwrap();
+    let mut second = client.start(request("GET", "/big"), true);
+    assert_eq!(second.head().unwrap().status, 200);
+    let mut newer = Vec::new();
+    for _ in 0..2 {
+        let mut next = server.connect();
+        next.patience(Duration::from_secs(20));
+        next.send("GET /big HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        assert_eq!(next.head().unwrap().status, 200);
+        newer.push(next);
+    }
+    assert!(first.rest().len() < BIG);
+    while second.part().is_ok_and(|part| !part.is_empty()) {}
+    for line in [server.said(), server.said()] {
+        assert!(line.starts_with("GET test/big 200 ") && line.ends_with(" abandoned"), "{line}");
+    }
+    newer.iter_mut().for_each(reads_to_the_end);
 }
 
 const SMALL: &str = "GET test/small 200 5 ok";

@@ -4,7 +4,7 @@ use crate::serve;
 use std::io::ErrorKind;
 use std::time::Duration;
 use walnut_test_programs::*;
-use walnut_test_support::frames::{Frames, HEADERS, RST_STREAM, WINDOW_UPDATE, frame, get};
+use walnut_test_support::frames::{DATA, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, WINDOW_UPDATE, frame, get};
 
 /// Less than the shortest of the defaults, which is that for bodies.
 const SOON: Duration = Duration::from_millis(4500);
@@ -68,4 +68,25 @@ fn a_client_may_not_read_for_the_time_that_is_said() {
     frames.head(&get("/method"));
     frames.connection.send(frame(WINDOW_UPDATE, 0, 3, &100_u32.to_be_bytes())).unwrap();
     assert_eq!(frames.until(|frame| frame.kind == 0).unwrap().payload, b"GET /method\n");
+}
+
+/// 16 KiB, or what there is, has to be read in the time. A byte now and then is no reason for more of it.
+#[test]
+fn a_client_that_reads_a_byte_at_a_time_has_no_more_time() {
+    let server = serve(RUST_P2_HTTP_ECHO, &["--stall-timeout", "1s"]);
+    let mut frames = Frames::with_settings(&server, &[0, 4, 0, 0, 0, 1]);
+    frames.head(&get("/method"));
+    let mut sends = frames.connection.writer();
+    std::thread::scope(|scope| {
+        // The last of 12 bytes would come after 2.75 seconds. What comes after the end is ignored.
+        scope.spawn(move || {
+            for _ in 0..11 {
+                std::thread::sleep(Duration::from_millis(250));
+                let _ = sends.send(frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes()));
+            }
+        });
+        let is_last = |frame: &Frame| frame.kind == DATA && frame.flags == END_STREAM;
+        let end = frames.until(|frame| frame.kind == RST_STREAM || is_last(frame));
+        assert_eq!(end.unwrap().kind, RST_STREAM);
+    });
 }

@@ -75,6 +75,8 @@ fn a_request_without_a_good_host_is_a_bad_one() {
             "GET / HTTP/1.1\r\nhost: \r\n\r\n",
             "GET / HTTP/1.1\r\nhost: a b\r\n\r\n",
             "GET / HTTP/1.1\r\nhost: user@test\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: test:port\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: [test]:80\r\n\r\n",
             "GET / HTTP/1.1\r\nhost: test/path\r\n\r\n",
             "GET / HTTP/1.1\r\nhost: \u{fc}\r\n\r\n",
             "GET / HTTP/1.1\r\nhost: one\r\nhost: two\r\n\r\n",
@@ -104,6 +106,9 @@ fn requests_cannot_be_smuggled() {
         "transfer-encoding: identity\r\n",
         "transfer-encoding: chunked, identity\r\n",
         "transfer-encoding: xchunked\r\n",
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: chunked, chunked\r\n",
+        "transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding : chunked\r\ncontent-length: 4\r\n",
         "transfer-encoding:\x0bchunked\r\n",
         "content-length: 0\r\ncontent-length: 60\r\n",
@@ -118,6 +123,18 @@ fn requests_cannot_be_smuggled() {
         // Of two readings the stricter is taken, or none.
         assert_eq!(statuses(&sent).len(), 1, "{framing:?}:\n{text}");
         is_well(&mut server);
+    }
+}
+
+/// RFC 9112 section 6.1. What comes behind it is not read, as nobody knows where it begins.
+#[test]
+fn a_body_in_an_unknown_coding_ends_the_connection() {
+    let server = serve(RUST_P2_HTTP_ECHO, &[]);
+    for coding in ["gzip, chunked", "chunked, chunked", "identity\r\ntransfer-encoding: chunked"] {
+        let head = format!("POST /hash HTTP/1.1\r\n{HOST}transfer-encoding: {coding}\r\n\r\n0\r\n\r\n");
+        let mut client = server.connect();
+        client.ask(head).is(501, "the only transfer coding is chunked\n");
+        assert!(client.is_closed(), "{coding}");
     }
 }
 

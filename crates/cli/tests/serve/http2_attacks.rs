@@ -254,9 +254,9 @@ fn a_window_that_never_opens_holds_a_stream_for_a_while_and_no_sandbox() {
     for (guest, path) in [(RUST_P2_HTTP_ECHO, "/method"), (RUST_P3_HTTP_ECHO, "/sleep?ms=1")] {
         let mut server = serve(guest, &["--sandboxes", "200", "--deadline", "5s", "--stall-timeout", "8s"]);
         let before = server.resident();
-        let mut attackers: Vec<Frames> = (0..10).map(|_| Frames::with_settings(&server, &NO_WINDOW)).collect();
+        let mut attackers: Vec<Frames> = (0..20).map(|_| Frames::with_settings(&server, &NO_WINDOW)).collect();
         for frames in &mut attackers {
-            (0..100).for_each(|_| frames.head(&get(path)));
+            (0..50).for_each(|_| frames.head(&get(path)));
         }
         // Others are served meanwhile, or told to come again.
         let mut client = open(&server);
@@ -282,6 +282,18 @@ fn a_window_that_never_opens_holds_a_stream_for_a_while_and_no_sandbox() {
         late.connection.send(frame(WINDOW_UPDATE, 0, 1, &100_u32.to_be_bytes())).unwrap();
         assert!(!late.until(|frame| frame.kind == DATA).unwrap().payload.is_empty());
     }
+}
+
+/// By default, half of a component's sandboxes are the most that one connection can have.
+#[test]
+fn one_connection_leaves_sandboxes_to_others() {
+    let server = serve(RUST_P2_HTTP_ECHO, &["--patience", "100ms"]);
+    let mut frames = Frames::open(&server);
+    for stream in (1..).step_by(2).take(110) {
+        frames.connection.send(frame(HEADERS, END_HEADERS, stream, &get("/echo"))).unwrap();
+    }
+    assert_eq!(frames.until(|frame| frame.kind == RST_STREAM).unwrap().reason(), Some(REFUSED_STREAM));
+    open(&server).get("/method").is(200, "GET /method\n");
 }
 
 /// Its connections are as few as everybody's, so who does nothing with one gives it up.

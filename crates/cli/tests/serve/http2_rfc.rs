@@ -19,10 +19,12 @@ pub(crate) enum Must {
     Reset(u32, u32),
     /// A stream error that may as well be taken for one of the connection, as section 5.4.1 allows.
     Either(u32, u32),
+    /// A stream error that is told by a response on stream 1, as section 8.1.1 allows: 400.
+    Refuse,
     /// Nothing: the connection goes on.
     GoOn,
 }
-pub(crate) use Must::{Either, End, GoOn, Reset};
+pub(crate) use Must::{Either, End, GoOn, Refuse, Reset};
 
 /// The section, what is sent, in words and in bytes, and what must come of it.
 pub(crate) type Case = (&'static str, &'static str, Vec<u8>, Must);
@@ -56,6 +58,11 @@ pub(crate) fn try_all(open: impl Fn() -> Frames, cases: impl IntoIterator<Item =
                     assert_eq!((end.kind, end.stream, reason), (RST_STREAM, stream, wanted), "{case}");
                     goes_on(&mut frames, &case);
                 }
+            }
+            Refuse => {
+                let answer = frames.until(|frame| frame.stream == 1 || frame.reason().is_some()).unwrap();
+                assert_eq!((answer.kind, answer.payload[0]), (HEADERS, BAD_REQUEST), "{case}");
+                goes_on(&mut frames, &case);
             }
             GoOn => goes_on(&mut frames, &case),
         }

@@ -1,6 +1,6 @@
 //! The rules for what heads say (RFC 9113 section 8), and how they are written (RFC 7541). See `http2_rfc.rs`.
 
-use crate::http2_rfc::{Case, Either, End, GoOn, Must, Reset, begun, request, server, try_all};
+use crate::http2_rfc::{Case, Either, End, GoOn, Must, Refuse, Reset, begun, request, server, try_all};
 use walnut_test_support::frames::*;
 
 /// A request with these fields and no others.
@@ -35,6 +35,8 @@ fn names_and_values_are_well_formed() {
             ("8.2.1", "a name without a letter", with("", "value"), UNREADABLE),
             ("8.2.1", "a value with a zero byte", with("x-name", "a\0b"), UNREADABLE),
             ("8.2.1", "a value with the end of a line", with("x-name", "a\r\nb"), UNREADABLE),
+            ("8.2.1", "a value with a space before it", with("x-name", " a"), Refuse),
+            ("8.2.1", "a value with a tab behind it", with("x-name", "a\t"), Refuse),
         ],
     );
 }
@@ -71,6 +73,13 @@ fn what_is_asked_for_is_said_first_and_once() {
             ("8.3.1", "no scheme", of(&[METHOD, PATH, AUTHORITY]), MALFORMED),
             ("8.3.1", "no path", of(&[METHOD, SCHEME, AUTHORITY]), MALFORMED),
             ("8.3.1", "an empty path", of(&[METHOD, SCHEME, (":path", ""), AUTHORITY]), MALFORMED),
+            ("8.3.1", "a path that is only a query", of(&[METHOD, SCHEME, (":path", "?x"), AUTHORITY]), Refuse),
+            (
+                "8.3.1",
+                "an authority whose port is no number",
+                of(&[METHOD, SCHEME, PATH, (":authority", "a:b")]),
+                Refuse,
+            ),
             ("8.3.1", "two methods", of(&[METHOD, METHOD, SCHEME, PATH, AUTHORITY]), MALFORMED),
             ("8.3.1", "two schemes", of(&[METHOD, SCHEME, SCHEME, PATH, AUTHORITY]), MALFORMED),
             ("8.3.1", "two paths", of(&[METHOD, SCHEME, PATH, PATH, AUTHORITY]), MALFORMED),

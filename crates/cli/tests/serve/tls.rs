@@ -181,19 +181,26 @@ fn what_is_wrong_with_the_files_is_said_before_it_listens() {
     env.file("other.pem", other);
     env.file("empty.pem", "");
     env.file("cut.pem", &certificate[..300]);
+    env.file("begun.pem", "-----BEGIN CERTIFICATE\n");
     env.file("encrypted.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n");
     env.file("strange.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
     for (certificate, key, message) in [
-        ("none.pem", "key.pem", "error: none.pem cannot be read: No such file or directory"),
+        ("none.pem", "key.pem", "error: the certificate none.pem cannot be read: No such file or directory"),
         ("empty.pem", "key.pem", "error: empty.pem has no certificate in it\nhint: it has to be PEM"),
         ("key.pem", "key.pem", "error: key.pem has no certificate in it"),
-        ("cut.pem", "key.pem", "error: cut.pem is damaged: "),
+        (
+            "cut.pem",
+            "key.pem",
+            "error: cut.pem is cut off: it has no `-----END CERTIFICATE-----` line\nhint: copy it again",
+        ),
+        ("begun.pem", "key.pem", "error: begun.pem is damaged: a line that begins with `-----BEGIN` does not end"),
         (
             "strange.pem",
             "key.pem",
             "error: the certificate in strange.pem and the private key in key.pem cannot be used",
         ),
-        ("cert.pem", "none.pem", "error: none.pem cannot be read: No such file or directory"),
+        ("cert.pem", "none.pem", "error: the private key none.pem cannot be read: No such file or directory"),
+        ("none.pem", "no.pem", "(os error 2); the private key no.pem cannot be read: No such file or directory"),
         ("cert.pem", "cert.pem", "error: cert.pem has no private key in it\nhint: it has to be PEM"),
         ("cert.pem", "encrypted.pem", "error: the private key in encrypted.pem is encrypted\nhint: `openssl pkey"),
         ("cert.pem", "other.pem", "error: the private key in other.pem is not the one of the certificate in cert.pem"),

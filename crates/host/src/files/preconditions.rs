@@ -8,33 +8,39 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Before that nothing is known of when a file was changed: some systems give all of theirs the same time.
 const EARLIEST: Duration = Duration::from_secs(2);
 
+/// What dates tell apart.
+const SETTLES: Duration = Duration::from_secs(1);
+
 /// What tells a file from what it was. There is none of a file that does not say when it was changed.
 pub(super) struct Validators {
     /// By time and size, as servers do. Taken as strong: whoever changes a file twice within the system's clock and keeps
     /// its size is not seen.
     pub etag: HeaderValue,
-    pub last_modified: HeaderValue,
+    /// Only once the file cannot change again within the second that it names, so that it is as strong as the tag (RFC 9110
+    /// section 8.8.2.2).
+    pub last_modified: Option<HeaderValue>,
     modified: HttpDate,
 }
 
 impl Validators {
     /// `variant` tells apart what holds the same in other bytes.
-    pub fn new(modified: SystemTime, size: u64, variant: &str) -> Option<Self> {
+    pub fn new(modified: SystemTime, now: SystemTime, size: u64, variant: &str) -> Option<Self> {
         let since = modified.duration_since(UNIX_EPOCH).ok().filter(|since| *since >= EARLIEST)?;
         let dash = if variant.is_empty() { "" } else { "-" };
         let etag = format!("\"{:x}.{:x}-{size:x}{dash}{variant}\"", since.as_secs(), since.subsec_nanos());
+        let is_settled = now.duration_since(modified).is_ok_and(|age| age >= SETTLES);
         // Beyond the year 9999 there are no dates.
         let modified = HttpDate::from(UNIX_EPOCH + since.min(Duration::from_secs(253_402_300_799)));
         Some(Validators {
             etag: HeaderValue::try_from(etag).ok()?,
-            last_modified: HeaderValue::try_from(modified.to_string()).ok()?,
+            last_modified: HeaderValue::try_from(modified.to_string()).ok().filter(|_| is_settled),
             modified,
         })
     }
 
     /// Whether a part goes well with the parts that the client has. It says so itself, by the letter.
     pub fn fits(&self, if_range: &HeaderValue) -> bool {
-        *if_range == self.etag || *if_range == self.last_modified
+        *if_range == self.etag || Some(if_range) == self.last_modified.as_ref()
     }
 
     fn is_one_of(&self, headers: &HeaderMap, name: &HeaderName, is_weak: bool) -> bool {
@@ -87,9 +93,14 @@ mod tests {
     use super::*;
     use Verdict::{Failed, NotModified, Serve};
 
-    /// Sun, 06 Nov 1994 08:49:37 GMT, and half a second.
+    /// Sun, 06 Nov 1994 08:49:37 GMT, and half a second; looked at so much later.
+    fn file_after(age: Duration) -> Validators {
+        let modified = UNIX_EPOCH + Duration::from_millis(784_111_777_500);
+        Validators::new(modified, modified + age, 255, "br").unwrap()
+    }
+
     fn file() -> Validators {
-        Validators::new(UNIX_EPOCH + Duration::from_millis(784_111_777_500), 255, "br").unwrap()
+        file_after(SETTLES)
     }
 
     const TAG: &str = "\"2ebc98a1.1dcd6500-ff-br\"";
@@ -105,14 +116,17 @@ mod tests {
     fn a_file_is_told_by_time_and_size() {
         assert_eq!(
             (file().etag, file().last_modified),
-            (HeaderValue::from_static(TAG), HeaderValue::from_static(DATE))
+            (HeaderValue::from_static(TAG), Some(HeaderValue::from_static(DATE)))
         );
-        let of = |seconds, size, variant| Validators::new(UNIX_EPOCH + Duration::from_secs(seconds), size, variant);
+        let now = SystemTime::now();
+        let of =
+            |seconds, size, variant| Validators::new(UNIX_EPOCH + Duration::from_secs(seconds), now, size, variant);
         let tags = [of(9, 1, ""), of(9, 1, "gz"), of(9, 2, ""), of(8, 1, "")].map(|of| of.unwrap().etag);
         assert!(tags.iter().enumerate().all(|(i, tag)| !tags[..i].contains(tag)), "{tags:?}");
         assert!(of(0, 1, "").is_none() && of(1, 1, "").is_none());
-        assert!(Validators::new(UNIX_EPOCH - Duration::from_secs(9), 1, "").is_none());
-        assert!(of(1 << 40, 1, "").is_some());
+        assert!(Validators::new(UNIX_EPOCH - Duration::from_secs(9), now, 1, "").is_none());
+        // What is not yet has a tag, and no date that it could be asked for by.
+        assert!(of(1 << 40, 1, "").is_some_and(|of| of.last_modified.is_none()));
     }
 
     #[test]
@@ -167,5 +181,8 @@ mod tests {
             assert!(!fits(other, Some(&file)), "{other}");
         }
         assert!(!fits(TAG, None));
+        // It may change again within the second.
+        let fresh = file_after(SETTLES - Duration::from_millis(1));
+        assert!(fits(TAG, Some(&fresh)) && !fits(DATE, Some(&fresh)) && fresh.last_modified.is_none());
     }
 }

@@ -17,6 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
+use std::time::SystemTime;
 use walnut_engine::Body;
 
 pub(super) enum Answer {
@@ -44,12 +45,12 @@ pub(super) fn respond(dir: &Dir, wanted: &Wanted, request: &Parts) -> io::Result
     };
     let size = opened.size;
     let variant = opened.encoding.map_or("", Encoding::name);
-    let validators = opened.modified.and_then(|time| Validators::new(time, size, variant));
+    let validators = opened.modified.and_then(|time| Validators::new(time, SystemTime::now(), size, variant));
     let mut head = Response::new(());
     head.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
     if let Some(of) = &validators {
         head.headers_mut().insert(ETAG, of.etag.clone());
-        head.headers_mut().insert(LAST_MODIFIED, of.last_modified.clone());
+        head.headers_mut().extend(of.last_modified.clone().map(|date| (LAST_MODIFIED, date)));
     }
     match preconditions::check(&request.headers, validators.as_ref()) {
         Verdict::Serve => {}

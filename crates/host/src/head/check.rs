@@ -1,0 +1,164 @@
+//! Whether a request is one that something can answer that is served, and for which host.
+
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Version};
+use std::net::Ipv6Addr;
+
+/// A request that the server answers itself, whatever it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToServer {
+    NoHost,
+    NoPath,
+    Connect,
+    /// `OPTIONS *`
+    Options,
+    /// Its body is in another transfer coding than `chunked`.
+    Coding,
+    /// A field begins or ends with a space, where HTTP/2 allows none.
+    Spaces,
+}
+
+/// The host that a request is for, if it is a request that a component can answer.
+pub(crate) fn check<B>(request: &Request<B>) -> Result<&str, ToServer> {
+    let is_http2 = request.version() == Version::HTTP_2;
+    if !is_decoded(request.headers()) {
+        return Err(ToServer::Coding);
+    }
+    if is_http2 && request.headers().values().any(is_padded) {
+        return Err(ToServer::Spaces);
+    }
+    let host = host(request).ok_or(ToServer::NoHost)?;
+    match request.uri().path_and_query().map_or("", |target| target.as_str()) {
+        _ if *request.method() == Method::CONNECT => Err(ToServer::Connect),
+        path if path.starts_with('/') => Ok(host),
+        "*" if *request.method() == Method::OPTIONS => Err(ToServer::Options),
+        _ => Err(ToServer::NoPath),
+    }
+}
+
+/// Whether the body is as it was meant, by what takes requests apart, which knows one coding (RFC 9112 section 6.1).
+fn is_decoded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(is_chunked) && codings.next().is_none()
+}
+
+/// RFC 9113 section 8.2.1. Of HTTP/1.1, they are taken off where a head is taken apart.
+fn is_padded(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+}
+
+/// The host that a request is for. RFC 9112 section 3.2: it names one, and a valid one. RFC 9113 section 8.3.1: where it
+/// can name it twice, it names the same.
+fn host<B>(request: &Request<B>) -> Option<&str> {
+    let mut named = request.headers().get_all(HOST).iter();
+    let by_header = match (named.next(), named.next()) {
+        (Some(host), None) => Some(host.to_str().ok().filter(|host| host.parse().is_ok_and(|host| is_good(&host)))?),
+        (None, None) => None,
+        _ => return None,
+    };
+    match request.uri().authority() {
+        Some(authority) => {
+            let authority = Some(authority).filter(|authority| is_good(authority))?.as_str();
+            let agree = by_header.is_none_or(|host| host.eq_ignore_ascii_case(authority));
+            (agree || request.version() != Version::HTTP_2).then_some(authority)
+        }
+        None => by_header,
+    }
+}
+
+/// RFC 3986 sections 3.2.2 and 3.2.3, where what parses an authority lets more pass.
+fn is_good(authority: &Authority) -> bool {
+    let (whole, host) = (authority.as_str(), authority.host());
+    let Some(port) = whole.strip_prefix(host) else { return false };
+    let is_port =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    let is_host = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty(),
+    };
+    is_host && is_port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_requests_are_for_the_server_itself() {
+        let request = |method: &str, uri: &str| {
+            Request::builder().method(method).uri(uri).header(HOST, "a.test").body(()).unwrap()
+        };
+        assert_eq!(check(&request("GET", "/")), Ok("a.test"));
+        assert_eq!(check(&request("OPTIONS", "/")), Ok("a.test"));
+        assert_eq!(check(&request("OPTIONS", "*")), Err(ToServer::Options));
+        assert_eq!(check(&request("GET", "*")), Err(ToServer::NoPath));
+        assert_eq!(check(&request("GET", "a.test")), Err(ToServer::NoPath));
+        assert_eq!(check(&request("CONNECT", "a.test:443")), Err(ToServer::Connect));
+    }
+
+    #[test]
+    fn http_2_names_its_host_once_or_twice_the_same() {
+        let request = |uri: &str, header: Option<&str>, version| {
+            let mut request = Request::builder().uri(uri).version(version);
+            if let Some(header) = header {
+                request = request.header(HOST, header);
+            }
+            request.body(()).unwrap()
+        };
+        for (uri, header, named) in [
+            ("http://a.test/", None, Some("a.test")),
+            ("/", Some("a.test"), Some("a.test")),
+            ("http://a.test/", Some("A.test"), Some("a.test")),
+            ("http://a.test/", Some("b.test"), None),
+            ("http://u@a.test/", None, None),
+            ("/", None, None),
+        ] {
+            assert_eq!(host(&request(uri, header, Version::HTTP_2)), named, "{uri} {header:?}");
+        }
+        // RFC 9112 section 3.2.2: there the target's counts.
+        assert_eq!(host(&request("http://a.test/", Some("b.test"), Version::HTTP_11)), Some("a.test"));
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_a_port_digits() {
+        let named = |host: &str| {
+            let request = Request::builder().uri("/").header(HOST, host).body(()).unwrap();
+            super::host(&request).is_some()
+        };
+        for good in ["a.test", "a.test:", "a.test:80", "127.0.0.1:80", "[::1]", "[::1]:80", "a_b"] {
+            assert!(named(good), "{good}");
+        }
+        for bad in
+            ["", ":80", "a:b", "a:8x", "a:-1", "a:1:2", "[xx]:1", "[]", "[::1", "[::1]80", "::1", "u@a", "a b", "a/b"]
+        {
+            assert!(!named(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_chunked_or_is_in_no_coding() {
+        let checked = |codings: &[&str]| {
+            let request = Request::builder().uri("/").header(HOST, "a.test");
+            let request = codings.iter().fold(request, |request, coding| request.header(TRANSFER_ENCODING, *coding));
+            check(&request.body(()).unwrap()).err()
+        };
+        assert_eq!([&[][..], &["chunked"], &["Chunked"]].map(checked), [None; 3]);
+        let others = [&["gzip, chunked"][..], &["chunked, chunked"], &["identity", "chunked"], &["gzip"]];
+        assert_eq!(others.map(checked), [Some(ToServer::Coding); 4]);
+    }
+
+    #[test]
+    fn http_2_has_no_spaces_around_a_value() {
+        let checked = |version, value| {
+            let request = Request::builder().uri("http://a.test/").version(version).header("x", value);
+            check(&request.body(()).unwrap()).err()
+        };
+        assert_eq!(["", "a b"].map(|value| checked(Version::HTTP_2, value)), [None; 2]);
+        for padded in [" a", "a ", "\ta", "a\t", " "] {
+            assert_eq!(checked(Version::HTTP_2, padded), Some(ToServer::Spaces), "{padded:?}");
+        }
+    }
+}
