@@ -34,7 +34,7 @@ pub struct ClientFlags {
     /// How long a client may pause in the body of a request that has no answer yet
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     body_timeout: Duration,
-    /// How long a client may not read what it is sent
+    /// How long a client may take to read 16 KiB, or what there is
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     stall_timeout: Duration,
 }

@@ -48,9 +48,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Streams at once. Each is a request, and may be a sandbox and an open file: half the sandboxes that a component has unless
-/// its limits say otherwise, so that one connection leaves some to others.
-const STREAMS: u32 = 50;
+/// Streams at once. Clients open as many before they are told, as RFC 9113 (section 5.1.2) recommends no fewer.
+const STREAMS: u32 = 100;
 /// What a client may send before somebody reads it, on one stream and on all of a connection. The second is what a
 /// connection can make the server hold, so it is of a fixed size and does not grow with the client's speed.
 const STREAM_WINDOW: u32 = 256 << 10;
