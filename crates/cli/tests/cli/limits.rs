@@ -165,8 +165,8 @@ fn a_memory_that_starts_too_large_is_told_so() {
     env.file("large.wat", "(module (memory (export \"memory\") 1000) (func (export \"_start\")))");
     insta::assert_snapshot!(env.run(["run", "--memory", "32MiB", "large.wat"]), @"
     --- stderr ---
-    error: large.wat used up its memory (limit: 32MiB)
-    hint: raise it with `--memory N`, or `limits.memory` in walnut.toml (now 32MiB), or find out why the guest needs so much
+    error: large.wat starts with 64000KiB of memory, more than its limit
+    hint: raise it with `--memory 64000KiB`, or `limits.memory` in walnut.toml
     --- exit code 137 ---
     ");
     env.run(["run", "--memory", "128MiB", "large.wat"]).succeeds();

@@ -121,10 +121,10 @@ fn streams_are_odd_and_go_up_and_have_a_number_at_once() {
 fn streams_at_once_are_as_many_as_the_settings_say() {
     let server = serve(RUST_P3_HTTP_ECHO, &["--sandboxes", "200"]);
     let mut frames = Frames::open(&server);
-    frames.connection.send((0..51).flat_map(|i| long(2 * i + 1)).collect::<Vec<_>>()).unwrap();
+    frames.connection.send((0..101).flat_map(|i| long(2 * i + 1)).collect::<Vec<_>>()).unwrap();
     let refused = frames.until(|frame| frame.reason().is_some()).unwrap();
     let refusal = (refused.kind, refused.stream, refused.reason());
-    assert_eq!(refusal, (RST_STREAM, 101, Some(REFUSED_STREAM)), "section 5.1.2");
+    assert_eq!(refusal, (RST_STREAM, 201, Some(REFUSED_STREAM)), "section 5.1.2");
 }
 
 #[test]

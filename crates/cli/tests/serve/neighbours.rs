@@ -77,7 +77,7 @@ fn many_streams_of_one_component_leave_another_its_turn() {
         thread::spawn(move || {
             let mut client = Http2::open(address).unwrap();
             while !is_over.load(SeqCst) {
-                let answers = client.ask_all((0..50).map(|_| request("GET", "/")));
+                let answers = client.ask_all((0..100).map(|_| request("GET", "/")));
                 answers.iter().for_each(|answer| assert_eq!(answer.status, 200));
             }
         })
@@ -122,7 +122,7 @@ fn a_request_without_a_turn_until_its_deadline_is_answered_503() {
     for host in ["noisy.test", "quiet.test"] {
         served.connect().ask(requests(host, 1)).is(200, "well behaved\n");
     }
-    let answers = Http2::open(served.address()).unwrap().ask_all((0..50).map(|_| request("GET", "/loop")));
+    let answers = Http2::open(served.address()).unwrap().ask_all((0..100).map(|_| request("GET", "/loop")));
     let (busy, slow): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 503);
     assert!(!busy.is_empty(), "all had a turn in time");
     for answer in &busy {
