@@ -56,20 +56,21 @@ impl EngineConfig {
         let memory = usize::try_from(self.limits.memory).unwrap_or(usize::MAX).min(4 << 30);
         let stacks = match calls {
             Calls::Serial => n,
-            // A call from one component of a composition to another may have a stack of its own.
-            Calls::Concurrent => n.saturating_mul(4),
+            // A call from one component of a composition to another may have a stack of its own. The system keeps two mappings
+            // of each, and has 65,000 of them for a process.
+            Calls::Concurrent => n.saturating_mul(4).min(n.max(MOST_STACKS)),
         };
         pool.total_component_instances(n)
             // These are only counted.
             .total_core_instances(n.saturating_mul(MOST_INSTANCES))
-            .total_memories(n.saturating_mul(MEMORIES))
-            .total_tables(n.saturating_mul(TABLES))
+            .total_memories(n.saturating_mul(MEMORIES).max(2 * MOST_MEMORIES))
+            .total_tables(n.saturating_mul(TABLES).max(2 * MOST_TABLES))
             .total_stacks(stacks)
             .total_gc_heaps(n)
             .max_memory_size(memory)
             .max_core_instances_per_component(MOST_INSTANCES)
-            .max_memories_per_component(16)
-            .max_tables_per_component(64)
+            .max_memories_per_component(MOST_MEMORIES)
+            .max_tables_per_component(MOST_TABLES)
             .table_elements(100_000)
             .linear_memory_keep_resident(1 << 20)
             .table_keep_resident(64 << 10)
@@ -79,7 +80,13 @@ impl EngineConfig {
     }
 }
 
+/// Of one component.
 const MOST_INSTANCES: u32 = 64;
+const MOST_MEMORIES: u32 = 16;
+const MOST_TABLES: u32 = 64;
+
+/// Beyond what the places have anyhow.
+const MOST_STACKS: u32 = 8_000;
 
 /// The pools have room for so many of each sandbox; one that has more takes the room of several.
 const MEMORIES: u32 = 2;

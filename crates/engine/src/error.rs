@@ -119,7 +119,7 @@ impl LoadError {
             LoadError::Memory { needs, .. } => {
                 vec![format!("raise it with `--memory {needs}`, or `limits.memory` in walnut.toml")]
             }
-            LoadError::Engine(reason) if reason.contains("mmap") => {
+            LoadError::Engine(reason) if reason.contains("mmap") || reason.contains("stack guard page") => {
                 vec!["it cannot reserve address space for so many sandboxes; lower `--sandboxes` or `--memory`".into()]
             }
             LoadError::NotFound(path) => vec![nearest(path).map_or_else(

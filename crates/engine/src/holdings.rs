@@ -3,7 +3,9 @@
 //! How many there are is limited by `handles`, but each may be as long as the guest likes. They are not weighed as they are
 //! made, which would cost every request, but at the ticks that interrupt a guest: whoever makes much of them is interrupted.
 
+use http::HeaderMap;
 use std::any::Any;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::FieldMap;
@@ -11,8 +13,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
 use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest, HostOutgoingResponse};
 use wasmtime_wasi_http::p3::{Request, Response};
 
-/// Bytes that nobody is charged for: more than any one head has.
-const FREE: u64 = 1 << 20;
+/// Bytes that nobody is charged for: more than all heads that clients send to one sandbox at once.
+const FREE: u64 = 4 << 20;
 
 /// What a handle, or one field of a head, takes beside its text, in bytes and about.
 const ENTRY: usize = 64;
@@ -35,9 +37,9 @@ impl Scales {
         if self.rests.is_some_and(|until| began < until) {
             return 0;
         }
-        let mut sum = 0_u64;
+        let (mut sum, mut seen) = (0_u64, HashSet::new());
         for held in table.iter_mut() {
-            sum = sum.saturating_add((ENTRY + size_of_held(held)) as u64);
+            sum = sum.saturating_add((ENTRY + size_of_held(held, &mut seen)) as u64);
             if sum > most.saturating_add(FREE) {
                 break;
             }
@@ -49,7 +51,8 @@ impl Scales {
 }
 
 /// What has no length of its own is as large as any other handle.
-fn size_of_held(held: &(dyn Any + Send)) -> usize {
+fn size_of_held(held: &(dyn Any + Send), seen: &mut Seen) -> usize {
+    let mut size_of_fields = |fields: &FieldMap| size_of_fields(fields, seen);
     if let Some(fields) = held.downcast_ref::<FieldMap>() {
         size_of_fields(fields)
     } else if let Some(request) = held.downcast_ref::<HostOutgoingRequest>() {
@@ -77,7 +80,13 @@ fn size_of_held(held: &(dyn Any + Send)) -> usize {
     }
 }
 
-fn size_of_fields(fields: &FieldMap) -> usize {
+/// Where the heads are that were counted: many handles may be of one.
+type Seen = HashSet<*const HeaderMap>;
+
+fn size_of_fields(fields: &FieldMap, seen: &mut Seen) -> usize {
+    if !seen.insert(std::ptr::from_ref::<HeaderMap>(fields)) {
+        return 0;
+    }
     fields.iter().map(|(name, value)| ENTRY + name.as_str().len() + value.len()).sum()
 }
 
@@ -87,7 +96,7 @@ mod tests {
     use crate::capabilities::http::Outbound;
     use crate::connections::Connections;
     use crate::{Gate, Limits, Setup, Stdio};
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderValue;
     use std::sync::Arc;
     use walnut_policy::Policy;
 
@@ -117,6 +126,17 @@ mod tests {
         table.push(request).unwrap();
         let weighed = Scales::default().weigh(&mut table, u64::MAX);
         assert!((6_000_000 - FREE..6_010_000 - FREE).contains(&weighed), "{weighed}");
+    }
+
+    #[test]
+    fn what_has_several_handles_is_weighed_once() {
+        let mut table = ResourceTable::new();
+        let one = fields(5_000_000);
+        for _ in 0..10 {
+            table.push(one.clone()).unwrap();
+        }
+        let weighed = Scales::default().weigh(&mut table, u64::MAX);
+        assert!((5_000_000 - FREE..5_010_000 - FREE).contains(&weighed), "{weighed}");
     }
 
     #[test]

@@ -167,7 +167,8 @@ impl Prepared {
     /// Gives the component what it gets.
     pub fn ready(&self, mut setup: Setup) -> Result<Ready, LoadError> {
         // An engine for several has room for the largest, which says nothing about this one.
-        let memory = self.code.needs.as_ref().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0) * PAGE;
+        let pages = self.code.needs.as_ref().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0);
+        let memory = pages.saturating_mul(PAGE);
         if memory > setup.limits.memory {
             return Err(LoadError::Memory { name: self.name.clone(), needs: size(memory) });
         }
