@@ -1,21 +1,16 @@
 //! A connection that requests are sent on: how it is made, and what it speaks.
 
 use super::pool::Pool;
-use crate::body::Begun;
 use crate::gate::Permit;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::HOST;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
-use http_body::Body;
-use http_body_util::BodyExt;
+use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioTimer;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
-use std::task::Poll;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -167,7 +162,6 @@ impl Line {
         match &mut self.sender {
             Sender::Http1(sender) => {
                 head.for_http1(&mut request);
-                let request = announced(request).await;
                 sender.try_send_request(request).await.map_err(Box::new)
             }
             Sender::Http2(sender) => {
@@ -210,32 +204,6 @@ impl Head {
         *request.version_mut() = Version::HTTP_2;
         request.headers_mut().remove(HOST);
     }
-}
-
-/// A request whose body is sent whatever its method is. With some methods hyper drops one of unknown length, unless the head
-/// says that it comes, which not every server takes. So a guest that has nothing to send gets the time to say so.
-async fn announced(request: Request<WasiBody>) -> Request<WasiBody> {
-    let may_be_dropped = matches!(*request.method(), Method::GET | Method::HEAD | Method::CONNECT);
-    if !may_be_dropped || has_length(&request) {
-        return request;
-    }
-    tokio::task::yield_now().await;
-    let (head, mut body) = request.into_parts();
-    let mut begun = Begun::default();
-    poll_fn(|cx| {
-        while begun.goes_on(&mut body, cx) {}
-        Poll::Ready(())
-    })
-    .await;
-    let mut request = Request::from_parts(head, begun.before(body).boxed_unsync());
-    if !has_length(&request) {
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    request
-}
-
-fn has_length(request: &Request<WasiBody>) -> bool {
-    request.headers().contains_key(CONTENT_LENGTH) || request.body().size_hint().exact().is_some()
 }
 
 /// Spawns what drives a connection, on the runtime where that is asked for. All of it ends with the sender of the pair,
@@ -320,54 +288,6 @@ pub fn trusted_roots() -> Option<rustls::RootCertStore> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-    use futures_util::{Stream, StreamExt, stream};
-    use http_body::Frame;
-    use http_body_util::StreamBody;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    /// What a server gets of a request with this body, of a length that is not told, up to `end`.
-    async fn sent(method: Method, body: impl Stream<Item = &'static str> + Send + 'static, end: &str) -> String {
-        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
-        let mut line = Line::http1(ours, ([127, 0, 0, 1], 80).into()).await.unwrap();
-        let frames = body.map(|data| Ok(Frame::data(Bytes::from(data))));
-        let request = Request::builder().method(method).uri("http://test/").header(HOST, "test");
-        let request = request.body(StreamBody::new(frames).boxed_unsync()).unwrap();
-        let head = Head::of(&request).unwrap();
-        let server = async {
-            let mut got = String::new();
-            while !got.ends_with(end) {
-                got.push(theirs.read_u8().await.unwrap().into());
-            }
-            theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-            got
-        };
-        let (answer, got) = tokio::join!(line.send(request, &head), server);
-        assert!(answer.is_ok());
-        got
-    }
-
-    #[tokio::test]
-    async fn a_body_of_unknown_length_is_sent_with_every_method() {
-        for method in [Method::GET, Method::DELETE, Method::POST] {
-            let later = stream::once(async { tokio::time::sleep(Duration::from_millis(5)).await }).map(|()| "later");
-            let got = sent(method, stream::iter(["body"]).chain(later), "\r\n0\r\n\r\n").await;
-            assert!(got.contains("\r\ntransfer-encoding: chunked\r\n"), "{got}");
-            assert!(got.ends_with("\r\n\r\n4\r\nbody\r\n5\r\nlater\r\n0\r\n\r\n"), "{got}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_body_that_is_there_has_a_length() {
-        let got = sent(Method::GET, stream::iter(["all ", "of it"]), "of it").await;
-        assert!(got.contains("\r\ncontent-length: 9\r\n"), "{got}");
-    }
-
-    #[tokio::test]
-    async fn no_body_is_announced_where_a_guest_has_none() {
-        let got = sent(Method::GET, stream::iter([]), "\r\n\r\n").await;
-        assert!(!got.contains("chunked") && !got.contains("content-length"), "{got}");
-    }
 
     #[test]
     fn a_user_is_no_part_of_where_a_request_goes() {
