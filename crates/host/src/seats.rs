@@ -19,7 +19,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// When a seat is needed and none idles, a client gives way that has not read for this part of the time that it may. Of the
 /// default that is a little more than a slow line takes for what it has to read.
-const PART: u32 = 10;
+const PART: u32 = 4;
 /// What a connection weighs that its client does not read from at all: more than all its streams.
 const WHOLE: usize = 1 << 20;
 

@@ -117,11 +117,26 @@ impl Server {
     }
 }
 
+/// Bytes that the system holds of an answer before it can send them.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 << 10;
+
+/// That there is room for more is told as the client reads, and not only when it has read a third of what may be megabytes: one
+/// that reads slowly would look as if it did not.
+#[cfg(target_os = "linux")]
+fn keep_little_unsent(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_little_unsent(_: &TcpStream) {}
+
 async fn accept(listener: &TcpListener, seats: &mut Seats) -> Option<(TcpStream, Arc<Seat>)> {
     match listener.accept().await {
         Ok((stream, _)) => {
             // Small responses must not wait for an acknowledgement.
             let _ = stream.set_nodelay(true);
+            keep_little_unsent(&stream);
             Some((stream, seats.take().await?))
         }
         Err(e) => {

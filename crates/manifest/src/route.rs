@@ -221,9 +221,6 @@ impl PathRule {
             let hint = "leave out query and fragment, and write other letters as `%` and two digits";
             return Err(error(text, "has what no path of a request has", hint));
         }
-        if !has_whole_escapes(path) {
-            return Err(error(text, "has a `%` without two digits after it", "write `%25` for the sign itself"));
-        }
         if path.split('/').any(|name| matches!(name.replace("%2e", ".").replace("%2E", ".").as_str(), "." | "..")) {
             let hint = "write the path that it leads to, and that with `/**` for all below it";
             return Err(error(text, "has `.` or `..`, which clients work out before they ask", hint));
@@ -244,6 +241,10 @@ impl PathRule {
             let problem = format!("matches `{}` to the letter, and not whatever stands there", names[at]);
             let hint = format!("write `{}/**`; the component is told the whole path", names[..at].join("/"));
             return Some(error(&self.to_string(), &problem, hint));
+        }
+        if !has_whole_escapes(path) {
+            let problem = "has a `%` without two digits after it, and few clients ask for such a path";
+            return Some(error(&self.to_string(), problem, "write `%25` if you mean the sign itself"));
         }
         let plain: Vec<_> = names[1.min(names.len())..].iter().copied().filter(|name| !name.is_empty()).collect();
         path.contains("//").then(|| {

@@ -211,13 +211,12 @@ impl Sockets {
     }
 }
 
-/// Adds `address` where it is not yet, and forgets the oldest when there are too many.
+/// Adds `address`, or makes it the newest, and forgets the oldest when there are too many.
 fn keep(addresses: &Mutex<VecDeque<SocketAddr>>, address: SocketAddr) {
     let mut addresses = lock(addresses);
-    if !addresses.contains(&address) {
-        addresses.truncate(MOST_KEPT - 1);
-        addresses.push_front(address);
-    }
+    addresses.retain(|kept| *kept != address);
+    addresses.truncate(MOST_KEPT - 1);
+    addresses.push_front(address);
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {

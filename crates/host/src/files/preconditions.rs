@@ -67,7 +67,10 @@ pub(super) fn check(headers: &HeaderMap, file: Option<&Validators>) -> Verdict {
     let is_one_of = |name, is_weak| file.is_some_and(|file| file.is_one_of(headers, &name, is_weak));
     let since = |name| {
         let date = headers.get(name)?.to_str().ok()?.parse::<HttpDate>().ok()?;
-        Some(file?.modified <= date)
+        let file = file?;
+        // One that may change again within its second has no date yet.
+        file.last_modified.as_ref()?;
+        Some(file.modified <= date)
     };
     if headers.contains_key(IF_MATCH) {
         if !is_any(IF_MATCH) && !is_one_of(IF_MATCH, false) {

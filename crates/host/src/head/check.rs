@@ -32,6 +32,8 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<&str, ToServer> {
     match request.uri().path_and_query().map_or("", |target| target.as_str()) {
         _ if *request.method() == Method::CONNECT => Err(ToServer::Connect),
         path if path.starts_with('/') => Ok(host),
+        // RFC 9112 section 3.2.2: a whole URL without a path is of `/`, also with a query.
+        path if path.starts_with('?') && !is_http2 => Ok(host),
         "*" if *request.method() == Method::OPTIONS => Err(ToServer::Options),
         _ => Err(ToServer::NoPath),
     }

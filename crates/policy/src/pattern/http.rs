@@ -244,9 +244,14 @@ fn parse_methods(text: &str, methods: &str) -> Result<Vec<String>, PatternError>
     }
 }
 
-/// The method of HTTP itself that a `method` in upper case was meant to be. Protocols on top of it have their own.
+/// The method of HTTP itself that a `method` in upper case was meant to be. Protocols on top of it have their own, which may
+/// differ by a letter, as BATCH and PATCH do.
 fn misspelt(method: &str) -> Option<&'static str> {
-    METHODS.into_iter().find(|known| is_slip(method, known))
+    let differs_by_a_letter = |known: &str| {
+        let differences = known.bytes().zip(method.bytes()).filter(|(a, b)| a != b).count();
+        known.len() == method.len() && differences == 1
+    };
+    METHODS.into_iter().find(|known| is_slip(method, known) && !differs_by_a_letter(known))
 }
 
 /// RFC 9110 section 9.1: a method is a token. `*` and `|` are tokens too, but have a meaning here.
