@@ -61,8 +61,9 @@ impl EngineConfig {
             Calls::Concurrent => n.saturating_mul(4).min(n.max(MOST_STACKS)),
         };
         pool.total_component_instances(n)
-            // These are only counted.
+            // Only counted, so that there may be as many as all could have.
             .total_core_instances(n.saturating_mul(MOST_INSTANCES))
+            // And always for one of the largest, with its successor.
             .total_memories(n.saturating_mul(MEMORIES).max(2 * MOST_MEMORIES))
             .total_tables(n.saturating_mul(TABLES).max(2 * MOST_TABLES))
             .total_stacks(stacks)

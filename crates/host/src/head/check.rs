@@ -95,6 +95,7 @@ mod tests {
         };
         assert_eq!(check(&request("GET", "/")), Ok("a.test"));
         assert_eq!(check(&request("OPTIONS", "/")), Ok("a.test"));
+        assert_eq!(check(&request("GET", "http://a.test?x=1")), Ok("a.test"));
         assert_eq!(check(&request("OPTIONS", "*")), Err(ToServer::Options));
         assert_eq!(check(&request("GET", "*")), Err(ToServer::NoPath));
         assert_eq!(check(&request("GET", "a.test")), Err(ToServer::NoPath));
