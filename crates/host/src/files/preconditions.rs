@@ -133,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_may_change_again_within_its_second_has_no_date() {
+        for (age, verdict) in [(SETTLES, NotModified), (SETTLES / 2, Serve)] {
+            let asked = headers(&[(IF_MODIFIED_SINCE, AFTER)]);
+            assert_eq!(check(&asked, Some(&file_after(age))), verdict, "{age:?}");
+        }
+    }
+
+    #[test]
     fn preconditions_go_in_their_order() {
         let weak = format!("W/{TAG}");
         let list = format!("\"x,y\", {TAG}");
