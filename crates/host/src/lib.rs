@@ -6,41 +6,20 @@
 
 #![forbid(unsafe_code)]
 
-mod access;
 mod admin;
-mod answer;
-mod cause;
-mod connection;
-mod files;
-mod head;
-mod http2;
-mod incoming;
-mod lines;
-mod metrics;
-mod node;
-mod output;
-mod preface;
-mod rescue;
-mod seats;
-mod server;
-mod stall;
-mod stamp;
-mod status;
-mod stop;
+mod app;
+mod fingerprint;
+mod http;
 mod telemetry;
-mod tls;
-mod together;
-mod trace;
-mod worker;
 
-pub use access::{AccessFormat, AccessLog};
+pub use crate::http::server::{Drained, Server, ServerConfig};
+pub use crate::http::static_files::Files;
+pub use crate::http::tls::{Reload, Tls, TlsError};
 pub use admin::Admin;
-pub use files::Files;
-pub use lines::{Lines, Said};
-pub use metrics::{Logs, Measures};
-pub use node::{Admission, App, Destination, Hosted, Limits, Node};
-pub use output::guest_line;
-pub use server::{Drained, Server, ServerConfig};
-pub use stamp::Stamp;
-pub use telemetry::{Telemetry, TelemetryError};
-pub use tls::{Reload, Tls, TlsError};
+pub use app::node::{Admission, App, Destination, Hosted, Limits, Node};
+pub use fingerprint::Stamp;
+pub use telemetry::access_log::{AccessFormat, AccessLog};
+pub use telemetry::guest_output::guest_line;
+pub use telemetry::log_writer::{Lines, Said};
+pub use telemetry::metrics::{Logs, Measures};
+pub use telemetry::otlp::{Telemetry, TelemetryError};

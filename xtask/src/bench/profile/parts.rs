@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn knows_crates() {
         let walnut = |symbol| part(symbol, "/usr/bin/walnut");
-        assert_eq!(walnut("walnut_host::answer::answer::{{closure}}"), Own);
+        assert_eq!(walnut("walnut_host::http::exchange::answer::{{closure}}"), Own);
         assert_eq!(walnut("<walnut_engine::calls::Recorder as tracing_core::subscriber::Subscriber>::new_span"), Own);
         assert_eq!(walnut("wasmtime::runtime::vm::instance::Instance::new"), Engine);
         assert_eq!(walnut("<(A1,) as wasmtime::runtime::component::func::typed::Lower>::lower"), Engine);

@@ -1,0 +1,142 @@
+//! From a file to the head of an answer, and the first of its body. Blocks.
+
+use super::body::{CHUNK, read};
+use super::encoding::Encoding;
+use super::find::{Found, Opened, find};
+use super::path::Wanted;
+use super::preconditions::{self, Validators, Verdict};
+use super::range::{Part, part};
+use crate::http::error_responses;
+use bytes::Bytes;
+use cap_std::fs::Dir;
+use http::header::{
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::time::SystemTime;
+use walnut_engine::Body;
+
+pub(super) enum Answer {
+    File(Response<()>, Content),
+    /// It is a folder, asked for as a file.
+    Folder,
+    /// The file's state is the answer.
+    Other(Response<Body>),
+}
+
+pub(super) enum Content {
+    Whole(Bytes),
+    /// The first bytes are read already, and `left` more are to come from where `file` is.
+    Long {
+        first: Bytes,
+        file: File,
+        left: u64,
+    },
+}
+
+pub(super) fn respond(dir: &Dir, wanted: &Wanted, request: &Parts) -> io::Result<Answer> {
+    let opened = match find(dir, wanted, &Encoding::accepted(&request.headers))? {
+        Found::File(opened) => opened,
+        Found::Folder => return Ok(Answer::Folder),
+    };
+    let size = opened.size;
+    let variant = opened.encoding.map_or("", Encoding::name);
+    let validators = opened.modified.and_then(|time| Validators::new(time, SystemTime::now(), size, variant));
+    let mut head = Response::new(());
+    head.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(of) = &validators {
+        head.headers_mut().insert(ETAG, of.etag.clone());
+        head.headers_mut().extend(of.last_modified.clone().map(|date| (LAST_MODIFIED, date)));
+    }
+    match preconditions::check(&request.headers, validators.as_ref()) {
+        Verdict::Serve => {}
+        Verdict::Failed => return Ok(Answer::Other(error_responses::another_file())),
+        Verdict::NotModified => {
+            *head.status_mut() = StatusCode::NOT_MODIFIED;
+            return Ok(Answer::File(head, Content::Whole(Bytes::new())));
+        }
+    }
+    let part = match preconditions::wants_range(&request.headers, validators.as_ref()) {
+        true => part(&request.method, &request.headers, size),
+        false => Part::Whole,
+    };
+    let (start, length) = match part {
+        Part::None => return Ok(Answer::Other(error_responses::no_such_part(size))),
+        Part::Whole => (0, size),
+        Part::Bytes(range) => {
+            let (first, last) = (*range.start(), *range.end());
+            *head.status_mut() = StatusCode::PARTIAL_CONTENT;
+            head.headers_mut().insert(CONTENT_RANGE, text(format!("bytes {first}-{last}/{size}")));
+            (first, last - first + 1)
+        }
+    };
+    describe(head.headers_mut(), &opened, length);
+    let content = match request.method {
+        Method::HEAD => Content::Whole(Bytes::new()),
+        _ => content(opened.file, start, length)?,
+    };
+    Ok(Answer::File(head, content))
+}
+
+fn describe(headers: &mut HeaderMap, opened: &Opened, length: u64) {
+    headers.insert(CONTENT_TYPE, kind(&opened.name));
+    // Browsers take the type at its word.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CONTENT_LENGTH, length.into());
+    if let Some(encoding) = opened.encoding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    }
+}
+
+fn content(mut file: File, start: u64, length: u64) -> io::Result<Content> {
+    if start > 0 {
+        file.seek(SeekFrom::Start(start))?;
+    }
+    let first = read(&mut file, length.min(CHUNK))?;
+    let left = length - first.len() as u64;
+    Ok(if left == 0 { Content::Whole(first) } else { Content::Long { first, file, left } })
+}
+
+/// The type of a file by its name. Text is UTF-8 today, and whoever has other text says so in the file.
+fn kind(name: &str) -> HeaderValue {
+    match mime_guess::from_path(name).first_raw() {
+        // RFC 9239.
+        Some("application/javascript") => HeaderValue::from_static("text/javascript; charset=utf-8"),
+        Some(kind) if kind.starts_with("text/") => text(format!("{kind}; charset=utf-8")),
+        Some(kind) => HeaderValue::from_static(kind),
+        None => HeaderValue::from_static("application/octet-stream"),
+    }
+}
+
+fn text(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_the_type() {
+        for (name, of) in [
+            ("a.css", "text/css; charset=utf-8"),
+            ("a/index.html", "text/html; charset=utf-8"),
+            ("A.JS", "text/javascript; charset=utf-8"),
+            ("a.mjs", "text/javascript; charset=utf-8"),
+            ("a.json", "application/json"),
+            ("a.wasm", "application/wasm"),
+            ("a.svg", "image/svg+xml"),
+            ("a.woff2", "font/woff2"),
+            ("a.tar.gz", "application/gzip"),
+            ("README", "application/octet-stream"),
+            ("a.unheard-of", "application/octet-stream"),
+        ] {
+            assert_eq!(kind(name), of, "{name}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! TLS for the clients' side: a certificate and its key from files, taken anew when the files change.
+//!
+//! The files are looked at when a client shakes hands, and then at most once in a few seconds: no watcher that can miss
+//! something, no signal, and no work for a server that nobody calls. What is new and broken changes nothing but a warning.
+
+use crate::fingerprint::Stamp;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, ServerConfig};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_rustls::TlsAcceptor;
+
+/// How long files that were looked at are taken to be as they were.
+const FRESH: Duration = Duration::from_secs(2);
+/// The names by which a client and this server agree on a protocol.
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+/// A server's side of TLS.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+}
+
+/// What became of files that had changed.
+#[derive(Debug)]
+pub enum Reload {
+    /// New clients get the new certificate.
+    Done,
+    /// The old one stays.
+    Kept(TlsError),
+}
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe them")]
+pub enum TlsError {
+    #[error("the {what} {} cannot be read: {error}", file.display())]
+    Unreadable { what: &'static str, file: PathBuf, error: io::Error },
+    #[error("{0}; {1}")]
+    BothUnreadable(Box<TlsError>, Box<TlsError>),
+    #[error("{} has no certificate in it", .0.display())]
+    NoCertificate(PathBuf),
+    #[error("{} has no private key in it", .0.display())]
+    NoKey(PathBuf),
+    #[error("the private key in {} is encrypted", .0.display())]
+    Encrypted(PathBuf),
+    #[error("{} is damaged: {reason}", file.display())]
+    Damaged { file: PathBuf, reason: String },
+    #[error("{} is cut off: it has no `-----END {section}-----` line", file.display())]
+    CutOff { file: PathBuf, section: String },
+    #[error("the private key in {} is not the one of the certificate in {}", key.display(), certificate.display())]
+    Unfit { certificate: PathBuf, key: PathBuf },
+    #[error("the certificate in {} and the private key in {} cannot be used: {reason}", certificate.display(), key.display())]
+    Unusable { certificate: PathBuf, key: PathBuf, reason: String },
+}
+
+impl TlsError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            TlsError::NoCertificate(_) => {
+                Some("it has to be PEM, from `-----BEGIN CERTIFICATE-----` on, with the issuers after the certificate")
+            }
+            TlsError::NoKey(_) => Some("it has to be PEM: `-----BEGIN PRIVATE KEY-----`, of RSA, ECDSA or Ed25519"),
+            TlsError::Damaged { .. } | TlsError::CutOff { .. } => Some(
+                "copy it again from where it was issued; `openssl x509 -in FILE` and `openssl pkey -in FILE` read one that is whole",
+            ),
+            TlsError::Encrypted(_) => Some("`openssl pkey -in KEY -out PLAIN` takes the passphrase off"),
+            TlsError::Unfit { .. } => {
+                Some("a new certificate often comes with a new key; both flags name files of one issue")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Tls {
+    /// Takes the certificate and the key from these files, and again whenever they change, of which `report` hears.
+    ///
+    /// # Errors
+    /// When they cannot be used as they are now.
+    pub fn load(
+        certificate: &Path,
+        key: &Path,
+        report: impl Fn(&Reload) + Send + Sync + 'static,
+    ) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
+        let stamps = files.stamps();
+        let current = files.read(&provider)?;
+        let unusable = |e: rustls::Error| files.unusable(&e);
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(unusable)?;
+        let state = Mutex::new(State { current: Arc::new(current), stamps, looked: Instant::now() });
+        let resolver = Resolver { files, provider, state, report: Box::new(report) };
+        let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        Ok(Tls { acceptor: Arc::new(config).into() })
+    }
+
+    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+/// Whether a handshake agreed on HTTP/2.
+pub(crate) fn agreed_on_http2(connection: &rustls::ServerConnection) -> bool {
+    connection.alpn_protocol() == Some(HTTP2)
+}
+
+struct Resolver {
+    files: Files,
+    provider: Arc<CryptoProvider>,
+    state: Mutex<State>,
+    report: Box<dyn Fn(&Reload) + Send + Sync>,
+}
+
+struct State {
+    current: Arc<CertifiedKey>,
+    /// Of the files that were read last, whether they could be used or not.
+    stamps: [Option<Stamp>; 2],
+    looked: Instant,
+}
+
+impl Resolver {
+    fn current(&self) -> Arc<CertifiedKey> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.looked.elapsed() >= FRESH {
+            state.looked = Instant::now();
+            let stamps = self.files.stamps();
+            if stamps != state.stamps {
+                state.stamps = stamps;
+                (self.report)(&match self.files.read(&self.provider) {
+                    Ok(new) => {
+                        state.current = Arc::new(new);
+                        Reload::Done
+                    }
+                    Err(e) => Reload::Kept(e),
+                });
+            }
+        }
+        state.current.clone()
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Files {
+    fn stamps(&self) -> [Option<Stamp>; 2] {
+        [&self.certificate, &self.key].map(|file| Stamp::of(file))
+    }
+
+    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+        let (certificate, key) = (contents("certificate", &self.certificate), contents("private key", &self.key));
+        let (pem, key) = match (certificate, key) {
+            (Err(one), Err(other)) => return Err(TlsError::BothUnreadable(one.into(), other.into())),
+            (certificate, key) => (certificate?, key),
+        };
+        let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|e| damaged(&self.certificate, &e))?;
+        if chain.is_empty() {
+            return Err(TlsError::NoCertificate(self.certificate.clone()));
+        }
+        let pem = key?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|e| match e {
+            pem::Error::NoItemsFound if is_encrypted(&pem) => TlsError::Encrypted(self.key.clone()),
+            pem::Error::NoItemsFound => TlsError::NoKey(self.key.clone()),
+            e => damaged(&self.key, &e),
+        })?;
+        CertifiedKey::from_der(chain, key, provider).map_err(|e| match e {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                TlsError::Unfit { certificate: self.certificate.clone(), key: self.key.clone() }
+            }
+            e => self.unusable(&e),
+        })
+    }
+
+    fn unusable(&self, error: &rustls::Error) -> TlsError {
+        TlsError::Unusable { certificate: self.certificate.clone(), key: self.key.clone(), reason: error.to_string() }
+    }
+}
+
+fn contents(what: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(file).map_err(|error| TlsError::Unreadable { what, file: file.to_owned(), error })
+}
+
+fn damaged(file: &Path, error: &pem::Error) -> TlsError {
+    let file = file.to_owned();
+    // What these say shows lines as numbers.
+    let reason = match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            return TlsError::CutOff { file, section: String::from_utf8_lossy(end_marker).into_owned() };
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins with `-----BEGIN` does not end in `-----`".to_owned()
+        }
+        error => error.to_string(),
+    };
+    TlsError::Damaged { file, reason }
+}
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    let marker = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    pem.windows(marker.len()).any(|part| part == marker)
+}

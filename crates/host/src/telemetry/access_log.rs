@@ -1,0 +1,324 @@
+//! The access log: one line for each request, when its answer has ended.
+//!
+//! Whoever answers only hands over what is to be said; the thread that writes it makes text of it (`lines.rs`).
+
+use crate::telemetry::cause::Cause;
+use crate::telemetry::log_writer::{Lines, Said};
+use crate::telemetry::metrics::Measures;
+use http::StatusCode;
+use serde::{Serialize, Serializer};
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use walnut_engine::RequestId;
+use walnut_policy::Printable;
+
+/// Lines that wait to be written. What comes on top is lost.
+const WAITING: usize = 8192;
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// For people.
+    Human,
+    /// One JSON object.
+    Json,
+}
+
+/// Where the lines go.
+#[derive(Clone)]
+pub struct AccessLog(Arc<Lines<Line>>);
+
+impl AccessLog {
+    /// Writes to `out` on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system refuses the thread.
+    pub fn start(format: AccessFormat, out: impl Write + Send + 'static) -> io::Result<Self> {
+        let mut clock = Clock::default();
+        let spell = move |said: Said<Line>, text: &mut String| {
+            // Those that were lost are only counted, as programs read the log.
+            if let Said::Line(line) = said {
+                line.write(format, &mut clock, text);
+            }
+        };
+        Lines::start("walnut-access-log", WAITING, out, spell).map(AccessLog)
+    }
+
+    /// Waits until what was said so far is written, but no longer than to `until`.
+    pub fn flush(&self, until: Instant) {
+        self.0.flush(until);
+    }
+
+    /// Lines that were lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.0.lost()
+    }
+
+    pub(crate) fn say(&self, line: Line) {
+        self.0.say(line, 1);
+    }
+}
+
+/// What is said of one request.
+pub(crate) struct Line {
+    pub time: SystemTime,
+    pub client: IpAddr,
+    pub asked: Asked,
+    pub status: Option<StatusCode>,
+    pub bytes: u64,
+    pub took: Duration,
+    pub by: Arc<Measures>,
+    pub cause: Cause,
+    pub id: RequestId,
+}
+
+/// Who asked for what. Copied out of the request, whose buffers must not be kept for it.
+pub(crate) struct Asked {
+    client: SocketAddr,
+    /// Method, host and path, one after the other.
+    text: Box<str>,
+    host_at: usize,
+    path_at: usize,
+}
+
+impl Asked {
+    /// More than this of each part is not shown anyway.
+    const MOST: usize = 1024;
+
+    /// The method is empty when the head could not be read.
+    pub fn new(client: SocketAddr, method: &str, host: &str, path: &str) -> Self {
+        let [method, host, path] = [method, host, path].map(|part| &part[..part.floor_char_boundary(Self::MOST)]);
+        let (host_at, path_at) = (method.len(), method.len() + host.len());
+        Asked { client, text: [method, host, path].concat().into(), host_at, path_at }
+    }
+
+    pub fn client(&self) -> IpAddr {
+        self.client.ip().to_canonical()
+    }
+
+    fn method(&self) -> &str {
+        &self.text[..self.host_at]
+    }
+
+    fn host(&self) -> &str {
+        &self.text[self.host_at..self.path_at]
+    }
+
+    fn path(&self) -> &str {
+        &self.text[self.path_at..]
+    }
+
+    /// For people: `GET shop.example/cart `, or `- ` for what could not be read.
+    fn write(&self, text: &mut String) {
+        if self.method().is_empty() {
+            return text.push_str("- ");
+        }
+        // Of the server as a whole, no host is asked.
+        let host = if self.path() == "*" { "" } else { self.host() };
+        for (part, end) in [(self.method(), " "), (host, ""), (self.path(), " ")] {
+            if is_plain(part) {
+                text.push_str(part);
+            } else {
+                // Whoever takes a line apart at its spaces must not find words of a client's among them.
+                text.push_str(&Printable(part).to_string().replace(' ', "\\u{20}"));
+            }
+            text.push_str(end);
+        }
+    }
+}
+
+/// A line in JSON. Fields may be added; what is there keeps its meaning as long as `v` stays.
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    v: u32,
+    /// When the answer ended: milliseconds since 1970 in UTC.
+    time: u64,
+    client: IpAddr,
+    #[serde(serialize_with = "printable")]
+    method: &'a str,
+    #[serde(serialize_with = "printable")]
+    host: &'a str,
+    #[serde(serialize_with = "printable")]
+    path: &'a str,
+    /// None when the client left before.
+    status: Option<u16>,
+    /// Of the answer's body.
+    bytes: u64,
+    /// From the request's head to the answer's end.
+    seconds: f64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    app: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    component: &'a str,
+    cause: &'static str,
+    /// The id by which its guest's output is tagged too.
+    #[serde(serialize_with = "displayed")]
+    request: RequestId,
+}
+
+pub(crate) fn displayed<S: Serializer>(id: &RequestId, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(id)
+}
+
+fn printable<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+    if is_plain(text) { to.serialize_str(text) } else { to.collect_str(&Printable(text)) }
+}
+
+/// Text that [`Printable`] leaves as it is, told without reading it character by character.
+fn is_plain(text: &str) -> bool {
+    text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+impl Line {
+    fn write(&self, format: AccessFormat, clock: &mut Clock, text: &mut String) {
+        match format {
+            AccessFormat::Human => self.human(clock, text),
+            AccessFormat::Json => self.json(text),
+        }
+        text.push('\n');
+    }
+
+    fn human(&self, clock: &mut Clock, text: &mut String) {
+        clock.write(self.time, text);
+        let _ = write!(text, " {} ", self.client);
+        self.asked.write(text);
+        match self.status {
+            Some(status) => text.push_str(status.as_str()),
+            None => text.push('-'),
+        }
+        let milliseconds = self.took.as_secs_f64() * 1e3;
+        let _ = write!(text, " {} {milliseconds:.3}ms ", self.bytes);
+        match (self.by.app.as_str(), self.by.component.as_str()) {
+            ("", _) => text.push('-'),
+            (app, component) => {
+                let _ = write!(text, "{}/{}", Printable(app), Printable(component));
+            }
+        }
+        let _ = write!(text, " {} {}", self.cause.name(), self.id);
+    }
+
+    fn json(&self, text: &mut String) {
+        let line = JsonLine {
+            v: 1,
+            time: since_1970(self.time),
+            client: self.client,
+            method: self.asked.method(),
+            host: self.asked.host(),
+            path: self.asked.path(),
+            status: self.status.map(|status| status.as_u16()),
+            bytes: self.bytes,
+            seconds: self.took.as_secs_f64(),
+            app: &self.by.app,
+            component: &self.by.component,
+            cause: self.cause.name(),
+            request: self.id,
+        };
+        text.push_str(&serde_json::to_string(&line).unwrap_or_default());
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn since_1970(time: SystemTime) -> u64 {
+    u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Writes times as RFC 3339 does, in UTC. Keeps the last second, which many lines share.
+#[derive(Default)]
+struct Clock {
+    second: u64,
+    text: String,
+}
+
+impl Clock {
+    fn write(&mut self, time: SystemTime, to: &mut String) {
+        let milliseconds = since_1970(time);
+        let second = milliseconds / 1000;
+        if self.text.is_empty() || second != self.second {
+            self.second = second;
+            let whole = UNIX_EPOCH + Duration::from_secs(second);
+            self.text = humantime::format_rfc3339_seconds(whole).to_string();
+            self.text.pop();
+        }
+        let _ = write!(to, "{}.{:03}Z", self.text, milliseconds % 1000);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::{Logs, Metrics};
+
+    fn line(path: &str) -> Line {
+        let client = "127.0.0.1:5000".parse().unwrap();
+        let asked = Asked::new(client, "GET", "shop.example:8080", path);
+        Line {
+            time: UNIX_EPOCH + Duration::from_millis(1_795_378_665_042),
+            client: asked.client(),
+            asked,
+            status: Some(StatusCode::OK),
+            bytes: 12,
+            took: Duration::from_micros(1431),
+            by: Metrics::new(Logs::default()).component("shop", "api"),
+            cause: Cause::Ok,
+            id: RequestId::new(std::num::NonZeroU128::new(0xaf7).unwrap(), None),
+        }
+    }
+
+    fn written(format: AccessFormat, line: &Line) -> String {
+        let mut text = String::new();
+        line.write(format, &mut Clock::default(), &mut text);
+        text
+    }
+
+    #[test]
+    fn a_line_for_people() {
+        let text = written(AccessFormat::Human, &line("/cart"));
+        let line = "2026-11-22T20:17:45.042Z 127.0.0.1 GET shop.example:8080/cart 200 12 1.431ms shop/api ok";
+        assert_eq!(text, format!("{line} 00000000000000000000000000000af7\n"));
+    }
+
+    #[test]
+    fn a_line_for_what_could_not_be_read() {
+        let asked = Asked::new("127.0.0.1:5000".parse().unwrap(), "", "", "");
+        let text = written(AccessFormat::Human, &Line { asked, ..line("/") });
+        assert!(text.contains("Z 127.0.0.1 - 200 12 "), "{text}");
+    }
+
+    #[test]
+    fn a_line_for_programs() {
+        let text = written(AccessFormat::Json, &line("/cart"));
+        assert_eq!(
+            text,
+            "{\"v\":1,\"time\":1795378665042,\"client\":\"127.0.0.1\",\"method\":\"GET\",\"host\":\"shop.example:8080\",\
+             \"path\":\"/cart\",\"status\":200,\"bytes\":12,\"seconds\":0.001431,\"app\":\"shop\",\"component\":\"api\",\
+             \"cause\":\"ok\",\"request\":\"00000000000000000000000000000af7\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_client_adds_no_words_to_a_line() {
+        let asked = |method: &str, host: &str, path: &str| {
+            let asked = Asked::new("127.0.0.1:5000".parse().unwrap(), method, host, path);
+            written(AccessFormat::Human, &Line { asked, ..line("/") })
+        };
+        let forged = asked("GET", "a.test/login 200 12 1.431ms shop/api ok", "/");
+        let words: Vec<_> = forged.split_whitespace().collect();
+        assert_eq!(words[3..5], ["a.test/login\\u{20}200\\u{20}12\\u{20}1.431ms\\u{20}shop/api\\u{20}ok/", "200"]);
+        assert!(asked("OPTIONS", "a.test", "*").contains(" OPTIONS * 200 "));
+    }
+
+    #[test]
+    fn a_line_is_one_line_whatever_was_asked() {
+        let bad = line("/\u{1b}[2J\n\u{202e}x");
+        for format in [AccessFormat::Human, AccessFormat::Json] {
+            let text = written(format, &bad);
+            assert!(text.contains("u{1b}[2J") && text.contains("u{a}") && text.contains("u{202e}x"), "{text:?}");
+            assert_eq!(text.matches('\n').count(), 1);
+        }
+        let long = written(AccessFormat::Human, &line(&format!("/{}", "ä".repeat(5000))));
+        assert!(long.contains('…') && long.len() < 700, "{}", long.len());
+    }
+}

@@ -1,0 +1,197 @@
+//! Traces and logs for OpenTelemetry, sent over OTLP where the standard `OTEL_*` variables say.
+//!
+//! Each request is a span of kind server, with the attributes that the semantic conventions for HTTP give it. Its parent is
+//! what the client's `traceparent` names (W3C Trace Context), and it is itself what the guest finds there. What guests print
+//! are log records of that span. The library batches both and drops what is more than a collector takes, so that a slow
+//! collector holds up no request.
+
+use super::client::{Client, Report};
+use super::settings::{self, Signal, TelemetryError, is, set};
+use crate::telemetry::cause::Cause;
+use crate::telemetry::metrics::Measures;
+use http::{HeaderValue, Method, Request, StatusCode};
+use opentelemetry::logs::{LogRecord, Logger, LoggerProvider, Severity};
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{Span, SpanId, SpanKind, Status, TraceContextExt, TraceId, Tracer, TracerProvider};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
+use opentelemetry_otlp::{LogExporter, SpanExporter, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span as SdkSpan};
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, SystemTime};
+use walnut_engine::OutputLine;
+
+/// How long the last spans and records of a process may take to leave.
+const LAST: Duration = Duration::from_secs(5);
+/// The name under which a collector finds what this library sent.
+const SCOPE: &str = "walnut";
+/// W3C Trace Context: what others in a trace say of it.
+const TRACESTATE: &str = "tracestate";
+
+/// Sends traces and logs to a collector.
+pub struct Telemetry {
+    traces: Option<(SdkTracerProvider, SdkTracer)>,
+    logs: Option<(SdkLoggerProvider, SdkLogger)>,
+    propagator: TraceContextPropagator,
+}
+
+impl Telemetry {
+    /// What the environment asks for: nothing unless it names a collector, in `OTEL_EXPORTER_OTLP_ENDPOINT` or in the
+    /// variables for traces or logs alone, or sets an exporter, whose collector is then on this machine. `warn` hears
+    /// when a collector cannot be reached, once until it can, and of variables that do nothing here or whose values are wrong.
+    ///
+    /// # Errors
+    /// When a variable asks for what there is not.
+    pub fn from_env(warn: impl Fn(&str) + Send + Sync + 'static) -> Result<Option<Self>, TelemetryError> {
+        if is("OTEL_SDK_DISABLED", "true") {
+            return Ok(None);
+        }
+        let report = Report::new(warn);
+        let client = |signal: Signal| {
+            let is_wanted = signal.is_wanted()?;
+            is_wanted.then(|| Ok(Client::new(report.clone(), signal.patience()?))).transpose()
+        };
+        let (of_traces, of_logs) = (client(Signal::Traces)?, client(Signal::Logs)?);
+        if of_traces.is_none() && of_logs.is_none() {
+            return Ok(None);
+        }
+        settings::check_sampler()?;
+        let traces = of_traces.map(traces).transpose()?;
+        let logs = of_logs.map(logs).transpose()?;
+        settings::warnings().iter().for_each(|warning| report.tell(warning));
+        Ok(Some(Telemetry { traces, logs, propagator: TraceContextPropagator::new() }))
+    }
+
+    /// Begins the span of a request, and names it to the guest.
+    pub(crate) fn begin<B>(&self, peer: SocketAddr, by: &Measures, request: &mut Request<B>) -> Option<Traced> {
+        let (_, tracer) = self.traces.as_ref()?;
+        let client = self.propagator.extract(&HeaderExtractor(request.headers()));
+        let Measures { app, component, .. } = by;
+        let (method, uri) = (method(request.method()), request.uri());
+        let span = tracer
+            .span_builder(format!("{method} {app}/{component}"))
+            .with_kind(SpanKind::Server)
+            .with_attributes([
+                KeyValue::new("http.request.method", method.to_owned()),
+                KeyValue::new("url.path", uri.path().to_owned()),
+                KeyValue::new("url.scheme", uri.scheme_str().unwrap_or("http").to_owned()),
+                KeyValue::new("server.address", uri.host().unwrap_or_default().to_owned()),
+                KeyValue::new("client.address", peer.ip().to_string()),
+                KeyValue::new("walnut.app", app.to_owned()),
+                KeyValue::new("walnut.component", component.to_owned()),
+            ])
+            .start_with_context(tracer, &client);
+        let named = Context::new().with_remote_span_context(span.span_context().clone());
+        self.propagator.inject_context(&named, &mut HeaderInjector(request.headers_mut()));
+        // The library writes one that is empty when there is nothing to say.
+        if request.headers().get(TRACESTATE).is_some_and(HeaderValue::is_empty) {
+            request.headers_mut().remove(TRACESTATE);
+        }
+        Some(Traced(span))
+    }
+
+    /// Sends a line that the guest wrote which is measured there.
+    pub fn line(&self, by: &Measures, line: OutputLine<'_>) {
+        let Some((_, logger)) = &self.logs else { return };
+        let mut record = logger.create_log_record();
+        record.set_timestamp(SystemTime::now());
+        let (severity, stream) = if line.is_stderr { (Severity::Error, "stderr") } else { (Severity::Info, "stdout") };
+        record.set_severity_number(severity);
+        record.set_body(line.text.to_owned().into());
+        record.add_attribute("log.iostream", stream);
+        record.add_attribute("walnut.app", by.app.clone());
+        record.add_attribute("walnut.component", by.component.clone());
+        if let Some(request) = line.request {
+            let span = request.span().map_or(SpanId::INVALID, |span| SpanId::from(span.get()));
+            record.set_trace_context(TraceId::from(request.trace().get()), span, None);
+        }
+        logger.emit(record);
+    }
+
+    /// Sends what is left. Takes five seconds at most.
+    pub fn stop(&self) {
+        // Beside each other, or a collector that is gone would be waited for twice. It was warned of by the client.
+        thread::scope(|both| {
+            if let Some((provider, _)) = &self.traces {
+                both.spawn(|| provider.shutdown_with_timeout(LAST));
+            }
+            if let Some((provider, _)) = &self.logs {
+                let _ = provider.shutdown_with_timeout(LAST);
+            }
+        });
+    }
+}
+
+/// A request's span.
+pub(crate) struct Traced(SdkSpan);
+
+impl Traced {
+    /// Ends it with what became of the request.
+    pub fn end(mut self, status: Option<StatusCode>, cause: Cause) {
+        if let Some(status) = status {
+            self.0.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+        }
+        if cause != Cause::Ok {
+            self.0.set_attribute(KeyValue::new("error.type", cause.name()));
+        }
+        // The conventions leave what a client did wrong unset on the server's side.
+        if status.is_none_or(|status| status.is_server_error()) {
+            self.0.set_status(Status::error(cause.name()));
+        }
+        self.0.end();
+    }
+}
+
+fn traces(client: Client) -> Result<(SdkTracerProvider, SdkTracer), TelemetryError> {
+    let exporter = SpanExporter::builder().with_http().with_http_client(client).build().map_err(failed)?;
+    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
+    let tracer = provider.tracer(SCOPE);
+    Ok((provider, tracer))
+}
+
+fn logs(client: Client) -> Result<(SdkLoggerProvider, SdkLogger), TelemetryError> {
+    let exporter = LogExporter::builder().with_http().with_http_client(client).build().map_err(failed)?;
+    let provider = SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
+    let logger = provider.logger(SCOPE);
+    Ok((provider, logger))
+}
+
+fn failed(error: opentelemetry_otlp::ExporterBuildError) -> TelemetryError {
+    TelemetryError(error.to_string())
+}
+
+/// What sends: `walnut`, unless the environment calls it something else.
+fn resource() -> Resource {
+    let attributes = attributes(&set("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
+    let named = || attributes.iter().find(|(key, _)| key == "service.name").map(|(_, value)| value.clone());
+    let name = set("OTEL_SERVICE_NAME").or_else(named).unwrap_or_else(|| "walnut".to_owned());
+    let attributes = attributes.into_iter().map(|(key, value)| KeyValue::new(key, value));
+    Resource::builder().with_attributes(attributes).with_service_name(name).build()
+}
+
+/// `key=value,…`, where what is not plain in a value is percent-encoded. The SDK leaves it so.
+fn attributes(text: &str) -> Vec<(String, String)> {
+    let decoded = |value: &str| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
+    let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (key.trim().to_owned(), decoded(value.trim()))).collect()
+}
+
+/// As the conventions name it, so that a client cannot make as many names as it likes.
+fn method(method: &Method) -> &str {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::PATCH,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    if KNOWN.contains(method) { method.as_str() } else { "_OTHER" }
+}
