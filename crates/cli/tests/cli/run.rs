@@ -266,7 +266,7 @@ fn exit_codes_are_those_of_the_guide() {
     for (code, args) in ends {
         env.run(args).exits_with(code);
     }
-    let guide = include_str!("../../../../docs/guide.md");
+    let guide = include_str!("../../../../docs/guide/exit-codes.md");
     let (_, table) = guide.split_once("| code | when |\n|-|-|\n").expect("the guide has the table");
     let rows = table.lines().map_while(|row| row.strip_prefix("| "));
     let codes: BTreeSet<i32> = rows.filter_map(|row| row.split(' ').next()?.parse().ok()).collect();
