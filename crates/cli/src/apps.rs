@@ -26,7 +26,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use walnut_engine::{Engine, Limits, LoadError};
-use walnut_host::{App, Destination, Files, Hosted, Node, Stamp};
+use walnut_host::{App, DeployedComponent, Fingerprint, Node, RouteTarget};
 use walnut_manifest::{Draft, Manifest, Place, Route, Target};
 use walnut_policy::Printable;
 use wrong::Wrong;
@@ -220,7 +220,7 @@ impl Described {
             Target::Dir(dir) => Some(dir.as_path()),
             Target::Component(_) => None,
         });
-        let folders = mounts.chain(served).map(|folder| format!("{:?}", Stamp::of(folder)));
+        let folders = mounts.chain(served).map(|folder| format!("{:?}", Fingerprint::of(folder)));
         let content = std::iter::once(self.text.clone()).chain(digests).chain(folders).collect::<Vec<_>>().join("\n");
         Face { place: self.place.clone(), content, summary: self.summary() }
     }
@@ -260,12 +260,12 @@ impl Described {
 fn destination(
     app: &str,
     route: &Route,
-    components: &[Arc<Hosted>],
+    components: &[Arc<DeployedComponent>],
     setting: &Setting,
-) -> Result<Option<Destination>, CommandError> {
+) -> Result<Option<RouteTarget>, CommandError> {
     let dir = match &route.target {
         Target::Component(name) => {
-            return Ok(components.iter().find(|c| c.name == *name).cloned().map(Destination::Component));
+            return Ok(components.iter().find(|c| c.name == *name).cloned().map(RouteTarget::Component));
         }
         Target::Dir(dir) => dir,
     };
@@ -274,9 +274,9 @@ fn destination(
         let doing = format!("{} cannot be sent", Printable(&folder.join(path).display().to_string()));
         of_system(doing, error).print(&printer);
     };
-    let opened = Files::open(&setting.node, app, route, dir, report);
+    let opened = setting.node.open_dir(app, route, dir, report);
     let opened = opened.map_err(|e| of_system(format!("the folder {} cannot be opened", dir.display()), &e))?;
-    Ok(Some(Destination::Files(opened)))
+    Ok(Some(RouteTarget::Dir(opened)))
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> CommandError {
@@ -327,11 +327,11 @@ pub fn check_flags(args: &ServeArgs) -> Result<(), CommandError> {
     Err(CommandError::new(Code::Usage, message).hint(hint))
 }
 
-fn admission(defaults: walnut_host::Limits, own: &walnut_manifest::Component) -> walnut_host::Limits {
-    walnut_host::Limits {
+fn admission(defaults: walnut_host::AdmissionLimits, own: &walnut_manifest::Component) -> walnut_host::AdmissionLimits {
+    walnut_host::AdmissionLimits {
         sandboxes: own.sandboxes.unwrap_or(defaults.sandboxes),
         queue: own.queue.unwrap_or(defaults.queue),
-        patience: own.patience.unwrap_or(defaults.patience),
+        queue_timeout: own.patience.unwrap_or(defaults.queue_timeout),
     }
 }
 

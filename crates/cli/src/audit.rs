@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use walnut_engine::Audit;
-use walnut_host::{Lines, Said};
+use walnut_host::{Entry, LogWriter};
 
 /// Bytes that wait to be written by a server.
 const WAITING: usize = 4 << 20;
@@ -34,7 +34,7 @@ pub fn of_command(path: &Path, printer: Printer) -> Result<Audit, CommandError> 
 /// and the file and standard error say how many there were.
 #[derive(Clone)]
 pub struct ServerAudit {
-    lines: Arc<Lines<String>>,
+    lines: Arc<LogWriter<String>>,
     opens_anew: Arc<AtomicBool>,
 }
 
@@ -42,15 +42,15 @@ impl ServerAudit {
     pub fn start(path: &Path, printer: Printer) -> Result<Self, CommandError> {
         let file = AuditFile::open(path, printer)?;
         let (opens_anew, place) = (file.opens_anew.clone(), path.display().to_string());
-        let spell = move |said: Said<String>, text: &mut String| match said {
-            Said::Line(line) => text.push_str(&line),
-            Said::Lost(count) => {
+        let spell = move |said: Entry<String>, text: &mut String| match said {
+            Entry::Line(line) => text.push_str(&line),
+            Entry::Lost(count) => {
                 printer
                     .warning(&format!("{count} decisions are missing from the audit file {place}, which took no more"));
                 text.push_str(&lost(count));
             }
         };
-        let lines = Lines::start("walnut-audit", WAITING, file, spell);
+        let lines = LogWriter::start("walnut-audit", WAITING, file, spell);
         let lines = lines.map_err(|e| of_system("the thread that writes the audit could not start", &e))?;
         Ok(ServerAudit { lines, opens_anew })
     }
@@ -60,7 +60,7 @@ impl ServerAudit {
         let lines = self.lines.clone();
         Audit::new(move |line| {
             let size = line.len();
-            lines.say_within(line, size, PATIENCE);
+            lines.push_within(line, size, PATIENCE);
         })
     }
 
@@ -70,7 +70,7 @@ impl ServerAudit {
     }
 
     /// What waits to be written.
-    pub fn lines(&self) -> Arc<Lines<String>> {
+    pub fn lines(&self) -> Arc<LogWriter<String>> {
         self.lines.clone()
     }
 

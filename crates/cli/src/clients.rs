@@ -8,7 +8,7 @@ use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
 use walnut_engine::parse_duration;
-use walnut_host::{Reload, ServerConfig, Tls, TlsError};
+use walnut_host::{CertificateReload, ServerConfig, Tls, TlsError};
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Clients")]
@@ -43,15 +43,17 @@ impl ClientFlags {
     /// Gives `config` what they say.
     pub fn apply(&self, config: &mut ServerConfig, printer: Printer) -> Result<(), CommandError> {
         config.trusts_forwarded = self.trust_forwarded;
-        config.tells_client = self.forward_client;
-        config.connections = usize::try_from(self.clients).unwrap_or(usize::MAX);
+        config.sets_forwarded_for = self.forward_client;
+        config.max_connections = usize::try_from(self.clients).unwrap_or(usize::MAX);
         config.head_timeout = self.head_timeout;
         config.body_timeout = self.body_timeout;
         config.stall_timeout = self.stall_timeout;
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            let report = move |reload: &Reload| match reload {
-                Reload::Done => printer.say("took a new certificate"),
-                Reload::Kept(error) => printer.warning(&format!("{error}; the certificate from before stays in use")),
+            let report = move |reload: &CertificateReload| match reload {
+                CertificateReload::Done => printer.say("took a new certificate"),
+                CertificateReload::Kept(error) => {
+                    printer.warning(&format!("{error}; the certificate from before stays in use"))
+                }
             };
             config.tls = Some(Tls::load(certificate, key, report)?);
         }

@@ -8,7 +8,7 @@ use std::env::VarError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use walnut_engine::{Audit, Explainer, Gate, Listener};
-use walnut_host::Measures;
+use walnut_host::ComponentMetrics;
 use walnut_policy::{Capability, Policy};
 
 /// What the guest may do. Without any of these it may do nothing.
@@ -100,17 +100,17 @@ impl GrantFlags {
         Ok(self.gate_with(component, policy, misplaced(arguments), Vec::new(), audit, printer))
     }
 
-    /// The gate for `component` that is served under `policy`. `measures` hears what it is refused, `audit` every decision.
+    /// The gate for `component` that is served under `policy`. `metrics` hears what it is refused, `audit` every decision.
     pub fn gate_of(
         &self,
         component: &str,
         policy: Policy,
-        measures: Arc<Measures>,
+        metrics: Arc<ComponentMetrics>,
         audit: Option<&ServerAudit>,
         printer: Printer,
     ) -> Gate {
         let audit = audit.map(ServerAudit::listener);
-        self.gate_with(component, policy, Vec::new(), vec![measures], audit, printer)
+        self.gate_with(component, policy, Vec::new(), vec![metrics], audit, printer)
     }
 
     /// The audit of all that is served.

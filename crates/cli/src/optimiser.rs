@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 use walnut_engine::{Artifact, Engine, LoadError, Prepared, Tiers};
-use walnut_host::Hosted;
+use walnut_host::DeployedComponent;
 
 /// Which code runs.
 #[derive(Args, Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ struct Task {
     artifact: Artifact,
     quick: Prepared,
     title: String,
-    hosted: Weak<Hosted>,
+    hosted: Weak<DeployedComponent>,
 }
 
 impl Optimiser {
@@ -79,7 +79,7 @@ impl Optimiser {
         artifact: Artifact,
         quick: Prepared,
         title: String,
-        hosted: &Arc<Hosted>,
+        hosted: &Arc<DeployedComponent>,
     ) {
         let task = Task { engine: engine.clone(), artifact, quick, title, hosted: Arc::downgrade(hosted) };
         // It lives as long as the process.

@@ -6,10 +6,10 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Instant;
 use walnut_engine::OutputLine;
-use walnut_host::{Lines, Said};
+use walnut_host::{Entry, LogWriter};
 use walnut_policy::is_hidden;
 
-/// Bytes of each stream that wait to be written. Lines on top of that are lost.
+/// Bytes of each stream that wait to be written. Lines beyond that are lost.
 const WAITING: usize = 4 << 20;
 
 /// Says things on the standard streams.
@@ -17,7 +17,7 @@ const WAITING: usize = 4 << 20;
 pub struct Printer {
     colour: bool,
     /// Where what is said on standard output and on standard error waits to be written. Without, it is written at once.
-    queues: Option<&'static [Arc<Lines<String>>; 2]>,
+    queues: Option<&'static [Arc<LogWriter<String>>; 2]>,
 }
 
 impl Printer {
@@ -42,7 +42,7 @@ impl Printer {
     }
 
     /// What waits to be written, by the name of its stream.
-    pub fn queues(&self) -> Vec<(&'static str, Arc<Lines<String>>)> {
+    pub fn queues(&self) -> Vec<(&'static str, Arc<LogWriter<String>>)> {
         self.queues.map_or_else(Vec::new, |queues| ["stdout", "stderr"].into_iter().zip(queues.clone()).collect())
     }
 
@@ -134,16 +134,16 @@ fn queue(
     name: &str,
     out: impl Write + Send + 'static,
     mut lost: impl FnMut(u64, &mut String) + Send + 'static,
-) -> io::Result<Arc<Lines<String>>> {
-    Lines::start(name, WAITING, out, move |said: Said<String>, text: &mut String| match said {
-        Said::Line(line) => text.push_str(&line),
-        Said::Lost(count) => lost(count, text),
+) -> io::Result<Arc<LogWriter<String>>> {
+    LogWriter::start(name, WAITING, out, move |said: Entry<String>, text: &mut String| match said {
+        Entry::Line(line) => text.push_str(&line),
+        Entry::Lost(count) => lost(count, text),
     })
 }
 
-fn hand_over(to: &Lines<String>, line: String) {
+fn hand_over(to: &LogWriter<String>, line: String) {
     let size = line.len();
-    to.say(line, size);
+    to.push(line, size);
 }
 
 /// Text in which names may be the component author's choice: what would drive the terminal is spelt out. Guests log without

@@ -115,7 +115,7 @@ impl Reload {
                 () = self.setting.sources.changed(), if self.setting.args.watch => {}
             }
             let outcome = self.reload().await;
-            self.setting.node.reloaded(outcome.is_ok());
+            self.setting.node.record_reload(outcome.is_ok());
             if let Err(error) = outcome {
                 error.print(&self.setting.printer);
                 self.setting.printer.warning("nothing was reloaded; the version from before is still served");

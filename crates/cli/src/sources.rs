@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 use walnut_engine::{Artifact, LoadError};
-use walnut_host::Stamp;
+use walnut_host::Fingerprint;
 
 /// How often files are looked at. A look is one call for each, so that nothing has to tell of changes: it works on every
 /// file system, and for files that are put in place of others.
@@ -17,7 +17,7 @@ const QUIET: Duration = Duration::from_millis(200);
 /// What was read last.
 #[derive(Default)]
 pub struct Sources {
-    files: Mutex<Vec<(PathBuf, Option<Stamp>)>>,
+    files: Mutex<Vec<(PathBuf, Option<Fingerprint>)>>,
     /// Which gives its bytes once.
     standard_input: Mutex<Option<Artifact>>,
 }
@@ -52,7 +52,7 @@ impl Sources {
 
     /// To be told of a file or a folder before it is opened, so that what changes meanwhile is seen.
     pub fn note(&self, path: &Path) {
-        lock(&self.files).push((path.to_owned(), Stamp::of(path)));
+        lock(&self.files).push((path.to_owned(), Fingerprint::of(path)));
     }
 
     /// Ends once one of them is another than the one that was opened, and is not being written any more.
@@ -72,11 +72,11 @@ impl Sources {
     }
 
     /// How the files are now, when they are not as they were. A file system that hangs must not hold this thread.
-    async fn look(self: &Arc<Self>) -> Option<Vec<Option<Stamp>>> {
+    async fn look(self: &Arc<Self>) -> Option<Vec<Option<Fingerprint>>> {
         let sources = self.clone();
         let look = move || {
             let read = lock(&sources.files).clone();
-            let now: Vec<_> = read.iter().map(|(file, _)| Stamp::of(file)).collect();
+            let now: Vec<_> = read.iter().map(|(file, _)| Fingerprint::of(file)).collect();
             read.iter().map(|(_, before)| before).ne(&now).then_some(now)
         };
         tokio::task::spawn_blocking(look).await.ok().flatten()

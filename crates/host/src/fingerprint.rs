@@ -7,20 +7,20 @@ use std::time::SystemTime;
 
 /// One state of a file; of a folder, whatever is in it, which one it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct Fingerprint {
     modified: SystemTime,
     length: u64,
     identity: u64,
 }
 
-impl Stamp {
+impl Fingerprint {
     /// How `file` is now; `None` when it is not there. To be taken before it is read, so that what changes meanwhile is seen
     /// the next time.
     pub fn of(file: &Path) -> Option<Self> {
         let of = fs::metadata(file).ok()?;
         let (modified, length) =
             if of.is_dir() { (SystemTime::UNIX_EPOCH, 0) } else { (of.modified().ok()?, of.len()) };
-        Some(Stamp { modified, length, identity: identity(&of) })
+        Some(Fingerprint { modified, length, identity: identity(&of) })
     }
 }
 
@@ -48,13 +48,13 @@ mod tests {
         let (folder, next) = (path("folder"), path("next"));
         fs::create_dir(&folder).unwrap();
         fs::create_dir(&next).unwrap();
-        let before = Stamp::of(&folder);
+        let before = Fingerprint::of(&folder);
         (0..100).for_each(|n| fs::write(folder.join(n.to_string()), "").unwrap());
         File::open(&folder).unwrap().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
-        assert_eq!(Stamp::of(&folder), before);
+        assert_eq!(Fingerprint::of(&folder), before);
         fs::rename(&folder, path("old")).unwrap();
-        assert_eq!(Stamp::of(&folder), None);
+        assert_eq!(Fingerprint::of(&folder), None);
         fs::rename(&next, &folder).unwrap();
-        assert_ne!(Stamp::of(&folder), before);
+        assert_ne!(Fingerprint::of(&folder), before);
     }
 }

@@ -1,8 +1,8 @@
-//! The node: takes HTTP requests and hands them to a component, or answers them with files.
+//! The node: takes requests from its triggers, above all HTTP, and runs them in the components of the deployed apps.
 //!
-//! Connections are bounded, and one that idles gives way to one that comes; a request gets a sandbox only while there is
-//! one free; until then it waits, for a bounded time. What a guest does wrong ends in one place, `rescue.rs`, which knows the status
-//! and the fixed text that a client sees. Knows nothing of terminals, flags or registries.
+//! Connections are bounded; an idle connection gives way to a new one. A request gets a sandbox only while one is free;
+//! until then it waits in a bounded queue, for a bounded time. A failure of a guest becomes a status and a fixed text in
+//! one place, `http/error_responses.rs`. Knows nothing of terminals, flags or registries.
 
 #![forbid(unsafe_code)]
 
@@ -10,16 +10,16 @@ mod admin;
 mod app;
 mod fingerprint;
 mod http;
+mod shutdown;
 mod telemetry;
+mod trigger;
 
-pub use crate::http::server::{Drained, Server, ServerConfig};
-pub use crate::http::static_files::Files;
-pub use crate::http::tls::{Reload, Tls, TlsError};
+pub use crate::http::{CertificateReload, Server, ServerConfig, Tls, TlsError};
 pub use admin::Admin;
-pub use app::node::{Admission, App, Destination, Hosted, Limits, Node};
-pub use fingerprint::Stamp;
-pub use telemetry::access_log::{AccessFormat, AccessLog};
-pub use telemetry::guest_output::guest_line;
-pub use telemetry::log_writer::{Lines, Said};
-pub use telemetry::metrics::{Logs, Measures};
-pub use telemetry::otlp::{Telemetry, TelemetryError};
+pub use app::{Admission, AdmissionLimits, App, DeployedComponent, Node, RouteTarget, ServedDir};
+pub use fingerprint::Fingerprint;
+pub use shutdown::ShutdownSignal;
+pub use telemetry::{
+    AccessFormat, AccessLog, ComponentMetrics, Entry, LogWriter, Logs, Telemetry, TelemetryError, guest_line,
+};
+pub use trigger::{Drained, Trigger, run_triggers};

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
-use walnut_host::{AccessFormat, AccessLog, App, Destination, Files, Logs, Node, Server, ServerConfig};
+use walnut_host::{AccessFormat, AccessLog, App, Logs, Node, RouteTarget, Server, ServerConfig};
 use walnut_manifest::Manifest;
 use walnut_test_support::{Connection, Http2, request};
 
@@ -55,15 +55,17 @@ fn serve_for(seats: usize, idle: Duration, stall: Duration) -> Served {
     let access = Some(AccessLog::start(AccessFormat::Human, Lines(say)).unwrap());
     let node = Node::new(1, Logs { access, ..Logs::default() }, None);
     let route = Manifest::parse(MANIFEST, "walnut.toml", world.path()).unwrap().routes.remove(0);
-    let files = Files::open(&node, "a", &route, &public, |_, _| {}).unwrap();
-    node.replace(vec![App { components: Vec::new(), routes: vec![(route, Destination::Files(files))] }]);
+    let dir = node.open_dir("a", &route, &public, |_, _| {}).unwrap();
+    node.replace(vec![App { components: Vec::new(), routes: vec![(route, RouteTarget::Dir(dir))] }]);
     let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
-    (config.workers, config.connections) = (2, seats);
+    (config.workers, config.max_connections) = (2, seats);
     (config.head_timeout, config.stall_timeout) = (idle, stall);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(Server::bind(config)).unwrap();
     let address = server.address().unwrap();
-    thread::spawn(move || runtime.block_on(server.serve(node, std::future::pending())));
+    thread::spawn(move || {
+        runtime.block_on(walnut_host::run_triggers(vec![Box::new(server)], node, std::future::pending()))
+    });
     Served { address, log, _world: world }
 }
 

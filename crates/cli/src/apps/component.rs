@@ -7,7 +7,7 @@ use crate::printer::Printer;
 use crate::progress::{Terminal, unfit};
 use std::sync::Arc;
 use walnut_engine::{Artifact, Engine, Failure, Gate, Limits, OutputLine, Prepared, RequestId, Service, Setup, Stdio};
-use walnut_host::{Hosted, guest_line};
+use walnut_host::{DeployedComponent, guest_line};
 use walnut_manifest::Place;
 use walnut_policy::Policy;
 
@@ -22,7 +22,7 @@ pub struct Component {
     pub artifact: Artifact,
     pub policy: Policy,
     pub limits: Limits,
-    pub admission: walnut_host::Limits,
+    pub admission: walnut_host::AdmissionLimits,
     /// Requests that one sandbox of WASI 0.2 takes.
     pub reuse: u32,
 }
@@ -48,7 +48,12 @@ impl Component {
     }
 
     /// Compiles and links it as a part of `app`.
-    pub fn prepare(self, app: &str, engine: &Arc<Engine>, setting: &Setting) -> Result<Arc<Hosted>, CommandError> {
+    pub fn prepare(
+        self,
+        app: &str,
+        engine: &Arc<Engine>,
+        setting: &Setting,
+    ) -> Result<Arc<DeployedComponent>, CommandError> {
         let prepared = engine.prepare(&self.artifact, Some(&Terminal))?;
         if let Some(reason) = prepared.unfit_for_baseline() {
             setting.printer.say(&unfit(&self.title, reason));
@@ -61,7 +66,7 @@ impl Component {
     }
 
     /// How it takes requests, so that others have the room in the engine that is theirs.
-    fn fitting(&self, prepared: &Prepared, printer: Printer) -> walnut_host::Limits {
+    fn fitting(&self, prepared: &Prepared, printer: Printer) -> walnut_host::AdmissionLimits {
         let sandboxes = prepared.fitting(self.admission.sandboxes);
         if sandboxes < self.admission.sandboxes {
             let Component { title, admission, .. } = self;
@@ -71,15 +76,15 @@ impl Component {
             ));
             printer.hint("each has many memories or tables; where that is too few, raise `sandboxes`");
         }
-        walnut_host::Limits { sandboxes, ..self.admission }
+        walnut_host::AdmissionLimits { sandboxes, ..self.admission }
     }
 
-    fn host(&self, app: &str, prepared: &Prepared, setting: &Setting) -> Result<Arc<Hosted>, CommandError> {
+    fn host(&self, app: &str, prepared: &Prepared, setting: &Setting) -> Result<Arc<DeployedComponent>, CommandError> {
         let Setting { args, node, printer, audit, .. } = setting;
-        let (printer, measures) = (*printer, node.measures(app, &self.name));
-        let gate = args.grants.gate_of(&self.title, self.policy.clone(), measures.clone(), audit.as_ref(), printer);
+        let (printer, metrics) = (*printer, node.component_metrics(app, &self.name));
+        let gate = args.grants.gate_of(&self.title, self.policy.clone(), metrics.clone(), audit.as_ref(), printer);
         let (title, is_json) = (self.title.clone(), args.logs_json());
-        let (telemetry, by) = (node.telemetry().cloned(), measures.clone());
+        let (telemetry, by) = (node.telemetry().cloned(), metrics.clone());
         let say = move |line: OutputLine<'_>| {
             if is_json {
                 printer.guest_text(&guest_line(&by, line), line.is_stderr);
@@ -93,21 +98,21 @@ impl Component {
         let mut setup = Setup::new(gate, self.limits.clone(), Stdio::Lines(Arc::new(say)), false)?;
         setup.args = vec![self.artifact.short_name().to_owned()];
         setup.env = args.grants.env_values(&self.policy, printer);
-        setup.usage = Some(measures.clone());
-        let (name, counts) = (self.title.clone(), measures.clone());
-        let (counts_too, say) = (measures.clone(), said_once(name.clone(), printer));
+        setup.usage = Some(metrics.clone());
+        let (name, counts) = (self.title.clone(), metrics.clone());
+        let (counts_too, say) = (metrics.clone(), said_once(name.clone(), printer));
         setup.excess = Some(Arc::new(move |failure| {
-            counts_too.failed(failure);
+            counts_too.record_failure(failure);
             say(failure);
         }));
         let report = move |failure: &Failure, request: Option<RequestId>| {
-            counts.failed(failure);
+            counts.record_failure(failure);
             let error = CommandError::of_failure(&name, failure);
             let of_request = request.map(|id| format!("it was request {id}"));
             error.details(of_request).print(&printer);
         };
         let service = Service::new(prepared.ready(setup)?, self.reuse, report)?;
-        let admission = node.admission(&measures, self.fitting(prepared, printer));
-        Ok(Hosted::new(&self.name, service, self.grants(), admission, measures))
+        let admission = node.admission(&metrics, self.fitting(prepared, printer));
+        Ok(DeployedComponent::new(&self.name, service, self.grants(), admission, metrics))
     }
 }

@@ -15,7 +15,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use walnut_engine::parse_duration;
-use walnut_host::{AccessFormat, AccessLog, Admin, Drained, Limits, Logs, Node, Server, ServerConfig, Telemetry};
+use walnut_host::{
+    AccessFormat, AccessLog, Admin, AdmissionLimits, Drained, Logs, Node, Server, ServerConfig, Telemetry,
+};
 
 /// Serve HTTP requests: a component of WASI 0.2 (a fresh sandbox for each) or 0.3, or whole apps
 #[derive(Args, Debug)]
@@ -97,8 +99,8 @@ impl ServeArgs {
     }
 
     /// How a component takes requests where no manifest says it.
-    pub fn admission(&self) -> Limits {
-        Limits { sandboxes: self.sandboxes, queue: self.queue, patience: self.patience }
+    pub fn admission(&self) -> AdmissionLimits {
+        AdmissionLimits { sandboxes: self.sandboxes, queue: self.queue, queue_timeout: self.patience }
     }
 }
 
@@ -190,17 +192,17 @@ async fn serve(
         printer.say(&format!("serving {} on {}://{address}", app.place, args.clients.scheme()));
         app.summary.iter().for_each(|line| printer.say(&format!("  {line}")));
     }
-    node.is_serving();
+    node.set_serving();
     let reload = Reload { setting: setting.clone(), served: Arc::new(version), hangups };
-    let draining = node.clone();
     let stop = async move {
         tokio::select! {
             _ = stop => {}
             () = reload.run() => {}
         }
-        draining.is_draining();
     };
-    let drained = server.serve(node.clone(), stop).await.map_err(|e| of_system("the server could not start", &e));
+    let drained = walnut_host::run_triggers(vec![Box::new(server)], node.clone(), stop)
+        .await
+        .map_err(|e| of_system("the server could not start", &e));
     // Waits for the collector, but not for ever.
     let _ = tokio::task::spawn_blocking(move || node.telemetry().map(|telemetry| telemetry.stop())).await;
     drained.map(Ended::Served)

@@ -171,7 +171,7 @@ fn a_sandbox_of_0_3_is_one_for_many_requests() {
         })
         .collect();
     let name = RUST_P3_HTTP_ECHO.path().file_name().unwrap().to_string_lossy().into_owned();
-    counts(&server, &format!(r#"walnut_places_taken{{app="{name}",component="component"}} 3"#));
+    counts(&server, &format!(r#"walnut_admission_permits_in_use{{app="{name}",component="component"}} 3"#));
     counts(&server, &format!(r#"walnut_sandboxes{{app="{name}",component="component"}} 1"#));
     drop(clients);
 }

@@ -100,7 +100,8 @@ fn a_sandbox_that_is_reused_speaks_for_one_request_at_a_time() {
     let served = steady(RUST_P2_HTTP_BAD, &[&ADMIN, ["--reuse", "100"].as_slice()].concat());
     let mut client = served.connect();
     // A request may come before the sandbox has come to the end of the one before, and then has another.
-    let idle = format!(r#"walnut_places_taken{{app="{0}",component="component"}} 0"#, name(RUST_P2_HTTP_BAD));
+    let idle =
+        format!(r#"walnut_admission_permits_in_use{{app="{0}",component="component"}} 0"#, name(RUST_P2_HTTP_BAD));
     for trace in [TRACE, OTHER] {
         client.ask(traced("/log-bomb?mib=1", trace)).is(200, "logged 1 MiB\n");
         counts(&served, &idle);
@@ -124,7 +125,7 @@ fn a_sandbox_of_0_3_speaks_for_a_request_that_is_alone_in_it() {
     let name = name(RUST_P3_HTTP_ECHO);
     let mut sleeper = server.connect();
     sleeper.send("GET /sleep?ms=600000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
-    counts(&server, &format!(r#"walnut_places_taken{{app="{name}",component="component"}} 1"#));
+    counts(&server, &format!(r#"walnut_admission_permits_in_use{{app="{name}",component="component"}} 1"#));
     assert_eq!(server.connect().ask(traced("/panic", TRACE)).status, 500);
     assert_eq!(sleeper.response().status, 500);
     assert_eq!(server.connect().ask(traced("/panic", OTHER)).status, 500);

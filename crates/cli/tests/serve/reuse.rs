@@ -173,7 +173,7 @@ fn one_that_idles_is_counted_and_goes_with_its_version() {
     is_request(&mut client, 1);
     is_request(&mut client, 2);
     counts(&server, r#"walnut_sandboxes{app="app.wasm",component="component"} 1"#);
-    counts(&server, r#"walnut_places_taken{app="app.wasm",component="component"} 0"#);
+    counts(&server, r#"walnut_admission_permits_in_use{app="app.wasm",component="component"} 0"#);
     server.hang_up();
     server.says("reloaded");
     counts(&server, r#"walnut_sandboxes{app="app.wasm",component="component"} 0"#);

@@ -3,9 +3,8 @@
 
 use crate::admin::openmetrics;
 use crate::admin::status::Status;
-use crate::app::node::{Node, Phase};
-use crate::http::slots::Seats;
-use crate::http::slow_client::Stall;
+use crate::app::{Node, Phase};
+use crate::http::{ConnectionSlots, StallTimeout};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
 use http::uri::Authority;
@@ -57,16 +56,16 @@ impl Admin {
 
     /// Tells of `node`, until the process ends.
     pub async fn serve(self, node: Arc<Node>) {
-        let mut seats = Seats::new(CONNECTIONS, STALL);
+        let mut slots = ConnectionSlots::new(CONNECTIONS, STALL);
         loop {
             let Ok((stream, _)) = self.listener.accept().await else {
                 // The client left, or there are too many files for now.
                 sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let Some(seat) = seats.take().await else { return };
+            let Some(slot) = slots.take().await else { return };
             let (node, is_local) = (node.clone(), self.address.ip().is_loopback());
-            // An answer is there at once, and then for its client to read, which `Stall` sees.
+            // An answer is there at once, and then for its client to read, which `StallTimeout` sees.
             let answer = service_fn(move |request| {
                 let response = answer(&node, is_local, &request);
                 async move { Ok::<_, Infallible>(response) }
@@ -74,12 +73,12 @@ impl Admin {
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
-                .serve_connection(TokioIo::new(Stall::new(stream, STALL, seat.clone())), answer);
+                .serve_connection(TokioIo::new(StallTimeout::new(stream, STALL, slot.clone())), answer);
             tokio::spawn(async move {
                 tokio::select! {
                     biased;
                     _ = timeout(LIFE, connection) => {}
-                    () = seat.is_needed() => {}
+                    () = slot.is_needed() => {}
                 }
             });
         }
@@ -106,7 +105,7 @@ fn answer(node: &Arc<Node>, is_local: bool, request: &Request<Incoming>) -> Resp
             Ok(status) => respond(StatusCode::OK, "application/json", status),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the status cannot be written\n"),
         },
-        "/metrics" => match openmetrics::text(node) {
+        "/metrics" => match openmetrics::encode(node) {
             Ok(metrics) => {
                 respond(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics)
             }

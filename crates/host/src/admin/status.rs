@@ -1,14 +1,16 @@
-//! What the page of the admin address shows, as JSON. Totals only: whoever asks twice knows what happened in between.
+//! Status of the node as JSON, for the page of the admin address. Values are totals; a reader takes differences between
+//! two requests.
 
-use crate::app::node::{Admission, Hosted, Node};
-use crate::http::static_files::Files;
-use crate::telemetry::access_log::since_1970;
-use crate::telemetry::metrics::{BOUNDS, Measures, Refused, START_BOUNDS};
+use crate::app::{Admission, App, DeployedComponent, Node, ServedDir};
+use crate::telemetry::{AccessLog, ComponentMetrics, LATENCY_BOUNDS, RecordedDenial, START_BOUNDS, unix_millis};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use walnut_manifest::Route;
 
-/// Fields may be added; what is there keeps its meaning as long as `v` stays. Times are milliseconds since 1970 in UTC.
+/// Status of a node. Fields may be added; existing ones keep their meaning while `v` stays the same. Times are
+/// milliseconds since 1970 in UTC.
 #[derive(Serialize)]
 pub(crate) struct Status {
     v: u32,
@@ -17,15 +19,15 @@ pub(crate) struct Status {
     started: u64,
     time: u64,
     connections: i64,
-    /// Lines of the access log that were lost.
+    /// Lost lines of the access log.
     lost_lines: u64,
-    /// Lines that were lost, by where they should have gone; that log among them.
+    /// Lost lines by log, the access log among them.
     lost: BTreeMap<&'static str, u64>,
-    /// Requests that no route is for, those that named no host, and what was no request.
+    /// Requests without a route or a valid host, and bytes that were not a request.
     unrouted: u64,
-    /// The upper bounds of the latencies' buckets in seconds; there is one bucket more, for what took longer.
+    /// Upper bounds of the latency buckets, in seconds. There is one bucket more, without a bound.
     bounds: Vec<f64>,
-    /// The same of how long sandboxes took to start.
+    /// Upper bounds of the buckets of start-up times, in the same way.
     start_bounds: Vec<f64>,
     components: Vec<ComponentStatus>,
 }
@@ -36,38 +38,37 @@ struct ComponentStatus {
     component: String,
     routes: Vec<String>,
     grants: Vec<String>,
-    refused: Vec<RefusedStatus>,
-    /// Requests that ended, by cause.
+    refused: Vec<DenialStatus>,
+    /// Finished requests, by cause.
     causes: BTreeMap<&'static str, u64>,
-    /// Requests that ended, by the class of their status.
+    /// Finished requests, by status class.
     classes: BTreeMap<&'static str, u64>,
-    /// Requests that ended, by how long they took.
+    /// Finished requests, by latency bucket.
     latency: Vec<u64>,
     in_flight: u64,
     waiting: u64,
-    /// How many may wait.
+    /// Length of the queue.
     queue: u32,
     sandboxes: u64,
-    /// Sandboxes that were started, by how long that took.
+    /// Started sandboxes, by bucket of start-up time.
     starts: Vec<u64>,
     /// Processor time of its guests, in seconds.
     cpu: f64,
-    /// The most that one of its sandboxes had, in bytes.
+    /// Largest memory of a sandbox, in bytes.
     memory: u64,
-    /// Places that are taken, and how many there are.
-    taken: u64,
-    places: u32,
+    permits_in_use: u64,
+    permits: u32,
     denials: BTreeMap<&'static str, u64>,
     limits: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
-struct RefusedStatus {
+struct DenialStatus {
     capability: &'static str,
     import: &'static str,
     asked: String,
     because: String,
-    /// What would allow it: for the command line and for the manifest.
+    /// Grant that would allow it, as a flag and as a line of the manifest.
     flag: Option<String>,
     manifest: Option<String>,
     count: u64,
@@ -75,23 +76,26 @@ struct RefusedStatus {
 }
 
 impl Status {
+    /// Sums up the metrics of `node`.
     pub fn of(node: &Node) -> Self {
-        let metrics = node.metrics();
-        let components = node.hosted().into_iter().map(|(hosted, routes)| ComponentStatus::of(&hosted, routes));
-        let folders = node.files().into_iter().map(|(files, route)| ComponentStatus::of_files(&files, route));
+        let (metrics, apps) = (node.metrics(), node.apps());
+        let components = apps
+            .iter()
+            .flat_map(|app| app.components.iter().map(move |component| ComponentStatus::of_component(app, component)));
+        let dirs = apps.iter().flat_map(App::dirs).map(|(route, dir)| ComponentStatus::of_dir(route, dir));
         Status {
             v: 1,
             version: env!("CARGO_PKG_VERSION"),
             phase: node.phase().name(),
-            started: since_1970(metrics.started),
-            time: since_1970(SystemTime::now()),
+            started: unix_millis(metrics.started),
+            time: unix_millis(SystemTime::now()),
             connections: metrics.connections(),
-            lost_lines: metrics.logs.access.as_ref().map_or(0, crate::telemetry::access_log::AccessLog::lost),
+            lost_lines: metrics.logs.access.as_ref().map_or(0, AccessLog::lost),
             lost: metrics.logs.lost().filter(|(_, count)| *count > 0).collect(),
             unrouted: metrics.unrouted.ended().map(|(_, _, count)| count).sum(),
-            bounds: seconds(&BOUNDS),
+            bounds: seconds(&LATENCY_BOUNDS),
             start_bounds: seconds(&START_BOUNDS),
-            components: components.chain(folders).collect(),
+            components: components.chain(dirs).collect(),
         }
     }
 }
@@ -101,61 +105,62 @@ fn seconds(micros: &[u64]) -> Vec<f64> {
 }
 
 impl ComponentStatus {
-    fn of(hosted: &Hosted, routes: Vec<String>) -> Self {
+    fn of_component(app: &App, component: &Arc<DeployedComponent>) -> Self {
+        let routes = app.routes_to(component).map(ToString::to_string).collect();
         ComponentStatus {
-            sandboxes: hosted.sandboxes(),
-            ..Self::counted(hosted.measures(), hosted.admission(), routes, hosted.grants.clone())
+            sandboxes: component.sandboxes(),
+            ..Self::new(component.metrics(), component.admission(), routes, component.grants.clone())
         }
     }
 
-    /// A folder is shown as what answers too. Its places are for open files, and it has no sandboxes.
-    fn of_files(files: &Files, route: String) -> Self {
-        let grants = vec![format!("files in {}", files.place.display())];
-        Self::counted(files.measures(), files.admission(), vec![route], grants)
+    /// Shows a folder like a component. Its permits are open files, and it has no sandboxes.
+    fn of_dir(route: &Route, dir: &ServedDir) -> Self {
+        let grants = vec![format!("files in {}", dir.path.display())];
+        Self::new(dir.metrics(), &dir.admission.open_files, vec![route.to_string()], grants)
     }
 
-    fn counted(measures: &Measures, admission: &Admission, routes: Vec<String>, grants: Vec<String>) -> Self {
+    fn new(metrics: &ComponentMetrics, admission: &Admission, routes: Vec<String>, grants: Vec<String>) -> Self {
         let (mut causes, mut classes) = (BTreeMap::new(), BTreeMap::new());
-        for (cause, class, count) in measures.ended().filter(|(_, _, count)| *count > 0) {
+        for (cause, class, count) in metrics.ended().filter(|(_, _, count)| *count > 0) {
             *causes.entry(cause.name()).or_default() += count;
             *classes.entry(class).or_default() += count;
         }
         ComponentStatus {
-            app: measures.app.clone(),
-            component: measures.component.clone(),
+            app: metrics.labels().app.clone(),
+            component: metrics.labels().component.clone(),
             routes,
             grants,
-            refused: measures.refused().into_iter().map(RefusedStatus::of).collect(),
+            refused: metrics.recorded_denials().into_iter().map(DenialStatus::of).collect(),
             causes,
             classes,
-            latency: measures.took().to_vec(),
-            in_flight: measures.in_flight(),
-            waiting: admission.waiting(),
+            latency: metrics.latencies().to_vec(),
+            in_flight: metrics.in_flight(),
+            waiting: admission.queued(),
             queue: admission.limits().queue,
             sandboxes: 0,
-            starts: measures.starts().to_vec(),
-            cpu: measures.cpu(),
-            memory: measures.memory(),
-            taken: admission.taken(),
-            places: admission.limits().sandboxes,
-            denials: measures.denials().map(|(capability, count)| (capability.name(), count)).collect(),
-            limits: measures.limits().map(|(limit, count)| (limit.name(), count)).collect(),
+            starts: metrics.starts().to_vec(),
+            cpu: metrics.cpu(),
+            memory: metrics.memory(),
+            permits_in_use: admission.in_use(),
+            permits: admission.limits().sandboxes,
+            denials: metrics.denials().map(|(capability, count)| (capability.name(), count)).collect(),
+            limits: metrics.limits().map(|(limit, count)| (limit.name(), count)).collect(),
         }
     }
 }
 
-impl RefusedStatus {
-    fn of(one: Refused) -> Self {
-        let (flag, manifest) = one.allow.unzip();
-        RefusedStatus {
-            capability: one.capability.name(),
-            import: one.import,
-            asked: one.asked,
-            because: one.because,
+impl DenialStatus {
+    fn of(denial: RecordedDenial) -> Self {
+        let (flag, manifest) = denial.allow.unzip();
+        DenialStatus {
+            capability: denial.capability.name(),
+            import: denial.import,
+            asked: denial.asked,
+            because: denial.because,
             flag,
             manifest,
-            count: one.count,
-            last: since_1970(one.last),
+            count: denial.count,
+            last: unix_millis(denial.last),
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn body_too_large() -> Response<Body> {
 }
 
 /// The answer to a request that names no host, two, or one that is none.
-pub(crate) fn no_host() -> Response<Body> {
+pub(crate) fn invalid_host() -> Response<Body> {
     respond(StatusCode::BAD_REQUEST, "the request names no valid host\n")
 }
 
@@ -52,26 +52,26 @@ pub(crate) fn forbidden() -> Response<Body> {
 }
 
 /// The answer to whoever wants to do more with a file than to read it.
-pub(crate) fn only_read() -> Response<Body> {
+pub(crate) fn read_only() -> Response<Body> {
     let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, "files are only read here\n");
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 
 /// The answer to a folder's name without its final slash.
-pub(crate) fn moved(to: HeaderValue) -> Response<Body> {
+pub(crate) fn redirect(to: HeaderValue) -> Response<Body> {
     let mut response = respond(StatusCode::MOVED_PERMANENTLY, "it ends in a slash\n");
     response.headers_mut().insert(header::LOCATION, to);
     response
 }
 
 /// The answer when the file is not the one that the client has in mind.
-pub(crate) fn another_file() -> Response<Body> {
+pub(crate) fn precondition_failed() -> Response<Body> {
     respond(StatusCode::PRECONDITION_FAILED, "the file is another by now\n")
 }
 
 /// The answer to a part that a file of `size` bytes does not have.
-pub(crate) fn no_such_part(size: u64) -> Response<Body> {
+pub(crate) fn range_not_satisfiable(size: u64) -> Response<Body> {
     let mut response = respond(StatusCode::RANGE_NOT_SATISFIABLE, "the file has no such part\n");
     if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
         response.headers_mut().insert(header::CONTENT_RANGE, value);
@@ -90,19 +90,19 @@ pub(crate) fn no_tunnels() -> Response<Body> {
 }
 
 /// The answer to a request whose target is no path.
-pub(crate) fn no_path() -> Response<Body> {
+pub(crate) fn invalid_target() -> Response<Body> {
     respond(StatusCode::BAD_REQUEST, "the request's target is not a path\n")
 }
 
 /// The answer to a body in a transfer coding that is not known here. Nobody knows where it ends, and so the connection does.
-pub(crate) fn no_such_coding() -> Response<Body> {
+pub(crate) fn unknown_transfer_coding() -> Response<Body> {
     let mut response = respond(StatusCode::NOT_IMPLEMENTED, "the only transfer coding is chunked\n");
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
 /// The answer to a field that HTTP/2 does not allow.
-pub(crate) fn spaces() -> Response<Body> {
+pub(crate) fn padded_value() -> Response<Body> {
     respond(StatusCode::BAD_REQUEST, "a header begins or ends with a space\n")
 }
 

@@ -1,17 +1,26 @@
-//! The HTTP server: listener, connections, routing, and answers.
+//! The HTTP trigger: listener, connections, routing, and responses.
 
-pub(crate) mod connection;
-pub(crate) mod error_responses;
-pub(crate) mod exchange;
-pub(crate) mod head;
-pub(crate) mod http2;
-pub(crate) mod preface;
-pub(crate) mod request_body;
-pub(crate) mod server;
-pub(crate) mod shutdown;
-pub(crate) mod slots;
-pub(crate) mod slow_client;
-pub(crate) mod static_files;
-pub(crate) mod tls;
-pub(crate) mod worker;
-pub(crate) mod write_coalescing;
+mod client;
+mod connection;
+mod context;
+mod error_responses;
+mod exchange;
+mod handler;
+mod head;
+mod http2;
+mod preface;
+mod request_body;
+mod router;
+mod server;
+mod slots;
+mod slow_client;
+mod static_files;
+mod tls;
+mod worker;
+mod write_coalescing;
+
+pub use context::ServerConfig;
+pub use server::Server;
+pub(crate) use slots::ConnectionSlots;
+pub(crate) use slow_client::StallTimeout;
+pub use tls::{CertificateReload, Tls, TlsError};

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A stream whose first bytes were looked at. They are read again, by who serves it.
-pub(crate) struct Opened<S> {
+pub(crate) struct PeekedStream<S> {
     inner: S,
     first: [u8; PREFACE.len()],
     /// How many of them came, and how many were read again.
@@ -17,9 +17,9 @@ pub(crate) struct Opened<S> {
     given: usize,
 }
 
-impl<S: AsyncRead + Unpin> Opened<S> {
+impl<S: AsyncRead + Unpin> PeekedStream<S> {
     pub fn new(inner: S) -> Self {
-        Opened { inner, first: [0; PREFACE.len()], came: 0, given: 0 }
+        PeekedStream { inner, first: [0; PREFACE.len()], came: 0, given: 0 }
     }
 
     /// Waits for the first bytes, and tells whether they are HTTP/2's. Those of HTTP/1.1 are known by the first of all,
@@ -41,7 +41,7 @@ impl<S: AsyncRead + Unpin> Opened<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PeekedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.given == self.came {
             return Pin::new(&mut self.inner).poll_read(cx, buffer);
@@ -53,7 +53,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Opened<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PeekedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
@@ -89,7 +89,7 @@ mod tests {
         let sending = tokio::spawn(async move {
             let _ = tokio::io::AsyncWriteExt::write_all(&mut client, &all).await;
         });
-        let mut stream = Opened::new(server);
+        let mut stream = PeekedStream::new(server);
         let is_http2 = stream.is_http2().await.unwrap();
         assert_eq!(stream.has_begun(), !parts.is_empty());
         let mut read = Vec::new();

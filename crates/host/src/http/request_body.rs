@@ -1,6 +1,6 @@
 //! The body of a request, by whichever HTTP it comes.
 
-use crate::http::head::Trailers;
+use crate::http::head::TrailerFilter;
 use bytes::Bytes;
 use h2::RecvStream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -9,39 +9,39 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 
-pub(crate) enum Incoming {
+pub(crate) enum RequestBody {
     Http1(hyper::body::Incoming),
-    Http2(Received),
+    Http2(Http2Body),
 }
 
-impl HttpBody for Incoming {
+impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
-            Incoming::Http1(body) => Pin::new(body).poll_frame(cx).map_err(io::Error::other),
-            Incoming::Http2(body) => Pin::new(body).poll_frame(cx),
+            RequestBody::Http1(body) => Pin::new(body).poll_frame(cx).map_err(io::Error::other),
+            RequestBody::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Incoming::Http1(body) => body.is_end_stream(),
-            Incoming::Http2(body) => body.is_end_stream(),
+            RequestBody::Http1(body) => body.is_end_stream(),
+            RequestBody::Http2(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Incoming::Http1(body) => body.size_hint(),
-            Incoming::Http2(body) => body.size_hint(),
+            RequestBody::Http1(body) => body.size_hint(),
+            RequestBody::Http2(body) => body.size_hint(),
         }
     }
 }
 
 /// The body of a stream of HTTP/2.
-pub(crate) struct Received {
+pub(crate) struct Http2Body {
     stream: RecvStream,
     /// What is still to come of an announced length. That it is kept to is h2's to watch.
     announced: Option<u64>,
@@ -50,10 +50,10 @@ pub(crate) struct Received {
     wanted: Option<oneshot::Sender<()>>,
 }
 
-impl Received {
+impl Http2Body {
     /// `announced` is its length as the head says it; `wanted` is told when somebody reads.
     pub fn new(stream: RecvStream, announced: Option<u64>, wanted: Option<oneshot::Sender<()>>) -> Self {
-        Received { stream, announced, has_data: true, wanted }
+        Http2Body { stream, announced, has_data: true, wanted }
     }
 
     fn took(&mut self, data: &Bytes) {
@@ -63,7 +63,7 @@ impl Received {
     }
 }
 
-impl HttpBody for Received {
+impl HttpBody for Http2Body {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -102,12 +102,12 @@ impl HttpBody for Received {
 }
 
 /// A body whose trailers are cleaned as its head was.
-pub(crate) struct Cleaned<B> {
+pub(crate) struct FilteredBody<B> {
     pub inner: B,
-    pub trailers: Trailers,
+    pub trailers: TrailerFilter,
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Cleaned<B> {
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for FilteredBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

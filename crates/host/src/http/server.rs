@@ -1,7 +1,13 @@
-use crate::app::node::Node;
-use crate::http::slots::{Seat, Seats};
-use crate::http::tls::Tls;
-use crate::http::worker::{Thread, Worker};
+//! The HTTP server: binds the listener, accepts connections and hands each to a worker.
+
+use crate::app::Node;
+use crate::http::context::{ServerConfig, ServerContext};
+use crate::http::router::Router;
+use crate::http::slots::{ConnectionSlots, Slot};
+use crate::http::worker::{Worker, WorkerThread};
+use crate::shutdown::ShutdownSignal;
+use crate::trigger::{Drained, Trigger};
+use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::io;
 use std::net::SocketAddr;
@@ -9,138 +15,84 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-/// How a server behaves.
-#[derive(Clone, Debug)]
-pub struct ServerConfig {
-    /// Where it listens. Port 0 takes any free one.
-    pub address: SocketAddr,
-    /// Threads that serve, each with connections of its own.
-    pub workers: usize,
-    /// Connections at once. For a client beyond that the one closes which idles for longest; where none idles, one that has
-    /// not read for a while; and where there is none, it waits.
-    pub connections: usize,
-    /// How long a client may take to shake hands and to send the head of a request, and how long a connection may idle
-    /// between two.
-    pub head_timeout: Duration,
-    /// How long a client may pause in the body of a request that has no answer yet.
-    pub body_timeout: Duration,
-    /// How long a client may take to read 16 KiB, or what there is, before its connection is closed.
-    pub stall_timeout: Duration,
-    /// How long requests under way may go on after a stop was asked for.
-    pub drain: Duration,
-    /// With what clients are spoken to over TLS. In the clear without.
-    pub tls: Option<Tls>,
-    /// Whether guests are told what clients say of hops before them: `forwarded`, `x-forwarded-*`, `x-real-ip`.
-    pub trusts_forwarded: bool,
-    /// Whether guests are told who the client is: `x-forwarded-for`, `x-forwarded-proto`.
-    pub tells_client: bool,
-}
-
-impl ServerConfig {
-    /// The defaults, at `address`.
-    pub fn new(address: SocketAddr) -> Self {
-        ServerConfig {
-            address,
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
-            connections: 1000,
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(5),
-            stall_timeout: Duration::from_secs(30),
-            drain: Duration::from_secs(10),
-            tls: None,
-            trusts_forwarded: false,
-            tells_client: false,
-        }
-    }
-}
-
-/// How a server stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// Every request was answered.
-    Cleanly,
-    /// The time for it ran out.
-    Cut,
-}
-
-/// A bound server that does not accept yet.
+/// An HTTP server that is bound to its address and does not accept yet.
 pub struct Server {
     listener: TcpListener,
     config: ServerConfig,
 }
 
-/// What the connections share.
-pub(crate) struct Shared {
-    pub node: Arc<Node>,
-    pub config: ServerConfig,
-}
-
 impl Server {
-    /// Binds the address, so that whatever is wrong with it is known before anything is served.
+    /// Binds the address, so that an error about it shows before anything is served.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
     pub async fn bind(config: ServerConfig) -> io::Result<Self> {
         Ok(Server { listener: TcpListener::bind(config.address).await?, config })
     }
 
-    /// The address with its real port.
+    /// Returns the address, with the port that was taken.
+    ///
+    /// # Errors
+    /// When the system does not tell it.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
+}
 
-    /// Serves the apps of `node` until `stop` ends, then answers what is under way.
-    ///
-    /// # Errors
-    /// When the system refuses a thread or what its runtime needs.
-    pub async fn serve(self, node: Arc<Node>, stop: impl Future<Output = ()>) -> io::Result<Drained> {
-        let Server { listener, config } = self;
-        let mut seats = Seats::new(config.connections, config.stall_timeout);
+#[async_trait]
+impl Trigger for Server {
+    async fn run(self: Box<Self>, node: Arc<Node>, mut stop: ShutdownSignal) -> io::Result<Drained> {
+        let Server { listener, config } = *self;
+        let mut slots = ConnectionSlots::new(config.max_connections, config.stall_timeout);
         let count = config.workers.max(1);
-        let shared = Arc::new(Shared { node, config });
-        let workers = (0..count).map(|n| Worker::start(n, shared.clone())).collect::<io::Result<Vec<_>>>()?;
-        let mut stop = std::pin::pin!(stop);
+        let router = Router::observing(&node);
+        let context = Arc::new(ServerContext { node, router, config });
+        let workers = (0..count).map(|n| Worker::start(n, context.clone())).collect::<io::Result<Vec<_>>>()?;
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &mut seats) => accepted,
-                () = &mut stop => break,
+                accepted = accept(&listener, &mut slots) => accepted,
+                () = stop.wait() => break,
             };
-            let least = workers.iter().min_by_key(|worker| worker.load());
-            if let (Some((stream, seat)), Some(worker)) = (accepted, least)
+            let least_loaded = workers.iter().min_by_key(|worker| worker.load());
+            if let (Some((stream, slot)), Some(worker)) = (accepted, least_loaded)
                 && let Ok(stream) = stream.into_std()
             {
-                worker.take(stream, seat);
+                worker.take(stream, slot);
             }
         }
         drop(listener);
         let drained = join_all(workers.into_iter().map(Worker::drain)).await;
         let (drained, threads): (Vec<_>, Vec<_>) = drained.into_iter().unzip();
-        join_all(threads.into_iter().map(Thread::end)).await;
-        Ok(if drained.contains(&Drained::Cut) { Drained::Cut } else { Drained::Cleanly })
+        join_all(threads.into_iter().map(WorkerThread::end)).await;
+        Ok(Drained::all(drained))
     }
 }
 
-/// Bytes that the system holds of an answer before it can send them.
+/// Bytes of a response that the system keeps unsent.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 << 10;
 
-/// That there is room for more is told as the client reads, and not only when it has read a third of what may be megabytes: one
-/// that reads slowly would look as if it did not.
+/// Has the system report free space in the send buffer as the client reads, and not only once a third of a buffer of
+/// megabytes is free: until then, a client that reads slowly would look as if it did not read at all.
 #[cfg(target_os = "linux")]
-fn keep_little_unsent(stream: &TcpStream) {
+fn limit_unsent(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn keep_little_unsent(_: &TcpStream) {}
+fn limit_unsent(_: &TcpStream) {}
 
-async fn accept(listener: &TcpListener, seats: &mut Seats) -> Option<(TcpStream, Arc<Seat>)> {
+async fn accept(listener: &TcpListener, slots: &mut ConnectionSlots) -> Option<(TcpStream, Arc<Slot>)> {
     match listener.accept().await {
         Ok((stream, _)) => {
             // Small responses must not wait for an acknowledgement.
             let _ = stream.set_nodelay(true);
-            keep_little_unsent(&stream);
-            Some((stream, seats.take().await?))
+            limit_unsent(&stream);
+            Some((stream, slots.take().await?))
         }
         Err(e) => {
-            // A client that left already is nothing; running out of files passes, so the server waits rather than ends.
+            // A client that has left already needs no handling. A shortage of file descriptors passes, so the server
+            // waits rather than ends.
             if !matches!(
                 e.kind(),
                 io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused

@@ -1,6 +1,6 @@
 //! Clients that read too slowly, or not at all. hyper and h2 wait for one for ever, also while it reads a byte now and then.
 
-use crate::http::slots::{Seat, Stalled};
+use crate::http::slots::{Slot, StalledGuard};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,34 +13,34 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const LEAST: usize = 16 << 10;
 
 /// How a client gets on with what it is to read.
-pub(crate) struct Pace {
+pub(crate) struct ReadProgress {
     most: Duration,
-    seat: Arc<Seat>,
-    stalled: fn(&Arc<Seat>) -> Stalled,
-    behind: Option<Behind>,
+    slot: Arc<Slot>,
+    stalled: fn(&Arc<Slot>) -> StalledGuard,
+    behind: Option<Backlog>,
 }
 
 /// From the first time that something had to wait, until [`LEAST`] of it was read or all of it.
-struct Behind {
+struct Backlog {
     until: Instant,
     read: usize,
-    _stalled: Stalled,
+    _stalled: StalledGuard,
 }
 
-impl Pace {
+impl ReadProgress {
     /// Of a whole connection.
-    pub fn whole(most: Duration, seat: Arc<Seat>) -> Self {
-        Pace { most, seat, stalled: Seat::stalled_whole, behind: None }
+    pub fn whole(most: Duration, slot: Arc<Slot>) -> Self {
+        ReadProgress { most, slot, stalled: Slot::stalled_whole, behind: None }
     }
 
     /// Of one stream, which is busy.
-    pub fn stream(most: Duration, seat: Arc<Seat>) -> Self {
-        Pace { most, seat, stalled: Seat::stalled_stream, behind: None }
+    pub fn stream(most: Duration, slot: Arc<Slot>) -> Self {
+        ReadProgress { most, slot, stalled: Slot::stalled_stream, behind: None }
     }
 
     /// Something waits for the client. Gives when it has waited for too long.
     pub fn waits(&mut self) -> Instant {
-        let begins = || Behind { until: Instant::now() + self.most, read: 0, _stalled: (self.stalled)(&self.seat) };
+        let begins = || Backlog { until: Instant::now() + self.most, read: 0, _stalled: (self.stalled)(&self.slot) };
         self.behind.get_or_insert_with(begins).until
     }
 
@@ -61,16 +61,16 @@ impl Pace {
 }
 
 /// A stream that fails when its other end is too slow.
-pub(crate) struct Stall<S> {
+pub(crate) struct StallTimeout<S> {
     inner: S,
-    pace: Pace,
+    pace: ReadProgress,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Stall<S> {
-    pub fn new(inner: S, most: Duration, seat: Arc<Seat>) -> Self {
-        Stall { inner, pace: Pace::whole(most, seat), waiting: None }
+impl<S> StallTimeout<S> {
+    pub fn new(inner: S, most: Duration, slot: Arc<Slot>) -> Self {
+        StallTimeout { inner, pace: ReadProgress::whole(most, slot), waiting: None }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -91,13 +91,13 @@ impl<S> Stall<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.wrote(cx, written)
@@ -132,40 +132,40 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::slots::Seats;
+    use crate::http::slots::ConnectionSlots;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::{sleep, timeout};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    async fn seat() -> Arc<Seat> {
-        Seats::new(1, HOUR).take().await.unwrap()
+    async fn slot() -> Arc<Slot> {
+        ConnectionSlots::new(1, HOUR).take().await.unwrap()
     }
 
     #[tokio::test]
     async fn a_client_that_has_yet_to_read_is_not_idle() {
-        let seat = seat().await;
+        let slot = slot().await;
         let (mut client, server) = duplex(4);
-        let mut server = Stall::new(server, HOUR, seat.clone());
+        let mut server = StallTimeout::new(server, HOUR, slot.clone());
         server.write_all(b"abcd").await.unwrap();
-        assert!(seat.is_idle());
+        assert!(slot.is_idle());
         let mut more = Box::pin(server.write_all(b"efgh"));
         tokio::select! {
             biased;
             _ = &mut more => panic!("there was no room"),
-            () = std::future::ready(()) => assert!(!seat.is_idle()),
+            () = std::future::ready(()) => assert!(!slot.is_idle()),
         }
         client.read_exact(&mut [0; 4]).await.unwrap();
         more.await.unwrap();
         server.flush().await.unwrap();
-        assert!(seat.is_idle());
+        assert!(slot.is_idle());
     }
 
     #[tokio::test]
     async fn a_client_that_never_reads_is_let_go() {
-        let seat = seat().await;
+        let slot = slot().await;
         let (_client, server) = duplex(4);
-        let mut server = Stall::new(server, Duration::from_millis(10), seat);
+        let mut server = StallTimeout::new(server, Duration::from_millis(10), slot);
         server.write_all(b"abcd").await.unwrap();
         let ended = server.write_all(b"efgh").await.unwrap_err();
         assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
@@ -174,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_reads_a_byte_now_and_then_is_let_go() {
         let (mut client, server) = duplex(4);
-        let mut server = Stall::new(server, Duration::from_millis(300), seat().await);
+        let mut server = StallTimeout::new(server, Duration::from_millis(300), slot().await);
         let reads = async {
             while client.read_u8().await.is_ok() {
                 sleep(Duration::from_millis(20)).await;
@@ -187,12 +187,12 @@ mod tests {
 
     #[tokio::test]
     async fn who_reads_enough_or_all_there_is_has_the_time_anew() {
-        let mut pace = Pace::whole(HOUR, seat().await);
+        let mut pace = ReadProgress::whole(HOUR, slot().await);
         let mut first = pace.waits();
         for keeps_up in [
-            |pace: &mut Pace| pace.read(LEAST),
-            |pace: &mut Pace| (0..LEAST).for_each(|_| pace.read(1)),
-            |pace: &mut Pace| pace.caught_up(),
+            |pace: &mut ReadProgress| pace.read(LEAST),
+            |pace: &mut ReadProgress| (0..LEAST).for_each(|_| pace.read(1)),
+            |pace: &mut ReadProgress| pace.caught_up(),
         ] {
             pace.read(LEAST - 1);
             assert_eq!(pace.waits(), first);

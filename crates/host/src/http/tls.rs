@@ -3,7 +3,7 @@
 //! The files are looked at when a client shakes hands, and then at most once in a few seconds: no watcher that can miss
 //! something, no signal, and no work for a server that nobody calls. What is new and broken changes nothing but a warning.
 
-use crate::fingerprint::Stamp;
+use crate::fingerprint::Fingerprint;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,7 +32,7 @@ pub struct Tls {
 
 /// What became of files that had changed.
 #[derive(Debug)]
-pub enum Reload {
+pub enum CertificateReload {
     /// New clients get the new certificate.
     Done,
     /// The old one stays.
@@ -91,18 +91,18 @@ impl Tls {
     pub fn load(
         certificate: &Path,
         key: &Path,
-        report: impl Fn(&Reload) + Send + Sync + 'static,
+        report: impl Fn(&CertificateReload) + Send + Sync + 'static,
     ) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
-        let stamps = files.stamps();
+        let files = CertificateFiles { certificate: certificate.to_owned(), key: key.to_owned() };
+        let fingerprints = files.fingerprints();
         let current = files.read(&provider)?;
         let unusable = |e: rustls::Error| files.unusable(&e);
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(unusable)?;
-        let state = Mutex::new(State { current: Arc::new(current), stamps, looked: Instant::now() });
-        let resolver = Resolver { files, provider, state, report: Box::new(report) };
+        let state = Mutex::new(CertificateState { current: Arc::new(current), fingerprints, looked: Instant::now() });
+        let resolver = CertificateResolver { files, provider, state, report: Box::new(report) };
         let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
         Ok(Tls { acceptor: Arc::new(config).into() })
@@ -124,34 +124,34 @@ pub(crate) fn agreed_on_http2(connection: &rustls::ServerConnection) -> bool {
     connection.alpn_protocol() == Some(HTTP2)
 }
 
-struct Resolver {
-    files: Files,
+struct CertificateResolver {
+    files: CertificateFiles,
     provider: Arc<CryptoProvider>,
-    state: Mutex<State>,
-    report: Box<dyn Fn(&Reload) + Send + Sync>,
+    state: Mutex<CertificateState>,
+    report: Box<dyn Fn(&CertificateReload) + Send + Sync>,
 }
 
-struct State {
+struct CertificateState {
     current: Arc<CertifiedKey>,
     /// Of the files that were read last, whether they could be used or not.
-    stamps: [Option<Stamp>; 2],
+    fingerprints: [Option<Fingerprint>; 2],
     looked: Instant,
 }
 
-impl Resolver {
+impl CertificateResolver {
     fn current(&self) -> Arc<CertifiedKey> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= FRESH {
             state.looked = Instant::now();
-            let stamps = self.files.stamps();
-            if stamps != state.stamps {
-                state.stamps = stamps;
+            let fingerprints = self.files.fingerprints();
+            if fingerprints != state.fingerprints {
+                state.fingerprints = fingerprints;
                 (self.report)(&match self.files.read(&self.provider) {
                     Ok(new) => {
                         state.current = Arc::new(new);
-                        Reload::Done
+                        CertificateReload::Done
                     }
-                    Err(e) => Reload::Kept(e),
+                    Err(e) => CertificateReload::Kept(e),
                 });
             }
         }
@@ -159,26 +159,26 @@ impl Resolver {
     }
 }
 
-impl ResolvesServerCert for Resolver {
+impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current())
     }
 }
 
-impl fmt::Debug for Resolver {
+impl fmt::Debug for CertificateResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolver")
+        f.write_str("CertificateResolver")
     }
 }
 
-struct Files {
+struct CertificateFiles {
     certificate: PathBuf,
     key: PathBuf,
 }
 
-impl Files {
-    fn stamps(&self) -> [Option<Stamp>; 2] {
-        [&self.certificate, &self.key].map(|file| Stamp::of(file))
+impl CertificateFiles {
+    fn fingerprints(&self) -> [Option<Fingerprint>; 2] {
+        [&self.certificate, &self.key].map(|file| Fingerprint::of(file))
     }
 
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {

@@ -1,14 +1,15 @@
-//! One thread that serves connections, with a runtime of its own.
+//! A worker: one thread that serves connections, with a runtime of its own.
 //!
-//! A request stays on the thread that its connection came to, so that nothing of it is shared, woken or moved across
-//! threads ([ADR 0006](../../../docs/adr/0006-a-runtime-for-each-core.md)).
+//! A request stays on the thread of its connection, so that nothing of it is shared, woken or moved across threads
+//! ([ADR 0006](../../../../docs/adr/0006-a-runtime-for-each-core.md)).
 
+use crate::http::client::ConnectionGuard;
 use crate::http::connection;
-use crate::http::server::{Drained, Shared};
-use crate::http::shutdown;
-use crate::http::slots::{Leave, Seat};
+use crate::http::context::ServerContext;
+use crate::http::slots::{CloseSignal, Slot};
 use crate::http::write_coalescing;
-use crate::telemetry::metrics::Connected;
+use crate::shutdown;
+use crate::trigger::Drained;
 use std::convert::Infallible;
 use std::io;
 use std::net::TcpStream;
@@ -18,26 +19,27 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-/// A connection that was accepted.
-type Accepted = (TcpStream, Arc<Seat>);
+/// An accepted connection and its slot.
+type Accepted = (TcpStream, Arc<Slot>);
 
+/// Handle of a worker.
 pub(crate) struct Worker {
     inbox: mpsc::UnboundedSender<Accepted>,
-    /// Connections that it has.
+    /// Number of its connections.
     load: Arc<AtomicUsize>,
     drained: oneshot::Receiver<Drained>,
-    thread: Thread,
+    thread: WorkerThread,
 }
 
-/// The thread of a worker that has drained. Until this is dropped it drives connections to other servers, on which requests of
-/// other threads may be.
-pub(crate) struct Thread {
+/// Thread of a drained worker. Until it is ended it drives outbound connections, which may carry requests of other
+/// threads.
+pub(crate) struct WorkerThread {
     end: oneshot::Sender<Infallible>,
     ended: oneshot::Receiver<Infallible>,
 }
 
-impl Thread {
-    /// Ends it, and with it what is still under way there.
+impl WorkerThread {
+    /// Ends the thread, and with it all that still runs there.
     pub async fn end(self) {
         drop(self.end);
         let _ = self.ended.await;
@@ -45,37 +47,43 @@ impl Thread {
 }
 
 impl Worker {
-    pub fn start(number: usize, shared: Arc<Shared>) -> io::Result<Self> {
+    /// Starts a worker's thread.
+    ///
+    /// # Errors
+    /// When the system refuses the thread or its runtime.
+    pub fn start(number: usize, context: Arc<ServerContext>) -> io::Result<Self> {
         let (inbox, accepted) = mpsc::unbounded_channel();
-        let (tell, drained) = oneshot::channel();
-        let ((end, ends), (tell_end, ended)) = (oneshot::channel(), oneshot::channel());
+        let (drained_sender, drained) = oneshot::channel();
+        let ((end, end_asked), (ended_sender, ended)) = (oneshot::channel(), oneshot::channel());
         let load = Arc::<AtomicUsize>::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let counted = load.clone();
+        let load_of_thread = load.clone();
         thread::Builder::new().name(format!("walnut-worker-{number}")).spawn(move || {
             runtime.block_on(async {
-                let _ = tell.send(serve(accepted, counted, shared).await);
-                let _ = ends.await;
+                let _ = drained_sender.send(serve(accepted, load_of_thread, context).await);
+                let _ = end_asked.await;
             });
-            // A file operation may still be held by the system.
+            // The system may still hold a file operation.
             runtime.shutdown_background();
-            drop(tell_end);
+            drop(ended_sender);
         })?;
-        Ok(Worker { inbox, load, drained, thread: Thread { end, ended } })
+        Ok(Worker { inbox, load, drained, thread: WorkerThread { end, ended } })
     }
 
+    /// Returns the number of its connections.
     pub fn load(&self) -> usize {
         self.load.load(Relaxed)
     }
 
-    pub fn take(&self, stream: TcpStream, seat: Arc<Seat>) {
+    /// Hands a connection to the worker.
+    pub fn take(&self, stream: TcpStream, slot: Arc<Slot>) {
         self.load.fetch_add(1, Relaxed);
-        // A worker that is gone has panicked, which its thread told; the client sees a closed connection.
-        let _ = self.inbox.send((stream, seat));
+        // Fails only after a panic of the worker, whose thread has reported it. The client sees a closed connection.
+        let _ = self.inbox.send((stream, slot));
     }
 
-    /// Takes no more, and answers what is under way.
-    pub async fn drain(self) -> (Drained, Thread) {
+    /// Stops taking connections and finishes the requests in flight.
+    pub async fn drain(self) -> (Drained, WorkerThread) {
         drop(self.inbox);
         (self.drained.await.unwrap_or(Drained::Cut), self.thread)
     }
@@ -84,30 +92,19 @@ impl Worker {
 async fn serve(
     mut accepted: mpsc::UnboundedReceiver<Accepted>,
     load: Arc<AtomicUsize>,
-    shared: Arc<Shared>,
+    context: Arc<ServerContext>,
 ) -> Drained {
-    let (stopper, stop) = shutdown::pair();
-    tokio::spawn(write_coalescing::send());
-    while let Some((stream, seat)) = accepted.recv().await {
-        let here = Here { load: load.clone(), _open: shared.node.metrics().connected() };
+    let (shutdown, signal) = shutdown::channel();
+    tokio::spawn(write_coalescing::run_flush_task());
+    while let Some((stream, slot)) = accepted.recv().await {
+        let guard = ConnectionGuard::new(load.clone(), context.node.metrics().open_connection());
         if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-            connection::spawn(stream, here, shared.clone(), Leave { stop: stop.clone(), seat });
+            let close = CloseSignal { shutdown: signal.clone(), slot };
+            connection::spawn(stream, guard, context.clone(), close);
         }
     }
-    drop(stop);
-    let drained = timeout(shared.config.drain, stopper.stop()).await;
-    write_coalescing::send_all();
+    drop(signal);
+    let drained = timeout(context.config.drain, shutdown.run()).await;
+    write_coalescing::flush_all();
     if drained.is_ok() { Drained::Cleanly } else { Drained::Cut }
-}
-
-/// Counts a connection, until it is closed.
-pub(crate) struct Here {
-    load: Arc<AtomicUsize>,
-    _open: Connected,
-}
-
-impl Drop for Here {
-    fn drop(&mut self) {
-        self.load.fetch_sub(1, Relaxed);
-    }
 }

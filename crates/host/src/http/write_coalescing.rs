@@ -34,13 +34,13 @@ const SMALL: usize = 4096;
 const KEPT: usize = 1024;
 
 thread_local! {
-    static HERE: RefCell<Here> = RefCell::default();
+    static PENDING: RefCell<PendingWrites> = RefCell::default();
 }
 
 /// The answers of one thread that wait.
 #[derive(Default)]
-struct Here {
-    waiting: Vec<Arc<Mutex<Held>>>,
+struct PendingWrites {
+    waiting: Vec<Arc<Mutex<WriteBuffer>>>,
     /// When the first of them began to.
     since: Option<Instant>,
     /// When an answer was made last.
@@ -51,29 +51,29 @@ struct Here {
 
 /// Sends what waits on this thread, whenever the thread has done what it could when the first began to wait. Where requests have
 /// turns, that is one of them at a time, and so a few more are waited for.
-pub(crate) async fn send() -> Infallible {
-    send_unless(small_turn_is_next).await
+pub(crate) async fn run_flush_task() -> Infallible {
+    flush_unless(small_turn_is_next).await
 }
 
 /// The same, where `more` says whether one is made soon that is worth to wait for.
-async fn send_unless(more: fn() -> bool) -> Infallible {
+async fn flush_unless(more: fn() -> bool) -> Infallible {
     loop {
         asked().await;
         while more() && !is_late(Instant::now(), LONGEST_FOR_TURNS) {
             yield_now().await;
         }
-        send_all();
+        flush_all();
     }
 }
 
 /// Waits until something waits to be sent.
 async fn asked() {
     poll_fn(|cx| {
-        HERE.with_borrow_mut(|here| {
-            if !here.waiting.is_empty() {
+        PENDING.with_borrow_mut(|pending| {
+            if !pending.waiting.is_empty() {
                 return Poll::Ready(());
             }
-            match &mut here.sender {
+            match &mut pending.sender {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
             }
@@ -83,73 +83,73 @@ async fn asked() {
     .await;
 }
 
-pub(crate) fn send_all() {
-    let mut waiting = HERE.with_borrow_mut(|here| {
-        here.since = None;
-        take(&mut here.waiting)
+pub(crate) fn flush_all() {
+    let mut waiting = PENDING.with_borrow_mut(|pending| {
+        pending.since = None;
+        take(&mut pending.waiting)
     });
-    for held in waiting.drain(..) {
-        lock(&held).send();
+    for buffer in waiting.drain(..) {
+        lock(&buffer).send();
     }
     // Its room is kept.
-    HERE.with_borrow_mut(|here| {
-        if here.waiting.is_empty() {
-            here.waiting = waiting;
+    PENDING.with_borrow_mut(|pending| {
+        if pending.waiting.is_empty() {
+            pending.waiting = waiting;
         }
     });
 }
 
 /// Sends what has waited for long by `now`, as something begins that may take its time.
-pub(crate) fn send_late(now: Instant) {
+pub(crate) fn flush_overdue(now: Instant) {
     if is_late(now, LONGEST) {
-        send_all();
+        flush_all();
     }
 }
 
 /// Whether something has waited for longer than `longest`.
 fn is_late(now: Instant, longest: Duration) -> bool {
-    HERE.with_borrow(|here| here.since).is_some_and(|since| now.duration_since(since) > longest)
+    PENDING.with_borrow(|pending| pending.since).is_some_and(|since| now.duration_since(since) > longest)
 }
 
-/// Has the small answer of `held` wait for others, if it is one of many.
-fn wait(held: &Arc<Mutex<Held>>, cx: &Context<'_>) -> bool {
+/// Has the small answer of `buffer` wait for others, if it is one of many.
+fn wait(buffer: &Arc<Mutex<WriteBuffer>>, cx: &Context<'_>) -> bool {
     let now = Instant::now();
-    let is_late = HERE.with_borrow_mut(|here| {
-        let last = here.last.replace(now);
-        let sender = here.sender.as_ref()?;
+    let is_late = PENDING.with_borrow_mut(|pending| {
+        let last = pending.last.replace(now);
+        let sender = pending.sender.as_ref()?;
         if now.duration_since(last?) > SOON {
             return None;
         }
-        lock(held).wait(cx.waker());
-        if here.waiting.is_empty() {
+        lock(buffer).wait(cx.waker());
+        if pending.waiting.is_empty() {
             sender.wake_by_ref();
         }
-        here.waiting.push(held.clone());
-        Some(now.duration_since(*here.since.get_or_insert(now)) > LONGEST)
+        pending.waiting.push(buffer.clone());
+        Some(now.duration_since(*pending.since.get_or_insert(now)) > LONGEST)
     });
     if is_late == Some(true) {
-        send_all();
+        flush_all();
     }
     is_late.is_some()
 }
 
 /// A connection whose answers may wait for each other.
-pub(crate) struct Together {
-    held: Arc<Mutex<Held>>,
+pub(crate) struct CoalescedStream {
+    buffer: Arc<Mutex<WriteBuffer>>,
 }
 
-struct Held {
+struct WriteBuffer {
     stream: TcpStream,
     bytes: Vec<u8>,
     /// So many of `bytes` are sent.
     sent: usize,
-    state: State,
+    state: BufferState,
     /// Who goes on where the system does not take all at once.
     owner: Option<Waker>,
 }
 
-/// Of what is held.
-enum State {
+/// Of what is buffer.
+enum BufferState {
     /// It is not all there yet, or nothing is.
     Open,
     /// It is sent with what other connections have.
@@ -160,20 +160,20 @@ enum State {
     Failed(io::Error),
 }
 
-impl Together {
+impl CoalescedStream {
     pub fn new(stream: TcpStream) -> Self {
-        let held = Held { stream, bytes: Vec::new(), sent: 0, state: State::Open, owner: None };
-        Together { held: Arc::new(Mutex::new(held)) }
+        let buffer = WriteBuffer { stream, bytes: Vec::new(), sent: 0, state: BufferState::Open, owner: None };
+        CoalescedStream { buffer: Arc::new(Mutex::new(buffer)) }
     }
 }
 
-fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(buffer: &Mutex<WriteBuffer>) -> MutexGuard<'_, WriteBuffer> {
+    buffer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Held {
+impl WriteBuffer {
     fn wait(&mut self, owner: &Waker) {
-        self.state = State::Waiting;
+        self.state = BufferState::Waiting;
         match &mut self.owner {
             Some(waker) => waker.clone_from(owner),
             none => *none = Some(owner.clone()),
@@ -182,26 +182,26 @@ impl Held {
 
     /// Sends what waits, and leaves to the connection what the system does not take.
     fn send(&mut self) {
-        if !matches!(self.state, State::Waiting) {
+        if !matches!(self.state, BufferState::Waiting) {
             return;
         }
         self.state = match self.stream.try_write(&self.bytes) {
             Ok(sent) if sent == self.bytes.len() => return self.forget(),
             Ok(sent) => {
                 self.sent = sent;
-                State::Due
+                BufferState::Due
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => State::Due,
-            Err(e) => State::Failed(e),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => BufferState::Due,
+            Err(e) => BufferState::Failed(e),
         };
         if let Some(owner) = &self.owner {
             owner.wake_by_ref();
         }
     }
 
-    /// Sends what is held, alone.
+    /// Sends what is buffer, alone.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let State::Failed(e) = std::mem::replace(&mut self.state, State::Due) {
+        if let BufferState::Failed(e) = std::mem::replace(&mut self.state, BufferState::Due) {
             return Poll::Ready(Err(e));
         }
         while self.sent < self.bytes.len() {
@@ -215,16 +215,16 @@ impl Held {
     }
 
     fn forget(&mut self) {
-        self.state = State::Open;
+        self.state = BufferState::Open;
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
         self.sent = 0;
     }
 
-    /// Takes what is small, and sends what is not after all that is held.
+    /// Takes what is small, and sends what is not after all that is buffer.
     fn poll_take(&mut self, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
-        if self.bytes.len() + len <= SMALL && matches!(self.state, State::Open | State::Waiting) {
+        if self.bytes.len() + len <= SMALL && matches!(self.state, BufferState::Open | BufferState::Waiting) {
             parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
             return Poll::Ready(Ok(len));
         }
@@ -233,15 +233,15 @@ impl Held {
     }
 }
 
-impl AsyncRead for Together {
+impl AsyncRead for CoalescedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut lock(&self.held).stream).poll_read(cx, buffer)
+        Pin::new(&mut lock(&self.buffer).stream).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for Together {
+impl AsyncWrite for CoalescedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        lock(&self.held).poll_take(cx, &[io::IoSlice::new(bytes)])
+        lock(&self.buffer).poll_take(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -249,7 +249,7 @@ impl AsyncWrite for Together {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        lock(&self.held).poll_take(cx, parts)
+        lock(&self.buffer).poll_take(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -258,24 +258,24 @@ impl AsyncWrite for Together {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let is_whole = {
-            let held = lock(&self.held);
-            match held.state {
-                State::Waiting => return Poll::Ready(Ok(())),
-                State::Open if held.bytes.is_empty() => return Poll::Ready(Ok(())),
-                State::Open => true,
-                State::Due | State::Failed(_) => false,
+            let buffer = lock(&self.buffer);
+            match buffer.state {
+                BufferState::Waiting => return Poll::Ready(Ok(())),
+                BufferState::Open if buffer.bytes.is_empty() => return Poll::Ready(Ok(())),
+                BufferState::Open => true,
+                BufferState::Due | BufferState::Failed(_) => false,
             }
         };
-        if is_whole && wait(&self.held, cx) {
+        if is_whole && wait(&self.buffer, cx) {
             return Poll::Ready(Ok(()));
         }
-        lock(&self.held).poll_send(cx)
+        lock(&self.buffer).poll_send(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut held = lock(&self.held);
-        ready!(held.poll_send(cx))?;
-        Pin::new(&mut held.stream).poll_shutdown(cx)
+        let mut buffer = lock(&self.buffer);
+        ready!(buffer.poll_send(cx))?;
+        Pin::new(&mut buffer.stream).poll_shutdown(cx)
     }
 }
 

@@ -3,8 +3,8 @@
 //! Whoever answers only hands over what is to be said; the thread that writes it makes text of it (`lines.rs`).
 
 use crate::telemetry::cause::Cause;
-use crate::telemetry::log_writer::{Lines, Said};
-use crate::telemetry::metrics::Measures;
+use crate::telemetry::labels::Labels;
+use crate::telemetry::log_writer::{Entry, LogWriter};
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use walnut_engine::RequestId;
 use walnut_policy::Printable;
 
-/// Lines that wait to be written. What comes on top is lost.
+/// LogWriter that wait to be written. What comes on top is lost.
 const WAITING: usize = 8192;
 
 /// What a line looks like.
@@ -29,7 +29,7 @@ pub enum AccessFormat {
 
 /// Where the lines go.
 #[derive(Clone)]
-pub struct AccessLog(Arc<Lines<Line>>);
+pub struct AccessLog(Arc<LogWriter<AccessEntry>>);
 
 impl AccessLog {
     /// Writes to `out` on a thread of its own.
@@ -37,14 +37,14 @@ impl AccessLog {
     /// # Errors
     /// When the system refuses the thread.
     pub fn start(format: AccessFormat, out: impl Write + Send + 'static) -> io::Result<Self> {
-        let mut clock = Clock::default();
-        let spell = move |said: Said<Line>, text: &mut String| {
+        let mut clock = TimestampCache::default();
+        let format_entry = move |said: Entry<AccessEntry>, text: &mut String| {
             // Those that were lost are only counted, as programs read the log.
-            if let Said::Line(line) = said {
+            if let Entry::Line(line) = said {
                 line.write(format, &mut clock, text);
             }
         };
-        Lines::start("walnut-access-log", WAITING, out, spell).map(AccessLog)
+        LogWriter::start("walnut-access-log", WAITING, out, format_entry).map(AccessLog)
     }
 
     /// Waits until what was said so far is written, but no longer than to `until`.
@@ -52,31 +52,31 @@ impl AccessLog {
         self.0.flush(until);
     }
 
-    /// Lines that were lost.
+    /// LogWriter that were lost.
     pub(crate) fn lost(&self) -> u64 {
         self.0.lost()
     }
 
-    pub(crate) fn say(&self, line: Line) {
-        self.0.say(line, 1);
+    pub(crate) fn push(&self, line: AccessEntry) {
+        self.0.push(line, 1);
     }
 }
 
 /// What is said of one request.
-pub(crate) struct Line {
+pub(crate) struct AccessEntry {
     pub time: SystemTime,
     pub client: IpAddr,
-    pub asked: Asked,
+    pub request_line: RequestLine,
     pub status: Option<StatusCode>,
     pub bytes: u64,
-    pub took: Duration,
-    pub by: Arc<Measures>,
+    pub duration: Duration,
+    pub labels: Arc<Labels>,
     pub cause: Cause,
     pub id: RequestId,
 }
 
-/// Who asked for what. Copied out of the request, whose buffers must not be kept for it.
-pub(crate) struct Asked {
+/// Who request_line for what. Copied out of the request, whose buffers must not be kept for it.
+pub(crate) struct RequestLine {
     client: SocketAddr,
     /// Method, host and path, one after the other.
     text: Box<str>,
@@ -84,7 +84,7 @@ pub(crate) struct Asked {
     path_at: usize,
 }
 
-impl Asked {
+impl RequestLine {
     /// More than this of each part is not shown anyway.
     const MOST: usize = 1024;
 
@@ -92,7 +92,7 @@ impl Asked {
     pub fn new(client: SocketAddr, method: &str, host: &str, path: &str) -> Self {
         let [method, host, path] = [method, host, path].map(|part| &part[..part.floor_char_boundary(Self::MOST)]);
         let (host_at, path_at) = (method.len(), method.len() + host.len());
-        Asked { client, text: [method, host, path].concat().into(), host_at, path_at }
+        RequestLine { client, text: [method, host, path].concat().into(), host_at, path_at }
     }
 
     pub fn client(&self) -> IpAddr {
@@ -116,7 +116,7 @@ impl Asked {
         if self.method().is_empty() {
             return text.push_str("- ");
         }
-        // Of the server as a whole, no host is asked.
+        // Of the server as a whole, no host is request_line.
         let host = if self.path() == "*" { "" } else { self.host() };
         for (part, end) in [(self.method(), " "), (host, ""), (self.path(), " ")] {
             if is_plain(part) {
@@ -132,7 +132,7 @@ impl Asked {
 
 /// A line in JSON. Fields may be added; what is there keeps its meaning as long as `v` stays.
 #[derive(Serialize)]
-struct JsonLine<'a> {
+struct AccessJson<'a> {
     v: u32,
     /// When the answer ended: milliseconds since 1970 in UTC.
     time: u64,
@@ -172,8 +172,8 @@ fn is_plain(text: &str) -> bool {
     text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-impl Line {
-    fn write(&self, format: AccessFormat, clock: &mut Clock, text: &mut String) {
+impl AccessEntry {
+    fn write(&self, format: AccessFormat, clock: &mut TimestampCache, text: &mut String) {
         match format {
             AccessFormat::Human => self.human(clock, text),
             AccessFormat::Json => self.json(text),
@@ -181,17 +181,17 @@ impl Line {
         text.push('\n');
     }
 
-    fn human(&self, clock: &mut Clock, text: &mut String) {
+    fn human(&self, clock: &mut TimestampCache, text: &mut String) {
         clock.write(self.time, text);
         let _ = write!(text, " {} ", self.client);
-        self.asked.write(text);
+        self.request_line.write(text);
         match self.status {
             Some(status) => text.push_str(status.as_str()),
             None => text.push('-'),
         }
-        let milliseconds = self.took.as_secs_f64() * 1e3;
+        let milliseconds = self.duration.as_secs_f64() * 1e3;
         let _ = write!(text, " {} {milliseconds:.3}ms ", self.bytes);
-        match (self.by.app.as_str(), self.by.component.as_str()) {
+        match (self.labels.app.as_str(), self.labels.component.as_str()) {
             ("", _) => text.push('-'),
             (app, component) => {
                 let _ = write!(text, "{}/{}", Printable(app), Printable(component));
@@ -201,18 +201,18 @@ impl Line {
     }
 
     fn json(&self, text: &mut String) {
-        let line = JsonLine {
+        let line = AccessJson {
             v: 1,
-            time: since_1970(self.time),
+            time: unix_millis(self.time),
             client: self.client,
-            method: self.asked.method(),
-            host: self.asked.host(),
-            path: self.asked.path(),
+            method: self.request_line.method(),
+            host: self.request_line.host(),
+            path: self.request_line.path(),
             status: self.status.map(|status| status.as_u16()),
             bytes: self.bytes,
-            seconds: self.took.as_secs_f64(),
-            app: &self.by.app,
-            component: &self.by.component,
+            seconds: self.duration.as_secs_f64(),
+            app: &self.labels.app,
+            component: &self.labels.component,
             cause: self.cause.name(),
             request: self.id,
         };
@@ -221,20 +221,20 @@ impl Line {
 }
 
 /// Milliseconds since 1970.
-pub(crate) fn since_1970(time: SystemTime) -> u64 {
+pub(crate) fn unix_millis(time: SystemTime) -> u64 {
     u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Writes times as RFC 3339 does, in UTC. Keeps the last second, which many lines share.
 #[derive(Default)]
-struct Clock {
+struct TimestampCache {
     second: u64,
     text: String,
 }
 
-impl Clock {
+impl TimestampCache {
     fn write(&mut self, time: SystemTime, to: &mut String) {
-        let milliseconds = since_1970(time);
+        let milliseconds = unix_millis(time);
         let second = milliseconds / 1000;
         if self.text.is_empty() || second != self.second {
             self.second = second;
@@ -249,27 +249,26 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::metrics::{Logs, Metrics};
 
-    fn line(path: &str) -> Line {
+    fn line(path: &str) -> AccessEntry {
         let client = "127.0.0.1:5000".parse().unwrap();
-        let asked = Asked::new(client, "GET", "shop.example:8080", path);
-        Line {
+        let request_line = RequestLine::new(client, "GET", "shop.example:8080", path);
+        AccessEntry {
             time: UNIX_EPOCH + Duration::from_millis(1_795_378_665_042),
-            client: asked.client(),
-            asked,
+            client: request_line.client(),
+            request_line,
             status: Some(StatusCode::OK),
             bytes: 12,
-            took: Duration::from_micros(1431),
-            by: Metrics::new(Logs::default()).component("shop", "api"),
+            duration: Duration::from_micros(1431),
+            labels: Arc::new(Labels::new("shop", "api")),
             cause: Cause::Ok,
             id: RequestId::new(std::num::NonZeroU128::new(0xaf7).unwrap(), None),
         }
     }
 
-    fn written(format: AccessFormat, line: &Line) -> String {
+    fn written(format: AccessFormat, line: &AccessEntry) -> String {
         let mut text = String::new();
-        line.write(format, &mut Clock::default(), &mut text);
+        line.write(format, &mut TimestampCache::default(), &mut text);
         text
     }
 
@@ -282,8 +281,8 @@ mod tests {
 
     #[test]
     fn a_line_for_what_could_not_be_read() {
-        let asked = Asked::new("127.0.0.1:5000".parse().unwrap(), "", "", "");
-        let text = written(AccessFormat::Human, &Line { asked, ..line("/") });
+        let request_line = RequestLine::new("127.0.0.1:5000".parse().unwrap(), "", "", "");
+        let text = written(AccessFormat::Human, &AccessEntry { request_line, ..line("/") });
         assert!(text.contains("Z 127.0.0.1 - 200 12 "), "{text}");
     }
 
@@ -300,14 +299,14 @@ mod tests {
 
     #[test]
     fn a_client_adds_no_words_to_a_line() {
-        let asked = |method: &str, host: &str, path: &str| {
-            let asked = Asked::new("127.0.0.1:5000".parse().unwrap(), method, host, path);
-            written(AccessFormat::Human, &Line { asked, ..line("/") })
+        let request_line = |method: &str, host: &str, path: &str| {
+            let request_line = RequestLine::new("127.0.0.1:5000".parse().unwrap(), method, host, path);
+            written(AccessFormat::Human, &AccessEntry { request_line, ..line("/") })
         };
-        let forged = asked("GET", "a.test/login 200 12 1.431ms shop/api ok", "/");
+        let forged = request_line("GET", "a.test/login 200 12 1.431ms shop/api ok", "/");
         let words: Vec<_> = forged.split_whitespace().collect();
         assert_eq!(words[3..5], ["a.test/login\\u{20}200\\u{20}12\\u{20}1.431ms\\u{20}shop/api\\u{20}ok/", "200"]);
-        assert!(asked("OPTIONS", "a.test", "*").contains(" OPTIONS * 200 "));
+        assert!(request_line("OPTIONS", "a.test", "*").contains(" OPTIONS * 200 "));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What guests write, as JSON: for those who read everything that a server says by program.
 
-use crate::telemetry::access_log::{displayed, since_1970};
-use crate::telemetry::metrics::Measures;
+use crate::telemetry::access_log::{displayed, unix_millis};
+use crate::telemetry::metrics::ComponentMetrics;
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use walnut_policy::is_hidden;
 
 /// A line in JSON. Fields may be added; what is there keeps its meaning as long as `v` stays.
 #[derive(Serialize)]
-struct JsonLine<'a> {
+struct GuestOutputJson<'a> {
     v: u32,
     /// Milliseconds since 1970 in UTC.
     time: u64,
@@ -31,16 +31,16 @@ fn perhaps<S: serde::Serializer>(id: &Option<RequestId>, to: S) -> Result<S::Ok,
 }
 
 /// One JSON object, for a line of the guest that is measured in `by`.
-pub fn guest_line(by: &Measures, line: OutputLine<'_>) -> String {
+pub fn guest_line(by: &ComponentMetrics, line: OutputLine<'_>) -> String {
     json(by, line, SystemTime::now())
 }
 
-fn json(by: &Measures, line: OutputLine<'_>, time: SystemTime) -> String {
-    let line = JsonLine {
+fn json(by: &ComponentMetrics, line: OutputLine<'_>, time: SystemTime) -> String {
+    let line = GuestOutputJson {
         v: 1,
-        time: since_1970(time),
-        app: &by.app,
-        component: &by.component,
+        time: unix_millis(time),
+        app: &by.labels().app,
+        component: &by.labels().component,
         request: line.request,
         stream: if line.is_stderr { "stderr" } else { "stdout" },
         line: line.text,
@@ -65,13 +65,14 @@ fn visible(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::metrics::{Logs, Metrics};
+    use crate::telemetry::logs::Logs;
+    use crate::telemetry::metrics::NodeMetrics;
     use std::num::NonZeroU128;
     use std::time::{Duration, UNIX_EPOCH};
 
     fn written(text: &str, is_stderr: bool, request: Option<RequestId>) -> String {
         let time = UNIX_EPOCH + Duration::from_millis(1_795_378_665_042);
-        json(&Metrics::new(Logs::default()).component("shop", "api"), OutputLine { text, is_stderr, request }, time)
+        json(&NodeMetrics::new(Logs::default()).component("shop", "api"), OutputLine { text, is_stderr, request }, time)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Lines on their way to a stream whose reader may stall: the access log, what guests write, what is said of them.
+//! LogWriter on their way to a stream whose reader may stall: the access log, what guests write, what is said of them.
 //!
 //! Whoever says a line only hands it over. One thread writes them, in their order and many at once. A full disk or a reader
 //! that stalls costs lines, which are counted and told of in their place, and never a request.
@@ -13,20 +13,20 @@ const GATHER: Duration = Duration::from_millis(10);
 /// How much is written at once.
 const BLOCK: usize = 64 << 10;
 
-/// Lines that wait to be written. The writer ends when this is dropped and all is written.
-pub struct Lines<T>(Arc<Shared<T>>);
+/// LogWriter that wait to be written. The writer ends when this is dropped and all is written.
+pub struct LogWriter<T>(Arc<WriterShared<T>>);
 
 /// What is written next.
 #[derive(Debug)]
-pub enum Said<T> {
+pub enum Entry<T> {
     /// A line.
     Line(T),
     /// So many lines were lost here.
     Lost(u64),
 }
 
-struct Shared<T> {
-    queue: Mutex<Queue<T>>,
+struct WriterShared<T> {
+    queue: Mutex<PendingEntries<T>>,
     /// What all that waits may have as its size.
     room: usize,
     /// Tells the writer to look.
@@ -36,10 +36,10 @@ struct Shared<T> {
     written: Condvar,
 }
 
-struct Queue<T> {
+struct PendingEntries<T> {
     waiting: Vec<T>,
     size: usize,
-    /// Lines that were lost, and those of them that came after all that waits.
+    /// LogWriter that were lost, and those of them that came after all that waits.
     lost: u64,
     lost_last: u64,
     is_writing: bool,
@@ -48,8 +48,8 @@ struct Queue<T> {
     is_over: bool,
 }
 
-impl<T: Send + 'static> Lines<T> {
-    /// Writes to `out` on a thread of this `name`. Lines wait until their sizes are `room` in sum; `spell` makes text of them.
+impl<T: Send + 'static> LogWriter<T> {
+    /// Writes to `out` on a thread of this `name`. LogWriter wait until their sizes are `room` in sum; `format` makes text of them.
     ///
     /// # Errors
     /// When the system refuses the thread.
@@ -57,9 +57,9 @@ impl<T: Send + 'static> Lines<T> {
         name: &str,
         room: usize,
         out: impl Write + Send + 'static,
-        spell: impl FnMut(Said<T>, &mut String) + Send + 'static,
+        format: impl FnMut(Entry<T>, &mut String) + Send + 'static,
     ) -> io::Result<Arc<Self>> {
-        let queue = Queue {
+        let queue = PendingEntries {
             waiting: Vec::new(),
             size: 0,
             lost: 0,
@@ -69,26 +69,26 @@ impl<T: Send + 'static> Lines<T> {
             is_over: false,
         };
         let (come, taken, written) = Default::default();
-        let shared = Arc::new(Shared { queue: Mutex::new(queue), room, come, taken, written });
-        let lines = Arc::new(Lines(shared.clone()));
-        thread::Builder::new().name(name.into()).spawn(move || shared.write(Page::new(out, spell)))?;
+        let shared = Arc::new(WriterShared { queue: Mutex::new(queue), room, come, taken, written });
+        let lines = Arc::new(LogWriter(shared.clone()));
+        thread::Builder::new().name(name.into()).spawn(move || shared.write(Batch::new(out, format)))?;
         Ok(lines)
     }
 }
 
-impl<T> Lines<T> {
+impl<T> LogWriter<T> {
     /// Hands a line of this size over. What finds no room is lost, and so is all after it until there is room again.
-    pub fn say(&self, line: T, size: usize) {
-        self.say_within(line, size, Duration::ZERO);
+    pub fn push(&self, line: T, size: usize) {
+        self.push_within(line, size, Duration::ZERO);
     }
 
     /// The same, but waits up to `patience` for room: who says more than can be written is held to that pace, and loses lines
     /// only when nothing at all is written. Once one is lost nobody waits, until there is room again.
-    pub fn say_within(&self, line: T, size: usize, patience: Duration) {
-        let is_full = |queue: &Queue<T>| queue.size > 0 && queue.size + size > self.0.room;
+    pub fn push_within(&self, line: T, size: usize, patience: Duration) {
+        let is_full = |queue: &PendingEntries<T>| queue.size > 0 && queue.size + size > self.0.room;
         let mut queue = self.0.lock();
         if is_full(&queue) && queue.lost_last == 0 && !patience.is_zero() {
-            let waits = |queue: &mut Queue<T>| is_full(queue) && queue.lost_last == 0;
+            let waits = |queue: &mut PendingEntries<T>| is_full(queue) && queue.lost_last == 0;
             let waited = self.0.taken.wait_timeout_while(queue, patience, waits);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -114,32 +114,32 @@ impl<T> Lines<T> {
         queue.is_urgent = true;
         self.0.come.notify_one();
         let left = until.saturating_duration_since(Instant::now());
-        let is_under_way = |queue: &mut Queue<T>| queue.is_writing || queue.has_news();
+        let is_under_way = |queue: &mut PendingEntries<T>| queue.is_writing || queue.has_news();
         let waited = self.0.written.wait_timeout_while(queue, left, is_under_way);
         waited.unwrap_or_else(PoisonError::into_inner).0.is_urgent = false;
     }
 
-    /// Lines that were lost.
+    /// LogWriter that were lost.
     pub fn lost(&self) -> u64 {
         self.0.lock().lost
     }
 }
 
-impl<T> Drop for Lines<T> {
+impl<T> Drop for LogWriter<T> {
     fn drop(&mut self) {
         self.0.lock().is_over = true;
         self.0.come.notify_one();
     }
 }
 
-impl<T> Queue<T> {
+impl<T> PendingEntries<T> {
     fn has_news(&self) -> bool {
         !self.waiting.is_empty() || self.lost_last > 0
     }
 }
 
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, Queue<T>> {
+impl<T> WriterShared<T> {
+    fn lock(&self) -> MutexGuard<'_, PendingEntries<T>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,7 +148,7 @@ impl<T> Shared<T> {
         self.room / 4
     }
 
-    fn write(&self, mut page: Page<T>) {
+    fn write(&self, mut page: Batch<T>) {
         let mut lines = Vec::new();
         while let Some(lost) = self.take(&mut lines) {
             for line in lines.drain(..) {
@@ -164,7 +164,7 @@ impl<T> Shared<T> {
         }
     }
 
-    fn put(&self, page: &mut Page<T>) {
+    fn put(&self, page: &mut Batch<T>) {
         let failed = page.put();
         if failed > 0 {
             self.lock().lost += failed;
@@ -176,9 +176,9 @@ impl<T> Shared<T> {
     /// Waits for lines, and changes `lines`, which is empty, for them. Returns how many were lost after them; `None` when
     /// there will be no more.
     fn take(&self, lines: &mut Vec<T>) -> Option<u64> {
-        let idles = |queue: &mut Queue<T>| !queue.has_news() && !queue.is_over;
+        let idles = |queue: &mut PendingEntries<T>| !queue.has_news() && !queue.is_over;
         let queue = self.come.wait_while(self.lock(), idles).unwrap_or_else(PoisonError::into_inner);
-        let gathers = |queue: &mut Queue<T>| queue.size < self.enough() && !queue.is_urgent && !queue.is_over;
+        let gathers = |queue: &mut PendingEntries<T>| queue.size < self.enough() && !queue.is_urgent && !queue.is_over;
         let gathered = self.come.wait_timeout_while(queue, GATHER, gathers);
         let mut queue = gathered.unwrap_or_else(PoisonError::into_inner).0;
         if !queue.has_news() {
@@ -193,35 +193,35 @@ impl<T> Shared<T> {
 }
 
 /// Makes text of what is said.
-type Spell<T> = Box<dyn FnMut(Said<T>, &mut String) + Send>;
+type Formatter<T> = Box<dyn FnMut(Entry<T>, &mut String) + Send>;
 
 /// Text that is written at once, and what it is made with.
-struct Page<T> {
+struct Batch<T> {
     out: Box<dyn Write + Send>,
-    spell: Spell<T>,
+    format: Formatter<T>,
     text: String,
     /// Where each line of the text ends.
     ends: Vec<usize>,
     /// Whether what was written last is a line that is not whole.
     is_torn: bool,
-    /// Lines that could not be written, as on a full disk. They are told of once something can.
+    /// LogWriter that could not be written, as on a full disk. They are told of once something can.
     unwritten: u64,
 }
 
-impl<T> Page<T> {
-    fn new(out: impl Write + Send + 'static, spell: impl FnMut(Said<T>, &mut String) + Send + 'static) -> Self {
-        let (out, spell) = (Box::new(out), Box::new(spell));
-        Page { out, spell, text: String::new(), ends: Vec::new(), is_torn: false, unwritten: 0 }
+impl<T> Batch<T> {
+    fn new(out: impl Write + Send + 'static, format: impl FnMut(Entry<T>, &mut String) + Send + 'static) -> Self {
+        let (out, format) = (Box::new(out), Box::new(format));
+        Batch { out, format, text: String::new(), ends: Vec::new(), is_torn: false, unwritten: 0 }
     }
 
     fn add(&mut self, line: T) {
-        (self.spell)(Said::Line(line), &mut self.text);
+        (self.format)(Entry::Line(line), &mut self.text);
         self.ends.push(self.text.len());
     }
 
     fn lose(&mut self, count: u64) {
         if count > 0 {
-            (self.spell)(Said::Lost(count), &mut self.text);
+            (self.format)(Entry::Lost(count), &mut self.text);
         }
     }
 
@@ -293,10 +293,10 @@ mod tests {
         }
     }
 
-    fn spell(said: Said<u32>, text: &mut String) {
+    fn format(said: Entry<u32>, text: &mut String) {
         text.push_str(&match said {
-            Said::Line(number) => format!("{number}\n"),
-            Said::Lost(count) => format!("lost {count}\n"),
+            Entry::Line(number) => format!("{number}\n"),
+            Entry::Lost(count) => format!("lost {count}\n"),
         });
     }
 
@@ -309,17 +309,17 @@ mod tests {
         let ((asked, asks), (go, wait)) = (channel(), channel());
         let text = Arc::<Mutex<String>>::default();
         let out = Stalled { asked, go: wait, text: text.clone() };
-        let lines = Lines::start("lines", 10, out, spell).unwrap();
-        lines.say(0, 1);
+        let lines = LogWriter::start("lines", 10, out, format).unwrap();
+        lines.push(0, 1);
         asks.recv().unwrap();
         // The first is being written, and ten fit.
-        (1..16).for_each(|number| lines.say(number, 1));
+        (1..16).for_each(|number| lines.push(number, 1));
         assert_eq!(lines.lost(), 5);
         lines.flush(Instant::now());
         assert_eq!(*text.lock().unwrap(), "");
         drop(go);
         lines.flush(soon());
-        lines.say(16, 1);
+        lines.push(16, 1);
         lines.flush(soon());
         let expected: String = (0..11).map(|number| format!("{number}\n")).collect();
         assert_eq!(*text.lock().unwrap(), format!("{expected}lost 5\n16\n"));
@@ -330,10 +330,10 @@ mod tests {
     fn what_does_not_fit_keeps_what_comes_after_it_out() {
         let ((asked, asks), (go, wait)) = (channel(), channel());
         let text = Arc::<Mutex<String>>::default();
-        let lines = Lines::start("lines", 10, Stalled { asked, go: wait, text: text.clone() }, spell).unwrap();
-        lines.say(0, 1);
+        let lines = LogWriter::start("lines", 10, Stalled { asked, go: wait, text: text.clone() }, format).unwrap();
+        lines.push(0, 1);
         asks.recv().unwrap();
-        [(1, 8), (2, 3), (3, 1)].into_iter().for_each(|(number, size)| lines.say(number, size));
+        [(1, 8), (2, 3), (3, 1)].into_iter().for_each(|(number, size)| lines.push(number, size));
         drop(go);
         lines.flush(soon());
         assert_eq!(*text.lock().unwrap(), "0\n1\nlost 2\n");
@@ -343,20 +343,20 @@ mod tests {
     fn who_is_patient_waits_until_there_is_room_and_no_longer() {
         let ((asked, asks), (go, wait)) = (channel(), channel());
         let text = Arc::<Mutex<String>>::default();
-        let lines = Lines::start("lines", 2, Stalled { asked, go: wait, text: text.clone() }, spell).unwrap();
-        lines.say(0, 1);
+        let lines = LogWriter::start("lines", 2, Stalled { asked, go: wait, text: text.clone() }, format).unwrap();
+        lines.push(0, 1);
         asks.recv().unwrap();
-        [1, 2].into_iter().for_each(|number| lines.say_within(number, 1, Duration::from_secs(60)));
+        [1, 2].into_iter().for_each(|number| lines.push_within(number, 1, Duration::from_secs(60)));
         // Nothing is written, so one is lost; the next does not wait for what the one before it waited for in vain.
-        lines.say_within(3, 1, Duration::from_millis(1));
-        lines.say_within(4, 1, Duration::from_secs(3600));
+        lines.push_within(3, 1, Duration::from_millis(1));
+        lines.push_within(4, 1, Duration::from_secs(3600));
         assert_eq!(lines.lost(), 2);
         go.send(()).unwrap();
         asks.recv().unwrap();
-        [5, 6].into_iter().for_each(|number| lines.say(number, 1));
+        [5, 6].into_iter().for_each(|number| lines.push(number, 1));
         let patient = thread::spawn({
             let lines = lines.clone();
-            move || lines.say_within(7, 1, Duration::from_secs(60))
+            move || lines.push_within(7, 1, Duration::from_secs(60))
         });
         drop(go);
         patient.join().unwrap();
@@ -387,9 +387,9 @@ mod tests {
     #[test]
     fn what_a_full_disk_does_not_take_is_counted_and_told_of_once_it_takes_more() {
         let disk = Arc::new(Mutex::new((6, String::new())));
-        let lines = Lines::start("lines", 1000, Disk(disk.clone()), spell).unwrap();
+        let lines = LogWriter::start("lines", 1000, Disk(disk.clone()), format).unwrap();
         let say = |number| {
-            lines.say(number, 1);
+            lines.push(number, 1);
             lines.flush(soon());
         };
         [100, 200, 300].into_iter().for_each(say);
@@ -404,8 +404,8 @@ mod tests {
         let ((asked, asks), (go, wait)) = (channel(), channel());
         drop(go);
         let text = Arc::<Mutex<String>>::default();
-        let lines = Lines::start("lines", 1000, Stalled { asked, go: wait, text: text.clone() }, spell).unwrap();
-        (0..100).for_each(|number| lines.say(number, 1));
+        let lines = LogWriter::start("lines", 1000, Stalled { asked, go: wait, text: text.clone() }, format).unwrap();
+        (0..100).for_each(|number| lines.push(number, 1));
         drop(lines);
         let writes = asks.iter().count();
         let expected: String = (0..100).map(|number| format!("{number}\n")).collect();

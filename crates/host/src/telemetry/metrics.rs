@@ -1,11 +1,12 @@
-//! What a node counts; `openmetrics.rs` tells it to a collector.
+//! Metrics of a node; `admin/openmetrics.rs` encodes them for collectors.
 //!
-//! Whatever happens for each request is a few relaxed additions to numbers that were made with the component: no lock, no
-//! look-up by name, nothing shared between the threads that serve. They are summed when somebody asks.
+//! A request costs a few relaxed additions to counters that were made with the component: no lock, no lookup by name, and
+//! nothing shared between the threads that serve. Readers sum the counters up.
 
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::cause::{CLASSES, Cause, class};
-use crate::telemetry::log_writer::Lines;
+use crate::telemetry::labels::Labels;
+use crate::telemetry::logs::Logs;
 use http::StatusCode;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -14,59 +15,42 @@ use std::time::{Duration, SystemTime};
 use walnut_engine::{Event, Failure, Limit, Listener, Outcome, Usage};
 use walnut_policy::Capability;
 
-/// The upper bounds of the latency histogram, in microseconds.
-pub(crate) const BOUNDS: [u64; 18] = [
+/// Upper bounds of the latency histogram, in microseconds.
+pub(crate) const LATENCY_BOUNDS: [u64; 18] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
-/// The upper bounds of the histogram of how long sandboxes took to start, in microseconds.
+/// Upper bounds of the histogram of sandbox start-up times, in microseconds.
 pub(crate) const START_BOUNDS: [u64; 14] =
     [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 1_000_000];
 
-/// How a reload may end.
-pub(crate) const RELOADED: [&str; 2] = ["ok", "failed"];
+/// Outcomes of a reload.
+const RELOAD_OUTCOMES: [&str; 2] = ["ok", "failed"];
 
-/// Parts into which the counts of a component are split, so that threads do not wait for each other's caches.
-const PARTS: usize = 8;
+/// Shards of a component's counters, so that threads do not contend for cache lines.
+const SHARDS: usize = 8;
 
-/// Where a process says what happens.
-#[derive(Clone, Default)]
-pub struct Logs {
-    /// A line for each request.
-    pub access: Option<AccessLog>,
-    /// What guests write and what is said of them, by the name of its stream.
-    pub output: Vec<(&'static str, Arc<Lines<String>>)>,
-    /// A line for each decision.
-    pub audit: Option<Arc<Lines<String>>>,
-}
+/// Distinct denials kept for a component; the oldest are dropped first.
+const MAX_RECORDED_DENIALS: usize = 50;
 
-impl Logs {
-    /// Lines that were lost, by where they should have gone.
-    pub(crate) fn lost(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let access = self.access.iter().map(|log| ("access log", log.lost()));
-        let output = self.output.iter().map(|(stream, lines)| (*stream, lines.lost()));
-        access.chain(output).chain(self.audit.iter().map(|lines| ("audit", lines.lost())))
-    }
-}
-
-/// What a node counts.
-pub(crate) struct Metrics {
+/// Metrics of a node.
+pub(crate) struct NodeMetrics {
     pub started: SystemTime,
     pub logs: Logs,
-    /// Requests that no route is for.
-    pub unrouted: Arc<Measures>,
-    components: Mutex<Vec<Arc<Measures>>>,
+    /// Requests that match no route.
+    pub unrouted: Arc<ComponentMetrics>,
+    components: Mutex<Vec<Arc<ComponentMetrics>>>,
     connections: AtomicI64,
-    /// Reloads, by [`RELOADED`].
-    pub reloads: [AtomicU64; RELOADED.len()],
+    /// Reloads, by [`RELOAD_OUTCOMES`].
+    reloads: [AtomicU64; RELOAD_OUTCOMES.len()],
 }
 
-impl Metrics {
+impl NodeMetrics {
     pub fn new(logs: Logs) -> Self {
-        Metrics {
+        NodeMetrics {
             started: SystemTime::now(),
-            unrouted: Arc::new(Measures::new("", "", logs.access.clone())),
+            unrouted: Arc::new(ComponentMetrics::new("", "", logs.access.clone())),
             components: Mutex::default(),
             connections: AtomicI64::new(0),
             reloads: Default::default(),
@@ -74,270 +58,279 @@ impl Metrics {
         }
     }
 
-    /// The counts of a component; those that it had before when it is served anew.
-    pub fn component(&self, app: &str, component: &str) -> Arc<Measures> {
+    /// Returns the metrics of a component: those that it had before a reload, or new ones.
+    pub fn component(&self, app: &str, component: &str) -> Arc<ComponentMetrics> {
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = components.iter().find(|m| m.app == app && m.component == component) {
+        if let Some(found) = components.iter().find(|m| m.labels.app == app && m.labels.component == component) {
             return found.clone();
         }
-        let made = Arc::new(Measures::new(app, component, self.logs.access.clone()));
-        components.push(made.clone());
-        made
+        let metrics = Arc::new(ComponentMetrics::new(app, component, self.logs.access.clone()));
+        components.push(metrics.clone());
+        metrics
     }
 
-    /// One connection more, until the answer is dropped.
-    pub fn connected(self: &Arc<Self>) -> Connected {
+    /// Counts an open connection until the returned guard is dropped.
+    pub fn open_connection(self: &Arc<Self>) -> OpenConnection {
         self.connections.fetch_add(1, Relaxed);
-        Connected(self.clone())
+        OpenConnection(self.clone())
     }
 
+    /// Counts an attempt to reload.
+    pub fn record_reload(&self, succeeded: bool) {
+        self.reloads[usize::from(!succeeded)].fetch_add(1, Relaxed);
+    }
+
+    /// Returns the number of reloads, by outcome.
+    pub fn reloads(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        RELOAD_OUTCOMES.into_iter().zip(self.reloads.iter().map(|count| count.load(Relaxed)))
+    }
+
+    /// Returns the number of open connections.
     pub fn connections(&self) -> i64 {
         self.connections.load(Relaxed)
     }
 
-    /// The counts of all components, those of none first.
-    pub(crate) fn all(&self) -> Vec<Arc<Measures>> {
+    /// Returns the metrics of requests without a route, followed by those of all components.
+    pub fn all(&self) -> Vec<Arc<ComponentMetrics>> {
         let components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::once(&self.unrouted).chain(&*components).cloned().collect()
     }
 }
 
-/// A connection that is open.
-pub(crate) struct Connected(Arc<Metrics>);
+/// Guard of an open connection.
+pub(crate) struct OpenConnection(Arc<NodeMetrics>);
 
-impl Drop for Connected {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Relaxed);
     }
 }
 
-/// What is counted for one component. A gate's listener, for what it was refused.
-pub struct Measures {
-    pub(crate) app: String,
-    pub(crate) component: String,
-    pub(crate) log: Option<AccessLog>,
-    parts: [Part; PARTS],
+/// Metrics of a component, or of a served folder. Listens to the component's gate for denials.
+pub struct ComponentMetrics {
+    labels: Arc<Labels>,
+    pub(crate) access_log: Option<AccessLog>,
+    shards: [Shard; SHARDS],
     denials: [AtomicU64; Capability::ALL.len()],
     limits: [AtomicU64; Limit::ALL.len()],
-    refused: Mutex<Vec<Refused>>,
+    recorded_denials: Mutex<Vec<RecordedDenial>>,
 }
 
-/// The counts of some threads, on cache lines of their own.
+/// Counters of some threads, on cache lines of their own.
 #[derive(Default)]
 #[repr(align(128))]
-struct Part {
+struct Shard {
     begun: AtomicU64,
     ended: [[AtomicU64; CLASSES.len()]; Cause::ALL.len()],
-    took: Durations<{ BOUNDS.len() + 1 }>,
-    started: Durations<{ START_BOUNDS.len() + 1 }>,
+    latencies: DurationHistogram<{ LATENCY_BOUNDS.len() + 1 }>,
+    starts: DurationHistogram<{ START_BOUNDS.len() + 1 }>,
     /// Processor time of guests, in nanoseconds.
     cpu: AtomicU64,
-    /// The most that a sandbox had, in bytes.
+    /// Largest memory of a sandbox, in bytes.
     memory: AtomicU64,
 }
 
-/// How many of some durations lie between each two of their bounds, and what they come to.
-struct Durations<const BUCKETS: usize> {
+/// Counts of durations by bucket, and their sum.
+struct DurationHistogram<const BUCKETS: usize> {
     counts: [AtomicU64; BUCKETS],
     nanoseconds: AtomicU64,
 }
 
-impl<const BUCKETS: usize> Default for Durations<BUCKETS> {
+impl<const BUCKETS: usize> Default for DurationHistogram<BUCKETS> {
     fn default() -> Self {
-        Durations { counts: std::array::from_fn(|_| AtomicU64::new(0)), nanoseconds: AtomicU64::new(0) }
+        DurationHistogram { counts: std::array::from_fn(|_| AtomicU64::new(0)), nanoseconds: AtomicU64::new(0) }
     }
 }
 
-impl<const BUCKETS: usize> Durations<BUCKETS> {
-    /// `bounds` are in microseconds.
-    fn add(&self, took: Duration, bounds: &[u64]) {
-        self.nanoseconds.fetch_add(nanoseconds(took), Relaxed);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+impl<const BUCKETS: usize> DurationHistogram<BUCKETS> {
+    /// Adds a duration. `bounds` are in microseconds.
+    fn add(&self, duration: Duration, bounds: &[u64]) {
+        self.nanoseconds.fetch_add(nanoseconds(duration), Relaxed);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.counts[bounds.partition_point(|bound| *bound < micros)].fetch_add(1, Relaxed);
     }
 }
 
-fn nanoseconds(took: Duration) -> u64 {
-    u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// One thing that a component was refused.
+/// Denials that the same grant would have allowed.
 #[derive(Clone, Debug)]
-pub(crate) struct Refused {
+pub(crate) struct RecordedDenial {
     pub capability: Capability,
     pub import: &'static str,
     pub asked: String,
     pub because: String,
-    /// What would allow it, on the command line and in the manifest.
+    /// Grant that would allow it, as a flag and as a line of the manifest.
     pub allow: Option<(String, String)>,
     pub count: u64,
     pub last: SystemTime,
 }
 
-/// Different refusals that are kept for a component; the oldest go first.
-const MOST_REFUSED: usize = 50;
-
-impl Measures {
-    fn new(app: &str, component: &str, log: Option<AccessLog>) -> Self {
-        Measures {
-            app: app.to_owned(),
-            component: component.to_owned(),
-            log,
-            parts: Default::default(),
+impl ComponentMetrics {
+    fn new(app: &str, component: &str, access_log: Option<AccessLog>) -> Self {
+        ComponentMetrics {
+            labels: Arc::new(Labels::new(app, component)),
+            access_log,
+            shards: Default::default(),
             denials: Default::default(),
             limits: Default::default(),
-            refused: Mutex::default(),
+            recorded_denials: Mutex::default(),
         }
     }
 
-    /// A request came.
+    pub(crate) fn labels(&self) -> &Arc<Labels> {
+        &self.labels
+    }
+
+    /// Counts a request that begins.
     pub(crate) fn begin(&self) {
-        self.part().begun.fetch_add(1, Relaxed);
+        self.shard().begun.fetch_add(1, Relaxed);
     }
 
-    /// A request ended that [`Measures::begin`] was told of.
-    pub(crate) fn end(&self, status: Option<StatusCode>, cause: Cause, took: Duration) {
-        let part = self.part();
-        part.ended[cause as usize][class(status)].fetch_add(1, Relaxed);
-        part.took.add(took, &BOUNDS);
+    /// Counts the end of a request that [`ComponentMetrics::begin`] counted.
+    pub(crate) fn end(&self, status: Option<StatusCode>, cause: Cause, duration: Duration) {
+        let shard = self.shard();
+        shard.ended[cause as usize][class(status)].fetch_add(1, Relaxed);
+        shard.latencies.add(duration, &LATENCY_BOUNDS);
     }
 
-    /// Something failed, or would have gone over a limit. To be told of every failure that the service reports, and of every
-    /// limit that was reached otherwise.
-    pub fn failed(&self, failure: &Failure) {
+    /// Counts the limit that `failure` reached, if it did. To be called for every failure that the service reports, and
+    /// for every limit that was reached otherwise.
+    pub fn record_failure(&self, failure: &Failure) {
         if let Failure::Limit { limit, .. } = failure {
             self.limits[*limit as usize].fetch_add(1, Relaxed);
         }
     }
 
-    fn part(&self) -> &Part {
+    fn shard(&self) -> &Shard {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static PART: Cell<usize> = Cell::new(THREADS.fetch_add(1, Relaxed) % PARTS));
-        &self.parts[PART.get()]
+        thread_local!(static SHARD: Cell<usize> = Cell::new(THREADS.fetch_add(1, Relaxed) % SHARDS));
+        &self.shards[SHARD.get()]
     }
 
-    /// Requests that ended, by cause and class.
+    /// Returns the number of finished requests, by cause and status class.
     pub(crate) fn ended(&self) -> impl Iterator<Item = (Cause, &'static str, u64)> {
         Cause::ALL.into_iter().flat_map(move |cause| {
             CLASSES.into_iter().enumerate().map(move |(class, name)| {
-                let count = self.parts.iter().map(|part| part.ended[cause as usize][class].load(Relaxed)).sum();
+                let count = self.shards.iter().map(|shard| shard.ended[cause as usize][class].load(Relaxed)).sum();
                 (cause, name, count)
             })
         })
     }
 
-    /// Requests that began and did not end.
+    /// Returns the number of requests in flight.
     pub(crate) fn in_flight(&self) -> u64 {
-        // In this order, or one that comes in between would be missing from what began.
+        // Read in this order: a request that begins and ends in between must not be missing from `begun`.
         let ended: u64 = self.ended().map(|(_, _, count)| count).sum();
-        let begun: u64 = self.parts.iter().map(|part| part.begun.load(Relaxed)).sum();
+        let begun: u64 = self.shards.iter().map(|shard| shard.begun.load(Relaxed)).sum();
         begun.saturating_sub(ended)
     }
 
-    /// How many requests took at most as long as each of [`BOUNDS`] and longer than the one before; the last took longer.
-    pub(crate) fn took(&self) -> [u64; BOUNDS.len() + 1] {
-        std::array::from_fn(|bucket| self.sum(|part| &part.took.counts[bucket]))
+    /// Returns the number of requests in each bucket of [`LATENCY_BOUNDS`], and in one more without a bound.
+    pub(crate) fn latencies(&self) -> [u64; LATENCY_BOUNDS.len() + 1] {
+        std::array::from_fn(|bucket| self.sum(|shard| &shard.latencies.counts[bucket]))
     }
 
-    /// How many sandboxes took so long to start, by [`START_BOUNDS`] in the same way.
+    /// Returns the sum of all latencies, in seconds.
+    pub(crate) fn latency_seconds(&self) -> f64 {
+        self.seconds(|shard| &shard.latencies.nanoseconds)
+    }
+
+    /// Returns the number of sandboxes in each bucket of [`START_BOUNDS`], and in one more without a bound.
     pub(crate) fn starts(&self) -> [u64; START_BOUNDS.len() + 1] {
-        std::array::from_fn(|bucket| self.sum(|part| &part.started.counts[bucket]))
+        std::array::from_fn(|bucket| self.sum(|shard| &shard.starts.counts[bucket]))
     }
 
-    /// Processor time of its guests, in seconds.
+    /// Returns the sum of all start-up times, in seconds.
+    pub(crate) fn start_seconds(&self) -> f64 {
+        self.seconds(|shard| &shard.starts.nanoseconds)
+    }
+
+    /// Returns the processor time of guests, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
-        self.seconds(|part| &part.cpu)
+        self.seconds(|shard| &shard.cpu)
     }
 
-    /// The most that one of its sandboxes had, in bytes.
+    /// Returns the largest memory of a sandbox, in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        self.parts.iter().map(|part| part.memory.load(Relaxed)).max().unwrap_or(0)
+        self.shards.iter().map(|shard| shard.memory.load(Relaxed)).max().unwrap_or(0)
     }
 
-    /// Seconds that all requests took together.
-    pub(crate) fn took_seconds(&self) -> f64 {
-        self.seconds(|part| &part.took.nanoseconds)
+    fn sum(&self, counter: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+        self.shards.iter().map(|shard| counter(shard).load(Relaxed)).fold(0, u64::wrapping_add)
     }
 
-    /// Seconds that the starts of all sandboxes took together.
-    pub(crate) fn starts_seconds(&self) -> f64 {
-        self.seconds(|part| &part.started.nanoseconds)
-    }
-
-    fn sum(&self, of: impl Fn(&Part) -> &AtomicU64) -> u64 {
-        self.parts.iter().map(|part| of(part).load(Relaxed)).fold(0, u64::wrapping_add)
-    }
-
-    fn seconds(&self, nanoseconds: impl Fn(&Part) -> &AtomicU64) -> f64 {
+    fn seconds(&self, nanoseconds: impl Fn(&Shard) -> &AtomicU64) -> f64 {
         Duration::from_nanos(self.sum(nanoseconds)).as_secs_f64()
     }
 
+    /// Returns the number of denials, by capability.
     pub(crate) fn denials(&self) -> impl Iterator<Item = (Capability, u64)> {
         Capability::ALL.into_iter().zip(self.denials.iter().map(|count| count.load(Relaxed)))
     }
 
+    /// Returns how often each limit was reached.
     pub(crate) fn limits(&self) -> impl Iterator<Item = (Limit, u64)> {
         Limit::ALL.into_iter().zip(self.limits.iter().map(|count| count.load(Relaxed)))
     }
 
-    /// What it was refused, the latest first.
-    pub(crate) fn refused(&self) -> Vec<Refused> {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        refused.sort_by_key(|one| std::cmp::Reverse(one.last));
-        refused
-    }
-
-    pub(crate) fn labels(&self) -> [(&'static str, &str); 2] {
-        [("app", &self.app), ("component", &self.component)]
+    /// Returns the recorded denials, the latest first.
+    pub(crate) fn recorded_denials(&self) -> Vec<RecordedDenial> {
+        let mut denials = self.recorded_denials.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        denials.sort_by_key(|denial| std::cmp::Reverse(denial.last));
+        denials
     }
 }
 
-impl Usage for Measures {
-    fn started(&self, took: Duration) {
-        self.part().started.add(took, &START_BOUNDS);
+impl Usage for ComponentMetrics {
+    fn started(&self, duration: Duration) {
+        self.shard().starts.add(duration, &START_BOUNDS);
     }
 
     fn spent(&self, cpu: Duration) {
-        self.part().cpu.fetch_add(nanoseconds(cpu), Relaxed);
+        self.shard().cpu.fetch_add(nanoseconds(cpu), Relaxed);
     }
 
     fn grown(&self, memory: u64) {
-        let most = &self.part().memory;
-        // Most sandboxes of a component are alike, and none but the first has to write.
-        if most.load(Relaxed) < memory {
-            most.fetch_max(memory, Relaxed);
+        let peak = &self.shard().memory;
+        // Most sandboxes of a component are alike, so that only the first one writes.
+        if peak.load(Relaxed) < memory {
+            peak.fetch_max(memory, Relaxed);
         }
     }
 }
 
-impl Listener for Measures {
+impl Listener for ComponentMetrics {
     fn decided(&self, event: &Event<'_>) {
         let Outcome::Denied { denial, fix } = &event.outcome else { return };
         let capability = denial.request.capability();
         if let Some(index) = Capability::ALL.iter().position(|c| *c == capability) {
             self.denials[index].fetch_add(1, Relaxed);
         }
-        // Requests that the same grant would allow are one to a person.
+        // Requests that the same grant would allow are a single entry.
         let (allow, because) = (fix.map(|fix| (&fix.flag, &fix.manifest)), denial.reason.to_string());
-        let is_same = |one: &Refused| match (&one.allow, allow) {
+        let is_same = |known: &RecordedDenial| match (&known.allow, allow) {
             (Some((flag, _)), Some((other, _))) => flag == other,
-            (None, None) => one.capability == capability && one.because == because,
+            (None, None) => known.capability == capability && known.because == because,
             _ => false,
         };
-        let (last, mut refused) = (SystemTime::now(), self.refused.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some(known) = refused.iter_mut().find(|one| is_same(one)) {
+        let last = SystemTime::now();
+        let mut denials = self.recorded_denials.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = denials.iter_mut().find(|known| is_same(known)) {
             known.count += 1;
             known.last = last;
             return;
         }
-        if refused.len() >= MOST_REFUSED
-            && let Some((oldest, _)) = refused.iter().enumerate().min_by_key(|(_, one)| one.last)
+        if denials.len() >= MAX_RECORDED_DENIALS
+            && let Some((oldest, _)) = denials.iter().enumerate().min_by_key(|(_, denial)| denial.last)
         {
-            refused.swap_remove(oldest);
+            denials.swap_remove(oldest);
         }
         let allow = allow.map(|(flag, manifest)| (flag.clone(), manifest.clone()));
         let (import, asked) = (event.import, denial.request.to_string());
-        refused.push(Refused { capability, import, asked, because, allow, count: 1, last });
+        denials.push(RecordedDenial { capability, import, asked, because, allow, count: 1, last });
     }
 
     fn wants_allowed(&self) -> bool {

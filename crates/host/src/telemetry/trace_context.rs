@@ -9,8 +9,8 @@ use walnut_engine::RequestId;
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The id of a request with these headers.
-pub(crate) fn id(headers: &HeaderMap) -> RequestId {
-    traced(headers).unwrap_or_else(random)
+pub(crate) fn request_id(headers: &HeaderMap) -> RequestId {
+    traced(headers).unwrap_or_else(random_request_id)
 }
 
 /// The trace's id, if the client names one in the way of W3C Trace Context, and just one.
@@ -46,7 +46,7 @@ fn number(digits: &[u8]) -> Option<u128> {
 
 /// A number that cannot be guessed and does not come twice. The system is asked for keys once for each thread; from there on
 /// it is a count, hashed under both of them.
-pub(crate) fn random() -> RequestId {
+pub(crate) fn random_request_id() -> RequestId {
     thread_local! {
         static KEYS: [RandomState; 2] = [RandomState::new(), RandomState::new()];
         static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn ids_do_not_come_twice() {
-        let ids = || (0..1000).map(|_| random()).collect::<Vec<_>>();
+        let ids = || (0..1000).map(|_| random_request_id()).collect::<Vec<_>>();
         let others = std::thread::spawn(ids).join().unwrap();
         let all: HashSet<_> = ids().into_iter().chain(others).map(|id| id.to_string()).collect();
         assert_eq!(all.len(), 2000);

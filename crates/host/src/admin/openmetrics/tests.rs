@@ -1,6 +1,5 @@
 use super::*;
-use crate::telemetry::cause::Cause;
-use crate::telemetry::metrics::Logs;
+use crate::telemetry::{Cause, Logs};
 use http::StatusCode;
 
 fn node() -> Arc<Node> {
@@ -10,19 +9,19 @@ fn node() -> Arc<Node> {
 #[test]
 fn requests_are_counted_by_class_and_cause() {
     let node = node();
-    let measures = node.measures("shop", "api");
-    for (status, cause, took) in [
+    let metrics = node.component_metrics("shop", "api");
+    for (status, cause, duration) in [
         (Some(StatusCode::OK), Cause::Ok, Duration::from_micros(100)),
         (Some(StatusCode::OK), Cause::Ok, Duration::from_micros(101)),
         (Some(StatusCode::GATEWAY_TIMEOUT), Cause::Deadline, Duration::from_secs(61)),
         (None, Cause::Abandoned, Duration::ZERO),
     ] {
-        measures.begin();
-        measures.end(status, cause, took);
+        metrics.begin();
+        metrics.end(status, cause, duration);
     }
-    measures.begin();
-    assert_eq!(measures.in_flight(), 1);
-    let text = text(&node).unwrap();
+    metrics.begin();
+    assert_eq!(metrics.in_flight(), 1);
+    let text = encode(&node).unwrap();
     for line in [
         r#"walnut_requests_total{app="shop",component="api",class="2xx",cause="ok"} 2"#,
         r#"walnut_requests_total{app="shop",component="api",class="5xx",cause="deadline"} 1"#,
@@ -42,7 +41,7 @@ fn requests_are_counted_by_class_and_cause() {
 #[test]
 fn names_cannot_break_a_line() {
     let node = node();
-    node.measures("a\"b\n", "c\\d").begin();
-    let text = text(&node).unwrap();
+    node.component_metrics("a\"b\n", "c\\d").begin();
+    let text = encode(&node).unwrap();
     assert!(text.contains(r#"walnut_requests_in_flight{app="a\"b\n",component="c\\d"} 1"#), "{text}");
 }

@@ -7,35 +7,35 @@ use std::net::Ipv6Addr;
 
 /// A request that the server answers itself, whatever it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ToServer {
-    NoHost,
-    NoPath,
+pub(crate) enum HeadRejection {
+    InvalidHost,
+    InvalidTarget,
     Connect,
     /// `OPTIONS *`
-    Options,
+    OptionsOfServer,
     /// Its body is in another transfer coding than `chunked`.
-    Coding,
+    UnknownTransferCoding,
     /// A field begins or ends with a space, where HTTP/2 allows none.
-    Spaces,
+    PaddedValue,
 }
 
 /// The host that a request is for, if it is a request that a component can answer.
-pub(crate) fn check<B>(request: &Request<B>) -> Result<&str, ToServer> {
+pub(crate) fn check<B>(request: &Request<B>) -> Result<&str, HeadRejection> {
     let is_http2 = request.version() == Version::HTTP_2;
     if !is_decoded(request.headers()) {
-        return Err(ToServer::Coding);
+        return Err(HeadRejection::UnknownTransferCoding);
     }
     if is_http2 && request.headers().values().any(is_padded) {
-        return Err(ToServer::Spaces);
+        return Err(HeadRejection::PaddedValue);
     }
-    let host = host(request).ok_or(ToServer::NoHost)?;
+    let host = host(request).ok_or(HeadRejection::InvalidHost)?;
     match request.uri().path_and_query().map_or("", |target| target.as_str()) {
-        _ if *request.method() == Method::CONNECT => Err(ToServer::Connect),
+        _ if *request.method() == Method::CONNECT => Err(HeadRejection::Connect),
         path if path.starts_with('/') => Ok(host),
         // RFC 9112 section 3.2.2: a whole URL without a path is of `/`, also with a query.
         path if path.starts_with('?') && !is_http2 => Ok(host),
-        "*" if *request.method() == Method::OPTIONS => Err(ToServer::Options),
-        _ => Err(ToServer::NoPath),
+        "*" if *request.method() == Method::OPTIONS => Err(HeadRejection::OptionsOfServer),
+        _ => Err(HeadRejection::InvalidTarget),
     }
 }
 
@@ -96,10 +96,10 @@ mod tests {
         assert_eq!(check(&request("GET", "/")), Ok("a.test"));
         assert_eq!(check(&request("OPTIONS", "/")), Ok("a.test"));
         assert_eq!(check(&request("GET", "http://a.test?x=1")), Ok("a.test"));
-        assert_eq!(check(&request("OPTIONS", "*")), Err(ToServer::Options));
-        assert_eq!(check(&request("GET", "*")), Err(ToServer::NoPath));
-        assert_eq!(check(&request("GET", "a.test")), Err(ToServer::NoPath));
-        assert_eq!(check(&request("CONNECT", "a.test:443")), Err(ToServer::Connect));
+        assert_eq!(check(&request("OPTIONS", "*")), Err(HeadRejection::OptionsOfServer));
+        assert_eq!(check(&request("GET", "*")), Err(HeadRejection::InvalidTarget));
+        assert_eq!(check(&request("GET", "a.test")), Err(HeadRejection::InvalidTarget));
+        assert_eq!(check(&request("CONNECT", "a.test:443")), Err(HeadRejection::Connect));
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         };
         assert_eq!([&[][..], &["chunked"], &["Chunked"]].map(checked), [None; 3]);
         let others = [&["gzip, chunked"][..], &["chunked, chunked"], &["identity", "chunked"], &["gzip"]];
-        assert_eq!(others.map(checked), [Some(ToServer::Coding); 4]);
+        assert_eq!(others.map(checked), [Some(HeadRejection::UnknownTransferCoding); 4]);
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         };
         assert_eq!(["", "a b"].map(|value| checked(Version::HTTP_2, value)), [None; 2]);
         for padded in [" a", "a ", "\ta", "a\t", " "] {
-            assert_eq!(checked(Version::HTTP_2, padded), Some(ToServer::Spaces), "{padded:?}");
+            assert_eq!(checked(Version::HTTP_2, padded), Some(HeadRejection::PaddedValue), "{padded:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Bytes of the head of a request. Beyond it is 431.
-pub(crate) const MOST: u32 = 64 << 10;
+pub(crate) const MAX_HEAD_BYTES: u32 = 64 << 10;
 
 /// Gives a request the scheme that its client really used, which HTTP/1.1 does not say and HTTP/2 lets the client say.
 pub(crate) fn set_scheme<B>(request: &mut Request<B>, scheme: Scheme) {
@@ -39,13 +39,13 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// What of the trailers of a request goes no further, which its head decides.
-pub(crate) struct Trailers {
+pub(crate) struct TrailerFilter {
     /// By the client, as meant for this hop.
     named: Vec<HeaderName>,
     trusts_forwarded: bool,
 }
 
-impl Trailers {
+impl TrailerFilter {
     pub fn clean(&self, trailers: &mut HeaderMap) {
         let drops = |name: &HeaderName| is_dropped(name, self.trusts_forwarded) || self.named.contains(name);
         if trailers.keys().any(drops) {
@@ -56,7 +56,7 @@ impl Trailers {
 
 /// Makes a head as it goes to a guest: without what was meant for this hop, and without what a client says about hops before
 /// it unless it is trusted. The same is to be taken off the trailers.
-pub(crate) fn clean_request(headers: &mut HeaderMap, trusts_forwarded: bool) -> Trailers {
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, trusts_forwarded: bool) -> TrailerFilter {
     join_cookies(headers);
     let drops = |name: &HeaderName| is_dropped(name, trusts_forwarded);
     let mut named = Vec::new();
@@ -69,11 +69,11 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, trusts_forwarded: bool) -> 
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
     }
-    Trailers { named, trusts_forwarded }
+    TrailerFilter { named, trusts_forwarded }
 }
 
 /// Says who the client is: behind the hops that came with the request, if those are trusted, and otherwise alone.
-pub(crate) fn tell_client<B>(request: &mut Request<B>, client: IpAddr) {
+pub(crate) fn set_forwarded_for<B>(request: &mut Request<B>, client: IpAddr) {
     let secure = request.uri().scheme() == Some(&Scheme::HTTPS);
     let headers = request.headers_mut();
     let before = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
@@ -89,12 +89,12 @@ pub(crate) fn tell_client<B>(request: &mut Request<B>, client: IpAddr) {
 }
 
 /// The response of a guest, as it may leave.
-pub(crate) fn of_guest(mut response: Response<Body>) -> Result<Response<Body>, Failure> {
+pub(crate) fn finish_guest_response(mut response: Response<Body>) -> Result<Response<Body>, Failure> {
     if response.status().is_informational() {
         // It would be followed by another, or by another protocol.
         return Err(Failure::GuestError(format!("status {}, which is no answer", response.status().as_u16())));
     }
-    clean_response(response.headers_mut());
+    strip_response_hop_by_hop(response.headers_mut());
     // RFC 9110 sections 8.6 and 15.3.6: neither has a body, and only the second may say so.
     if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
         response.headers_mut().remove(CONTENT_LENGTH);
@@ -104,7 +104,7 @@ pub(crate) fn of_guest(mut response: Response<Body>) -> Result<Response<Body>, F
 }
 
 /// Takes off what a guest has no say in, before its body and behind it: the connection is the server's.
-pub(crate) fn clean_response(headers: &mut HeaderMap) {
+pub(crate) fn strip_response_hop_by_hop(headers: &mut HeaderMap) {
     if headers.keys().any(is_hop_by_hop) {
         remove(headers, is_hop_by_hop);
     }
@@ -173,14 +173,14 @@ mod tests {
             ("proxy-connection", "keep-alive"),
             ("upgrade", "h2c"),
             ("http2-settings", "AAMAAABk"),
-            ("te", "gzip, Trailers;q=0, trailers"),
+            ("te", "gzip, TrailerFilter;q=0, trailers"),
             ("accept", "*/*"),
         ]);
-        clean_request(&mut of, true);
+        strip_hop_by_hop(&mut of, true);
         let kept = headers(&[("host", "a.test"), ("content-length", "3"), ("te", "trailers"), ("accept", "*/*")]);
         assert_eq!(of, kept);
         let mut of = headers(&[("te", "gzip"), ("x-ok", "1")]);
-        clean_request(&mut of, false);
+        strip_hop_by_hop(&mut of, false);
         assert_eq!(of, headers(&[("x-ok", "1")]));
     }
 
@@ -196,13 +196,13 @@ mod tests {
         ];
         for (trusts, kept) in [(false, &lines[3..4]), (true, &lines[3..])] {
             let mut of = headers(&lines);
-            clean_request(&mut head.clone(), trusts).clean(&mut of);
+            strip_hop_by_hop(&mut head.clone(), trusts).clean(&mut of);
             assert_eq!(of, headers(kept));
         }
         // What is named by none is kept.
         head.remove("connection");
         let mut of = headers(&lines);
-        clean_request(&mut head, true).clean(&mut of);
+        strip_hop_by_hop(&mut head, true).clean(&mut of);
         assert!(of.contains_key("x-secret"));
     }
 
@@ -216,7 +216,7 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("x-forwarded-for", "1.2.3.4"),
         ]);
-        clean_response(&mut of);
+        strip_response_hop_by_hop(&mut of);
         assert_eq!(of, headers(&[("content-length", "3"), ("x-forwarded-for", "1.2.3.4")]));
     }
 
@@ -230,15 +230,15 @@ mod tests {
             ("x-forward", "kept"),
         ];
         let mut of = headers(&lines);
-        clean_request(&mut of, true);
+        strip_hop_by_hop(&mut of, true);
         assert_eq!(of, headers(&lines));
-        clean_request(&mut of, false);
+        strip_hop_by_hop(&mut of, false);
         assert_eq!(of, headers(&lines[4..]));
         // Nobody is trusted in names that only look like those.
         for trusts in [false, true] {
             for name in ["x_forwarded_for", "x-forwarded_host", "x_forwarded-proto", "x_real_ip", "x-forwarded-a_b"] {
                 let mut of = headers(&[(name, "1.2.3.4"), ("x_forward", "kept")]);
-                clean_request(&mut of, trusts);
+                strip_hop_by_hop(&mut of, trusts);
                 assert_eq!(of, headers(&[("x_forward", "kept")]), "{name}");
             }
         }
@@ -249,7 +249,7 @@ mod tests {
         let told = |uri: &str, client: &str, lines: &[(&'static str, &'static str)]| {
             let mut request = Request::builder().uri(uri).body(()).unwrap();
             *request.headers_mut() = headers(lines);
-            tell_client(&mut request, client.parse().unwrap());
+            set_forwarded_for(&mut request, client.parse().unwrap());
             request.into_parts().0.headers
         };
         let alone = headers(&[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")]);
@@ -268,7 +268,7 @@ mod tests {
             (&[("cookie", "a=1"), ("x-a", "1"), ("cookie", "b=2; c=3")], &[("cookie", "a=1; b=2; c=3"), ("x-a", "1")]),
         ] {
             let mut of = headers(pieces);
-            clean_request(&mut of, false);
+            strip_hop_by_hop(&mut of, false);
             assert_eq!(of, headers(whole));
         }
     }
@@ -278,7 +278,7 @@ mod tests {
         let answer = |status: u16| {
             let body = Full::new(Bytes::from_static(b"abc")).map_err(|never| match never {}).boxed_unsync();
             let answer = Response::builder().status(status).header(CONTENT_LENGTH, 3).body(body).unwrap();
-            let answer = of_guest(answer).ok().unwrap();
+            let answer = finish_guest_response(answer).ok().unwrap();
             (answer.headers().contains_key(CONTENT_LENGTH), answer.body().size_hint().exact())
         };
         assert_eq!([204, 205].map(answer), [(false, Some(0)); 2]);

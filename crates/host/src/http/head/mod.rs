@@ -3,5 +3,8 @@
 mod check;
 mod head;
 
-pub(crate) use check::{ToServer, check};
-pub(crate) use head::*;
+pub(crate) use check::{HeadRejection, check};
+pub(crate) use head::{
+    MAX_HEAD_BYTES, TrailerFilter, finish_guest_response, set_forwarded_for, set_scheme, strip_hop_by_hop,
+    strip_response_hop_by_hop,
+};

@@ -7,28 +7,29 @@
 //! |-|-|
 //! | streams opened and reset (CVE-2023-44487) | `RESETS_AT_ONCE` before they are taken, `ABANDONED` after |
 //! | streams broken so that this side resets them (CVE-2025-8671) | `OWN_RESETS` |
-//! | heads of many CONTINUATION frames, or that unpack to too much | `head::MOST`, by h2: 431, and an end of the connection |
-//! | floods of SETTINGS and PING | one answer is kept at a time; who does not read answers is cut by `Stall` |
+//! | heads of many CONTINUATION frames, or that unpack to too much | `MAX_HEAD_BYTES`, by h2: 431, and an end of the connection |
+//! | floods of SETTINGS and PING | one answer is kept at a time; who does not read answers is cut by `StallTimeout` |
 //! | floods of WINDOW_UPDATE, PRIORITY and unknown frames | nothing is kept or answered; they do not end the idling of a connection without requests, which `head_timeout` ends |
 //! | many small DATA frames | h2's budget for what they cost beside their bytes |
-//! | a window that never opens, or by a byte now and then | the body of the answer is not asked for more, and the stream is reset by its `Pace` |
-//! | a connection with nothing on it, or half a head | `head_timeout`, and sooner when its seat is needed |
+//! | a window that never opens, or by a byte now and then | the body of the answer is not asked for more, and the stream is reset by its `ReadProgress` |
+//! | a connection with nothing on it, or half a head | `head_timeout`, and sooner when its slot is needed |
 //! | a peer that is gone | `PING_EVERY`, `PONG_WITHIN` |
 //!
 //! What is no request is counted and said when h2 ends the connection for it, since `accept` then fails. Of a head for which
-//! it only resets the stream (malformed by RFC 9113 section 8, or larger than `head::MOST`, which it answers with 431) h2 tells
+//! it only resets the stream (malformed by RFC 9113 section 8, or larger than `MAX_HEAD_BYTES`, which it answers with 431) h2 tells
 //! nobody: not `accept`, no counter, nothing but the text of a debug event. Nor does it tell that half a head is there
 //! when the time for it is over, which looks like an idle connection.
 
-use super::send::{Cut, Outgoing, send};
-use crate::http::connection::Client;
-use crate::http::exchange::{answer, refused};
-use crate::http::head;
-use crate::http::request_body::{Incoming, Received};
-use crate::http::server::Shared;
-use crate::http::slots::{Busy, Leave, Why};
-use crate::http::slow_client::Pace;
-use crate::telemetry::cause::Cause;
+use super::send::{LookaheadBody, StreamReset, send};
+use crate::http::client::Client;
+use crate::http::context::ServerContext;
+use crate::http::exchange::record_rejected;
+use crate::http::handler::handle;
+use crate::http::head::{self, MAX_HEAD_BYTES};
+use crate::http::request_body::{Http2Body, RequestBody};
+use crate::http::slots::{BusyGuard, CloseReason, CloseSignal};
+use crate::http::slow_client::ReadProgress;
+use crate::telemetry::Cause;
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
@@ -66,27 +67,27 @@ const PONG_WITHIN: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end.
-pub(crate) async fn serve<I>(io: I, client: Client, shared: Arc<Shared>, mut leave: Leave)
+pub(crate) async fn serve<I>(io: I, client: Client, context: Arc<ServerContext>, mut close: CloseSignal)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let patience = shared.config.head_timeout;
+    let patience = context.config.head_timeout;
     let handshake = timeout(patience, settings().handshake(io));
-    let mut connection = match leave.unless(handshake).await {
+    let mut connection = match close.unless_closed(handshake).await {
         Ok(Ok(Ok(connection))) => connection,
-        Ok(Ok(Err(error))) => return told(&shared, client, &error),
+        Ok(Ok(Err(error))) => return told(&context, client, &error),
         Ok(Err(_)) | Err(_) => return,
     };
     let Some(pings) = connection.ping_pong() else { return };
     let (mut is_lost, mut idle) = (pin!(is_lost(pings)), pin!(sleep(patience)));
     let mut streams = Streams::default();
-    let seat = leave.seat.clone();
+    let slot = close.slot.clone();
     let mut closes = false;
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
-                Some(Ok((request, respond))) => streams.start(client, &shared, seat.busy(), request, respond),
-                Some(Err(error)) => return told(&shared, client, &error),
+                Some(Ok((request, respond))) => streams.start(client, &context, slot.busy(), request, respond),
+                Some(Err(error)) => return told(&context, client, &error),
                 None => return,
             },
             () = streams.one_ends() => {
@@ -95,12 +96,12 @@ where
                 }
                 idle.as_mut().reset(Instant::now() + if closes { GRACE } else { patience });
             }
-            why = leave.asked(), if !closes => {
+            why = close.asked(), if !closes => {
                 match why {
-                    Why::Stop => connection.graceful_shutdown(),
-                    Why::Needed if seat.is_idle() => connection.abrupt_shutdown(Reason::NO_ERROR),
+                    CloseReason::Shutdown => connection.graceful_shutdown(),
+                    CloseReason::SlotNeeded if slot.is_idle() => connection.abrupt_shutdown(Reason::NO_ERROR),
                     // It does not read.
-                    Why::Needed => return,
+                    CloseReason::SlotNeeded => return,
                 }
                 closes = true;
                 idle.as_mut().reset(Instant::now() + GRACE);
@@ -114,8 +115,8 @@ where
                 closes = true;
                 idle.as_mut().reset(Instant::now() + GRACE);
             }
-            () = seat.is_needed(), if closes => {
-                if !seat.is_idle() {
+            () = slot.is_needed(), if closes => {
+                if !slot.is_idle() {
                     return;
                 }
             }
@@ -125,9 +126,9 @@ where
 }
 
 /// The connection ended with `error`. If it is h2's own, the client broke the rules and was told so.
-fn told(shared: &Shared, client: Client, error: &h2::Error) {
+fn told(context: &ServerContext, client: Client, error: &h2::Error) {
     if error.is_library() {
-        refused(shared, client.peer, None, Cause::ClientError);
+        record_rejected(context, client.peer, None, Cause::ClientError);
     }
 }
 
@@ -138,7 +139,7 @@ fn settings() -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(head::MOST)
+        .max_header_list_size(MAX_HEAD_BYTES)
         .max_pending_accept_reset_streams(RESETS_AT_ONCE)
         .max_local_error_reset_streams(Some(OWN_RESETS));
     settings
@@ -157,13 +158,13 @@ async fn is_lost(mut pings: PingPong) {
 /// The streams of a connection, which end with it.
 #[derive(Default)]
 struct Streams {
-    tasks: JoinSet<End>,
+    tasks: JoinSet<StreamEnd>,
     answered: u64,
     abandoned: u64,
 }
 
 /// How a stream ended.
-enum End {
+enum StreamEnd {
     /// There was an answer, if perhaps not all of it.
     Answered,
     /// The client did not wait for one.
@@ -174,13 +175,13 @@ impl Streams {
     fn start(
         &mut self,
         client: Client,
-        shared: &Arc<Shared>,
-        busy: Busy,
+        context: &Arc<ServerContext>,
+        busy: BusyGuard,
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
     ) {
-        let shared = shared.clone();
-        self.tasks.spawn(async move { stream(client, &shared, busy, request, respond).await });
+        let context = context.clone();
+        self.tasks.spawn(async move { stream(client, &context, busy, request, respond).await });
     }
 
     fn are_none(&self) -> bool {
@@ -199,7 +200,7 @@ impl Streams {
         })
         .await
         {
-            Some(Ok(End::Abandoned)) => self.abandoned += 1,
+            Some(Ok(StreamEnd::Abandoned)) => self.abandoned += 1,
             _ => self.answered += 1,
         }
     }
@@ -207,15 +208,15 @@ impl Streams {
 
 async fn stream(
     client: Client,
-    shared: &Arc<Shared>,
-    busy: Busy,
+    context: &Arc<ServerContext>,
+    busy: BusyGuard,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-) -> End {
+) -> StreamEnd {
     let is_head = *request.method() == Method::HEAD;
-    let mut pace = Pace::stream(shared.config.stall_timeout, busy.seat().clone());
+    let mut pace = ReadProgress::stream(context.config.stall_timeout, busy.slot().clone());
     let (request, mut wanted) = taken(client, request);
-    let mut answer = pin!(answer(shared, client.peer, busy, request));
+    let mut answer = pin!(handle(context, client.peer, busy, request));
     let response = poll_fn(|cx| {
         let answered = answer.as_mut().poll(cx);
         let goes_on = match &answered {
@@ -233,12 +234,12 @@ async fn stream(
             Poll::Pending => respond.poll_reset(cx).map(|_| None),
         }
     });
-    let Some(response) = response.await else { return End::Abandoned };
+    let Some(response) = response.await else { return StreamEnd::Abandoned };
     let (head, body) = response.into_parts();
     let mut head = Response::from_parts(head, ());
     let has_body = !is_head && !matches!(head.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     complete(&mut head, &body, has_body || is_head);
-    let mut body = Outgoing::new(body);
+    let mut body = LookaheadBody::new(body);
     if has_body {
         // A call of gRPC may end with its head, which then has to say so.
         poll_fn(|cx| {
@@ -251,20 +252,20 @@ async fn stream(
     // An error is a client that left, here and further on.
     if let Ok(mut sends) = respond.send_response(head, is_over)
         && !is_over
-        && let Err(Cut(reason)) = send(body, &mut sends, &mut pace).await
+        && let Err(StreamReset(reason)) = send(body, &mut sends, &mut pace).await
     {
         sends.send_reset(reason);
     }
-    End::Answered
+    StreamEnd::Answered
 }
 
 /// The request as the rest of the server takes it, and who hears when the body is wanted of a client that waits for that.
-fn taken(client: Client, request: Request<RecvStream>) -> (Request<Incoming>, Option<oneshot::Receiver<()>>) {
+fn taken(client: Client, request: Request<RecvStream>) -> (Request<RequestBody>, Option<oneshot::Receiver<()>>) {
     let headers = request.headers();
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let waits = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let (wants, wanted) = (waits && !request.body().is_end_stream()).then(oneshot::channel).unzip();
-    let mut request = request.map(|stream| Incoming::Http2(Received::new(stream, announced, wants)));
+    let mut request = request.map(|stream| RequestBody::Http2(Http2Body::new(stream, announced, wants)));
     head::set_scheme(&mut request, client.scheme());
     (request, wanted)
 }

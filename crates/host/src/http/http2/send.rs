@@ -1,6 +1,6 @@
 //! The body of an answer, sent at its client's pace.
 
-use crate::http::slow_client::Pace;
+use crate::http::slow_client::ReadProgress;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::{Body as HttpBody, Frame};
@@ -10,30 +10,30 @@ use std::task::{Context, Poll};
 use tokio::time::timeout_at;
 
 /// A body that did not go out whole, and what its client is told.
-pub(super) struct Cut(pub Reason);
+pub(super) struct StreamReset(pub Reason);
 
-impl From<h2::Error> for Cut {
+impl From<h2::Error> for StreamReset {
     fn from(error: h2::Error) -> Self {
-        Cut(error.reason().unwrap_or(Reason::CANCEL))
+        StreamReset(error.reason().unwrap_or(Reason::CANCEL))
     }
 }
 
 /// A body of which one frame more is taken while the one before waits for room. So a guest whose answer is complete is done,
 /// however slowly its client takes it, and one that fails meanwhile is noticed.
-pub(super) struct Outgoing<B> {
+pub(super) struct LookaheadBody<B> {
     body: B,
-    next: Option<Next>,
+    next: Option<NextFrame>,
 }
 
-enum Next {
+enum NextFrame {
     Frame(Frame<Bytes>),
-    End,
+    StreamEnd,
     Failed,
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> Outgoing<B> {
+impl<B: HttpBody<Data = Bytes> + Unpin> LookaheadBody<B> {
     pub fn new(body: B) -> Self {
-        Outgoing { body, next: None }
+        LookaheadBody { body, next: None }
     }
 
     pub fn look_ahead(&mut self, cx: &mut Context<'_>) {
@@ -41,14 +41,14 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Outgoing<B> {
             && let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx)
         {
             self.next = Some(match next {
-                Some(Ok(frame)) => Next::Frame(frame),
-                Some(Err(_)) => Next::Failed,
-                None => Next::End,
+                Some(Ok(frame)) => NextFrame::Frame(frame),
+                Some(Err(_)) => NextFrame::Failed,
+                None => NextFrame::StreamEnd,
             });
         }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
         self.look_ahead(cx);
         self.next.take().map_or(Poll::Pending, Poll::Ready)
     }
@@ -57,13 +57,17 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Outgoing<B> {
     pub fn is_at_end(&self) -> bool {
         match &self.next {
             None => self.body.is_end_stream(),
-            Some(next) => matches!(next, Next::End),
+            Some(next) => matches!(next, NextFrame::StreamEnd),
         }
     }
 }
 
 /// Sends all of `body`, as the client makes room for it.
-pub(super) async fn send<B>(mut body: Outgoing<B>, sends: &mut SendStream<Bytes>, pace: &mut Pace) -> Result<(), Cut>
+pub(super) async fn send<B>(
+    mut body: LookaheadBody<B>,
+    sends: &mut SendStream<Bytes>,
+    pace: &mut ReadProgress,
+) -> Result<(), StreamReset>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
@@ -73,10 +77,10 @@ where
             Poll::Pending => was_reset(sends, cx).map(Err),
         });
         let frame = match next.await? {
-            Next::Frame(frame) => frame,
-            Next::End => return Ok(sends.send_data(Bytes::new(), true)?),
+            NextFrame::Frame(frame) => frame,
+            NextFrame::StreamEnd => return Ok(sends.send_data(Bytes::new(), true)?),
             // Its answer must not look whole.
-            Next::Failed => return Err(Cut(Reason::INTERNAL_ERROR)),
+            NextFrame::Failed => return Err(StreamReset(Reason::INTERNAL_ERROR)),
         };
         match frame.into_data() {
             Ok(data) => {
@@ -96,17 +100,17 @@ where
 /// Sends `data` as the client makes room for it. Tells whether it was the last.
 async fn send_data<B>(
     mut data: Bytes,
-    body: &mut Outgoing<B>,
+    body: &mut LookaheadBody<B>,
     sends: &mut SendStream<Bytes>,
-    pace: &mut Pace,
-) -> Result<bool, Cut>
+    pace: &mut ReadProgress,
+) -> Result<bool, StreamReset>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     while !data.is_empty() {
         sends.reserve_capacity(data.len());
         let room = match sends.capacity() {
-            0 => timeout_at(pace.waits(), room(body, sends)).await.map_err(|_| Cut(Reason::CANCEL))??,
+            0 => timeout_at(pace.waits(), room(body, sends)).await.map_err(|_| StreamReset(Reason::CANCEL))??,
             room => room,
         };
         let part = data.split_to(room.min(data.len()));
@@ -121,7 +125,7 @@ where
     Ok(false)
 }
 
-async fn room<B>(body: &mut Outgoing<B>, sends: &mut SendStream<Bytes>) -> Result<usize, Cut>
+async fn room<B>(body: &mut LookaheadBody<B>, sends: &mut SendStream<Bytes>) -> Result<usize, StreamReset>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
@@ -129,20 +133,20 @@ where
         loop {
             match sends.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(0))) => {}
-                Poll::Ready(Some(room)) => return Poll::Ready(room.map_err(Cut::from)),
-                Poll::Ready(None) => return Poll::Ready(Err(Cut(Reason::CANCEL))),
+                Poll::Ready(Some(room)) => return Poll::Ready(room.map_err(StreamReset::from)),
+                Poll::Ready(None) => return Poll::Ready(Err(StreamReset(Reason::CANCEL))),
                 Poll::Pending => break,
             }
         }
         body.look_ahead(cx);
         match body.next {
-            Some(Next::Failed) => Poll::Ready(Err(Cut(Reason::INTERNAL_ERROR))),
+            Some(NextFrame::Failed) => Poll::Ready(Err(StreamReset(Reason::INTERNAL_ERROR))),
             _ => was_reset(sends, cx).map(Err),
         }
     })
     .await
 }
 
-fn was_reset(sends: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<Cut> {
-    sends.poll_reset(cx).map(|reset| reset.map_or_else(Cut::from, Cut))
+fn was_reset(sends: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<StreamReset> {
+    sends.poll_reset(cx).map(|reset| reset.map_or_else(StreamReset::from, StreamReset))
 }

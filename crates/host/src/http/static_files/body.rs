@@ -1,6 +1,6 @@
 //! The body of an answer that is a file: read part by part, as the client takes it, on the threads that may block.
 
-use crate::app::node::Place;
+use crate::app::AdmissionPermit;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
@@ -15,14 +15,14 @@ use walnut_engine::{Body, BodyError};
 pub(super) const CHUNK: u64 = 64 << 10;
 
 /// A file that is being read.
-pub(super) struct Reading {
+pub(super) struct FileStream {
     /// What is read already.
     pub first: Bytes,
     pub file: File,
     /// How many bytes are to come after `first`.
     pub left: u64,
-    /// Its place among the open files.
-    pub place: Place,
+    /// Its permit among the open files.
+    pub permit: AdmissionPermit,
 }
 
 pub(super) fn whole(bytes: Bytes) -> Body {
@@ -30,9 +30,9 @@ pub(super) fn whole(bytes: Bytes) -> Body {
 }
 
 /// `fails` is told when the file ends before its time, or cannot be read.
-pub(super) fn streamed(reading: Reading, fails: impl Fn(&io::Error) + Send + Unpin + 'static) -> Body {
-    let Reading { first, file, left, place } = reading;
-    Streamed { first, state: State::Idle(file), left, fails, _place: place }.boxed_unsync()
+pub(super) fn streamed(reading: FileStream, fails: impl Fn(&io::Error) + Send + Unpin + 'static) -> Body {
+    let FileStream { first, file, left, permit } = reading;
+    FileBody { first, state: ReadState::Idle(file), left, fails, _permit: permit }.boxed_unsync()
 }
 
 /// The next `count` bytes of `file`, or an error if there are fewer. Blocks.
@@ -45,50 +45,50 @@ pub(super) fn read(file: &mut File, count: u64) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-struct Streamed<F> {
+struct FileBody<F> {
     first: Bytes,
-    state: State,
+    state: ReadState,
     left: u64,
     fails: F,
-    _place: Place,
+    _permit: AdmissionPermit,
 }
 
-enum State {
+enum ReadState {
     Idle(File),
     Reads(JoinHandle<(File, io::Result<Bytes>)>),
     Over,
 }
 
-impl<F: Fn(&io::Error)> Streamed<F> {
+impl<F: Fn(&io::Error)> FileBody<F> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let count = self.left.min(CHUNK);
         loop {
-            match std::mem::replace(&mut self.state, State::Over) {
-                State::Idle(mut file) => {
-                    self.state = State::Reads(spawn_blocking(move || {
+            match std::mem::replace(&mut self.state, ReadState::Over) {
+                ReadState::Idle(mut file) => {
+                    self.state = ReadState::Reads(spawn_blocking(move || {
                         let bytes = read(&mut file, count);
                         (file, bytes)
                     }));
                 }
-                State::Reads(mut reads) => {
+                ReadState::Reads(mut reads) => {
                     let Poll::Ready(done) = Pin::new(&mut reads).poll(cx) else {
-                        self.state = State::Reads(reads);
+                        self.state = ReadState::Reads(reads);
                         return Poll::Pending;
                     };
                     let (file, bytes) = done.map_err(io::Error::other)?;
                     if bytes.is_ok() {
                         self.left -= count;
-                        self.state = if self.left > 0 { State::Idle(file) } else { State::Over };
+                        self.state = if self.left > 0 { ReadState::Idle(file) } else { ReadState::Over };
                     }
                     return Poll::Ready(bytes);
                 }
-                State::Over => return Poll::Ready(Ok(Bytes::new())),
+                ReadState::Over => return Poll::Ready(Ok(Bytes::new())),
             }
         }
     }
 }
 
-impl<F: Fn(&io::Error) + Unpin> HttpBody for Streamed<F> {
+impl<F: Fn(&io::Error) + Unpin> HttpBody for FileBody<F> {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -1,7 +1,7 @@
 //! From a name below a folder to an open file. Blocks.
 
 use super::encoding::Encoding;
-use super::path::Wanted;
+use super::path::RelativePath;
 use cap_std::fs::{Dir, OpenOptions};
 use std::fs::{File, Metadata};
 use std::io;
@@ -10,13 +10,13 @@ use std::time::SystemTime;
 /// What a folder answers with.
 const INDEX: &str = "index.html";
 
-pub(super) enum Found {
-    File(Opened),
+pub(super) enum Lookup {
+    File(OpenFile),
     /// A folder, where its path was sent without the final slash.
     Folder,
 }
 
-pub(super) struct Opened {
+pub(super) struct OpenFile {
     pub file: File,
     pub size: u64,
     pub modified: Option<SystemTime>,
@@ -26,16 +26,16 @@ pub(super) struct Opened {
 }
 
 /// Opens the file that is `wanted`, or one beside it that holds the same in the first of the `encodings` that there is.
-pub(super) fn find(dir: &Dir, wanted: &Wanted, encodings: &[Encoding]) -> io::Result<Found> {
+pub(super) fn find(dir: &Dir, wanted: &RelativePath, encodings: &[Encoding]) -> io::Result<Lookup> {
     let path = match (wanted.path.as_str(), wanted.is_folder) {
         ("", true) => INDEX.to_owned(),
-        ("", false) => return Ok(Found::Folder),
+        ("", false) => return Ok(Lookup::Folder),
         (path, true) => format!("{path}/{INDEX}"),
         (path, false) => path.to_owned(),
     };
     let (file, metadata) = open(dir, &path)?;
     if metadata.is_dir() && !wanted.is_folder {
-        return Ok(Found::Folder);
+        return Ok(Lookup::Folder);
     }
     if !metadata.is_file() {
         return Err(io::ErrorKind::NotFound.into());
@@ -44,15 +44,15 @@ pub(super) fn find(dir: &Dir, wanted: &Wanted, encodings: &[Encoding]) -> io::Re
         if let Ok((file, metadata)) = open(dir, &format!("{path}{}", encoding.suffix()))
             && metadata.is_file()
         {
-            return Ok(Found::File(Opened::new(file, &metadata, Some(*encoding), path)));
+            return Ok(Lookup::File(OpenFile::new(file, &metadata, Some(*encoding), path)));
         }
     }
-    Ok(Found::File(Opened::new(file, &metadata, None, path)))
+    Ok(Lookup::File(OpenFile::new(file, &metadata, None, path)))
 }
 
-impl Opened {
+impl OpenFile {
     fn new(file: File, metadata: &Metadata, encoding: Option<Encoding>, name: String) -> Self {
-        Opened { file, size: metadata.len(), modified: metadata.modified().ok(), encoding, name }
+        OpenFile { file, size: metadata.len(), modified: metadata.modified().ok(), encoding, name }
     }
 }
 
@@ -73,7 +73,7 @@ fn open(dir: &Dir, path: &str) -> io::Result<(File, Metadata)> {
 
 /// What an error of the system means to a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum LookupError {
     Absent,
     Forbidden,
     /// For now.
@@ -81,30 +81,30 @@ pub(super) enum Why {
     Failed,
 }
 
-pub(super) fn why(error: &io::Error) -> Why {
+pub(super) fn classify(error: &io::Error) -> LookupError {
     use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound, PermissionDenied};
     match error.kind() {
-        NotFound | NotADirectory | InvalidFilename | InvalidInput => Why::Absent,
+        NotFound | NotADirectory | InvalidFilename | InvalidInput => LookupError::Absent,
         // The system's word, and that of the folder's wall.
-        PermissionDenied => Why::Forbidden,
+        PermissionDenied => LookupError::Forbidden,
         _ => of_unix(error),
     }
 }
 
 #[cfg(unix)]
-fn of_unix(error: &io::Error) -> Why {
+fn of_unix(error: &io::Error) -> LookupError {
     use rustix::io::Errno;
     match Errno::from_io_error(error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Why::NoRoom,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => LookupError::NoRoom,
         // A socket, and a device that is not there.
-        Some(Errno::NXIO | Errno::NODEV) => Why::Absent,
+        Some(Errno::NXIO | Errno::NODEV) => LookupError::Absent,
         // Links in circles.
-        Some(Errno::LOOP) => Why::Forbidden,
-        _ => Why::Failed,
+        Some(Errno::LOOP) => LookupError::Forbidden,
+        _ => LookupError::Failed,
     }
 }
 
 #[cfg(not(unix))]
-fn of_unix(_: &io::Error) -> Why {
-    Why::Failed
+fn of_unix(_: &io::Error) -> LookupError {
+    LookupError::Failed
 }

@@ -1,4 +1,4 @@
-//! Answers requests with the files of a folder: `dir` in a route of a manifest.
+//! Answers requests with the files of a folder.
 
 mod body;
 mod encoding;
@@ -9,4 +9,4 @@ mod range;
 mod respond;
 mod static_files;
 
-pub use static_files::Files;
+pub(crate) use static_files::respond;

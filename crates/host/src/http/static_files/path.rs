@@ -8,21 +8,21 @@ const WELL_KNOWN: &str = ".well-known";
 
 /// What a request asks a folder for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct RelativePath {
     /// Names with `/` between them; empty is the folder itself.
     pub path: String,
     /// Whether it ends in a slash, as a folder's path does.
     pub is_folder: bool,
 }
 
-impl Wanted {
+impl RelativePath {
     /// Reads what of a request's path is below a route: nothing, or what begins with a slash. `None` is what no file has as
     /// its path, or none that is served.
     pub fn parse(rest: &str) -> Option<Self> {
         let is_folder = rest.ends_with('/');
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.is_empty() {
-            return Some(Wanted { path: String::new(), is_folder });
+            return Some(RelativePath { path: String::new(), is_folder });
         }
         let mut path = String::with_capacity(rest.len());
         for (depth, part) in rest.strip_prefix('/')?.split('/').enumerate() {
@@ -35,7 +35,7 @@ impl Wanted {
             }
             path.push_str(&name);
         }
-        Some(Wanted { path, is_folder })
+        Some(RelativePath { path, is_folder })
     }
 }
 
@@ -54,18 +54,18 @@ mod tests {
     use super::*;
 
     fn path(rest: &str) -> Option<String> {
-        Wanted::parse(rest).map(|wanted| wanted.path)
+        RelativePath::parse(rest).map(|wanted| wanted.path)
     }
 
     #[test]
     fn a_path_names_a_file_or_a_folder() {
-        let wanted = |path: &str, is_folder| Some(Wanted { path: path.to_owned(), is_folder });
-        assert_eq!(Wanted::parse(""), wanted("", false));
-        assert_eq!(Wanted::parse("/"), wanted("", true));
-        assert_eq!(Wanted::parse("/a.css"), wanted("a.css", false));
-        assert_eq!(Wanted::parse("/a/b/"), wanted("a/b", true));
-        assert_eq!(Wanted::parse("/a%20b/%C3%A4%2e..x"), wanted("a b/ä...x", false));
-        assert_eq!(Wanted::parse("/100%"), wanted("100%", false));
+        let wanted = |path: &str, is_folder| Some(RelativePath { path: path.to_owned(), is_folder });
+        assert_eq!(RelativePath::parse(""), wanted("", false));
+        assert_eq!(RelativePath::parse("/"), wanted("", true));
+        assert_eq!(RelativePath::parse("/a.css"), wanted("a.css", false));
+        assert_eq!(RelativePath::parse("/a/b/"), wanted("a/b", true));
+        assert_eq!(RelativePath::parse("/a%20b/%C3%A4%2e..x"), wanted("a b/ä...x", false));
+        assert_eq!(RelativePath::parse("/100%"), wanted("100%", false));
     }
 
     #[test]

@@ -55,14 +55,14 @@ impl Validators {
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Precondition {
     Serve,
     NotModified,
     Failed,
 }
 
 /// In the order of RFC 9110 section 13.2.2.
-pub(super) fn check(headers: &HeaderMap, file: Option<&Validators>) -> Verdict {
+pub(super) fn check(headers: &HeaderMap, file: Option<&Validators>) -> Precondition {
     let is_any = |name| headers.get(name).is_some_and(|value| value == "*");
     let is_one_of = |name, is_weak| file.is_some_and(|file| file.is_one_of(headers, &name, is_weak));
     let since = |name| {
@@ -74,16 +74,16 @@ pub(super) fn check(headers: &HeaderMap, file: Option<&Validators>) -> Verdict {
     };
     if headers.contains_key(IF_MATCH) {
         if !is_any(IF_MATCH) && !is_one_of(IF_MATCH, false) {
-            return Verdict::Failed;
+            return Precondition::Failed;
         }
     } else if since(IF_UNMODIFIED_SINCE) == Some(false) {
-        return Verdict::Failed;
+        return Precondition::Failed;
     }
     let is_known = match headers.contains_key(IF_NONE_MATCH) {
         true => is_any(IF_NONE_MATCH) || is_one_of(IF_NONE_MATCH, true),
         false => since(IF_MODIFIED_SINCE) == Some(true),
     };
-    if is_known { Verdict::NotModified } else { Verdict::Serve }
+    if is_known { Precondition::NotModified } else { Precondition::Serve }
 }
 
 /// Whether a `range` counts.
@@ -94,7 +94,7 @@ pub(super) fn wants_range(headers: &HeaderMap, file: Option<&Validators>) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Verdict::{Failed, NotModified, Serve};
+    use Precondition::{Failed, NotModified, Serve};
 
     /// Sun, 06 Nov 1994 08:49:37 GMT, and half a second; looked at so much later.
     fn file_after(age: Duration) -> Validators {

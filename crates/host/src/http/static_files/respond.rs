@@ -2,10 +2,10 @@
 
 use super::body::{CHUNK, read};
 use super::encoding::Encoding;
-use super::find::{Found, Opened, find};
-use super::path::Wanted;
-use super::preconditions::{self, Validators, Verdict};
-use super::range::{Part, part};
+use super::find::{Lookup, OpenFile, find};
+use super::path::RelativePath;
+use super::preconditions::{self, Precondition, Validators};
+use super::range::{RequestedRange, requested_range};
 use crate::http::error_responses;
 use bytes::Bytes;
 use cap_std::fs::Dir;
@@ -20,15 +20,15 @@ use std::io::{self, Seek, SeekFrom};
 use std::time::SystemTime;
 use walnut_engine::Body;
 
-pub(super) enum Answer {
-    File(Response<()>, Content),
+pub(super) enum FileAnswer {
+    File(Response<()>, FileContent),
     /// It is a folder, asked for as a file.
     Folder,
     /// The file's state is the answer.
     Other(Response<Body>),
 }
 
-pub(super) enum Content {
+pub(super) enum FileContent {
     Whole(Bytes),
     /// The first bytes are read already, and `left` more are to come from where `file` is.
     Long {
@@ -38,10 +38,10 @@ pub(super) enum Content {
     },
 }
 
-pub(super) fn respond(dir: &Dir, wanted: &Wanted, request: &Parts) -> io::Result<Answer> {
+pub(super) fn respond(dir: &Dir, wanted: &RelativePath, request: &Parts) -> io::Result<FileAnswer> {
     let opened = match find(dir, wanted, &Encoding::accepted(&request.headers))? {
-        Found::File(opened) => opened,
-        Found::Folder => return Ok(Answer::Folder),
+        Lookup::File(opened) => opened,
+        Lookup::Folder => return Ok(FileAnswer::Folder),
     };
     let size = opened.size;
     let variant = opened.encoding.map_or("", Encoding::name);
@@ -53,21 +53,21 @@ pub(super) fn respond(dir: &Dir, wanted: &Wanted, request: &Parts) -> io::Result
         head.headers_mut().extend(of.last_modified.clone().map(|date| (LAST_MODIFIED, date)));
     }
     match preconditions::check(&request.headers, validators.as_ref()) {
-        Verdict::Serve => {}
-        Verdict::Failed => return Ok(Answer::Other(error_responses::another_file())),
-        Verdict::NotModified => {
+        Precondition::Serve => {}
+        Precondition::Failed => return Ok(FileAnswer::Other(error_responses::precondition_failed())),
+        Precondition::NotModified => {
             *head.status_mut() = StatusCode::NOT_MODIFIED;
-            return Ok(Answer::File(head, Content::Whole(Bytes::new())));
+            return Ok(FileAnswer::File(head, FileContent::Whole(Bytes::new())));
         }
     }
-    let part = match preconditions::wants_range(&request.headers, validators.as_ref()) {
-        true => part(&request.method, &request.headers, size),
-        false => Part::Whole,
+    let requested_range = match preconditions::wants_range(&request.headers, validators.as_ref()) {
+        true => requested_range(&request.method, &request.headers, size),
+        false => RequestedRange::Whole,
     };
-    let (start, length) = match part {
-        Part::None => return Ok(Answer::Other(error_responses::no_such_part(size))),
-        Part::Whole => (0, size),
-        Part::Bytes(range) => {
+    let (start, length) = match requested_range {
+        RequestedRange::None => return Ok(FileAnswer::Other(error_responses::range_not_satisfiable(size))),
+        RequestedRange::Whole => (0, size),
+        RequestedRange::Bytes(range) => {
             let (first, last) = (*range.start(), *range.end());
             *head.status_mut() = StatusCode::PARTIAL_CONTENT;
             head.headers_mut().insert(CONTENT_RANGE, text(format!("bytes {first}-{last}/{size}")));
@@ -76,13 +76,13 @@ pub(super) fn respond(dir: &Dir, wanted: &Wanted, request: &Parts) -> io::Result
     };
     describe(head.headers_mut(), &opened, length);
     let content = match request.method {
-        Method::HEAD => Content::Whole(Bytes::new()),
+        Method::HEAD => FileContent::Whole(Bytes::new()),
         _ => content(opened.file, start, length)?,
     };
-    Ok(Answer::File(head, content))
+    Ok(FileAnswer::File(head, content))
 }
 
-fn describe(headers: &mut HeaderMap, opened: &Opened, length: u64) {
+fn describe(headers: &mut HeaderMap, opened: &OpenFile, length: u64) {
     headers.insert(CONTENT_TYPE, kind(&opened.name));
     // Browsers take the type at its word.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -93,13 +93,13 @@ fn describe(headers: &mut HeaderMap, opened: &Opened, length: u64) {
     }
 }
 
-fn content(mut file: File, start: u64, length: u64) -> io::Result<Content> {
+fn content(mut file: File, start: u64, length: u64) -> io::Result<FileContent> {
     if start > 0 {
         file.seek(SeekFrom::Start(start))?;
     }
     let first = read(&mut file, length.min(CHUNK))?;
     let left = length - first.len() as u64;
-    Ok(if left == 0 { Content::Whole(first) } else { Content::Long { first, file, left } })
+    Ok(if left == 0 { FileContent::Whole(first) } else { FileContent::Long { first, file, left } })
 }
 
 /// The type of a file by its name. Text is UTF-8 today, and whoever has other text says so in the file.

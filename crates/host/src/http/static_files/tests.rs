@@ -1,9 +1,11 @@
 //! Folders as they really are: what is found in them, and what never is.
 
 use super::*;
-use crate::app::node::{App, Destination};
-use crate::http::static_files::find::{Found, Why, find, why};
-use crate::telemetry::metrics::Logs;
+use crate::app::OPEN_FILES;
+use crate::app::{App, Node, RouteTarget};
+use crate::http::static_files::find::{Lookup, LookupError, classify, find};
+use crate::telemetry::Logs;
+use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use proptest::prelude::*;
 use std::fs;
@@ -34,11 +36,11 @@ impl World {
         World { root, dir }
     }
 
-    fn get(&self, rest: &str) -> Result<String, Why> {
-        let wanted = Wanted::parse(rest).ok_or(Why::Absent)?;
-        match find(&self.dir, &wanted, &[]).map_err(|error| why(&error))? {
-            Found::Folder => Ok("folder".to_owned()),
-            Found::File(mut opened) => {
+    fn get(&self, rest: &str) -> Result<String, LookupError> {
+        let wanted = RelativePath::parse(rest).ok_or(LookupError::Absent)?;
+        match find(&self.dir, &wanted, &[]).map_err(|error| classify(&error))? {
+            Lookup::Folder => Ok("folder".to_owned()),
+            Lookup::File(mut opened) => {
                 let mut text = String::new();
                 opened.file.read_to_string(&mut text).unwrap();
                 Ok(text)
@@ -57,7 +59,7 @@ fn names_are_found_below_the_folder() {
         assert_eq!(world.get(path).as_deref(), Ok("folder"), "{path}");
     }
     for path in ["/a.css/", "/a.css/b", "/empty/", "/none", "/none/", "/A.CSS ", &format!("/{}", "n".repeat(300))] {
-        assert_eq!(world.get(path), Err(Why::Absent), "{path}");
+        assert_eq!(world.get(path), Err(LookupError::Absent), "{path}");
     }
 }
 
@@ -78,9 +80,9 @@ fn links_lead_within_the_folder_and_never_out() {
     assert_eq!(world.get("/inside").as_deref(), Ok("public"));
     assert_eq!(world.get("/inside-folder/c.js").as_deref(), Ok("public"));
     for path in ["/out", "/out-folder/secret", "/absolute", "/circle", "/around"] {
-        assert_eq!(world.get(path), Err(Why::Forbidden), "{path}");
+        assert_eq!(world.get(path), Err(LookupError::Forbidden), "{path}");
     }
-    assert_eq!(world.get("/broken"), Err(Why::Absent));
+    assert_eq!(world.get("/broken"), Err(LookupError::Absent));
 }
 
 #[cfg(unix)]
@@ -90,24 +92,24 @@ fn what_is_no_file_is_not_waited_for() {
     let public = world.root.path().join("public");
     rustix::fs::mkfifoat(rustix::fs::CWD, public.join("pipe"), rustix::fs::Mode::from_raw_mode(0o666)).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(public.join("socket")).unwrap();
-    assert_eq!(world.get("/pipe"), Err(Why::Absent));
-    assert_eq!(world.get("/socket"), Err(Why::Absent));
+    assert_eq!(world.get("/pipe"), Err(LookupError::Absent));
+    assert_eq!(world.get("/socket"), Err(LookupError::Absent));
     let devices = Dir::open_ambient_dir("/dev", ambient_authority()).unwrap();
     for name in ["/null", "/zero", "/tty"] {
-        let found = find(&devices, &Wanted::parse(name).unwrap(), &[]);
-        assert_eq!(found.err().map(|error| why(&error)), Some(Why::Absent), "{name}");
+        let found = find(&devices, &RelativePath::parse(name).unwrap(), &[]);
+        assert_eq!(found.err().map(|error| classify(&error)), Some(LookupError::Absent), "{name}");
     }
 }
 
 /// The folder of `world`, as `node` serves it from now on for `route`.
-fn serve(node: &Node, world: &World, route: &str) -> Arc<Files> {
+fn serve(node: &Node, world: &World, route: &str) -> Arc<ServedDir> {
     let text = format!("[app]\nname = \"a\"\n[[http]]\nroute = \"{route}\"\ndir = \"public\"\n");
     let manifest = walnut_manifest::Manifest::parse(&text, "walnut.toml", world.root.path()).unwrap();
     let route = &manifest.routes[0];
-    let files = Files::open(node, "a", route, &world.root.path().join("public"), |_, _| {}).unwrap();
-    let routes = vec![(route.clone(), Destination::Files(files.clone()))];
+    let dir = node.open_dir("a", route, &world.root.path().join("public"), |_, _| {}).unwrap();
+    let routes = vec![(route.clone(), RouteTarget::Dir(dir.clone()))];
     node.replace(vec![App { components: Vec::new(), routes }]);
-    files
+    dir
 }
 
 fn get(path: &str) -> Parts {
@@ -119,23 +121,23 @@ async fn slow_clients_keep_others_from_no_small_file() {
     use http_body_util::BodyExt;
     let world = World::new();
     fs::write(world.root.path().join("public/big"), vec![b'x'; 100_000]).unwrap();
-    let files = serve(&Node::new(1, Logs::default(), None), &world, "/static/**");
+    let dir = serve(&Node::new(1, Logs::default(), None), &world, "/static/**");
     let mut slow = Vec::new();
-    for _ in 0..OPEN.sandboxes {
-        let (cause, response) = files.answer(get("/static/big")).await;
+    for _ in 0..OPEN_FILES.sandboxes {
+        let (cause, response) = respond(&dir, get("/static/big")).await;
         assert_eq!(cause, Cause::Ok);
         slow.push(response);
     }
-    assert_eq!(files.admission().taken(), 512);
+    assert_eq!(dir.admission.open_files.in_use(), 512);
     // One more waits, and whoever wants little does not.
-    let mut one_more = Box::pin(files.answer(get("/static/big")));
+    let mut one_more = Box::pin(respond(&dir, get("/static/big")));
     tokio::select! {
         biased;
         _ = &mut one_more => panic!("there was no place"),
-        (_, small) = files.answer(get("/static/a.css")) => assert_eq!(small.status(), 200),
+        (_, small) = respond(&dir, get("/static/a.css")) => assert_eq!(small.status(), 200),
     }
-    while files.admission().waiting() == 0 {
-        let small = files.answer(get("/static/a.css"));
+    while dir.admission.open_files.queued() == 0 {
+        let small = respond(&dir, get("/static/a.css"));
         tokio::select! { _ = &mut one_more => panic!("there was no place"), _ = small => {} }
     }
     slow.pop();
@@ -144,7 +146,7 @@ async fn slow_clients_keep_others_from_no_small_file() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(body.len() == 100_000 && body.iter().all(|byte| *byte == b'x'));
     drop(slow);
-    assert_eq!(files.admission().taken(), 0);
+    assert_eq!(dir.admission.open_files.in_use(), 0);
 }
 
 #[tokio::test]
@@ -153,15 +155,15 @@ async fn what_slow_clients_keep_open_counts_for_the_next_folder_of_the_route() {
     fs::write(world.root.path().join("public/big"), vec![b'x'; 100_000]).unwrap();
     let node = Node::new(1, Logs::default(), None);
     let before = serve(&node, &world, "/static/**");
-    let (_, slow) = before.answer(get("/static/big")).await;
+    let (_, slow) = respond(&before, get("/static/big")).await;
     let after = serve(&node, &world, "/static/**");
-    let (_, also_slow) = after.answer(get("/static/big")).await;
-    assert_eq!(after.admission().taken(), 2);
+    let (_, also_slow) = respond(&after, get("/static/big")).await;
+    assert_eq!(after.admission.open_files.in_use(), 2);
     drop((slow, also_slow));
-    assert_eq!(after.admission().taken(), 0);
+    assert_eq!(after.admission.open_files.in_use(), 0);
     // Another route is another's affair.
-    let (_, _slow) = after.answer(get("/static/big")).await;
-    assert_eq!(serve(&node, &world, "/other/**").admission().taken(), 0);
+    let (_, _slow) = respond(&after, get("/static/big")).await;
+    assert_eq!(serve(&node, &world, "/other/**").admission.open_files.in_use(), 0);
 }
 
 /// Pieces that paths with a way out are made of, and whatever else.

@@ -4,25 +4,25 @@ use tokio::net::TcpListener;
 use tokio::task::yield_now;
 
 /// Connections, and their clients.
-async fn connections<const N: usize>() -> ([Together; N], [TcpStream; N]) {
+async fn connections<const N: usize>() -> ([CoalescedStream; N], [TcpStream; N]) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (mut servers, mut clients) = (Vec::new(), Vec::new());
     for _ in 0..N {
         clients.push(TcpStream::connect(address).await.unwrap());
-        servers.push(Together::new(listener.accept().await.unwrap().0));
+        servers.push(CoalescedStream::new(listener.accept().await.unwrap().0));
     }
     (servers.try_into().ok().unwrap(), clients.try_into().unwrap())
 }
 
-async fn answer(server: &mut Together, text: &[u8]) {
+async fn answer(server: &mut CoalescedStream, text: &[u8]) {
     server.write_all(text).await.unwrap();
     server.flush().await.unwrap();
 }
 
-/// Answers as one of many, however long this thread was held up.
-async fn answer_soon(server: &mut Together, text: &[u8]) {
-    HERE.with_borrow_mut(|here| here.last = Some(Instant::now() + Duration::from_secs(3600)));
+/// Answers as one of many, however long this thread was buffer up.
+async fn answer_soon(server: &mut CoalescedStream, text: &[u8]) {
+    PENDING.with_borrow_mut(|pending| pending.last = Some(Instant::now() + Duration::from_secs(3600)));
     answer(server, text).await;
 }
 
@@ -49,13 +49,13 @@ async fn pause() {
 
 #[tokio::test]
 async fn the_second_of_a_row_waits_until_all_is_done_and_the_first_does_not() {
-    tokio::spawn(send());
+    tokio::spawn(run_flush_task());
     yield_now().await;
     let ([mut a, mut b, mut c], [mut x, mut y, mut z]) = connections().await;
     pause().await;
     answer(&mut a, b"one").await;
     answer_soon(&mut b, b"two").await;
-    assert!(lock(&b.held).bytes == b"two" && lock(&a.held).bytes.is_empty());
+    assert!(lock(&b.buffer).bytes == b"two" && lock(&a.buffer).bytes.is_empty());
     assert_eq!(read(&mut x, 3).await, b"one");
     answer(&mut c, b"three").await;
     assert_eq!((read(&mut y, 3).await, read(&mut z, 5).await), (b"two".to_vec(), b"three".to_vec()));
@@ -63,29 +63,29 @@ async fn the_second_of_a_row_waits_until_all_is_done_and_the_first_does_not() {
 
 #[tokio::test]
 async fn what_waits_for_long_is_sent_before_another_request_begins() {
-    tokio::spawn(send());
+    tokio::spawn(run_flush_task());
     yield_now().await;
     let ([mut a, mut b], [_x, y]) = connections().await;
     answer(&mut a, b"one").await;
     answer_soon(&mut b, b"two").await;
-    let since = HERE.with_borrow(|here| here.since).unwrap();
-    send_late(since + LONGEST);
-    assert!(!lock(&b.held).bytes.is_empty());
-    send_late(since + LONGEST * 2);
-    assert!(lock(&b.held).bytes.is_empty());
+    let since = PENDING.with_borrow(|pending| pending.since).unwrap();
+    flush_overdue(since + LONGEST);
+    assert!(!lock(&b.buffer).bytes.is_empty());
+    flush_overdue(since + LONGEST * 2);
+    assert!(lock(&b.buffer).bytes.is_empty());
     y.readable().await.unwrap();
     assert_eq!(came(&y).unwrap(), b"two");
 }
 
 #[tokio::test]
 async fn what_comes_alone_is_sent_at_once() {
-    tokio::spawn(send());
+    tokio::spawn(run_flush_task());
     yield_now().await;
     let ([mut a, mut b], [x, y]) = connections().await;
     for (server, client) in [(&mut a, &x), (&mut b, &y)] {
         pause().await;
         answer(server, b"alone").await;
-        assert!(lock(&server.held).bytes.is_empty());
+        assert!(lock(&server.buffer).bytes.is_empty());
         client.readable().await.unwrap();
         assert_eq!(came(client).unwrap(), b"alone");
     }
@@ -96,13 +96,13 @@ async fn where_nobody_sends_nothing_waits() {
     let ([mut a, mut b], [mut x, mut y]) = connections().await;
     answer(&mut a, b"one").await;
     answer(&mut b, b"two").await;
-    assert!(lock(&b.held).bytes.is_empty());
+    assert!(lock(&b.buffer).bytes.is_empty());
     assert_eq!((read(&mut x, 3).await, read(&mut y, 3).await), (b"one".to_vec(), b"two".to_vec()));
 }
 
 #[tokio::test]
 async fn answers_in_a_row_on_a_connection_keep_their_order() {
-    tokio::spawn(send());
+    tokio::spawn(run_flush_task());
     yield_now().await;
     let ([mut a], [mut x]) = connections().await;
     let large = vec![b'x'; SMALL + 1];
@@ -116,21 +116,21 @@ async fn answers_in_a_row_on_a_connection_keep_their_order() {
 
 #[tokio::test]
 async fn what_the_system_does_not_take_is_sent_once_it_does() {
-    tokio::spawn(send());
+    tokio::spawn(run_flush_task());
     yield_now().await;
     let ([mut a], [mut x]) = connections().await;
     // Until nothing more fits.
     let mut sent = 0;
-    while let Ok(len) = lock(&a.held).stream.try_write(&[b'x'; 1 << 16]) {
+    while let Ok(len) = lock(&a.buffer).stream.try_write(&[b'x'; 1 << 16]) {
         sent += len;
     }
     let answered = tokio::spawn(async move {
         answer_soon(&mut a, b"the last").await;
-        while !matches!(lock(&a.held).state, State::Due) {
+        while !matches!(lock(&a.buffer).state, BufferState::Due) {
             yield_now().await;
         }
         a.flush().await.unwrap();
-        assert!(lock(&a.held).bytes.is_empty());
+        assert!(lock(&a.buffer).bytes.is_empty());
         a
     });
     for _ in 0..10 {
@@ -144,7 +144,7 @@ async fn what_the_system_does_not_take_is_sent_once_it_does() {
 
 #[tokio::test]
 async fn what_waits_is_sent_though_its_connection_ends() {
-    tokio::spawn(send());
+    tokio::spawn(run_flush_task());
     yield_now().await;
     let ([mut a, mut b], [_x, mut y]) = connections().await;
     answer(&mut a, b"one").await;
@@ -157,7 +157,7 @@ async fn what_waits_is_sent_though_its_connection_ends() {
 
 #[tokio::test]
 async fn that_it_cannot_be_sent_is_told() {
-    tokio::spawn(send());
+    tokio::spawn(run_flush_task());
     yield_now().await;
     let ([mut a], [x]) = connections().await;
     drop(x);
@@ -175,16 +175,16 @@ async fn that_it_cannot_be_sent_is_told() {
 #[tokio::test]
 async fn an_answer_waits_for_those_that_have_their_turn_soon_and_not_for_ever() {
     for (more, waits) in [(always as fn() -> bool, true), (never, false)] {
-        HERE.take();
-        let sender = tokio::spawn(send_unless(more));
+        PENDING.take();
+        let sender = tokio::spawn(flush_unless(more));
         yield_now().await;
         let ([mut a], [mut x]) = connections().await;
         answer_soon(&mut a, b"one").await;
         let start = Instant::now();
-        while !lock(&a.held).bytes.is_empty() {
+        while !lock(&a.buffer).bytes.is_empty() {
             yield_now().await;
         }
-        // The thread may have been held up for longer.
+        // The thread may have been buffer up for longer.
         assert!(!waits || start.elapsed() > LONGEST_FOR_TURNS / 2, "{:?}", start.elapsed());
         assert_eq!(read(&mut x, 3).await, b"one");
         sender.abort();

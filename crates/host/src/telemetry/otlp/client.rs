@@ -24,30 +24,30 @@ use tokio::time::timeout;
 const LONGEST_ANSWER: usize = 1 << 20;
 
 /// Sends the batches of one signal to a collector, from the library's own thread.
-pub(super) struct Client {
-    report: Arc<Report>,
+pub(super) struct CollectorClient {
+    report: Arc<CollectorWarnings>,
     /// How long a collector may take for a batch.
     patience: Duration,
-    line: Mutex<Option<Line>>,
+    line: Mutex<Option<CollectorConnection>>,
 }
 
 /// What batches go on. The library's thread waits for each anyway, and has no runtime for sockets.
-struct Line {
+struct CollectorConnection {
     runtime: Runtime,
     /// A connection that is open, as far as is known.
     kept: Option<SendRequest<Full<Bytes>>>,
 }
 
 /// Tells that a collector takes nothing, once until it does.
-pub(super) struct Report {
+pub(super) struct CollectorWarnings {
     warn: Box<dyn Fn(&str) + Send + Sync>,
     /// Whether the last batch did not arrive.
     is_lost: AtomicBool,
 }
 
-impl Report {
+impl CollectorWarnings {
     pub fn new(warn: impl Fn(&str) + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Report { warn: Box::new(warn), is_lost: AtomicBool::new(false) })
+        Arc::new(CollectorWarnings { warn: Box::new(warn), is_lost: AtomicBool::new(false) })
     }
 
     /// Tells of what is wrong at the start.
@@ -70,23 +70,23 @@ impl Report {
     }
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for CollectorClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Client")
+        f.write_str("CollectorClient")
     }
 }
 
-impl Client {
+impl CollectorClient {
     /// A batch that takes longer than `patience` is given up.
-    pub fn new(report: Arc<Report>, patience: Duration) -> Self {
-        Client { report, patience, line: Mutex::default() }
+    pub fn new(report: Arc<CollectorWarnings>, patience: Duration) -> Self {
+        CollectorClient { report, patience, line: Mutex::default() }
     }
 
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let Line { runtime, kept } = match &mut *line {
+        let CollectorConnection { runtime, kept } = match &mut *line {
             Some(line) => line,
-            none => none.insert(Line {
+            none => none.insert(CollectorConnection {
                 runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
                 kept: None,
             }),
@@ -97,7 +97,7 @@ impl Client {
 }
 
 #[async_trait]
-impl HttpClient for Client {
+impl HttpClient for CollectorClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let to = request.uri().clone();
         let sent = self.send(request);

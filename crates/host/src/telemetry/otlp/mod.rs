@@ -4,6 +4,6 @@ mod client;
 mod otlp;
 mod settings;
 
+pub(crate) use otlp::RequestSpan;
 pub use otlp::Telemetry;
-pub(crate) use otlp::Traced;
 pub use settings::TelemetryError;

@@ -5,10 +5,11 @@
 //! are log records of that span. The library batches both and drops what is more than a collector takes, so that a slow
 //! collector holds up no request.
 
-use super::client::{Client, Report};
+use super::client::{CollectorClient, CollectorWarnings};
 use super::settings::{self, Signal, TelemetryError, is, set};
 use crate::telemetry::cause::Cause;
-use crate::telemetry::metrics::Measures;
+use crate::telemetry::labels::Labels;
+use crate::telemetry::metrics::ComponentMetrics;
 use http::{HeaderValue, Method, Request, StatusCode};
 use opentelemetry::logs::{LogRecord, Logger, LoggerProvider, Severity};
 use opentelemetry::propagation::TextMapPropagator;
@@ -50,10 +51,10 @@ impl Telemetry {
         if is("OTEL_SDK_DISABLED", "true") {
             return Ok(None);
         }
-        let report = Report::new(warn);
+        let report = CollectorWarnings::new(warn);
         let client = |signal: Signal| {
             let is_wanted = signal.is_wanted()?;
-            is_wanted.then(|| Ok(Client::new(report.clone(), signal.patience()?))).transpose()
+            is_wanted.then(|| Ok(CollectorClient::new(report.clone(), signal.patience()?))).transpose()
         };
         let (of_traces, of_logs) = (client(Signal::Traces)?, client(Signal::Logs)?);
         if of_traces.is_none() && of_logs.is_none() {
@@ -67,10 +68,15 @@ impl Telemetry {
     }
 
     /// Begins the span of a request, and names it to the guest.
-    pub(crate) fn begin<B>(&self, peer: SocketAddr, by: &Measures, request: &mut Request<B>) -> Option<Traced> {
+    pub(crate) fn start_span<B>(
+        &self,
+        peer: SocketAddr,
+        labels: &Labels,
+        request: &mut Request<B>,
+    ) -> Option<RequestSpan> {
         let (_, tracer) = self.traces.as_ref()?;
         let client = self.propagator.extract(&HeaderExtractor(request.headers()));
-        let Measures { app, component, .. } = by;
+        let Labels { app, component } = labels;
         let (method, uri) = (method(request.method()), request.uri());
         let span = tracer
             .span_builder(format!("{method} {app}/{component}"))
@@ -91,11 +97,11 @@ impl Telemetry {
         if request.headers().get(TRACESTATE).is_some_and(HeaderValue::is_empty) {
             request.headers_mut().remove(TRACESTATE);
         }
-        Some(Traced(span))
+        Some(RequestSpan(span))
     }
 
     /// Sends a line that the guest wrote which is measured there.
-    pub fn line(&self, by: &Measures, line: OutputLine<'_>) {
+    pub fn line(&self, by: &ComponentMetrics, line: OutputLine<'_>) {
         let Some((_, logger)) = &self.logs else { return };
         let mut record = logger.create_log_record();
         record.set_timestamp(SystemTime::now());
@@ -103,8 +109,8 @@ impl Telemetry {
         record.set_severity_number(severity);
         record.set_body(line.text.to_owned().into());
         record.add_attribute("log.iostream", stream);
-        record.add_attribute("walnut.app", by.app.clone());
-        record.add_attribute("walnut.component", by.component.clone());
+        record.add_attribute("walnut.app", by.labels().app.clone());
+        record.add_attribute("walnut.component", by.labels().component.clone());
         if let Some(request) = line.request {
             let span = request.span().map_or(SpanId::INVALID, |span| SpanId::from(span.get()));
             record.set_trace_context(TraceId::from(request.trace().get()), span, None);
@@ -127,9 +133,9 @@ impl Telemetry {
 }
 
 /// A request's span.
-pub(crate) struct Traced(SdkSpan);
+pub(crate) struct RequestSpan(SdkSpan);
 
-impl Traced {
+impl RequestSpan {
     /// Ends it with what became of the request.
     pub fn end(mut self, status: Option<StatusCode>, cause: Cause) {
         if let Some(status) = status {
@@ -146,14 +152,14 @@ impl Traced {
     }
 }
 
-fn traces(client: Client) -> Result<(SdkTracerProvider, SdkTracer), TelemetryError> {
+fn traces(client: CollectorClient) -> Result<(SdkTracerProvider, SdkTracer), TelemetryError> {
     let exporter = SpanExporter::builder().with_http().with_http_client(client).build().map_err(failed)?;
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
     let tracer = provider.tracer(SCOPE);
     Ok((provider, tracer))
 }
 
-fn logs(client: Client) -> Result<(SdkLoggerProvider, SdkLogger), TelemetryError> {
+fn logs(client: CollectorClient) -> Result<(SdkLoggerProvider, SdkLogger), TelemetryError> {
     let exporter = LogExporter::builder().with_http().with_http_client(client).build().map_err(failed)?;
     let provider = SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
     let logger = provider.logger(SCOPE);
