@@ -1,7 +1,7 @@
 //! A worker: one thread that serves connections, with a runtime of its own.
 //!
 //! A request stays on the thread of its connection, so that nothing of it is shared, woken or moved across threads
-//! ([ADR 0006](../../../../docs/adr/0006-a-runtime-for-each-core.md)).
+//! ([ADR 0006](../../../../docs/adr/0006-thread-per-core.md)).
 
 use crate::http::client::ConnectionGuard;
 use crate::http::connection;
