@@ -9,6 +9,7 @@ mod bench;
 mod generate;
 mod guests;
 mod release;
+mod structure;
 
 const HELP: &str = "\
 usage: cargo xtask VERB
@@ -26,6 +27,10 @@ verbs:
                                  only shows that it works, an option that is not known lists the others
   generate [--check]             writes docs/reference.md from the commands' help, docs/manifest.md and
                                  docs/walnut.schema.json from the manifest's keys; --check fails when one is behind
+  structure [layers] [names] [prose]
+                                 finds import circles and arrows up between folders (the order is in
+                                 tools/structure.toml), types with two meanings, and prose that breaks the rules of
+                                 CONTRIBUTING.md
   release                        builds walnut as it is shipped, by a profile of what it does most: twice, which takes
                                  half an hour; the last line says where it is";
 
@@ -35,6 +40,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(arguments.collect()),
         Some("generate") => generate::run(arguments.collect()),
         Some("guests") => guests::run(arguments.collect()),
+        Some("structure") => structure::run(&arguments.collect::<Vec<_>>()),
         Some("release") => release::run(&arguments.collect::<Vec<_>>()),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");
