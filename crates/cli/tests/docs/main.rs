@@ -1,4 +1,5 @@
-//! Keeps the documents true: runs their transcripts, and resolves the links, paths and tests that they name.
+//! Keeps the documents true: runs their transcripts, and resolves the links, paths and tests that
+//! they name.
 
 mod names;
 mod shell;
@@ -21,13 +22,13 @@ fn the_guide_is_true() {
     }
 }
 
-/// The repository's root. Asked at run time: the compiled-in path may be another checkout's, when two share a build
-/// folder.
+/// Returns the root of the repository. The variable is read at run time, since the compiled-in path
+/// may be that of another checkout with the same build folder.
 fn root() -> PathBuf {
     PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets the variable")).join("../..")
 }
 
-/// All Markdown files in a folder, sorted, without those in its folders.
+/// Lists the Markdown files in a folder, sorted, without those in subfolders.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut pages: Vec<_> = entries

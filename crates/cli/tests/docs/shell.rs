@@ -1,7 +1,8 @@
 //! The small part of a shell that the documents use.
 //!
-//! Known commands: `walnut`, `cd`, `mkdir -p`, `cat`, `echo TEXT > FILE`, `echo $?`, `curl [-s] URL`, comments, `&` after
-//! `walnut serve`, and `kill %1`. `cargo run -p walnut --` is `walnut`, and `git` does nothing.
+//! Known commands: `walnut`, `cd`, `mkdir -p`, `cat`, `echo TEXT > FILE`, `echo $?`,
+//! `curl [-s] URL`, comments, `&` after `walnut serve`, and `kill %1`. `cargo run -p walnut --` is
+//! `walnut`, and `git` does nothing.
 
 use crate::root;
 use std::fs::{self, File};
@@ -81,7 +82,7 @@ impl Shell {
         fs::write(self.folder.join(file), text).map(|()| String::new()).map_err(plain)
     }
 
-    /// A command that writes both streams to one file, in the order in which a terminal shows them.
+    /// Prepares a command that writes both streams to one file, in the order in which a terminal shows them.
     fn command(&self, arguments: &[&str]) -> Result<(Command, PathBuf), String> {
         let output = self.env.temp().join("output");
         let file = File::create(&output).map_err(plain)?;
@@ -148,7 +149,7 @@ fn plain(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// The words of a command, as a shell reads quotes; what follows a `#` is a comment.
+/// Splits a command into words, with quotes as in a shell; a comment begins with `#`.
 fn words(typed: &str) -> Vec<String> {
     let mut words = Vec::new();
     let (mut word, mut quote): (Option<String>, Option<char>) = (None, None);

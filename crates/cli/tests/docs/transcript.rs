@@ -1,14 +1,15 @@
 //! Transcripts in the documents: every block marked `console` is run, and its output compared.
 //!
-//! A block starts in a folder that holds only `examples/`, two guests, and the document's own blocks marked `toml` whose
-//! first line is `# PATH`. Lines after `$ ` are typed; the lines below are what the terminal shows. A line `...` stands
-//! for any number of lines, and `...` in a line for any text.
+//! A block starts in a folder that holds only `examples/`, two guests, and the document's own blocks
+//! marked `toml` whose first line is `# PATH`. Lines after `$ ` are typed; the lines below are the
+//! terminal's output. A line `...` stands for any number of lines, and `...` in a line for any text.
 
 use crate::shell::Shell;
 use std::fs;
 use std::path::Path;
 
-/// The message of a server on its first start, as soon as its code is optimised; the time depends on the machine.
+/// The message of a server on its first start, as soon as its code is optimised; the time depends
+/// on the machine.
 const OPTIMISED: &str = ": optimised code from now on";
 
 /// Runs all transcripts of a document and returns how many there are.
@@ -22,7 +23,7 @@ pub fn replay(document: &Path) -> usize {
     blocks.len()
 }
 
-/// The files that a document describes: path and content.
+/// Returns path and content of the files that a document describes.
 fn described(text: &str) -> Vec<(&str, &str)> {
     let opened = text.split("```toml\n# ").skip(1);
     opened.filter_map(|rest| rest.split("\n```").next()?.split_once('\n')).collect()
