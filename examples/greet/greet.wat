@@ -1,7 +1,8 @@
-;; Greets whoever is named in a file, if it may read that file.
+;; Reads a name from a file and greets it, if the program may read that file.
 ;;
-;; A program under WASI 0.1 cannot name a file of the machine. It can only open files inside folders that it was handed,
-;; and those are open files number 3 and up. This one looks among them for /data, or for / with data in it:
+;; A program of WASI 0.1 cannot open a file of the machine by its path. It can only open files in the
+;; folders that the runtime hands over, which are the open files with number 3 and up. This program
+;; looks among them for /data, or for / with a folder data in it:
 ;;
 ;;     walnut run greet.wat                             I may not read /data/name.txt
 ;;     walnut run --dir ./data::/data greet.wat         hello, Ada
@@ -9,26 +10,26 @@
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
-  ;; path_open(folder, follow links, path, its length, how to create, rights, rights of files in it, flags, where to put
-  ;; the number of the open file) -> 0, or the number of an error
+  ;; path_open(folder, follow links, path, its length, how to create, rights, rights of files in it,
+  ;; flags, address for the number of the open file) -> 0, or the number of an error
   (import "wasi_snapshot_preview1" "path_open"
     (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
-  ;; fd_prestat_get(folder, where to put what it is): the length of the folder's name is the second of two numbers.
+  ;; fd_prestat_get(folder, address for two numbers): the second is the length of the folder's name.
   (import "wasi_snapshot_preview1" "fd_prestat_get" (func $fd_prestat_get (param i32 i32) (result i32)))
-  ;; fd_prestat_dir_name(folder, where to put its name, room there)
+  ;; fd_prestat_dir_name(folder, address for its name, room at that address)
   (import "wasi_snapshot_preview1" "fd_prestat_dir_name" (func $fd_prestat_dir_name (param i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
 
   (memory (export "memory") 1)
-  ;; Bytes 0 to 7 hold a part of text (start, length), 8 to 11 a number that the host gives back, 12 to 19 what it says
-  ;; of a folder.
+  ;; Bytes 0 to 7 hold a part of text (start, length), 8 to 11 a number that the host returns, 12 to
+  ;; 19 the two numbers about a folder.
   (data (i32.const 32) "hello, ")
   (data (i32.const 48) "I may not read /data/name.txt\n")
-  ;; The path as / has it, and from byte 85 on as /data has it.
+  ;; The path of the file in /, and from byte 85 on its path in /data.
   (data (i32.const 80) "data/name.txt")
-  ;; The names that we look for: the first five bytes, or the first one.
+  ;; The names of the two folders: the first five bytes, or the first byte alone.
   (data (i32.const 112) "/data")
-  ;; From byte 128 on: the name of a folder. From byte 1024 on: what the file says.
+  ;; From byte 128 on: the name of a folder. From byte 1024 on: the content of the file.
 
   (func (export "_start")
     (local $folder i32)
@@ -37,11 +38,11 @@
     (local $file i32)
     (local $length i32)
 
-    ;; Which of the folders that we were handed leads there?
+    ;; Looks for the folder that leads to the file.
     (local.set $folder (i32.const 3))
     (block $found
       (loop $next
-        ;; An error means that there are no more of them.
+        ;; An error means that there are no more folders.
         (if (call $fd_prestat_get (local.get $folder) (i32.const 12))
           (then (call $refused)))
         (local.set $path (i32.const 85))
@@ -53,7 +54,7 @@
         (local.set $folder (i32.add (local.get $folder) (i32.const 1)))
         (br $next)))
 
-    ;; Right 2 is reading. Asking for no more than that is good manners, and safer.
+    ;; Right 2 is reading. The program asks for no other, since it needs no other.
     (if (call $path_open
           (local.get $folder) (i32.const 1) (local.get $path) (local.get $path-length)
           (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 8))
@@ -69,7 +70,7 @@
 
     (call $print (i32.const 32) (i32.const 7))
     (call $print (i32.const 1024) (local.get $length))
-    ;; The line ends even where the file does not end its own.
+    ;; Ends the line, unless the file ends with a line feed.
     (block $ended
       (br_if $ended
         (i32.and
@@ -77,11 +78,11 @@
           (i32.eq (i32.load8_u (i32.add (i32.const 1023) (local.get $length))) (i32.const 10))))
       (call $print (i32.const 77) (i32.const 1))))
 
-  ;; Whether a folder, whose name is so long, is called like the first bytes of "/data".
+  ;; Compares the name of a folder, which has this length, with the first bytes of "/data".
   (func $is_called (param $folder i32) (param $length i32) (param $wanted i32) (result i32)
     (if (i32.ne (local.get $length) (local.get $wanted)) (then (return (i32.const 0))))
     (drop (call $fd_prestat_dir_name (local.get $folder) (i32.const 128) (local.get $length)))
-    ;; From the last byte to the first.
+    ;; Compares from the last byte to the first.
     (loop $next
       (local.set $length (i32.sub (local.get $length) (i32.const 1)))
       (if (i32.ne
@@ -91,7 +92,7 @@
       (br_if $next (local.get $length)))
     (i32.const 1))
 
-  ;; Says so, and ends with the exit code 1.
+  ;; Prints the refusal and ends with the exit code 1.
   (func $refused
     (call $print (i32.const 48) (i32.const 30))
     (call $proc_exit (i32.const 1)))

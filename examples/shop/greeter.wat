@@ -1,12 +1,14 @@
 ;; Answers every HTTP request with a greeting.
 ;;
-;; A component says with types what it asks of its host and what it offers. This one takes the part of WASI 0.2 that it
-;; needs to answer, and offers wasi:http/incoming-handler, whose one function is called for each request.
+;; A component declares, with types, the functions that it needs and the functions that it offers.
+;; This component needs the part of WASI 0.2 that writes a response. It offers
+;; wasi:http/incoming-handler, which has a single function; the host calls it for each request.
 ;;
 ;;     walnut serve greeter.wat
 
 (component
-  ;; What it asks for. A resource is a thing that stays with the host; the component holds a number for it, a handle.
+  ;; The imports. A resource is an object that stays with the host; the component holds a number for
+  ;; it, a handle.
   (import "wasi:io/error@0.2.0" (instance $io-error
     (export "error" (type (sub resource)))))
   (alias export $io-error "error" (type $error))
@@ -28,7 +30,7 @@
 
     (type $header-error-is (variant (case "invalid-syntax") (case "forbidden") (case "immutable")))
     (export "header-error" (type $header-error (eq $header-error-is)))
-    ;; All that can go wrong with HTTP. None of it is used here, but types must be those of the host to the letter.
+    ;; All errors of HTTP. The program uses none of them, but a type must equal the host's type.
     (type $dns-is (record (field "rcode" (option string)) (field "info-code" (option u16))))
     (export "DNS-error-payload" (type $dns (eq $dns-is)))
     (type $alert-is (record (field "alert-id" (option u8)) (field "alert-message" (option string))))
@@ -74,15 +76,17 @@
   (alias export $http "incoming-request" (type $incoming-request))
   (alias export $http "response-outparam" (type $response-outparam))
 
-  ;; The memory that the host reads texts from and writes results to. It comes first, since the functions below need it.
+  ;; The memory from which the host reads texts and to which it writes results. It comes first,
+  ;; since the functions below need it.
   (core module $Memory
     (memory (export "memory") 1)
-    ;; Room for a text that the host hands over: always the second half, as only the text of an error would come.
+    ;; Room for a text that the host hands over. The address is always that of the second half, as
+    ;; only the text of an error could come.
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 32768)))
   (core instance $memory (instantiate $Memory))
 
-  ;; The same functions with numbers in place of types: a handle is one number, a text two (start, length), and where a
-  ;; result is more than one number, the last parameter is where to put it.
+  ;; The same functions with numbers in place of types. A handle is one number, a text two (start,
+  ;; length). For a result of more than one number, the last parameter is its address.
   (core func $fields (canon lower (func $http "[constructor]fields")))
   (core func $append (canon lower (func $http "[method]fields.append") (memory $memory "memory")))
   (core func $response (canon lower (func $http "[constructor]outgoing-response")))
@@ -117,25 +121,25 @@
 
     (func (export "handle") (param $request i32) (param $answer-to i32)
       (local $headers i32) (local $response i32) (local $body i32) (local $stream i32)
-      ;; What is asked for does not matter: the greeting is the same for all.
+      ;; The request does not matter: the greeting is the same for all.
       (call $drop-request (local.get $request))
 
       (local.set $headers (call $fields))
       (call $append (local.get $headers)
         (i32.const 64) (i32.const 12) (i32.const 80) (i32.const 25) (i32.const 0))
-      ;; Its status is 200 unless another is set.
+      ;; The status is 200, as the program sets no other.
       (local.set $response (call $response (local.get $headers)))
       (call $body (local.get $response) (i32.const 0))
       (local.set $body (i32.load (i32.const 4)))
       (call $stream (local.get $body) (i32.const 0))
       (local.set $stream (i32.load (i32.const 4)))
 
-      ;; The response goes out (0: there is one, and so no error), and then its body.
+      ;; Sends the response (0 means a response, 1 an error), and then its body.
       (call $set (local.get $answer-to) (i32.const 0) (local.get $response)
         (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
       (call $write (local.get $stream) (i32.const 112) (i32.const 30) (i32.const 0))
       (call $drop-stream (local.get $stream))
-      ;; It is whole, and no trailers follow.
+      ;; Ends the body, without trailers.
       (call $finish (local.get $body) (i32.const 0) (i32.const 0) (i32.const 0))))
 
   (core instance $greeter (instantiate $Greeter
@@ -152,7 +156,7 @@
       (export "drop-stream" (func $drop-stream))
       (export "drop-request" (func $drop-request))))))
 
-  ;; What it offers: the function above, with types again.
+  ;; The export: the function above, with types again.
   (func $handle (param "request" (own $incoming-request)) (param "response-out" (own $response-outparam))
     (canon lift (core func $greeter "handle")))
   (instance $handler (export "handle" (func $handle)))

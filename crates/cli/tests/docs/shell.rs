@@ -82,7 +82,8 @@ impl Shell {
         fs::write(self.folder.join(file), text).map(|()| String::new()).map_err(plain)
     }
 
-    /// Prepares a command that writes both streams to one file, in the order in which a terminal shows them.
+    /// Prepares a command that writes both streams to one file, in the order in which a terminal
+    /// shows them.
     fn command(&self, arguments: &[&str]) -> Result<(Command, PathBuf), String> {
         let output = self.env.temp().join("output");
         let file = File::create(&output).map_err(plain)?;

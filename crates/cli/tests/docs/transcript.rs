@@ -29,7 +29,7 @@ fn described(text: &str) -> Vec<(&str, &str)> {
     opened.filter_map(|rest| rest.split("\n```").next()?.split_once('\n')).collect()
 }
 
-/// One transcript.
+/// A transcript.
 struct Block {
     /// Commands: the line in the document, the typed text, the lines of output.
     steps: Vec<(usize, String, Vec<String>)>,
