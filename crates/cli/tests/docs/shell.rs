@@ -9,11 +9,11 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use walnut_test_programs::{Guest, RUST_P2_HTTP_HELLO, WAT_CORE_ADD};
+use walnut_test_programs::RUST_P2_HTTP_HELLO;
 use walnut_test_support::{Connection, TestEnv, test_env};
 
-/// Guests that the documents use, by the names that they have there.
-const FILES: [(&str, Guest); 2] = [("api.wasm", RUST_P2_HTTP_HELLO), ("add.wat", WAT_CORE_ADD)];
+/// A component that stands for the reader's own.
+const API: &str = "api.wasm";
 
 /// The files in `examples/`.
 const EXAMPLES: [&str; 5] =
@@ -42,9 +42,7 @@ impl Shell {
             let path = format!("examples/{example}");
             env.file(&path, fs::read(root().join(&path)).expect("the example is there"));
         }
-        for (name, guest) in FILES {
-            env.file(name, fs::read(guest.path()).expect("the guest can be read"));
-        }
+        env.file(API, fs::read(RUST_P2_HTTP_HELLO.path()).expect("the guest can be read"));
         let folder = env.dir().to_owned();
         Shell { env, folder, code: 0, server: None }
     }

@@ -1,8 +1,9 @@
 //! Transcripts in the documents: every block marked `console` is run, and its output compared.
 //!
-//! A block starts in a folder that holds only `examples/`, two guests, and the document's own blocks
-//! marked `toml` whose first line is `# PATH`. Lines after `$ ` are typed; the lines below are the
-//! terminal's output. A line `...` stands for any number of lines, and `...` in a line for any text.
+//! A block starts in a folder that holds only `examples/`, a guest `api.wasm`, and the document's own
+//! blocks marked `toml` or `wat` whose first line is a comment, `# PATH` or `;; PATH`. Lines after
+//! `$ ` are typed; the lines below are the terminal's output. A line `...` stands for any number of
+//! lines, and `...` in a line for any text.
 
 use crate::shell::Shell;
 use std::fs;
@@ -25,7 +26,7 @@ pub fn replay(document: &Path) -> usize {
 
 /// Returns path and content of the files that a document describes.
 fn described(text: &str) -> Vec<(&str, &str)> {
-    let opened = text.split("```toml\n# ").skip(1);
+    let opened = ["```toml\n# ", "```wat\n;; "].into_iter().flat_map(|open| text.split(open).skip(1));
     opened.filter_map(|rest| rest.split("\n```").next()?.split_once('\n')).collect()
 }
 
