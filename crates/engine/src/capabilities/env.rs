@@ -1,6 +1,6 @@
 //! `env`: a guest sees the variables that were granted, and no others.
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::sandbox::Sandbox;
 use walnut_policy::Request;
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;

@@ -1,8 +1,8 @@
 //! `connect` and `listen`: TCP and UDP. wasmtime's sockets ask before every operation; the answer comes from the gate.
 
-use crate::gate::{Gate, LearnedNames};
-use crate::packages::{WASI_0_2, WASI_0_3};
-use crate::sandbox::Sandbox;
+use crate::component::wasi::{WASI_0_2, WASI_0_3};
+use crate::gate::gate::{Gate, LearnedNames};
+use crate::sandbox::sandbox::Sandbox;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,9 +1,9 @@
 //! The use of a connection by one request, from its answer to the end of both bodies.
 
-use super::line::{Destination, Line};
-use super::pool::Pool;
-use crate::connections::Connection;
-use crate::hops;
+use crate::capabilities::connection_limit::Connection;
+use crate::capabilities::http::connection::{Destination, Line};
+use crate::capabilities::http::pool::Pool;
+use crate::http::hop_by_hop;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http::HeaderName;
@@ -91,7 +91,7 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Leased<B> {
         if let Some(Ok(frame)) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
-            hops::remove(trailers, &this.named);
+            hop_by_hop::remove(trailers, &this.named);
         }
         this.is_read |= frame.is_none() || this.inner.is_end_stream();
         this.settle();

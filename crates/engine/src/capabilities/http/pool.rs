@@ -3,9 +3,9 @@
 //! They outlive the sandbox that made them, and lead where the gate let it go. Whoever takes one asks the gate again: what
 //! the pool hands out is of no use without a permit.
 
-use super::line::{Destination, Line, tls_config};
-use crate::apart::home;
-use crate::gate::Permit;
+use crate::capabilities::http::connection::{Destination, Line, tls_config};
+use crate::gate::gate::Permit;
+use crate::scheduler::offload::home;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};

@@ -1,0 +1,69 @@
+//! Counts a sandbox's outbound connections: TCP sockets that connect, and HTTP requests, whether or not they share one.
+
+use crate::compile::prepared::Setup;
+use crate::limits::Limit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How many connections a sandbox has open, and how many it may have.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    open: Arc<AtomicU64>,
+    setup: Arc<Setup>,
+}
+
+/// One open connection; dropped when it is closed.
+pub(crate) struct Connection(Arc<AtomicU64>);
+
+impl Connections {
+    /// None yet, and no more than the limit of `setup`.
+    pub fn new(setup: &Arc<Setup>) -> Self {
+        Connections { open: Arc::default(), setup: setup.clone() }
+    }
+
+    /// Room for one more, if there is any.
+    pub fn open(&self) -> Option<Connection> {
+        let connection = Connection(self.open.clone());
+        if self.open.fetch_add(1, Relaxed) < self.setup.limits.connections {
+            return Some(connection);
+        }
+        self.setup.exceeded(Limit::Connections);
+        None
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::error::Failure;
+    use crate::gate::gate::Gate;
+    use crate::limits::Limits;
+    use crate::sandbox::stdio::Stdio;
+    use std::sync::Mutex;
+    use walnut_policy::Policy;
+
+    #[test]
+    fn the_limit_is_on_what_is_open_at_once() {
+        let gate = Gate::new("test", Policy::sealed(), Vec::new());
+        let limits = Limits { connections: 2, ..Limits::for_service() };
+        let mut setup = Setup::new(gate, limits, Stdio::Inherit, false).unwrap();
+        let told = Arc::<Mutex<Vec<Failure>>>::default();
+        let hears = told.clone();
+        setup.excess = Some(Arc::new(move |failure| hears.lock().unwrap().push(failure.clone())));
+        let connections = Connections::new(&Arc::new(setup));
+        let first = connections.open().unwrap();
+        let _second = connections.open().unwrap();
+        assert!(told.lock().unwrap().is_empty());
+        assert!(connections.open().is_none());
+        let failure = Failure::Limit { limit: Limit::Connections, value: "2".into(), details: Vec::new() };
+        assert_eq!(*told.lock().unwrap(), [failure]);
+        drop(first);
+        assert!(connections.open().is_some());
+    }
+}

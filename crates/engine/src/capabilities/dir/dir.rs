@@ -1,0 +1,439 @@
+//! `dir`: files and folders.
+//!
+//! A guest is given its mounts, and after them a read-only root that holds nothing but the way to the mounts. Since every
+//! path lies below that root, a path outside every mount is seen here and explained, instead of failing in the guest's own
+//! C library. To the host the root is an empty folder, made on first use and removed at once: an open folder can be looked
+//! at all the same, nothing can be made in it, and nothing is left behind however the process ends. What it lists is told
+//! by [`Files::leads_to`].
+//!
+//! Inside a mount wasmtime's cap-std resolves paths, so that no `..`, symbolic link or race leads out of it. Here it is
+//! only decided whether the operation may be tried ([`Files::admit`]) and, afterwards, told when it was refused for
+//! leading out ([`Files::refused`]).
+
+use crate::failure::error::{LoadError, MountError};
+use crate::gate::gate::{Gate, Permit};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use tempfile::TempDir;
+use walnut_policy::{Access, Denial, Mount, MountAccess, Policy, Reason, Request, normalize};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::filesystem::{Descriptor, Dir};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// The mounts of a component, opened once and shared by its sandboxes.
+pub(crate) struct Mounts {
+    mounts: Vec<(Mount, Dir)>,
+    /// `None` when a mount covers the root.
+    root: Option<OnceLock<Option<Root>>>,
+    may_block: bool,
+}
+
+/// The folders that only lead to mounts, by their guest paths.
+type Root = BTreeMap<String, Leading>;
+
+/// One of them.
+struct Leading {
+    dir: Dir,
+    /// What it shows.
+    names: BTreeSet<String>,
+    /// Removed when the component is, where a folder cannot be removed while it is open.
+    folder: Option<TempDir>,
+}
+
+impl Mounts {
+    /// Opens every mount of `policy`. `may_block` lets file operations run on the guest's own thread.
+    pub fn open(policy: &Policy, may_block: bool) -> Result<Arc<Self>, LoadError> {
+        let open = |mount: &Mount| {
+            let perms = match mount.access {
+                MountAccess::ReadOnly => FsPerms::ReadOnly,
+                MountAccess::ReadWrite => FsPerms::ReadWrite,
+            };
+            let dir = open_dir(&mount.host, perms, may_block);
+            let failed = |source| MountError { host: mount.host.clone(), guest: mount.guest.clone(), source };
+            dir.map(|dir| (mount.clone(), dir)).map_err(failed)
+        };
+        let (mut mounts, mut failed) = (Vec::new(), Vec::new());
+        for opened in policy.mounts().iter().map(open) {
+            match opened {
+                Ok(mount) => mounts.push(mount),
+                Err(error) => failed.push(error),
+            }
+        }
+        if !failed.is_empty() {
+            return Err(LoadError::Mounts(failed));
+        }
+        let covered = mounts.iter().any(|(m, _)| m.guest == "/");
+        Ok(Arc::new(Mounts { mounts, root: (!covered).then(OnceLock::new), may_block }))
+    }
+
+    /// Removes the root's folders, where there still are some, before the end of their component.
+    pub fn remove_root(&self) {
+        let root = self.root.as_ref().and_then(|root| root.get()?.as_ref());
+        for folder in root.iter().flat_map(|root| root.values()).filter_map(|leading| leading.folder.as_ref()) {
+            let _ = std::fs::remove_dir(folder.path());
+        }
+    }
+
+    fn root(&self) -> Option<&Root> {
+        self.root.as_ref()?.get_or_init(|| self.make_root().ok()).as_ref()
+    }
+
+    fn make_root(&self) -> std::io::Result<Root> {
+        let leading = |(path, names)| Ok((path, Leading::make(names, self.may_block)?));
+        self.ways().into_iter().map(leading).collect()
+    }
+
+    /// Each folder that leads to mounts, and what it shows. What is inside a mount is the mount's own.
+    fn ways(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut ways = BTreeMap::from([("/".to_owned(), BTreeSet::new())]);
+        for (mount, _) in &self.mounts {
+            let mut at = String::new();
+            for name in mount.guest[1..].split('/') {
+                let here = if at.is_empty() { "/" } else { &at };
+                ways.entry(here.to_owned()).or_default().insert(name.to_owned());
+                at = format!("{at}/{name}");
+                if self.mounts.iter().any(|(other, _)| other.guest == at) {
+                    break;
+                }
+            }
+        }
+        ways
+    }
+}
+
+impl Leading {
+    fn make(names: BTreeSet<String>, may_block: bool) -> std::io::Result<Leading> {
+        let folder = empty_folder()?;
+        let dir = open_dir(folder.path(), FsPerms::ReadOnly, may_block)?;
+        let lasts = !cfg!(unix) || std::fs::remove_dir(folder.path()).is_err();
+        Ok(Leading { dir, names, folder: lasts.then_some(folder) })
+    }
+}
+
+/// In memory where there is a place for that: a folder of the disk costs a start more than the rest of what is done here.
+fn empty_folder() -> std::io::Result<TempDir> {
+    let mut named = tempfile::Builder::new();
+    named.prefix("walnut-root-");
+    #[cfg(target_os = "linux")]
+    if let Ok(in_memory) = named.tempdir_in("/dev/shm") {
+        return Ok(in_memory);
+    }
+    named.tempdir()
+}
+
+/// Opens a folder of the host by wasmtime's own means, which know every platform.
+fn open_dir(host: &Path, perms: FsPerms, may_block: bool) -> std::io::Result<Dir> {
+    struct Opener(wasmtime_wasi::WasiCtx, ResourceTable);
+    impl WasiView for Opener {
+        fn ctx(&mut self) -> WasiCtxView<'_> {
+            WasiCtxView { ctx: &mut self.0, table: &mut self.1 }
+        }
+    }
+    use wasmtime_wasi::filesystem::WasiFilesystemView;
+    use wasmtime_wasi::p2::bindings::filesystem::preopens::Host;
+    let other =
+        |e: wasmtime::Error| e.downcast::<std::io::Error>().unwrap_or_else(|e| std::io::Error::other(format!("{e:#}")));
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.allow_blocking_current_thread(may_block).preopened_dir(host, ".", perms).map_err(other)?;
+    let mut opener = Opener(wasi.build(), ResourceTable::new());
+    let directories = opener.filesystem().get_directories().map_err(other)?;
+    for (descriptor, _) in directories {
+        if let Ok(Descriptor::Dir(dir)) = opener.1.delete(descriptor) {
+            return Ok(dir);
+        }
+    }
+    Err(std::io::Error::other("it is not a folder"))
+}
+
+/// The files of one sandbox.
+pub(crate) struct Files {
+    mounts: Arc<Mounts>,
+    /// The guest path of each open file and folder, by its handle.
+    places: HashMap<u32, String>,
+}
+
+/// An operation on a path that may be tried: in `dir`, on `path`.
+pub(crate) struct Admitted {
+    pub dir: Dir,
+    pub path: String,
+    /// The absolute guest path.
+    pub guest: String,
+    /// `None` in the folders that only lead to mounts, where there is nothing to have authority over.
+    permit: Option<Permit>,
+}
+
+/// The error that a guest sees, before it is one of WASI 0.2 or 0.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Access,
+    NoEntry,
+    NotPermitted,
+    ReadOnly,
+    BadDescriptor,
+    NotDirectory,
+}
+
+/// Where a path leads.
+enum Spot {
+    Mount { dir: Dir, path: String, guest: String },
+    Root { dir: Dir, guest: String },
+    Outside { guest: String },
+    AboveBase,
+}
+
+impl Files {
+    pub fn new(mounts: Arc<Mounts>) -> Self {
+        Files { mounts, places: HashMap::new() }
+    }
+
+    /// The folders that the guest starts with and their names: the mounts in order, then the root.
+    pub fn start(&self) -> Vec<(Dir, String)> {
+        let mounts = self.mounts.mounts.iter().map(|(mount, dir)| (dir.clone(), mount.name.clone()));
+        let root = self.mounts.root().and_then(|root| Some((root.get("/")?.dir.clone(), "/".to_owned())));
+        mounts.chain(root).collect()
+    }
+
+    /// Remembers where an open file or folder is.
+    pub fn opened(&mut self, handle: u32, guest: &str) {
+        self.places.insert(handle, normalize(guest).unwrap_or_else(|| "/".into()));
+    }
+
+    pub fn closed(&mut self, handle: u32) {
+        self.places.remove(&handle);
+    }
+
+    /// The folders that the open folder `handle` shows, when it only leads to mounts.
+    pub fn leads_to(&self, handle: u32) -> Option<Vec<String>> {
+        let leading = self.mounts.root()?.get(self.places.get(&handle)?)?;
+        Some(leading.names.iter().cloned().collect())
+    }
+
+    /// Decides an operation on `path`, relative to the open folder `base` with the handle `handle`.
+    pub fn admit(
+        &self,
+        gate: &Gate,
+        import: &'static str,
+        handle: u32,
+        base: &Descriptor,
+        path: &str,
+        access: Access,
+    ) -> Result<Admitted, Refusal> {
+        let Descriptor::Dir(base) = base else { return Err(Refusal::NotDirectory) };
+        let place = self.places.get(&handle).ok_or(Refusal::BadDescriptor)?;
+        let (dir, path, guest) = match self.locate(place, base, path) {
+            Spot::AboveBase => return Err(Refusal::NotPermitted),
+            Spot::Root { dir, guest } if matches!(access, Access::Read | Access::Stat) => {
+                return Ok(Admitted { dir, path: ".".into(), guest, permit: None });
+            }
+            Spot::Root { guest, .. } | Spot::Outside { guest } => {
+                let denial = gate.check(import, Request::Dir { path: guest, access }).err();
+                return Err(denial.map_or(Refusal::Access, |d| refusal(&d)));
+            }
+            Spot::Mount { dir, path, guest } => (dir, path, guest),
+        };
+        let access = if is_special(&dir, &path, access) { Access::Special } else { access };
+        let permit = gate.check(import, Request::Dir { path: guest.clone(), access }).map_err(|d| refusal(&d))?;
+        let real = || resolve(&real_path(&dir.dir)?.join(&path));
+        if !gate.policy().denied_dirs().is_empty() && real().is_some_and(|real| is_denied(gate, import, &real, access))
+        {
+            return Err(Refusal::Access);
+        }
+        Ok(Admitted { dir, path, guest, permit: Some(permit) })
+    }
+
+    /// Decides a change of what is open as `handle`, and needed no permission to write for that.
+    pub fn change(&self, gate: &Gate, import: &'static str, handle: u32) -> Result<Permit, Refusal> {
+        let path = self.places.get(&handle).ok_or(Refusal::BadDescriptor)?.clone();
+        gate.check(import, Request::Dir { path, access: Access::Write }).map_err(|d| refusal(&d))
+    }
+
+    /// Tells when wasmtime refused an admitted operation because the path leads out of its mount.
+    pub fn refused(&self, gate: &Gate, import: &'static str, admitted: &Admitted) {
+        // A link is refused for nothing but an absolute target, which could lead anywhere.
+        let leads_out = || import.ends_with(".symlink-at") || leads_out(&admitted.dir, &admitted.path);
+        if admitted.permit.is_none() || !leads_out() {
+            return;
+        }
+        let path = match normalize(&format!("{}/{}", admitted.guest, admitted.path)) {
+            Some(_) => admitted.guest.clone(),
+            None => format!("{}/{}", admitted.guest, admitted.path),
+        };
+        // A denial by construction; it is made for the listeners.
+        let _ = gate.check(import, Request::Dir { path, access: Access::Escape });
+    }
+
+    /// Whether what was opened lies in a denied folder after all: a link may have been swapped since it was decided.
+    pub fn opened_denied(&self, gate: &Gate, import: &'static str, opened: &Descriptor) -> bool {
+        if gate.policy().denied_dirs().is_empty() {
+            return false;
+        }
+        let file = match opened {
+            Descriptor::File(file) => &file.file,
+            Descriptor::Dir(dir) => &dir.dir,
+        };
+        real_path(file).is_some_and(|real| is_denied(gate, import, &real, Access::Read))
+    }
+
+    fn locate(&self, place: &str, base: &Dir, path: &str) -> Spot {
+        let in_root = self.mounts.root().is_some_and(|root| root.contains_key(place));
+        let joined = normalize(&format!("{place}/{path}"));
+        if in_root {
+            return self.walk(place, path);
+        }
+        let guest = joined.unwrap_or_else(|| place.to_owned());
+        // A mount inside a mount is reached through the outer one too.
+        if !path.split('/').any(|part| part == "..")
+            && let Some((inner, dir)) = self.deepest(&guest)
+            && inner.guest.len() > place.len()
+            && inner.guest.starts_with(place)
+        {
+            return Spot::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
+        }
+        Spot::Mount { dir: base.clone(), path: path.to_owned(), guest }
+    }
+
+    /// Follows `path` from a folder of the root, part by part, until it enters a mount; the rest is the mount's to resolve.
+    fn walk(&self, place: &str, path: &str) -> Spot {
+        let mut at: Vec<&str> = place.split('/').filter(|p| !p.is_empty()).collect();
+        let floor = at.len();
+        let mut parts = path.split('/').filter(|p| !p.is_empty() && *p != ".").peekable();
+        loop {
+            let here = format!("/{}", at.join("/"));
+            if let Some((_, dir)) = self.mounts.mounts.iter().find(|(m, _)| m.guest == here) {
+                let rest: Vec<&str> = parts.collect();
+                let guest = normalize(&format!("{here}/{}", rest.join("/"))).unwrap_or_else(|| here.clone());
+                if let Some((inner, dir)) = self.deepest(&guest)
+                    && inner.guest.len() > here.len()
+                    && !rest.contains(&"..")
+                {
+                    return Spot::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
+                }
+                let path = if rest.is_empty() { ".".to_owned() } else { rest.join("/") };
+                return Spot::Mount { dir: dir.clone(), path, guest };
+            }
+            match parts.next() {
+                None => break,
+                // As everywhere, what is above the root is the root.
+                Some("..") if at.is_empty() => {}
+                Some("..") if at.len() <= floor => return Spot::AboveBase,
+                Some("..") => {
+                    at.pop();
+                }
+                Some(part) => at.push(part),
+            }
+        }
+        let guest = format!("/{}", at.join("/"));
+        match self.mounts.root().and_then(|root| root.get(&guest)) {
+            Some(leading) => Spot::Root { dir: leading.dir.clone(), guest },
+            None => Spot::Outside { guest },
+        }
+    }
+
+    fn deepest(&self, guest: &str) -> Option<&(Mount, Dir)> {
+        let within =
+            |(m, _): &&(Mount, Dir)| m.guest == guest || guest.starts_with(&format!("{}/", m.guest)) || m.guest == "/";
+        self.mounts.mounts.iter().filter(within).max_by_key(|(m, _)| m.guest.len())
+    }
+}
+
+/// `guest` relative to the mount at `mount`.
+fn below(mount: &str, guest: &str) -> String {
+    let rest = guest.strip_prefix(mount).unwrap_or(guest).trim_start_matches('/');
+    if rest.is_empty() { ".".into() } else { rest.into() }
+}
+
+/// The root is an empty, read-only folder, and answers like one: nothing is found there and nothing can be made there.
+/// Programs that try several places for a file depend on that; the person is told the real reason.
+fn refusal(denial: &Denial) -> Refusal {
+    match (&denial.reason, &denial.request) {
+        (Reason::NotGranted, Request::Dir { access: Access::Write, .. }) | (Reason::ReadOnly { .. }, _) => {
+            Refusal::ReadOnly
+        }
+        (Reason::NotGranted, _) => Refusal::NoEntry,
+        (Reason::OutsideMount(_) | Reason::NotAFile, _) => Refusal::NotPermitted,
+        _ => Refusal::Access,
+    }
+}
+
+/// Whether opening would reach something other than a file, a folder or nothing.
+#[cfg(unix)]
+fn is_special(dir: &Dir, path: &str, access: Access) -> bool {
+    use rustix::fs::{AtFlags, FileType, statat};
+    matches!(access, Access::Read | Access::Write)
+        && statat(&*dir.dir, path, AtFlags::empty()).is_ok_and(|stat| {
+            !matches!(
+                FileType::from_raw_mode(stat.st_mode),
+                FileType::RegularFile | FileType::Directory | FileType::Symlink
+            )
+        })
+}
+
+#[cfg(not(unix))]
+fn is_special(_: &Dir, _: &str, _: Access) -> bool {
+    false
+}
+
+/// Whether resolving `path` leaves `dir`: by climbing, by starting at the root, or through a symbolic link.
+fn leads_out(dir: &Dir, path: &str) -> bool {
+    if path.starts_with('/') || normalize(path).is_none() {
+        return true;
+    }
+    let Some(base) = real_path(&dir.dir) else { return false };
+    let target = base.join(path);
+    match resolve(&target) {
+        Some(real) => !real.starts_with(&base),
+        None => std::fs::read_link(&target).is_ok_and(|link| link.is_absolute()),
+    }
+}
+
+/// Whether what lies at `real` on the host is denied by any of the paths under which the guest may know it: neither a link
+/// nor a second mount of the same folder reaches around a denial.
+fn is_denied(gate: &Gate, import: &'static str, real: &Path, access: Access) -> bool {
+    let guest_path = |mount: &Mount| {
+        let host = std::fs::canonicalize(&mount.host).ok()?;
+        let rest = real.strip_prefix(&host).ok()?;
+        normalize(&format!("{}/{}", mount.guest, rest.to_str()?))
+    };
+    let paths = gate.policy().mounts().iter().filter_map(guest_path);
+    let denied = paths.map(|path| Request::Dir { path, access }).find(|request| gate.denies(request));
+    // It is a denial already; it is made again for the listeners.
+    denied.is_some_and(|request| gate.check(import, request).is_err())
+}
+
+/// The real path of `target`, which need not exist itself, nor what it links to.
+fn resolve(target: &Path) -> Option<PathBuf> {
+    const MOST_LINKS: usize = 40;
+    let mut target = target.to_owned();
+    for _ in 0..MOST_LINKS {
+        if let Ok(real) = std::fs::canonicalize(&target) {
+            return Some(real);
+        }
+        let folder = std::fs::canonicalize(target.parent()?).ok()?;
+        let place = folder.join(target.file_name()?);
+        match std::fs::read_link(&place) {
+            Ok(link) => target = folder.join(link),
+            Err(_) => return Some(place),
+        }
+    }
+    None
+}
+
+/// The path of an open file or folder.
+#[cfg(target_os = "linux")]
+fn real_path(file: &std::fs::File) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
+#[cfg(target_vendor = "apple")]
+fn real_path(file: &std::fs::File) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    let path = rustix::fs::getpath(file).ok()?;
+    Some(PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes())))
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn real_path(_: &std::fs::File) -> Option<PathBuf> {
+    None
+}

@@ -1,0 +1,5 @@
+//! The capability `dir`: folders of the host.
+
+pub(crate) mod dir;
+pub(crate) mod wasi_0_2;
+pub(crate) mod wasi_0_3;

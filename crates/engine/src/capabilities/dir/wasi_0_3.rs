@@ -1,0 +1,285 @@
+//! `wasi:filesystem` 0.3 behind the gate.
+
+use crate::capabilities::dir::dir::{Admitted, Refusal};
+use crate::capabilities::dir::wasi_0_2::{drop_descriptor, get_directories};
+use crate::component::wasi::WASI_0_3;
+use crate::sandbox::sandbox::Sandbox;
+use walnut_policy::Access;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{self, Accessor, FutureReader, Linker, LinkerInstance, Resource, ResourceType, StreamReader};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p3::bindings::filesystem::types::{
+    DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, Host as _, HostDescriptorWithStore,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+};
+use wasmtime_wasi::p3::filesystem::FilesystemError;
+
+type Fd = Resource<Descriptor>;
+type Implementation = WasiFilesystem;
+
+/// Defines a function on one path: decide, then call wasmtime's on the folder and path that were admitted.
+macro_rules! on_path {
+    ($types:ident, $name:literal, $access:expr, ($fd:ident, $path:ident) in ($($p:pat_param),*) : ($($ty:ty),*) -> $result:ty, |$files:ident, $dir:ident| $call:expr) => {
+        $types.func_wrap_concurrent(concat!("[method]descriptor.", $name), |accessor: &Accessor<Sandbox>, ($($p,)*): ($($ty,)*)| {
+            Box::pin(async move {
+                const IMPORT: &str = concat!("wasi:filesystem/types.", $name);
+                let admitted = match admit(accessor, IMPORT, &$fd, &$path, $access)? {
+                    Ok(admitted) => admitted,
+                    Err(code) => return Ok((Err(code),)),
+                };
+                let $dir = Folder::lend(accessor, &admitted)?;
+                let $path = admitted.path.clone();
+                let $files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let result = $call.await;
+                $dir.give_back(accessor)?;
+                let result: Result<$result, ErrorCode> = finish(accessor, IMPORT, &[&admitted], result)?;
+                Ok((result,))
+            })
+        })?;
+    };
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    linker.instance(&format!("wasi:filesystem/preopens@{WASI_0_3}"))?.func_wrap("get-directories", get_directories)?;
+    let mut types = linker.instance(&format!("wasi:filesystem/types@{WASI_0_3}"))?;
+    types.resource("descriptor", ResourceType::host::<Descriptor>(), drop_descriptor)?;
+    reading(&mut types)?;
+    writing(&mut types)?;
+    listing(&mut types)?;
+    open_at(&mut types)?;
+    two_paths(&mut types)
+}
+
+fn reading(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+    on_path!(types, "stat-at", Access::Stat, (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> DescriptorStat, |files, dir| {
+        Implementation::stat_at(&files, dir.fd(), flags, path)
+    });
+    on_path!(types, "metadata-hash-at", Access::Stat, (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> MetadataHashValue, |files, dir| {
+        Implementation::metadata_hash_at(&files, dir.fd(), flags, path)
+    });
+    on_path!(types, "readlink-at", Access::Stat, (fd, path) in (fd, path): (Fd, String) -> String, |files, dir| {
+        Implementation::readlink_at(&files, dir.fd(), path)
+    });
+    Ok(())
+}
+
+/// What an open folder shows. To open it took a permit; those that only lead to mounts are known here alone.
+fn listing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+    types.func_wrap("[method]descriptor.read-directory", |mut cx: StoreContextMut<'_, Sandbox>, (fd,): (Fd,)| {
+        let Some(names) = cx.data().files.leads_to(fd.rep()) else {
+            let access = component::Access::<_, Implementation>::new(cx, Sandbox::filesystem);
+            return Ok((Implementation::read_directory(access, fd)?,));
+        };
+        let folder = |name| DirectoryEntry { type_: DescriptorType::Directory, name };
+        let entries = StreamReader::new(&mut cx, names.into_iter().map(folder).collect::<Vec<_>>())?;
+        let done = FutureReader::new(&mut cx, async { wasmtime::error::Ok(Ok::<(), ErrorCode>(())) })?;
+        Ok(((entries, done),))
+    })
+}
+
+fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+    on_path!(types, "create-directory-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
+        Implementation::create_directory_at(&files, dir.fd(), path)
+    });
+    on_path!(types, "remove-directory-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
+        Implementation::remove_directory_at(&files, dir.fd(), path)
+    });
+    on_path!(types, "unlink-file-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
+        Implementation::unlink_file_at(&files, dir.fd(), path)
+    });
+    on_path!(types, "set-times-at", Access::Write, (fd, path) in (fd, flags, path, accessed, modified): (Fd, PathFlags, String, NewTimestamp, NewTimestamp) -> (), |files, dir| {
+        Implementation::set_times_at(&files, dir.fd(), flags, path, accessed, modified)
+    });
+    types.func_wrap_concurrent(
+        "[method]descriptor.set-times",
+        |accessor: &Accessor<Sandbox>, (fd, accessed, modified): (Fd, NewTimestamp, NewTimestamp)| {
+            Box::pin(async move {
+                const IMPORT: &str = "wasi:filesystem/types.set-times";
+                let decided = accessor.with(|mut access| {
+                    let sandbox = access.data_mut();
+                    sandbox.files.change(&sandbox.gate, IMPORT, fd.rep())
+                });
+                let _permit = match decided {
+                    Ok(permit) => permit,
+                    Err(refusal) => return Ok((Err(ErrorCode::from(refusal)),)),
+                };
+                let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let result = Implementation::set_times(&files, fd, accessed, modified).await;
+                Ok((finish(accessor, IMPORT, &[], result)?,))
+            })
+        },
+    )?;
+    // What a link says is text; where it leads is decided when it is followed.
+    on_path!(types, "symlink-at", Access::Write, (fd, path) in (fd, says, path): (Fd, String, String) -> (), |files, dir| {
+        Implementation::symlink_at(&files, dir.fd(), says, path)
+    });
+    Ok(())
+}
+
+fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+    types.func_wrap_concurrent(
+        "[method]descriptor.open-at",
+        |accessor: &Accessor<Sandbox>,
+         (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
+            Box::pin(async move {
+                const IMPORT: &str = "wasi:filesystem/types.open-at";
+                let writes = flags.contains(DescriptorFlags::WRITE)
+                    || open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
+                let access = if writes { Access::Write } else { Access::Read };
+                let admitted = match admit(accessor, IMPORT, &fd, &path, access)? {
+                    Ok(admitted) => admitted,
+                    Err(code) => return Ok((Err(code),)),
+                };
+                let dir = Folder::lend(accessor, &admitted)?;
+                let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let result =
+                    Implementation::open_at(&files, dir.fd(), path_flags, admitted.path.clone(), open_flags, flags)
+                        .await;
+                dir.give_back(accessor)?;
+                let result = finish(accessor, IMPORT, &[&admitted], result)?;
+                let Ok(opened) = &result else { return Ok((result,)) };
+                let denied = accessor.with(|mut access| {
+                    let sandbox = access.data_mut();
+                    let descriptor = sandbox.table.get(opened)?;
+                    if sandbox.files.opened_denied(&sandbox.gate, IMPORT, descriptor) {
+                        sandbox.table.delete(Fd::new_own(opened.rep()))?;
+                        return wasmtime::error::Ok(true);
+                    }
+                    sandbox.files.opened(opened.rep(), &admitted.guest);
+                    Ok(false)
+                })?;
+                Ok((if denied { Err(ErrorCode::Access) } else { result },))
+            })
+        },
+    )
+}
+
+fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+    types.func_wrap_concurrent(
+        "[method]descriptor.rename-at",
+        |accessor: &Accessor<Sandbox>, (old_fd, old_path, new_fd, new_path): (Fd, String, Fd, String)| {
+            Box::pin(async move {
+                const IMPORT: &str = "wasi:filesystem/types.rename-at";
+                let (old, new) = match admit_two(accessor, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path))? {
+                    Ok(both) => both,
+                    Err(code) => return Ok((Err(code),)),
+                };
+                let (old_dir, new_dir) = (Folder::lend(accessor, &old)?, Folder::lend(accessor, &new)?);
+                let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let result =
+                    Implementation::rename_at(&files, old_dir.fd(), old.path.clone(), new_dir.fd(), new.path.clone())
+                        .await;
+                old_dir.give_back(accessor)?;
+                new_dir.give_back(accessor)?;
+                Ok((finish(accessor, IMPORT, &[&old, &new], result)?,))
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]descriptor.link-at",
+        |accessor: &Accessor<Sandbox>,
+         (old_fd, flags, old_path, new_fd, new_path): (Fd, PathFlags, String, Fd, String)| {
+            Box::pin(async move {
+                const IMPORT: &str = "wasi:filesystem/types.link-at";
+                let (old, new) = match admit_two(accessor, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path))? {
+                    Ok(both) => both,
+                    Err(code) => return Ok((Err(code),)),
+                };
+                let (old_dir, new_dir) = (Folder::lend(accessor, &old)?, Folder::lend(accessor, &new)?);
+                let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let result = Implementation::link_at(
+                    &files,
+                    old_dir.fd(),
+                    flags,
+                    old.path.clone(),
+                    new_dir.fd(),
+                    new.path.clone(),
+                )
+                .await;
+                old_dir.give_back(accessor)?;
+                new_dir.give_back(accessor)?;
+                Ok((finish(accessor, IMPORT, &[&old, &new], result)?,))
+            })
+        },
+    )
+}
+
+/// An admitted folder as a handle, for the time of one call.
+struct Folder(u32);
+
+impl Folder {
+    fn lend(accessor: &Accessor<Sandbox>, admitted: &Admitted) -> wasmtime::Result<Self> {
+        let fd = accessor.with(|mut access| access.data_mut().table.push(Descriptor::Dir(admitted.dir.clone())))?;
+        Ok(Folder(fd.rep()))
+    }
+
+    fn fd(&self) -> Fd {
+        Fd::new_borrow(self.0)
+    }
+
+    fn give_back(self, accessor: &Accessor<Sandbox>) -> wasmtime::Result<()> {
+        accessor.with(|mut access| access.data_mut().table.delete(Fd::new_own(self.0)))?;
+        Ok(())
+    }
+}
+
+type Decided<T> = wasmtime::Result<Result<T, ErrorCode>>;
+
+fn admit(accessor: &Accessor<Sandbox>, import: &'static str, fd: &Fd, path: &str, access: Access) -> Decided<Admitted> {
+    accessor.with(|mut store| {
+        let sandbox = store.data_mut();
+        let base = sandbox.table.get(fd)?;
+        Ok(sandbox.files.admit(&sandbox.gate, import, fd.rep(), base, path, access).map_err(ErrorCode::from))
+    })
+}
+
+/// A hard link or a move changes both ends, so both must be writable.
+fn admit_two(
+    accessor: &Accessor<Sandbox>,
+    import: &'static str,
+    old: (&Fd, &str),
+    new: (&Fd, &str),
+) -> Decided<(Admitted, Admitted)> {
+    Ok(
+        match (
+            admit(accessor, import, old.0, old.1, Access::Write)?,
+            admit(accessor, import, new.0, new.1, Access::Write)?,
+        ) {
+            (Ok(old), Ok(new)) => Ok((old, new)),
+            (Err(code), _) | (_, Err(code)) => Err(code),
+        },
+    )
+}
+
+fn finish<R>(
+    accessor: &Accessor<Sandbox>,
+    import: &'static str,
+    admitted: &[&Admitted],
+    result: Result<R, FilesystemError>,
+) -> Decided<R> {
+    let error = match result {
+        Ok(value) => return Ok(Ok(value)),
+        Err(e) => e,
+    };
+    accessor.with(|mut access| {
+        let sandbox = access.data_mut();
+        let code = sandbox.filesystem().convert_error_code(error)?;
+        if matches!(code, ErrorCode::NotPermitted | ErrorCode::Loop) {
+            admitted.iter().for_each(|a| sandbox.files.refused(&sandbox.gate, import, a));
+        }
+        Ok(Err(code))
+    })
+}
+
+impl From<Refusal> for ErrorCode {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Access => ErrorCode::Access,
+            Refusal::NoEntry => ErrorCode::NoEntry,
+            Refusal::NotPermitted => ErrorCode::NotPermitted,
+            Refusal::ReadOnly => ErrorCode::ReadOnly,
+            Refusal::BadDescriptor => ErrorCode::BadDescriptor,
+            Refusal::NotDirectory => ErrorCode::NotDirectory,
+        }
+    }
+}

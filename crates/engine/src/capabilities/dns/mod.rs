@@ -1,0 +1,4 @@
+//! Resolution of host names.
+
+pub(crate) mod lookups;
+pub(crate) mod resolve;

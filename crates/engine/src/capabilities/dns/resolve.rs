@@ -1,0 +1,183 @@
+//! `resolve`: a name is decided before it is looked up, and each of its addresses before the guest learns it.
+
+use crate::capabilities::dns::lookups::Lookups;
+use crate::component::wasi::{WASI_0_2, WASI_0_3};
+use crate::gate::gate::Permit;
+use crate::sandbox::sandbox::Sandbox;
+use futures_util::FutureExt;
+use futures_util::future::{MaybeDone, maybe_done};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::vec;
+use walnut_policy::{Denial, Request};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Accessor, Linker, Resource, ResourceType};
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode as P2Error, IpAddress as P2Address};
+use wasmtime_wasi::p2::{DynPollable, Network, Pollable, subscribe};
+use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup::ErrorCode as P3Error;
+use wasmtime_wasi::p3::bindings::sockets::types::IpAddress as P3Address;
+
+const IMPORT: &str = "wasi:sockets/ip-name-lookup.resolve-addresses";
+
+/// The longest name that there is: 253 bytes (RFC 1035 section 3.1, as text), and a dot at its end.
+const LONGEST_NAME: usize = 254;
+
+pub(crate) fn add_to_linker_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_2}"))?;
+    lookup.func_wrap("resolve-addresses", resolve_0_2)?;
+    lookup.func_wrap("[method]resolve-address-stream.resolve-next-address", next_0_2)?;
+    lookup.func_wrap("[method]resolve-address-stream.subscribe", subscribe_0_2)?;
+    lookup.resource("resolve-address-stream", ResourceType::host::<Lookup>(), |mut cx, handle| {
+        cx.data_mut().table.delete(Resource::<Lookup>::new_own(handle))?;
+        Ok(())
+    })
+}
+
+pub(crate) fn add_to_linker_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_3}"))?;
+    lookup.func_wrap_concurrent("resolve-addresses", |accessor: &Accessor<Sandbox>, (name,): (String,)| {
+        Box::pin(async move { Ok((resolve_0_3(accessor, name).await,)) })
+    })
+}
+
+/// A look-up of WASI 0.2.
+struct Lookup {
+    name: String,
+    found: MaybeDone<Pin<Box<dyn Future<Output = Found> + Send>>>,
+}
+
+/// Addresses that the guest was not told yet.
+type Found = Result<vec::IntoIter<IpAddr>, Unresolved>;
+
+/// Why a name has no addresses.
+#[derive(Clone, Copy)]
+enum Unresolved {
+    NoName,
+    Unknown,
+}
+
+impl Lookup {
+    /// Begun, if there is a place for it.
+    fn begin(lookups: Arc<Lookups>, name: String) -> Self {
+        let of = name.clone();
+        let found: Pin<Box<dyn Future<Output = Found> + Send>> =
+            Box::pin(async move { Ok(look_up(&lookups, &of).await?.into_iter()) });
+        let mut lookup = Lookup { name, found: maybe_done(found) };
+        lookup.found();
+        lookup
+    }
+
+    /// Nothing as long as it is under way.
+    fn found(&mut self) -> Option<&mut Found> {
+        (&mut self.found).now_or_never()?;
+        Pin::new(&mut self.found).output_mut()
+    }
+}
+
+#[async_trait]
+impl Pollable for Lookup {
+    async fn ready(&mut self) {
+        (&mut self.found).await;
+    }
+}
+
+async fn look_up(lookups: &Lookups, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+    let host = match url::Host::parse(name) {
+        Ok(url::Host::Domain(domain)) => domain,
+        Ok(url::Host::Ipv4(address)) => return Ok(vec![address.into()]),
+        Ok(url::Host::Ipv6(address)) => return Ok(vec![address.into()]),
+        // An address of IPv6 has brackets in a URL, and none here.
+        Err(_) => return Ok(vec![name.parse().map_err(|_| Unresolved::NoName)?]),
+    };
+    let found = lookups.addresses(&host, 0).await.map_err(|_| Unresolved::Unknown)?;
+    Ok(found.into_iter().map(|address| address.ip().to_canonical()).collect())
+}
+
+fn resolve_0_2(
+    mut cx: StoreContextMut<'_, Sandbox>,
+    (network, name): (Resource<Network>, String),
+) -> wasmtime::Result<(Result<Resource<Lookup>, P2Error>,)> {
+    let sandbox = cx.data_mut();
+    sandbox.table.get(&network)?;
+    if name.len() > LONGEST_NAME {
+        return Ok((Err(P2Error::InvalidArgument),));
+    }
+    let Ok(_permit) = permit_name(sandbox, &name) else { return Ok((Err(P2Error::AccessDenied),)) };
+    let mut lookup = Lookup::begin(sandbox.setup.lookups.clone(), name);
+    if let Some(Err(why)) = lookup.found() {
+        return Ok((Err(why.for_0_2()),));
+    }
+    Ok((Ok(sandbox.table.push(lookup)?),))
+}
+
+fn next_0_2(
+    mut cx: StoreContextMut<'_, Sandbox>,
+    (lookup,): (Resource<Lookup>,),
+) -> wasmtime::Result<(Result<Option<P2Address>, P2Error>,)> {
+    let sandbox = cx.data_mut();
+    let name = sandbox.table.get(&lookup)?.name.clone();
+    loop {
+        let address = match sandbox.table.get_mut(&lookup)?.found() {
+            None => return Ok((Err(P2Error::WouldBlock),)),
+            Some(Err(why)) => return Ok((Err(why.for_0_2()),)),
+            Some(Ok(addresses)) => addresses.next(),
+        };
+        let Some(address) = address else { return Ok((Ok(None),)) };
+        if learn(sandbox, &name, address) {
+            return Ok((Ok(Some(address.into())),));
+        }
+    }
+}
+
+fn subscribe_0_2(
+    mut cx: StoreContextMut<'_, Sandbox>,
+    (lookup,): (Resource<Lookup>,),
+) -> wasmtime::Result<(Resource<DynPollable>,)> {
+    Ok((subscribe(&mut cx.data_mut().table, lookup)?,))
+}
+
+async fn resolve_0_3(accessor: &Accessor<Sandbox>, name: String) -> Result<Vec<P3Address>, P3Error> {
+    if name.len() > LONGEST_NAME {
+        return Err(P3Error::InvalidArgument);
+    }
+    let permitted = accessor.with(|mut access| {
+        let sandbox = access.data_mut();
+        permit_name(sandbox, &name).map(|_permit| sandbox.setup.lookups.clone())
+    });
+    let lookups = permitted.map_err(|_| P3Error::AccessDenied)?;
+    let mut addresses = look_up(&lookups, &name).await.map_err(Unresolved::for_0_3)?;
+    let looked_up = addresses.len();
+    accessor.with(|mut access| addresses.retain(|address| learn(access.data_mut(), &name, *address)));
+    if addresses.is_empty() && looked_up > 0 {
+        return Err(P3Error::AccessDenied);
+    }
+    Ok(addresses.into_iter().map(Into::into).collect())
+}
+
+impl Unresolved {
+    fn for_0_2(self) -> P2Error {
+        match self {
+            Unresolved::NoName => P2Error::InvalidArgument,
+            Unresolved::Unknown => P2Error::NameUnresolvable,
+        }
+    }
+
+    fn for_0_3(self) -> P3Error {
+        match self {
+            Unresolved::NoName => P3Error::InvalidArgument,
+            Unresolved::Unknown => P3Error::NameUnresolvable,
+        }
+    }
+}
+
+fn permit_name(sandbox: &Sandbox, name: &str) -> Result<Permit, Denial> {
+    sandbox.gate.check(IMPORT, Request::Resolve { name: name.to_owned() })
+}
+
+/// Whether the guest may learn the address; if so, the name's grants now reach it.
+fn learn(sandbox: &Sandbox, name: &str, address: IpAddr) -> bool {
+    let asked = Request::ResolvedAddress { name: name.to_owned(), address };
+    sandbox.gate.check(IMPORT, asked).is_ok_and(|permit| sandbox.names.learn(permit, address, name))
+}

@@ -1,0 +1,300 @@
+//! A connection that requests are sent on: how it is made, and what it speaks.
+
+use crate::capabilities::http::pool::Pool;
+use crate::gate::gate::Permit;
+use http::header::HOST;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioTimer;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// Requests that one connection of HTTP/2 has under way.
+const MOST_AT_ONCE: u8 = 64;
+/// What a server may send for one request before the guest reads it. The connection has room for all of them: a guest that
+/// does not read holds up nobody else.
+const WINDOW: u32 = 256 << 10;
+const ALL_WINDOWS: u32 = MOST_AT_ONCE as u32 * WINDOW;
+/// How often a connection of HTTP/2 with requests under way is asked whether it is still there, and how long it may think.
+const ALIVE: Duration = Duration::from_secs(10);
+
+/// Where a request goes. Those that go to the same may go on one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Destination {
+    pub tls: bool,
+    /// Without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl Destination {
+    pub fn of(uri: &Uri) -> Result<Self, Error> {
+        let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
+        // RFC 9110 section 4.2.4: a user and a password are an error here, and in what is granted. They would be sent as part of `Host`.
+        if authority.as_str().contains('@') {
+            return Err(Error::HttpRequestUriInvalid);
+        }
+        let tls = uri.scheme() == Some(&Scheme::HTTPS);
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(Error::HttpRequestUriInvalid);
+        }
+        Ok(Destination { tls, host, port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
+    }
+
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+}
+
+/// An address that may be connected to.
+pub(super) type Permitted = (Permit, SocketAddr);
+
+/// A connection. It ends when this is dropped and nobody else has a share of it.
+pub(super) struct Line {
+    pub address: SocketAddr,
+    /// The thread that drives it.
+    pub thread: ThreadId,
+    sender: Sender,
+    life: Arc<watch::Sender<()>>,
+}
+
+enum Sender {
+    /// One request at a time.
+    Http1(http1::SendRequest<WasiBody>),
+    /// Many.
+    Http2(http2::SendRequest<WasiBody>),
+}
+
+impl Line {
+    /// Connects to the first address that answers, and agrees with it on what to speak.
+    pub async fn connect(addresses: Vec<Permitted>, destination: &Destination, pool: &Pool) -> Result<Self, Error> {
+        let (stream, address) = connect_to_first(addresses).await?;
+        if !destination.tls {
+            return Line::http1(stream, address).await;
+        }
+        let name =
+            rustls::pki_types::ServerName::try_from(destination.host.clone()).map_err(|_| Error::TlsProtocolError)?;
+        let connector = tokio_rustls::TlsConnector::from(pool.tls().ok_or(Error::ConfigurationError)?);
+        let stream = connector.connect(name, stream).await.map_err(tls_error)?;
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            Line::http2(stream, address).await
+        } else {
+            Line::http1(stream, address).await
+        }
+    }
+
+    pub(super) async fn http1(stream: impl Stream, address: SocketAddr) -> Result<Self, Error> {
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+        let (life, tasks) = Tasks::new();
+        tasks.execute(connection);
+        Ok(Line { address, thread: thread::current().id(), sender: Sender::Http1(sender), life })
+    }
+
+    async fn http2(stream: impl Stream, address: SocketAddr) -> Result<Self, Error> {
+        let (life, tasks) = Tasks::new();
+        let mut builder = http2::Builder::new(tasks.clone());
+        builder.timer(TokioTimer::new()).keep_alive_interval(ALIVE).keep_alive_timeout(ALIVE);
+        builder.initial_stream_window_size(WINDOW).initial_connection_window_size(ALL_WINDOWS);
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        tasks.execute(connection);
+        Ok(Line { address, thread: thread::current().id(), sender: Sender::Http2(sender), life })
+    }
+
+    /// Another handle of the same connection, if it takes requests beside each other.
+    pub fn share(&self) -> Option<Line> {
+        let Sender::Http2(sender) = &self.sender else { return None };
+        let (sender, life) = (Sender::Http2(sender.clone()), self.life.clone());
+        Some(Line { address: self.address, thread: self.thread, sender, life })
+    }
+
+    /// Whether `other` is a handle of the same connection.
+    pub fn is(&self, other: &Line) -> bool {
+        Arc::ptr_eq(&self.life, &other.life)
+    }
+
+    /// Whether anybody else has a handle of it.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.life) > 1
+    }
+
+    /// Whether it takes a request now, as far as is known here: the peer may have closed it a moment ago.
+    pub fn is_ready(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_ready(),
+            // The pool has a handle too.
+            Sender::Http2(sender) => !sender.is_closed() && Arc::strong_count(&self.life) <= MOST_AT_ONCE.into(),
+        }
+    }
+
+    /// Whether it will take no more requests.
+    pub fn is_closed(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Waits until it takes another request; whether it does.
+    pub async fn becomes_ready(&mut self) -> bool {
+        match &mut self.sender {
+            Sender::Http1(sender) => sender.ready().await.is_ok(),
+            Sender::Http2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
+    /// Sends a request with this head. What was not sent is handed back with the error.
+    pub async fn send(
+        &mut self,
+        mut request: Request<WasiBody>,
+        head: &Head,
+    ) -> Result<Response<Incoming>, Box<TrySendError<Request<WasiBody>>>> {
+        match &mut self.sender {
+            Sender::Http1(sender) => {
+                head.for_http1(&mut request);
+                sender.try_send_request(request).await.map_err(Box::new)
+            }
+            Sender::Http2(sender) => {
+                head.for_http2(&mut request);
+                sender.try_send_request(request).await.map_err(Box::new)
+            }
+        }
+    }
+}
+
+/// What a connection speaks decides how a request names its target.
+pub(super) struct Head {
+    /// The path alone, for HTTP/1.1: RFC 9112 section 3.2.1.
+    path: Uri,
+    host: Option<HeaderValue>,
+    /// The whole of it, for HTTP/2: RFC 9113 section 8.3.1.
+    whole: Uri,
+}
+
+impl Head {
+    pub fn of(request: &Request<WasiBody>) -> Result<Self, Error> {
+        let invalid = || Error::HttpRequestUriInvalid;
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse().map_err(|_| invalid())?;
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+        let whole = Uri::from_parts(parts).map_err(|_| invalid())?;
+        Ok(Head { path, host: request.headers().get(HOST).cloned(), whole })
+    }
+
+    fn for_http1(&self, request: &mut Request<WasiBody>) {
+        *request.uri_mut() = self.path.clone();
+        *request.version_mut() = Version::HTTP_11;
+        if let Some(host) = &self.host {
+            request.headers_mut().insert(HOST, host.clone());
+        }
+    }
+
+    fn for_http2(&self, request: &mut Request<WasiBody>) {
+        *request.uri_mut() = self.whole.clone();
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(HOST);
+    }
+}
+
+/// Spawns what drives a connection, on the runtime where that is asked for. All of it ends with the sender of the pair,
+/// which may be dropped anywhere.
+#[derive(Clone)]
+struct Tasks(watch::Receiver<()>);
+
+impl Tasks {
+    fn new() -> (Arc<watch::Sender<()>>, Self) {
+        let (life, over) = watch::channel(());
+        (Arc::new(life), Tasks(over))
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let mut over = self.0.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                // Whoever sends on the connection hears of its errors.
+                _ = task => {}
+                _ = over.changed() => {}
+            }
+        });
+    }
+}
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
+async fn connect_to_first(addresses: Vec<Permitted>) -> Result<(TcpStream, SocketAddr), Error> {
+    let mut last = Error::DestinationNotFound;
+    for (_permit, address) in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                let _ = stream.set_nodelay(true);
+                return Ok((stream, address));
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => last = Error::ConnectionRefused,
+            Err(e) => last = Error::Connect(e),
+        }
+    }
+    Err(last)
+}
+
+/// A certificate that is not trusted has a word of its own in WASI.
+fn tls_error(error: std::io::Error) -> Error {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
+        Error::TlsCertificateError
+    } else {
+        Error::Tls(error)
+    }
+}
+
+/// Settings that share their roots with all others, and no sessions.
+pub(super) fn tls_config() -> Option<rustls::ClientConfig> {
+    static CONFIG: LazyLock<Option<rustls::ClientConfig>> = LazyLock::new(|| {
+        let builder = rustls::ClientConfig::builder().with_root_certificates(trusted_roots()?);
+        let mut config = builder.with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Some(config)
+    });
+    let mut config = CONFIG.clone()?;
+    config.resumption = rustls::client::Resumption::default();
+    Some(config)
+}
+
+/// Whose certificates are trusted: the public roots of the web, or those in the file that `SSL_CERT_FILE` names. `None` when
+/// that cannot be read.
+pub fn trusted_roots() -> Option<rustls::RootCertStore> {
+    use rustls::pki_types::pem::PemObject;
+    let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) else {
+        return Some(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() });
+    };
+    let certificates = rustls::pki_types::CertificateDer::pem_file_iter(file).ok()?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(certificates.filter_map(Result::ok));
+    Some(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_no_part_of_where_a_request_goes() {
+        let to = |url: &str| Destination::of(&url.parse().unwrap());
+        assert_eq!(to("http://127.0.0.1:9120/a@b").unwrap().port, 9120);
+        for url in ["http://user:pw@127.0.0.1:9120/", "https://user@test/", "http://@test/"] {
+            assert!(matches!(to(url), Err(Error::HttpRequestUriInvalid)), "{url}");
+        }
+    }
+}

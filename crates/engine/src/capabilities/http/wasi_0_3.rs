@@ -1,0 +1,94 @@
+//! `wasi:http/client` 0.3: sending, with two corrections of wasmtime 48's own.
+//!
+//! A request without a path goes to `/` instead of failing, and the guest that waits to hear whether its request was sent
+//! is told when it was not. Both are as the WASI test suite has them (`http-client-path-none`, `http-client-sent`).
+//!
+//! A sandbox answers many requests at once. The engine knows which of their tasks it is that asks, and so to which trace what
+//! is sent belongs.
+
+use crate::component::wasi::WASI_0_3;
+use crate::sandbox::sandbox::Sandbox;
+use futures_channel::oneshot;
+use http::uri::PathAndQuery;
+use wasmtime::AsContextMut;
+use wasmtime::component::{Accessor, Linker, Resource};
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{Error, WasiHttpView};
+
+pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    linker.instance(&format!("wasi:http/client@{WASI_0_3}"))?.func_wrap_concurrent(
+        "send",
+        |accessor: &Accessor<Sandbox>, (request,): (Resource<Request>,)| {
+            Box::pin(async move { Ok((send(accessor, request).await?,)) })
+        },
+    )
+}
+
+type Sent = Result<Resource<Response>, ErrorCode>;
+
+async fn send(accessor: &Accessor<Sandbox>, request: Resource<Request>) -> wasmtime::Result<Sent> {
+    let (sent, hears) = oneshot::channel::<Result<(), Error>>();
+    let started = accessor.with(|mut access| {
+        // The task that the host called, for which the one that asks works.
+        let task = access.as_context_mut().async_call_stack()?.last();
+        let mut request = access.data_mut().table.delete(request)?;
+        request.path_with_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+        let outcome = async { hears.await.unwrap_or(Ok(())) };
+        match request.into_http_with_getter(&mut access, outcome, Sandbox::http) {
+            Ok((mut request, options)) => {
+                if let Some(trace) = task.and_then(|task| access.data_mut().outbound.trace_of(task)) {
+                    trace.pass_on(request.headers_mut());
+                }
+                let done = Box::new(async { Ok(()) });
+                Ok(Ok(access.data_mut().http().hooks.send_request(request, options.as_deref().copied(), done)))
+            }
+            Err(e) => e.downcast().map(Err),
+        }
+    })?;
+    let sending = match started {
+        Ok(sending) => sending,
+        Err(code) => return Ok(Err(code)),
+    };
+    let (response, connection) = match Box::into_pin(sending).await {
+        Ok(answer) => answer,
+        Err(e) => {
+            let code = code_of(&e);
+            let _ = sent.send(Err(e));
+            return Ok(Err(code));
+        }
+    };
+    // It ends with the exchange, which ends when the body is dropped if not before.
+    tokio::spawn(async move {
+        let _ = sent.send(Box::into_pin(connection).await);
+    });
+    accessor.with(|mut access| {
+        let sandbox = access.data_mut();
+        // What the guest says of the response's body goes nowhere: the exchange is over when the body is dropped.
+        let (response, _) = Response::from_http(sandbox.http().hooks, response);
+        Ok(Ok(sandbox.table.push(response)?))
+    })
+}
+
+/// The guest's word for what `capabilities/http.rs` fails with.
+fn code_of(error: &Error) -> ErrorCode {
+    use wasmtime_wasi_http::p3::bindings::http::types::DnsErrorPayload;
+    match error {
+        Error::HttpRequestDenied => ErrorCode::HttpRequestDenied,
+        Error::HttpRequestUriInvalid => ErrorCode::HttpRequestUriInvalid,
+        Error::ConnectionLimitReached => ErrorCode::ConnectionLimitReached,
+        Error::ConnectionTimeout => ErrorCode::ConnectionTimeout,
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::ConnectionRefused | Error::Connect(_) => ErrorCode::ConnectionRefused,
+        Error::DnsError { .. } => ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None }),
+        Error::DestinationNotFound => ErrorCode::DestinationNotFound,
+        Error::DestinationIpProhibited => ErrorCode::DestinationIpProhibited,
+        Error::TlsCertificateError => ErrorCode::TlsCertificateError,
+        Error::Tls(_) | Error::TlsProtocolError => ErrorCode::TlsProtocolError,
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
+        Error::Hyper(_) => ErrorCode::HttpProtocolError,
+        _ => ErrorCode::InternalError(None),
+    }
+}

@@ -1,0 +1,454 @@
+//! Compiled code on disk, so that a component is compiled once per machine.
+//!
+//! An entry's name is the digest of the artifact and the hash of everything that affects compiled code, so an upgrade or
+//! another setting never finds an old entry. Each entry ends in a [`Trailer`] with its length and checksum; one that does
+//! not match is removed and compiled again, never run. Entries are written beside their place and renamed into it, so
+//! that several processes may start at once and one may die in the middle of a write.
+//!
+//! It has a bound: whoever writes an entry removes those that were not used for the longest time, until all of them fit.
+//! What another process has mapped or opened stays its own until it ends.
+//!
+//! Compiled code is native code: whoever can write here can run what they like as this user. The folder is therefore made
+//! with mode 0700, and one that others own or may write to is not used.
+
+use crate::component::artifact::Digest;
+use crate::limits::{LimitError, parse_size, size};
+use memmap2::Mmap;
+use std::collections::HashSet;
+use std::fs::{self, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The folder of compiled code.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    dir: PathBuf,
+    /// How many bytes it may hold.
+    most: u64,
+}
+
+/// How much a cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheUsage {
+    /// How many components it has code of.
+    pub components: u64,
+    /// Their size on disk, in bytes.
+    pub bytes: u64,
+}
+
+/// Why a cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe them")]
+pub enum CacheError {
+    #[error("WALNUT_CACHE_SIZE: {0}")]
+    Size(LimitError),
+    #[error("no folder for the cache: neither WALNUT_CACHE_DIR, XDG_CACHE_HOME nor HOME is set")]
+    NoPlace,
+    #[error("the cache folder {} is not safe: {reason}", dir.display())]
+    Unsafe { dir: PathBuf, reason: &'static str },
+    #[error("the cache folder {} cannot be used: {source}", dir.display())]
+    Io { dir: PathBuf, source: io::Error },
+}
+
+const EXTENSION: &str = "code";
+const PARTIAL: &str = "partial";
+const TURN: &str = "turn";
+/// A write that takes longer than this has died.
+const ABANDONED: Duration = Duration::from_secs(3600);
+/// How long another process may take for an entry that this one needs as well.
+const OTHERS: Duration = Duration::from_secs(120);
+/// How much it holds unless `WALNUT_CACHE_SIZE` says otherwise: a few components of the largest kind, many of every other.
+const MOST: u64 = 4 << 30;
+/// When an entry was used is known to this much: a start should read, not write.
+const USED: Duration = Duration::from_secs(24 * 3600);
+
+impl Cache {
+    /// The cache of this user: `$WALNUT_CACHE_DIR`, else the XDG cache folder. It holds `$WALNUT_CACHE_SIZE`.
+    pub fn open() -> Result<Self, CacheError> {
+        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+        let most = set("WALNUT_CACHE_SIZE").map_or(Ok(MOST), |text| parse_size(&text.to_string_lossy()));
+        let set = |name| set(name).map(PathBuf::from);
+        let dir = set("WALNUT_CACHE_DIR")
+            .or_else(|| set("XDG_CACHE_HOME").map(|d| d.join("walnut")))
+            .or_else(|| set("HOME").map(|d| d.join(".cache/walnut")))
+            .or_else(|| set("LOCALAPPDATA").map(|d| d.join("walnut")))
+            .ok_or(CacheError::NoPlace)?;
+        Cache::at(&dir.join("code"), most.map_err(CacheError::Size)?)
+    }
+
+    /// A cache of at most this many bytes in this folder, which is made if need be.
+    pub fn at(dir: &Path, most: u64) -> Result<Self, CacheError> {
+        let io_error = |source| CacheError::Io { dir: dir.to_owned(), source };
+        make_private(dir).map_err(io_error)?;
+        if let Some(reason) = unsafe_because(dir).map_err(io_error)? {
+            return Err(CacheError::Unsafe { dir: dir.to_owned(), reason });
+        }
+        Ok(Cache { dir: dir.to_owned(), most })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How many bytes it may hold, in words.
+    pub fn bound(&self) -> String {
+        size(self.most)
+    }
+
+    /// What it holds.
+    pub fn usage(&self) -> io::Result<CacheUsage> {
+        let files = self.files()?;
+        let bytes = files.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
+        let codes = files.iter().filter(|path| path.extension().is_some_and(|e| e == EXTENSION));
+        let digests: HashSet<_> = codes.filter_map(|path| path.file_name()?.to_str()?.split('-').next()).collect();
+        Ok(CacheUsage { components: digests.len() as u64, bytes })
+    }
+
+    /// Removes everything in it and tells what that was. A program that runs keeps its code.
+    pub fn clear(&self) -> io::Result<CacheUsage> {
+        let usage = self.usage()?;
+        for path in self.files()? {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(usage)
+    }
+
+    /// Whether there is an entry, which may be damaged.
+    pub(crate) fn has(&self, digest: &Digest, engine: u64) -> bool {
+        self.path(digest, engine).exists()
+    }
+
+    /// The file of an entry that has passed its check, if there is one.
+    pub(crate) fn get(&self, digest: &Digest, engine: u64) -> Option<PathBuf> {
+        let path = self.path(digest, engine);
+        let file = fs::File::open(&path).ok()?;
+        if is_whole(&file).ok()? {
+            used(&file);
+            return Some(path);
+        }
+        let _ = fs::remove_file(&path);
+        None
+    }
+
+    /// Writes an entry, and makes room for it. Nobody ever sees a part of it. One that fills the cache by itself is not kept.
+    pub(crate) fn put(&self, digest: &Digest, engine: u64, code: &[u8]) -> io::Result<()> {
+        self.sweep();
+        let Some(others) = self.most.checked_sub((code.len() + Trailer::SIZE) as u64) else {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        };
+        self.shrink(others);
+        let mut partial = tempfile::Builder::new().suffix(&format!(".{PARTIAL}")).tempfile_in(&self.dir)?;
+        partial.write_all(code)?;
+        partial.write_all(&Trailer::of(code).to_bytes())?;
+        partial.persist(self.path(digest, engine)).map_err(|e| e.error)?;
+        Ok(())
+    }
+
+    /// Removes an entry that is needed no more. A program that runs keeps its code.
+    pub(crate) fn remove(&self, digest: &Digest, engine: u64) {
+        let _ = fs::remove_file(self.path(digest, engine));
+    }
+
+    /// Waits until no other process makes this entry, but not for ever: one may be stopped, or slow. The turn ends when it is
+    /// dropped, and with its process.
+    pub(crate) fn turn(&self, digest: &Digest, engine: u64) -> io::Result<Turn> {
+        let path = self.path(digest, engine).with_extension(TURN);
+        let file = fs::File::create(&path)?;
+        let until = Instant::now() + OTHERS;
+        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+            if Instant::now() > until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(Turn { path, _file: file })
+    }
+
+    fn path(&self, digest: &Digest, engine: u64) -> PathBuf {
+        self.dir.join(format!("{}-{engine:016x}.{EXTENSION}", digest.hex()))
+    }
+
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let ours = |path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION || e == PARTIAL || e == TURN);
+        Ok(fs::read_dir(&self.dir)?.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).collect())
+    }
+
+    /// Removes the entries that were not used for the longest time, until the others take no more than `most` bytes. It is no
+    /// harm when others do the same meanwhile, or still want what is removed: they compile it again.
+    fn shrink(&self, most: u64) {
+        let about = |path: PathBuf| {
+            let metadata = fs::metadata(&path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), path))
+        };
+        let mut entries: Vec<_> = self.files().unwrap_or_default().into_iter().filter_map(about).collect();
+        entries.sort_unstable();
+        let mut bytes: u64 = entries.iter().map(|(_, length, _)| length).sum();
+        for (_, length, path) in entries.iter().filter(|(_, _, path)| path.extension().is_some_and(|e| e == EXTENSION))
+        {
+            if bytes <= most {
+                return;
+            }
+            if fs::remove_file(path).is_ok() {
+                bytes -= length;
+            }
+        }
+    }
+
+    /// Removes what a process that died left half written.
+    fn sweep(&self) {
+        for path in self.files().unwrap_or_default() {
+            let old = |m: fs::Metadata| {
+                m.modified().is_ok_and(|t| SystemTime::now().duration_since(t).is_ok_and(|age| age > ABANDONED))
+            };
+            if path.extension().is_some_and(|e| e == PARTIAL || e == TURN) && fs::metadata(&path).is_ok_and(old) {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+/// The right to make an entry.
+pub(crate) struct Turn {
+    path: PathBuf,
+    _file: fs::File,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Whoever waits for the file has it still, and finds what was made. At worst two make the same.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The end of an entry: magic, length and CRC-32 of what comes before it. Against accidents, not against an owner.
+#[derive(PartialEq, Eq)]
+struct Trailer {
+    length: u64,
+    checksum: u32,
+}
+
+impl Trailer {
+    const MAGIC: [u8; 4] = *b"wlnt";
+    const SIZE: usize = 16;
+
+    fn of(code: &[u8]) -> Self {
+        Trailer { length: code.len() as u64, checksum: crc32fast::hash(code) }
+    }
+
+    fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        bytes[..4].copy_from_slice(&Self::MAGIC);
+        bytes[4..12].copy_from_slice(&self.length.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.checksum.to_le_bytes());
+        bytes
+    }
+}
+
+/// Notes that an entry is used, once a day: the time of its last change tells how long it was not.
+fn used(file: &fs::File) {
+    let now = SystemTime::now();
+    let changed = file.metadata().and_then(|metadata| metadata.modified());
+    if changed.is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > USED)) {
+        // Where it cannot be written it is not removed either.
+        let _ = file.set_modified(now);
+    }
+}
+
+/// Whether an entry is what its trailer says. It is mapped, since to read it would copy it first, which takes longer than
+/// the checksum.
+fn is_whole(file: &fs::File) -> io::Result<bool> {
+    // SAFETY: nothing changes an entry once it has its name. Only this user could, who can run what they like anyway.
+    let entry = unsafe { Mmap::map(file)? };
+    // What the disk cannot give is an error here, and the end of the process where it is touched. Before 5.14, Linux does
+    // not know the call.
+    #[cfg(target_os = "linux")]
+    match entry.advise(memmap2::Advice::PopulateRead) {
+        Err(e) if e.kind() != io::ErrorKind::InvalidInput => return Err(e),
+        _ => {}
+    }
+    let parts = entry.split_last_chunk::<{ Trailer::SIZE }>();
+    Ok(parts.is_some_and(|(code, trailer)| Trailer::of(code).to_bytes() == *trailer))
+}
+
+#[cfg(unix)]
+fn make_private(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+#[cfg(not(unix))]
+fn make_private(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)
+}
+
+#[cfg(unix)]
+fn unsafe_because(dir: &Path) -> io::Result<Option<&'static str>> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(dir)?;
+    let me = rustix::process::geteuid().as_raw();
+    Ok(if metadata.uid() != me {
+        Some("another user owns it")
+    } else if metadata.mode() & 0o022 != 0 {
+        Some("others may write to it")
+    } else {
+        None
+    })
+}
+
+#[cfg(not(unix))]
+fn unsafe_because(_dir: &Path) -> io::Result<Option<&'static str>> {
+    // A user's own profile folder is private by its access list.
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache() -> (tempfile::TempDir, Cache) {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("code"), MOST).unwrap();
+        (dir, cache)
+    }
+
+    fn read(cache: &Cache, digest: &Digest) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(cache.get(digest, 7)?).ok()?;
+        bytes.truncate(bytes.len() - Trailer::SIZE);
+        Some(bytes)
+    }
+
+    #[test]
+    fn what_was_put_is_found() {
+        let (_dir, cache) = cache();
+        let digest = Digest::of(b"a");
+        assert!(read(&cache, &digest).is_none());
+        cache.put(&digest, 7, b"code").unwrap();
+        assert_eq!(read(&cache, &digest).unwrap(), b"code");
+        assert!(cache.get(&digest, 8).is_none(), "another engine must not find it");
+    }
+
+    #[test]
+    fn a_damaged_entry_is_removed_and_never_returned() {
+        let (_dir, cache) = cache();
+        let digest = Digest::of(b"a");
+        cache.put(&digest, 7, b"code that is long enough").unwrap();
+        let path = cache.path(&digest, 7);
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            assert!(cache.get(&digest, 7).is_none(), "cut at {cut}");
+            assert!(!path.exists());
+        }
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, damaged).unwrap();
+            assert!(cache.get(&digest, 7).is_none(), "flipped at {at}");
+        }
+    }
+
+    #[test]
+    fn writers_at_once_leave_one_good_entry() {
+        let (_dir, cache) = cache();
+        let digest = Digest::of(b"a");
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..20).for_each(|_| cache.put(&digest, 7, &[9; 100_000]).unwrap()));
+                scope.spawn(|| {
+                    (0..20).for_each(|_| assert!(read(&cache, &digest).is_none_or(|code| code == [9; 100_000])));
+                });
+            }
+        });
+        assert_eq!(cache.usage().unwrap().components, 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(Cache::at(dir.path(), MOST), Err(CacheError::Unsafe { .. })));
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        Cache::at(dir.path(), MOST).unwrap();
+    }
+
+    #[test]
+    fn clear_tells_what_it_removed() {
+        let (_dir, cache) = cache();
+        cache.put(&Digest::of(b"a"), 7, &[0; 84]).unwrap();
+        assert_eq!(cache.clear().unwrap(), CacheUsage { components: 1, bytes: 100 });
+        assert_eq!(cache.usage().unwrap(), CacheUsage { components: 0, bytes: 0 });
+    }
+
+    /// Makes it look as if an entry was last used this many days ago.
+    fn age(cache: &Cache, digest: &Digest, days: u32) {
+        let file = fs::File::options().write(true).open(cache.path(digest, 7)).unwrap();
+        file.set_modified(SystemTime::now() - USED * days).unwrap();
+    }
+
+    #[test]
+    fn what_was_not_used_for_the_longest_time_makes_room() {
+        let (_dir, mut cache) = cache();
+        let digests = [b"a", b"b", b"c"].map(|bytes| Digest::of(bytes));
+        digests.iter().for_each(|digest| cache.put(digest, 7, &[0; 84]).unwrap());
+        digests.iter().zip([3, 5, 4]).for_each(|(digest, days)| age(&cache, digest, days));
+        // It was used since.
+        assert!(read(&cache, &digests[1]).is_some());
+        cache.most = 350;
+        let new = Digest::of(b"new");
+        cache.put(&new, 7, &[1; 84]).unwrap();
+        let is_there = digests.map(|digest| read(&cache, &digest).is_some());
+        assert_eq!((is_there, read(&cache, &new).is_some()), ([true, true, false], true));
+        // What is larger than all of it changes nothing.
+        assert!(cache.put(&digests[2], 7, &[0; 335]).is_err());
+        assert_eq!(cache.usage().unwrap(), CacheUsage { components: 3, bytes: 300 });
+        cache.put(&digests[2], 7, &[0; 334]).unwrap();
+        assert_eq!(cache.usage().unwrap(), CacheUsage { components: 1, bytes: 350 });
+    }
+
+    #[test]
+    fn a_use_is_noted_once_a_day() {
+        let (_dir, cache) = cache();
+        let digest = Digest::of(b"a");
+        cache.put(&digest, 7, b"code").unwrap();
+        let noted = || fs::metadata(cache.path(&digest, 7)).unwrap().modified().unwrap();
+        let written = noted();
+        assert!(cache.get(&digest, 7).is_some());
+        assert_eq!(noted(), written);
+        age(&cache, &digest, 2);
+        assert!(cache.get(&digest, 7).is_some());
+        assert!(noted() >= written);
+    }
+
+    /// What is mapped, or open, is its reader's own.
+    #[test]
+    fn those_who_make_room_take_nothing_from_those_who_read() {
+        let (_dir, mut cache) = cache();
+        cache.most = 1000;
+        thread::scope(|scope| {
+            for writer in 0..4_u8 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    for i in 0..50_u8 {
+                        let digest = Digest::of(&[writer, i]);
+                        cache.put(&digest, 7, &[writer; 384]).unwrap();
+                        assert!(read(cache, &digest).is_none_or(|code| code == [writer; 384]));
+                    }
+                });
+            }
+        });
+        assert!(
+            cache.usage().unwrap().bytes <= 4 * 400 + 600,
+            "each may have come between another's look and its write"
+        );
+        cache.put(&Digest::of(b"last"), 7, &[0; 384]).unwrap();
+        assert!(cache.usage().unwrap().bytes <= 1000);
+    }
+}

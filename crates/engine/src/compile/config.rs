@@ -1,0 +1,200 @@
+//! The one place where wasmtime is configured.
+
+use crate::failure::error::LoadError;
+use crate::limits::{Limits, STACK};
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm, Strategy,
+    WasmBacktraceDetails, WasmFeatures,
+};
+
+/// How an engine is set up. What affects compiled code is the same in every variant, so that all share one cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Which compilers it has.
+    pub tiers: Tiers,
+    /// How many sandboxes run at once: one for a command, many for a service.
+    pub sandboxes: u32,
+    /// The limits from which the engine sizes its pools and stacks.
+    pub limits: Limits,
+}
+
+impl EngineConfig {
+    /// For one command: memory is allocated when it is asked for.
+    pub fn command(limits: Limits) -> Self {
+        EngineConfig { tiers: Tiers::Both, sandboxes: 1, limits }
+    }
+
+    /// For a service: slots for `sandboxes` are reserved ahead, so that making one costs microseconds.
+    pub fn service(limits: Limits, sandboxes: u32) -> Self {
+        EngineConfig { tiers: Tiers::Both, sandboxes: sandboxes.max(2), limits }
+    }
+
+    /// Whether sandboxes come and go, and none of them may hold up the others.
+    pub(crate) fn is_service(&self) -> bool {
+        self.sandboxes > 1
+    }
+
+    pub(crate) fn engine(&self, calls: Calls, compiler: Compiler) -> Result<wasmtime::Engine, LoadError> {
+        let mut config = compiler.config();
+        calls.configure(&mut config);
+        let stack = usize::try_from(self.limits.stack.clamp(*STACK.start(), *STACK.end())).unwrap_or(usize::MAX);
+        // What fits when it is optimised fits before, too.
+        let stack = stack * compiler.frames();
+        // A fiber holds the guest's stack and the host calls made from it.
+        config.max_wasm_stack(stack);
+        config.async_stack_size(stack + (1 << 20));
+        if self.is_service() {
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(calls)));
+        }
+        wasmtime::Engine::new(&config).map_err(|e| LoadError::Engine(format!("{e:#}")))
+    }
+
+    fn pool(&self, calls: Calls) -> PoolingAllocationConfig {
+        let mut pool = PoolingAllocationConfig::new();
+        // A sandbox that was given up may hold its place for a moment after its successor has started.
+        let n = self.sandboxes + self.sandboxes / 8 + 4;
+        let memory = usize::try_from(self.limits.memory).unwrap_or(usize::MAX).min(4 << 30);
+        let stacks = match calls {
+            Calls::Serial => n,
+            // A call from one component of a composition to another may have a stack of its own. The system keeps two mappings
+            // of each, and has 65,000 of them for a process.
+            Calls::Concurrent => n.saturating_mul(4).min(n.max(MOST_STACKS)),
+        };
+        pool.total_component_instances(n)
+            // Only counted, so that there may be as many as all could have.
+            .total_core_instances(n.saturating_mul(MOST_INSTANCES))
+            // And always for one of the largest, with its successor.
+            .total_memories(n.saturating_mul(MEMORIES).max(2 * MOST_MEMORIES))
+            .total_tables(n.saturating_mul(TABLES).max(2 * MOST_TABLES))
+            .total_stacks(stacks)
+            .total_gc_heaps(n)
+            .max_memory_size(memory)
+            .max_core_instances_per_component(MOST_INSTANCES)
+            .max_memories_per_component(MOST_MEMORIES)
+            .max_tables_per_component(MOST_TABLES)
+            .table_elements(100_000)
+            .linear_memory_keep_resident(1 << 20)
+            .table_keep_resident(64 << 10)
+            .async_stack_keep_resident(64 << 10)
+            .pagemap_scan(Enabled::Auto);
+        pool
+    }
+}
+
+/// Of one component.
+const MOST_INSTANCES: u32 = 64;
+const MOST_MEMORIES: u32 = 16;
+const MOST_TABLES: u32 = 64;
+
+/// Beyond what the places have anyhow.
+const MOST_STACKS: u32 = 8_000;
+
+/// The pools have room for so many of each sandbox; one that has more takes the room of several.
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 4;
+
+/// How many sandboxes with so many memories and tables fit into the room of `sandboxes`; at least one.
+pub(crate) fn fitting(sandboxes: u32, memories: u32, tables: u32) -> u32 {
+    let fit = |room: u32, each: u32| sandboxes.saturating_mul(room) / each.max(1);
+    sandboxes.min(fit(MEMORIES, memories)).min(fit(TABLES, tables)).max(1)
+}
+
+/// Which compilers an engine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tiers {
+    /// A quick one for what is not in the cache, the good one behind it.
+    Both,
+    /// Only the quick ones.
+    Baseline,
+    /// Only the good one. A cold start waits for it.
+    Optimised,
+}
+
+/// How a component and the host call each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// One call at a time, as everything before WASI 0.3 does. Nothing is kept of calls under way, which makes a fresh
+    /// sandbox for each request a third cheaper.
+    Serial,
+    /// The component model's async: tasks, streams and futures.
+    Concurrent,
+}
+
+/// What a component of [`Calls::Serial`] has no use for.
+pub(crate) const ASYNC: WasmFeatures = WasmFeatures::CM_ASYNC
+    .union(WasmFeatures::CM_ASYNC_STACKFUL)
+    .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
+    .union(WasmFeatures::CM_THREADING)
+    .union(WasmFeatures::CM_ERROR_CONTEXT);
+
+impl Calls {
+    fn configure(self, config: &mut Config) {
+        match self {
+            Calls::Serial => config.wasm_features(ASYNC, false).concurrency_support(false),
+            Calls::Concurrent => config
+                .wasm_component_model_async(true)
+                .wasm_features(WasmFeatures::CM_ASYNC_STACKFUL | WasmFeatures::CM_MORE_ASYNC_BUILTINS, true),
+        };
+    }
+}
+
+/// A way to compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compiler {
+    /// Winch: one pass over the code, which is several times slower for it.
+    Baseline,
+    /// Cranelift without what takes its time. Half as quick as it could be to compile, for what Winch does not know:
+    /// exceptions, tail calls, GC.
+    Plain,
+    /// Cranelift with everything that makes code fast.
+    Optimising,
+}
+
+impl Compiler {
+    /// How much larger its frames are than optimised ones, about.
+    fn frames(self) -> usize {
+        match self {
+            Compiler::Baseline | Compiler::Plain => 2,
+            Compiler::Optimising => 1,
+        }
+    }
+
+    /// Everything that affects compiled code.
+    fn config(self) -> Config {
+        let mut config = Config::new();
+        config
+            .wasm_component_model(true)
+            .wasm_memory64(true)
+            .epoch_interruption(true)
+            // File and line in a trap's report, when the artifact carries DWARF.
+            .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+            .memory_init_cow(true);
+        if self == Compiler::Baseline {
+            config.strategy(Strategy::Winch);
+            return config;
+        }
+        config
+            .strategy(Strategy::Cranelift)
+            .wasm_gc(true)
+            .wasm_function_references(true)
+            .wasm_exceptions(true)
+            .wasm_tail_call(true);
+        match self {
+            Compiler::Optimising => config.cranelift_opt_level(OptLevel::Speed),
+            _ => config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass),
+        };
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn what_has_many_memories_or_tables_takes_the_room_of_several() {
+        assert_eq!([fitting(100, 0, 0), fitting(100, 1, 1), fitting(100, 2, 4)], [100; 3]);
+        assert_eq!([fitting(100, 3, 1), fitting(100, 12, 1), fitting(100, 1, 40)], [66, 16, 10]);
+        assert_eq!(fitting(1, 16, 64), 1);
+    }
+}

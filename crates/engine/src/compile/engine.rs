@@ -1,0 +1,422 @@
+//! Compiles components, quickly first and well later.
+//!
+//! What is not in the cache is compiled by the baseline compiler, which takes a fraction of the time, and starts at once.
+//! What that one cannot compile (GC, exceptions, tail calls) is compiled without optimisation. [`Engine::optimise`] then
+//! makes the optimised code beside it, on threads that give way to others; a service changes over to it, and every later
+//! start finds it in the cache.
+//!
+//! Those who run the same bytes on the same tier share one copy of the code, and with it the image of its memory: an app may
+//! have a thousand components of one file. It is kept for as long as one of them has it.
+
+use crate::compile::cache::Cache;
+use crate::compile::config::{Calls, Compiler, EngineConfig, Tiers};
+use crate::compile::prepared::{Code, Prepared};
+use crate::component::adapt;
+use crate::component::artifact::{Artifact, Digest};
+use crate::failure::error::{LoadError, parser_words};
+use crate::limits::size;
+use crate::scheduler::meter::Ticker;
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+use wasmtime::component::Component;
+
+/// Compiles and runs components. One per process and purpose.
+pub struct Engine {
+    config: EngineConfig,
+    /// By its calls and its compiler. Each is made when it is needed, which on most starts only one is.
+    tiers: [[OnceLock<Arc<Tier>>; 3]; 2],
+    cache: Option<Cache>,
+}
+
+/// A compiler, and what runs its code.
+pub(crate) struct Tier {
+    pub wasmtime: wasmtime::Engine,
+    pub ticker: Arc<Ticker>,
+    calls: Calls,
+    compiler: Compiler,
+    /// The hash of everything that affects compiled code.
+    hash: u64,
+    /// The code that somebody has.
+    in_use: Mutex<HashMap<Digest, Weak<Code>>>,
+    /// Tells sandboxes that idle that one that has a request needs their room.
+    pub needed: Arc<Notify>,
+}
+
+/// What is compiled: an artifact, and the component that it is or becomes, made when it is first needed. Mostly the code is in
+/// the cache.
+struct Source<'a> {
+    artifact: &'a Artifact,
+    component: OnceCell<Cow<'a, [u8]>>,
+}
+
+impl<'a> Source<'a> {
+    fn new(artifact: &'a Artifact) -> Self {
+        Source { artifact, component: OnceCell::new() }
+    }
+
+    fn component(&self) -> Result<&[u8], LoadError> {
+        if let Some(made) = self.component.get() {
+            return Ok(made);
+        }
+        let made = adapt::to_component(self.artifact)?;
+        Ok(self.component.get_or_init(|| made))
+    }
+}
+
+/// Hears that a compilation goes on, which may take a while.
+pub trait Progress: Sync {
+    /// `name`, of `bytes`, is being compiled. Called once, before; dropping the answer ends it.
+    fn compiling(&self, name: &str, bytes: usize) -> Box<dyn std::any::Any>;
+}
+
+impl Engine {
+    /// Starts an engine. Without a cache everything is compiled anew.
+    pub fn new(config: &EngineConfig, cache: Option<Cache>) -> Arc<Self> {
+        Arc::new(Engine { config: config.clone(), tiers: Default::default(), cache })
+    }
+
+    /// Shares the code of `artifact` with those who have it, takes it from the cache, or compiles it, as quickly as that goes,
+    /// and checks that everything it imports is there.
+    pub fn prepare(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
+        let (tiers, source, in_use) = (self.config.tiers, Source::new(artifact), self.in_use(artifact));
+        let calls = in_use.as_ref().map_or_else(|| self.calls(artifact), |code| code.tier.calls);
+        if tiers != Tiers::Baseline {
+            // Another process may have made better code than what is in use here.
+            if let Some(code) = self.at_hand(self.tier(calls, Compiler::Optimising)?, artifact)? {
+                return Ok(Prepared::new(code, artifact, None));
+            }
+        }
+        if let Some(code) = in_use {
+            return Ok(Prepared::new(code, artifact, None));
+        }
+        if tiers == Tiers::Optimised {
+            let code = self.code_by(calls, Compiler::Optimising, &source, progress)?;
+            return Ok(Prepared::new(code, artifact, None));
+        }
+        // A command that always ends before it is optimised has this from its first start. The baseline compiler would find only
+        // after most of its work that it cannot. A service has better code by its second start, and its engines are large.
+        let quick = if self.config.is_service() { &[][..] } else { &[Compiler::Baseline, Compiler::Plain] };
+        for compiler in quick {
+            if let Some(code) = self.at_hand(self.tier(calls, *compiler)?, artifact)? {
+                return Ok(Prepared::new(code, artifact, None));
+            }
+        }
+        match self.code_by(calls, Compiler::Baseline, &source, progress) {
+            // The other knows more, and says better what is wrong.
+            Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
+                let code = match self.code_by(calls, Compiler::Plain, &source, progress) {
+                    // Another engine's pools may be more than there is address space for.
+                    Err(LoadError::Engine(_)) => self.code_by(calls, Compiler::Optimising, &source, progress)?,
+                    code => code?,
+                };
+                Ok(Prepared::new(code, artifact, Some(reason)))
+            }
+            done => Ok(Prepared::new(done?, artifact, None)),
+        }
+    }
+
+    fn code_by(
+        &self,
+        calls: Calls,
+        compiler: Compiler,
+        source: &Source<'_>,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Arc<Code>, LoadError> {
+        let tier = self.tier(calls, compiler)?;
+        match self.at_hand(tier, source.artifact)? {
+            Some(code) => Ok(code),
+            None => tier.share(&self.compile(tier, source, progress)?, source.artifact),
+        }
+    }
+
+    /// The best code of `artifact` that somebody has.
+    fn in_use(&self, artifact: &Artifact) -> Option<Arc<Code>> {
+        // The best compiler is the last.
+        let mut tiers = self.tiers.iter().flat_map(|tiers| tiers.iter().rev()).filter_map(OnceLock::get);
+        tiers.find_map(|tier| tier.in_use(&artifact.code))
+    }
+
+    /// The tier's code of `artifact`, if it is there without compiling it.
+    fn at_hand(&self, tier: &Arc<Tier>, artifact: &Artifact) -> Result<Option<Arc<Code>>, LoadError> {
+        if let Some(code) = tier.in_use(&artifact.code) {
+            return Ok(Some(code));
+        }
+        self.cached(tier, artifact).map(|component| tier.share(&component, artifact)).transpose()
+    }
+
+    /// How `artifact` is called. A command has no use for the cheaper way, and a component that could go it does without
+    /// where the address space has no room for another pool.
+    fn calls(&self, artifact: &Artifact) -> Calls {
+        if !self.config.is_service() || adapt::imports_0_3(artifact) {
+            return Calls::Concurrent;
+        }
+        let Ok(tier) = self.tier(Calls::Serial, Compiler::Optimising) else { return Calls::Concurrent };
+        // What has code of this kind in the cache was looked at when that was made, which takes long for a large one.
+        let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&artifact.code, tier.hash));
+        if is_kept || adapt::is_serial(artifact) { Calls::Serial } else { Calls::Concurrent }
+    }
+
+    fn tier(&self, calls: Calls, compiler: Compiler) -> Result<&Arc<Tier>, LoadError> {
+        let place = &self.tiers[calls as usize][compiler as usize];
+        if let Some(tier) = place.get() {
+            return Ok(tier);
+        }
+        let new = Tier::new(&self.config, calls, compiler)?;
+        Ok(place.get_or_init(|| new))
+    }
+
+    /// Whether [`Engine::optimise`] makes better code of `prepared` than it has.
+    pub fn can_optimise(&self, prepared: &Prepared) -> bool {
+        self.config.tiers == Tiers::Both && prepared.code.tier.compiler != Compiler::Optimising
+    }
+
+    /// Makes and keeps the optimised code of `artifact`, without hurry, to take the place of the `quick` one. When somebody has
+    /// it already, it is theirs; when another process makes it, that is waited for.
+    pub fn optimise(&self, artifact: &Artifact, quick: &Prepared) -> Result<Prepared, LoadError> {
+        let calls = quick.code.tier.calls;
+        let tier = self.tier(calls, Compiler::Optimising)?;
+        if let Some(code) = tier.in_use(&artifact.code) {
+            return Ok(Prepared::new(code, artifact, None));
+        }
+        let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.code, tier.hash).ok());
+        if let Some(code) = self.at_hand(tier, artifact)? {
+            return Ok(Prepared::new(code, artifact, None));
+        }
+        let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| give_way()).build();
+        let component = match threads {
+            Ok(threads) => threads.install(|| self.compile(tier, &Source::new(artifact), None)),
+            Err(e) => Err(LoadError::Engine(e.to_string())),
+        };
+        Ok(Prepared::new(tier.share(&component?, artifact)?, artifact, None))
+    }
+
+    fn cached(&self, tier: &Tier, artifact: &Artifact) -> Option<Component> {
+        let path = self.cache.as_ref()?.get(&artifact.code, tier.hash)?;
+        // SAFETY: the file is an entry of the cache, which only this user can write to, was written by an engine of the
+        // same version and settings (its name says so), and has passed its checksum.
+        unsafe { Component::deserialize_file(&tier.wasmtime, path) }.ok()
+    }
+
+    /// Compiles, and keeps the code in the cache. What is optimised takes the place of what was quick to make, unless it is too
+    /// large to be kept.
+    fn compile(
+        &self,
+        tier: &Tier,
+        source: &Source<'_>,
+        progress: Option<&dyn Progress>,
+    ) -> Result<Component, LoadError> {
+        let (artifact, bytes) = (source.artifact, source.component()?);
+        let _shown = progress.map(|p| p.compiling(&artifact.name, bytes.len()));
+        let failed = |e: &wasmtime::Error| failed(artifact, e);
+        let Some(cache) = &self.cache else {
+            return Component::from_binary(&tier.wasmtime, bytes).map_err(|e| failed(&e));
+        };
+        let code = tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?;
+        // A cache that cannot be written to costs time, not the run.
+        let is_kept = cache.put(&artifact.code, tier.hash, &code).is_ok();
+        if is_kept && tier.compiler == Compiler::Optimising {
+            let before = [Compiler::Baseline, Compiler::Plain];
+            let made = before.iter().filter_map(|compiler| self.tiers[tier.calls as usize][*compiler as usize].get());
+            made.for_each(|tier| cache.remove(&artifact.code, tier.hash));
+        }
+        // SAFETY: this engine compiled the code just now.
+        unsafe { Component::deserialize(&tier.wasmtime, &code) }.map_err(|e| failed(&e))
+    }
+}
+
+impl Tier {
+    fn new(config: &EngineConfig, calls: Calls, compiler: Compiler) -> Result<Arc<Self>, LoadError> {
+        let wasmtime = config.engine(calls, compiler)?;
+        let mut hasher = DefaultHasher::new();
+        adapt::REVISION.hash(&mut hasher);
+        wasmtime.precompile_compatibility_hash().hash(&mut hasher);
+        let ticker = Ticker::new(&wasmtime, tick(config));
+        Ok(Arc::new(Tier {
+            wasmtime,
+            ticker,
+            calls,
+            compiler,
+            hash: hasher.finish(),
+            in_use: Mutex::default(),
+            needed: Arc::default(),
+        }))
+    }
+
+    fn in_use(&self, digest: &Digest) -> Option<Arc<Code>> {
+        self.lock().get(digest)?.upgrade()
+    }
+
+    /// Links `component` for all who run these bytes. When somebody was faster, what they made is the one that is shared.
+    fn share(self: &Arc<Self>, component: &Component, artifact: &Artifact) -> Result<Arc<Code>, LoadError> {
+        let made = Arc::new(Code::new(self, component, artifact)?);
+        let mut in_use = self.lock();
+        if let Some(theirs) = in_use.get(&artifact.code).and_then(Weak::upgrade) {
+            return Ok(theirs);
+        }
+        in_use.retain(|_, code| code.strong_count() > 0);
+        in_use.insert(artifact.code, Arc::downgrade(&made));
+        Ok(made)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Weak<Code>>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Others go before this thread. Not so far that a busy service never gets the code that would make it less busy: it has
+/// about a quarter of a processor that others want as well.
+fn give_way() {
+    // Linux has a priority for each thread, elsewhere it is the process's.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 5);
+}
+
+/// Often enough that a limit holds to a few percent, seldom enough that it costs nothing. Where others wait for a guest that
+/// computes, it lets go of its thread as often.
+fn tick(config: &EngineConfig) -> Duration {
+    if config.is_service() {
+        return Duration::from_micros(500);
+    }
+    (config.limits.cpu.min(config.limits.deadline) / 50).clamp(Duration::from_millis(1), Duration::from_millis(10))
+}
+
+/// How large the pool says that a memory is from the start, when that is more than its slots hold.
+fn minimum_memory(message: &str) -> Option<String> {
+    let bytes = message.split_once("minimum byte size of ")?.1.split(' ').next()?;
+    Some(size(bytes.parse().ok()?))
+}
+
+/// A component is validated where it is compiled, so what fails may be either.
+fn failed(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
+    let name = artifact.name.clone();
+    if let Some(e) = error.chain().find_map(|e| e.downcast_ref::<wasmparser::BinaryReaderError>()) {
+        return adapt::invalid(artifact, e);
+    }
+    let cause = error.root_cause().to_string();
+    let cause = cause.lines().next().unwrap_or_default();
+    // The compiler reads functions by itself, and what it says of them has no type here.
+    let unread = cause.strip_prefix("Invalid input WebAssembly code at offset ").and_then(|rest| rest.split_once(": "));
+    if cause.starts_with("section range ") {
+        return LoadError::Invalid { name, reason: "it ends in the middle".into() };
+    }
+    // Some of what is not in the baseline compiler has no words but these.
+    let cause = cause.strip_prefix("Compilation error: ").unwrap_or(cause);
+    let cause = cause.split_once(" (at offset ").map_or(cause, |(words, _)| words);
+    match (minimum_memory(cause), unread) {
+        (Some(needs), _) => LoadError::Memory { name, needs },
+        (None, Some((_, words))) => LoadError::Invalid { name, reason: parser_words(words) },
+        (None, None) => LoadError::Compile { name, reason: cause.to_owned() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::config::EngineConfig;
+    use crate::limits::Limits;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    const ADD: &str = r#"(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))"#;
+
+    /// Counts what is compiled.
+    #[derive(Default)]
+    struct Compiled(AtomicUsize);
+
+    impl Progress for Compiled {
+        fn compiling(&self, _: &str, _: usize) -> Box<dyn std::any::Any> {
+            self.0.fetch_add(1, SeqCst);
+            Box::new(())
+        }
+    }
+
+    fn artifacts(text: &str) -> [Artifact; 2] {
+        let bytes = wat::parse_str(text).unwrap();
+        ["one.wasm", "other.wasm"].map(|name| Artifact::from_bytes(name, bytes.clone()).unwrap())
+    }
+
+    fn engine() -> Arc<Engine> {
+        Engine::new(&EngineConfig::service(Limits { memory: 1 << 20, ..Limits::for_service() }, 2), None)
+    }
+
+    #[test]
+    fn the_same_bytes_share_their_code_on_each_tier() {
+        let (engine, compiled) = (engine(), Compiled::default());
+        let quick = artifacts(ADD).map(|artifact| engine.prepare(&artifact, Some(&compiled)).unwrap());
+        assert!(Arc::ptr_eq(&quick[0].code, &quick[1].code));
+        assert_eq!(compiled.0.load(SeqCst), 1);
+        let another = engine.prepare(&artifacts(&ADD.replace("add", "sub"))[0], None).unwrap();
+        assert!(!Arc::ptr_eq(&another.code, &quick[0].code));
+
+        let pairs = artifacts(ADD).into_iter().zip(&quick);
+        let good: Vec<_> = pairs.map(|(artifact, quick)| engine.optimise(&artifact, quick).unwrap()).collect();
+        assert!(Arc::ptr_eq(&good[0].code, &good[1].code) && !Arc::ptr_eq(&good[0].code, &quick[0].code));
+        assert!(quick.iter().all(|quick| engine.can_optimise(quick)));
+        // Who comes now has the better code at once.
+        let later = engine.prepare(&artifacts(ADD)[0], Some(&compiled)).unwrap();
+        assert!(Arc::ptr_eq(&later.code, &good[0].code) && !engine.can_optimise(&later));
+        assert_eq!(compiled.0.load(SeqCst), 1);
+    }
+
+    #[test]
+    fn optimised_code_takes_the_place_of_quick_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("code"), 1 << 30).unwrap();
+        let config = EngineConfig::service(Limits { memory: 1 << 20, ..Limits::for_service() }, 2);
+        let engine = Engine::new(&config, Some(cache.clone()));
+        let [artifact, _] = artifacts(ADD);
+        let quick = engine.prepare(&artifact, None).unwrap();
+        let entry = |prepared: &Prepared| cache.get(&artifact.code, prepared.code.tier.hash);
+        assert!(entry(&quick).is_some());
+        let good = engine.optimise(&artifact, &quick).unwrap();
+        assert!(entry(&quick).is_none() && entry(&good).is_some());
+        // Another process starts with it.
+        let later = Engine::new(&config, Some(cache.clone())).prepare(&artifact, None).unwrap();
+        assert_eq!((later.code.tier.calls, later.code.tier.compiler), (Calls::Serial, Compiler::Optimising));
+    }
+
+    /// The next process does not try the baseline compiler again, which may have worked for long before it gave up.
+    #[test]
+    fn what_the_baseline_compiler_cannot_compile_is_compiled_once_for_a_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&dir.path().join("code"), 1 << 30).unwrap();
+        let calls_last = ADD.replace("(module", "(module (func $again (return_call $again))");
+        let [artifact, _] = artifacts(&calls_last);
+        let start = |expected: usize, is_unfit: bool| {
+            let engine = Engine::new(&EngineConfig::command(Limits::for_command()), Some(cache.clone()));
+            let compiled = Compiled::default();
+            let prepared = engine.prepare(&artifact, Some(&compiled)).unwrap();
+            assert_eq!((compiled.0.load(SeqCst), prepared.unfit_for_baseline().is_some()), (expected, is_unfit));
+        };
+        start(2, true);
+        start(0, false);
+    }
+
+    /// And is not said to have taken long for those who did not wait for it.
+    #[test]
+    fn what_the_baseline_compiler_cannot_compile_is_shared_too() {
+        let (engine, compiled) = (engine(), Compiled::default());
+        let calls_last = ADD.replace("(module", "(module (func $again (return_call $again))");
+        let prepared = artifacts(&calls_last).map(|artifact| engine.prepare(&artifact, Some(&compiled)).unwrap());
+        assert!(Arc::ptr_eq(&prepared[0].code, &prepared[1].code));
+        assert_eq!(prepared.map(|prepared| prepared.unfit_for_baseline().is_some()), [true, false]);
+        assert_eq!(compiled.0.load(SeqCst), 2, "by the baseline compiler, and by the one that can");
+    }
+
+    #[test]
+    fn code_goes_with_the_last_who_has_it() {
+        let engine = engine();
+        let [one, other] = artifacts(ADD).map(|artifact| engine.prepare(&artifact, None).unwrap());
+        let code = Arc::downgrade(&one.code);
+        drop(one);
+        assert!(code.upgrade().is_some());
+        drop(other);
+        assert!(code.upgrade().is_none());
+        let next = engine.prepare(&artifacts(&ADD.replace("add", "sub"))[0], None).unwrap();
+        assert_eq!(next.code.tier.lock().len(), 1, "nothing is left of what is gone");
+    }
+}

@@ -1,0 +1,10 @@
+//! What a component is, before it is compiled: its bytes, imports, exports. Needs no wasmtime.
+
+pub(crate) mod adapt;
+pub(crate) mod adapter;
+pub(crate) mod artifact;
+pub(crate) mod core_exports;
+pub(crate) mod inspect;
+pub(crate) mod memory_layout;
+pub(crate) mod rewrite;
+pub(crate) mod wasi;

@@ -1,0 +1,389 @@
+//! From wasmtime's errors to words.
+
+use crate::failure::error::{Failure, LimitReached};
+use crate::failure::host_calls;
+use crate::limits::{Limit, Limits};
+use std::char::{CharTryFromError, DecodeUtf16Error};
+use std::fmt;
+use std::str::Utf8Error;
+use walnut_policy::Printable;
+use wasmtime::component::ResourceTableError;
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
+
+/// How many frames of the guest's stack are shown.
+const FRAMES: usize = 8;
+
+/// What the engine says when a sandbox holds as many handles as it may.
+const HANDLES_FULL: [&str; 2] = [
+    "cannot allocate another handle: store handle limit exceeded",
+    "cannot lend resource: store handle limit exceeded",
+];
+
+/// Says how a sandbox failed. Called while the thread still runs it, so that its last host calls are known.
+pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
+    match limit(error) {
+        Some(limit) => Failure::Limit { limit, value: limit.value(limits), details: details(error) },
+        None => match error.downcast_ref::<Trap>() {
+            Some(trap) => Failure::Trap { cause: cause(*trap), details: details(error) },
+            None => Failure::Trap { cause: plain(error), details: details(error) },
+        },
+    }
+}
+
+/// A deadline that passed while the guest was waiting, with what it had called last.
+pub(crate) fn deadline(limits: &Limits, calls: Option<String>) -> Failure {
+    let details = calls.map(last_calls).into_iter().collect();
+    Failure::Limit { limit: Limit::Deadline, value: Limit::Deadline.value(limits), details }
+}
+
+fn limit(error: &wasmtime::Error) -> Option<Limit> {
+    if let Some(LimitReached(limit)) = error.downcast_ref() {
+        return Some(*limit);
+    }
+    if error.is::<wasmtime::GcHeapOutOfMemory<()>>() {
+        return Some(Limit::Memory);
+    }
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return Some(Limit::Handles);
+    }
+    if matches!(error.downcast_ref(), Some(Trap::StackOverflow)) {
+        return Some(Limit::Stack);
+    }
+    // The component's own table of handles is full; the engine has no type for that.
+    HANDLES_FULL.contains(&innermost(error).as_str()).then_some(Limit::Handles)
+}
+
+/// What a trap means to somebody who wrote the program.
+fn cause(trap: Trap) -> String {
+    let words = match trap {
+        Trap::UnreachableCodeReached => "it gave up (a panic, an abort or a failed assertion ends in `unreachable`)",
+        Trap::MemoryOutOfBounds => "it read or wrote outside its memory",
+        Trap::HeapMisaligned => "it used an atomic operation on an address that is not aligned",
+        Trap::StringOutOfBounds | Trap::ListOutOfBounds => OUTSIDE,
+        Trap::UnalignedPointer => NOT_ALIGNED,
+        Trap::InvalidChar => NO_CHARACTER,
+        Trap::InvalidDiscriminant => NO_CASE,
+        Trap::TableOutOfBounds => "it used a table element that does not exist",
+        Trap::IndirectCallToNull => "it called a function pointer that is null",
+        Trap::BadSignature => "it called a function pointer of another type",
+        Trap::IntegerOverflow => "an integer operation overflowed",
+        Trap::IntegerDivisionByZero => "it divided an integer by zero",
+        Trap::BadConversionToInteger => "it converted a number that no integer can hold",
+        Trap::NullReference => "it used a null reference",
+        Trap::CastFailure => "a cast of a reference failed",
+        Trap::AllocationTooLarge => "it asked for an object that is too large",
+        Trap::CannotEnterComponent => "a component was called that is in the middle of a call",
+        Trap::CannotLeaveComponent => "it called the host at a moment when a component must not",
+        other => {
+            let words = other.to_string();
+            return words.strip_prefix("wasm trap: ").unwrap_or(&words).to_owned();
+        }
+    };
+    words.to_owned()
+}
+
+/// An error that is not a trap: what the guest broke, if that is known, or the error's innermost words, which say most to a
+/// person.
+fn plain(error: &wasmtime::Error) -> String {
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return format!("it ended itself with the code {}", exit.0);
+    }
+    let text = innermost(error);
+    broken(error).or_else(|| broken_in_words(&text)).map_or(text, str::to_owned)
+}
+
+fn innermost(error: &wasmtime::Error) -> String {
+    let text = error.root_cause().to_string();
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// What the guest broke, where the error has a type.
+fn broken(error: &wasmtime::Error) -> Option<&'static str> {
+    match find::<ResourceTableError>(error) {
+        Some(ResourceTableError::NotPresent | ResourceTableError::WrongType) => return Some(NO_HANDLE),
+        Some(ResourceTableError::HasChildren) => {
+            return Some("it dropped a resource while others that came from it are in use");
+        }
+        Some(ResourceTableError::Full) | None => {}
+    }
+    if find::<Utf8Error>(error).is_some() || find::<DecodeUtf16Error>(error).is_some() {
+        return Some(NO_TEXT);
+    }
+    find::<CharTryFromError>(error).map(|_| NO_CHARACTER)
+}
+
+/// The error of this type among those from which `error` was made.
+fn find<E: std::error::Error + Send + Sync + 'static>(error: &wasmtime::Error) -> Option<&E> {
+    error.downcast_ref().or_else(|| error.chain().find_map(|e| e.downcast_ref()))
+}
+
+/// What the guest broke, where the engine has nothing but words for it.
+fn broken_in_words(text: &str) -> Option<&'static str> {
+    let is_one = |sentences: &&[&str]| sentences.iter().any(|sentence| says(sentence, text));
+    BROKEN.iter().find(|(sentences, _)| is_one(sentences)).map(|(_, words)| *words)
+}
+
+/// Whether `text` is this sentence, with a number for each `#` in it.
+fn says(sentence: &str, text: &str) -> bool {
+    let mut parts = sentence.split('#');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    for part in parts {
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let Some(next) = after.strip_prefix(part).filter(|_| after.len() < rest.len()) else { return false };
+        rest = next;
+    }
+    rest.is_empty()
+}
+
+const OUTSIDE: &str = "it handed over a value that lies outside its memory";
+const NOT_ALIGNED: &str = "it handed over an address that is not aligned";
+const NO_TEXT: &str = "it handed over text that is not valid Unicode";
+const NO_CHARACTER: &str = "it handed over a number that is no character";
+const NO_CASE: &str = "it handed over a case that its type does not have";
+const NO_HANDLE: &str = "it used a handle that it does not have, or that is of another kind";
+
+/// Values and handles that cross the component's edge are checked there. These are the ways to fail for which there is no type:
+/// the engine's sentences, whole, since what a host function says may have any word in it; and ours.
+const BROKEN: [(&[&str], &str); 9] = [
+    (
+        &["realloc return: result not aligned", "realloc return: beyond end of memory"],
+        "its `realloc` gave a place that the host cannot write to",
+    ),
+    (
+        &[
+            "pointer not aligned",
+            "return pointer not aligned",
+            "read pointer not aligned",
+            "write pointer not aligned",
+            "string pointer not aligned to #",
+            "list pointer is not aligned",
+            "map pointer is not aligned",
+        ],
+        NOT_ALIGNED,
+    ),
+    (
+        &[
+            "pointer out of bounds",
+            "pointer out of bounds of memory",
+            "read pointer out of bounds",
+            "read pointer out of bounds of memory",
+            "write pointer out of bounds",
+            "write pointer out of bounds of memory",
+            "string pointer/length out of bounds of memory",
+            "list pointer/length out of bounds of memory",
+            "map pointer/length out of bounds of memory",
+            "fixed length list out of bounds of memory",
+            "invalid debug message pointer: out of bounds",
+        ],
+        OUTSIDE,
+    ),
+    (&["invalid utf8 encoding", "invalid utf16 encoding"], NO_TEXT),
+    (
+        &[
+            "discriminant # out of range [0..#)",
+            "unexpected discriminant: #",
+            "invalid option discriminant",
+            "invalid expected discriminant",
+        ],
+        NO_CASE,
+    ),
+    (
+        &[
+            "too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted",
+        ],
+        "it handed over more in one call than the host takes (128 MiB, or 4 MiB where it is not alone, as the host keeps it)",
+    ),
+    // The one sentence of a host function, of wasi:random.
+    (&["requested len # exceeds limit #"], "it asked for more random bytes in one call than the host gives"),
+    (
+        &[
+            "borrow handles still remain at the end of the call",
+            "cannot lift own resource from a borrow",
+            "cannot remove owned resource while borrowed",
+            "index # is not an own resource",
+        ],
+        "it kept, passed on or dropped a handle that was only lent",
+    ),
+    (
+        &[
+            "unknown handle index #",
+            "index is not a resource",
+            "index # is not a resource",
+            "handle index # used with the wrong type, expected guest-defined resource but found host resource",
+            "handle index # used with the wrong type, expected guest-defined resource but found a different guest-defined resource",
+            "handle index # used with the wrong type, expected host resource but found guest-defined resource",
+            "host-owned resource was already de-allocated",
+            "handle is not a stream",
+            "handle is not a future",
+            "handle is a stream of a different type",
+            "handle is a future of a different type",
+            "handle is not a readable end of a stream",
+            "handle is not a readable end of a future",
+            "passed read end to `stream.drop-writable`",
+            "passed read end to `future.drop-writable`",
+            "passed read end to `{stream|future}.cancel-write`",
+            "passed write end to `{stream|future}.cancel-read`",
+            "handle is not an error-context",
+            "handle is not a subtask",
+            "handle is not a waitable",
+            "handle is not a waitable-set",
+            "handle is not an waitable-set",
+            "handle is not a guest thread",
+        ],
+        NO_HANDLE,
+    ),
+];
+
+fn details(error: &wasmtime::Error) -> Vec<String> {
+    let mut details = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+    details.extend(host_calls::recent().map(last_calls));
+    details
+}
+
+fn last_calls(calls: String) -> String {
+    format!("last host calls: {calls}")
+}
+
+fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
+    // What lies between the guest and WASI 0.2 was put there by Walnut.
+    let is_ours = |frame: &&FrameInfo| frame.module().name().is_some_and(|m| m.starts_with("wit-component:"));
+    let mut all: Vec<_> = backtrace.frames().iter().filter(|f| !is_ours(f)).map(Frame::of).collect();
+    // Among functions that have names, one without is ours as well.
+    let is_told = |frame: &Frame| frame.name.is_some() || !frame.place.is_empty();
+    let stripped = !all.iter().any(is_told);
+    all.retain(|frame| stripped || is_told(frame));
+    // Between a panic and its cause lies the language's own machinery, which tells the author nothing.
+    let own: Vec<_> = all.iter().filter(|f| !f.name.as_deref().is_some_and(is_machinery)).collect();
+    let shown = if own.is_empty() { all.iter().collect() } else { own };
+    let mut lines: Vec<String> = shown.iter().take(FRAMES).map(|frame| format!("at {frame}")).collect();
+    if shown.len() > FRAMES {
+        lines.push(format!("and {} more below", shown.len() - FRAMES));
+    }
+    if stripped && !lines.is_empty() {
+        lines.push("(its functions' names were stripped; build it with them to see them here)".into());
+    }
+    lines
+}
+
+/// One function of the guest that was under way.
+struct Frame {
+    name: Option<String>,
+    index: u32,
+    /// ` (file:line)`, or nothing.
+    place: String,
+}
+
+impl Frame {
+    fn of(frame: &FrameInfo) -> Self {
+        Frame { name: frame.func_name().map(demangle), index: frame.func_index(), place: place(frame) }
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{}{}", Printable(name), Printable(&self.place)),
+            None => write!(f, "function {}{}", self.index, Printable(&self.place)),
+        }
+    }
+}
+
+fn place(frame: &FrameInfo) -> String {
+    let symbol = frame.symbols().iter().find_map(|s| Some((s.file()?, s.line()?)));
+    symbol.map(|(file, line)| format!(" ({}:{line})", short(file))).unwrap_or_default()
+}
+
+/// Functions of a language's runtime: start-up, panics, allocation failure, and the adapter from WASI 0.1.
+fn is_machinery(name: &str) -> bool {
+    const PREFIXES: [&str; 8] =
+        ["std::", "core::", "alloc::", "__rustc::", "<std::", "<core::", "<alloc::", "wasi_snapshot_preview1"];
+    const NAMES: [&str; 13] = [
+        "_start",
+        "_start.command_export",
+        "__main_void",
+        "__original_main",
+        "__wasm_call_ctors",
+        "abort",
+        "__abort",
+        "rust_panic",
+        "__rust_start_panic",
+        "wasi:cli/run@0.2.12#run",
+        "_initialize",
+        "__main_argc_argv",
+        "rust_begin_unwind",
+    ];
+    PREFIXES.iter().any(|p| name.starts_with(p)) || NAMES.contains(&name)
+}
+
+/// Rust's names without their hash, the others as they are.
+fn demangle(name: &str) -> String {
+    let plain = format!("{:#}", rustc_demangle::demangle(name));
+    plain.chars().take(200).collect()
+}
+
+/// The end of a path, which is what people know it by.
+fn short(path: &str) -> &str {
+    let mut slashes = path.rmatch_indices(['/', '\\']).map(|(i, _)| i);
+    slashes.nth(2).map_or(path, |i| &path[i + 1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause_of(error: impl Into<wasmtime::Error>) -> String {
+        match failure(&error.into(), &Limits::for_command()) {
+            Failure::Trap { cause, .. } => cause,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_host_keeps_its_words() {
+        for text in [
+            "the handle of the door is lost",
+            "a resource of the host, such as a file, is gone",
+            "cannot borrow a book",
+            "unknown handle index",
+            "unknown handle index 7 of the host",
+            "the host says: unknown handle index 7",
+            "index out of bounds: the length is 3 but the index is 7",
+            "the host gave text that is no utf-8",
+            "discriminant b out of range",
+            "the file is not aligned",
+            "the store handle limit exceeded",
+        ] {
+            assert_eq!(cause_of(wasmtime::Error::msg(text)), text);
+        }
+    }
+
+    #[test]
+    fn what_the_engine_says_is_put_in_other_words() {
+        for (sentence, words) in BROKEN.iter().flat_map(|(all, words)| all.iter().map(move |one| (one, words))) {
+            for number in ["0", "4294967295"] {
+                let error = wasmtime::Error::msg(sentence.replace('#', number)).context("while it was called");
+                assert_eq!(cause_of(error), *words, "{sentence}");
+            }
+        }
+        let full = HANDLES_FULL.map(wasmtime::Error::msg).map(|e| limit(&e));
+        assert_eq!(full, [Some(Limit::Handles); 2]);
+    }
+
+    #[test]
+    fn an_error_with_a_type_is_known_by_it() {
+        let text = String::from_utf8(vec![0xff]).unwrap_err().utf8_error();
+        let utf16 = char::decode_utf16([0xd800_u16]).next().unwrap().unwrap_err();
+        let errors: [(wasmtime::Error, &str); 7] = [
+            (ResourceTableError::NotPresent.into(), NO_HANDLE),
+            (ResourceTableError::WrongType.into(), NO_HANDLE),
+            (ResourceTableError::HasChildren.into(), "it dropped a resource while others that came from it are in use"),
+            (text.into(), NO_TEXT),
+            (utf16.into(), NO_TEXT),
+            (char::try_from(0xd800_u32).unwrap_err().into(), NO_CHARACTER),
+            (Trap::ListOutOfBounds.into(), OUTSIDE),
+        ];
+        for (error, words) in errors {
+            assert_eq!(cause_of(error.context("while it was called")), words);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Decides each request of a guest, and tells listeners.
+
+pub(crate) mod gate;

@@ -1,0 +1,4 @@
+//! Parts of HTTP that incoming and outgoing requests share.
+
+pub(crate) mod body;
+pub(crate) mod hop_by_hop;

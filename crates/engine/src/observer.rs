@@ -1,0 +1,22 @@
+//! What sandboxes use, for whoever counts it.
+
+use crate::failure::error::Failure;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Hears what the sandboxes of a component use, while they use it. It is called by the threads that run them, often, and so
+/// must be quick.
+pub trait Usage: Send + Sync {
+    /// A sandbox is ready for its first request, and took this long to make.
+    fn started(&self, took: Duration);
+
+    /// A guest was on a processor for this long, since this was told last.
+    fn spent(&self, cpu: Duration);
+
+    /// A sandbox has grown: its memories and tables take this many bytes.
+    fn grown(&self, memory: u64);
+}
+
+/// Hears of each limit that was reached and did not end a sandbox, since whoever ran into it is told by an error and may go on.
+/// It is called by the threads that run guests, as often as a guest likes, and so must be quick.
+pub type Excess = Arc<dyn Fn(&Failure) + Send + Sync>;

@@ -1,0 +1,90 @@
+//! `run`: a command from start to exit.
+
+use crate::compile::prepared::Ready;
+use crate::component::inspect::World;
+use crate::failure::error::{Failure, LoadError};
+use crate::failure::explain;
+use crate::sandbox::sandbox::Sandbox;
+use crate::scheduler::meter::Metered;
+use std::mem::ManuallyDrop;
+use std::time::{Duration, Instant};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p2::bindings as p2;
+use wasmtime_wasi::p3::bindings as p3;
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// It did not end by itself, or not well.
+    Failed(Failure),
+}
+
+impl Ready {
+    /// Whether this is a command, and what to do with it if not.
+    pub fn check_command(&self) -> Result<(), LoadError> {
+        if self.code.worlds.iter().any(|w| matches!(w, World::Command0_2 | World::Command0_3)) {
+            return Ok(());
+        }
+        let target = crate::component::artifact::as_typed(&self.name);
+        let (reason, hint) = if self.code.worlds.iter().any(World::is_service) {
+            ("it is an HTTP service, not a command", format!("serve it: `walnut serve {target}`"))
+        } else {
+            (
+                "it has no `run` function of wasi:cli",
+                format!(
+                    "call one of its functions: `walnut call {target} 'NAME(ARGUMENTS)'`; `walnut inspect --wit {target}` lists them"
+                ),
+            )
+        };
+        Err(LoadError::WrongWorld { name: self.name.clone(), verb: "run", reason: reason.into(), hint })
+    }
+
+    /// Calls `act`, from another thread, when the deadline is well past and the guest's own thread is still held by
+    /// something outside: a pipe that nobody reads, a file system that does not answer.
+    pub fn when_stuck(&self, act: impl Fn() + Send + Sync + 'static) {
+        const GRACE: Duration = Duration::from_millis(500);
+        self.code.tier.ticker.when_stuck(Instant::now() + self.setup.limits.deadline + GRACE, act);
+    }
+
+    /// Runs the command to its end, within its limits. The process ends with it: what a command had that ended by itself is left
+    /// to the system.
+    pub async fn run(&self) -> Exit {
+        let limits = &self.setup.limits;
+        let store = Sandbox::store(&self.code.tier.wasmtime, &self.setup);
+        let meter = store.data().meter.clone();
+        let mut guest = Metered::new(self.drive(store), meter, self.code.tier.ticker.clone());
+        guest.until(Instant::now() + limits.deadline, limits).await.unwrap_or_else(Exit::Failed)
+    }
+
+    async fn drive(&self, mut store: wasmtime::Store<Sandbox>) -> Exit {
+        let result = if self.code.worlds.contains(&World::Command0_3) {
+            self.run_0_3(&mut store).await
+        } else {
+            self.run_0_2(&mut store).await
+        };
+        // As `leave_to_system` does with the rest.
+        let _ = ManuallyDrop::new(store);
+        match result {
+            Ok(Ok(())) => Exit::Code(0),
+            Ok(Err(())) => Exit::Code(1),
+            Err(e) => match e.downcast_ref::<I32Exit>() {
+                Some(exit) => Exit::Code(exit.0),
+                None => Exit::Failed(explain::failure(&e, &self.setup.limits)),
+            },
+        }
+    }
+
+    async fn run_0_2(&self, store: &mut wasmtime::Store<Sandbox>) -> wasmtime::Result<Result<(), ()>> {
+        let instance = Sandbox::instantiate(store, &self.code.pre).await?;
+        let command = p2::Command::new(&mut *store, &instance)?;
+        command.wasi_cli_run().call_run(store).await
+    }
+
+    async fn run_0_3(&self, store: &mut wasmtime::Store<Sandbox>) -> wasmtime::Result<Result<(), ()>> {
+        let instance = Sandbox::instantiate(store, &self.code.pre).await?;
+        let command = p3::Command::new(&mut *store, &instance)?;
+        store.run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await).await?
+    }
+}

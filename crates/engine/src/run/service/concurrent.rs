@@ -1,0 +1,470 @@
+//! The sandboxes of a WASI 0.3 component. On each thread that serves, one is current and takes many requests at once: a
+//! sandbox lives on its thread's runtime, and what comes to that thread never waits for another.
+//!
+//! It is replaced when it failed, idled or took enough requests; when it does not take a request soon, because its guest
+//! computes and nothing else in it can go on meanwhile; and when a deadline passed in it, because there is no way to end
+//! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
+
+use crate::capabilities::http::http::Trace;
+use crate::compile::prepared::{Ready, Setup};
+use crate::failure::error::Failure;
+use crate::failure::explain;
+use crate::http::body::Begun;
+use crate::limits::Limits;
+use crate::request_id::RequestId;
+use crate::run::service::service::{Answer, GuestRequest, GuestResponse, Report, Rest, words};
+use crate::sandbox::sandbox::{Sandbox, wait_for_room};
+use crate::sandbox::stdio::{During, Said};
+use crate::scheduler::background_drop::end;
+use crate::scheduler::meter::{Meter, Metered};
+use crate::scheduler::turns;
+use futures_channel::oneshot;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::any::Any;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Context;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
+use wasmtime::AsContextMut;
+use wasmtime::component::Accessor;
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::handler::{ExpirationError, Prepared, Proxy};
+use wasmtime_wasi_http::p3::bindings as p3;
+
+/// How many requests a sandbox takes at once, and in all. Beyond the second it is replaced: what a request leaves behind is
+/// given back late or never, and a new sandbox costs less than a thousandth of what it answers.
+const MOST_AT_ONCE: usize = 32;
+const MOST_IN_ALL: usize = 1000;
+/// How long a request waits for a sandbox whose guest computes before it goes to a new one; longer each time.
+const BUSY: Duration = Duration::from_millis(100);
+
+type Slot = Arc<dyn Any + Send + Sync>;
+
+/// A 0.3 component, with the current sandbox of each thread.
+pub(super) struct Shared {
+    pre: p3::ServicePre<Sandbox>,
+    ready: Ready,
+    report: Report,
+    current: Mutex<HashMap<ThreadId, Worker>>,
+    /// One more than there are sandboxes: each has a clone of it.
+    live: Arc<()>,
+}
+
+impl Shared {
+    pub fn new(ready: &Ready, report: &Report) -> wasmtime::Result<Self> {
+        let pre = p3::ServicePre::new(ready.code.pre.clone())?;
+        let (ready, report) = (ready.clone(), report.clone());
+        Ok(Shared { pre, ready, report, current: Mutex::default(), live: Arc::default() })
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.ready.setup.limits
+    }
+
+    /// Gives up the sandboxes that are there. Only in a runtime can anybody wait for what they still do.
+    pub fn retire(&self) {
+        let workers = std::mem::take(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner));
+        if Handle::try_current().is_ok() {
+            workers.into_values().for_each(|worker| worker.leave(self.limits().deadline));
+        }
+    }
+
+    /// How many sandboxes live.
+    pub fn count(&self) -> usize {
+        Arc::strong_count(&self.live) - 1
+    }
+
+    /// Answers one request. `slot` is kept until both the guest and the client are done with it.
+    pub async fn handle(
+        &self,
+        request: GuestRequest,
+        id: RequestId,
+        mut turn: Option<turns::Turn>,
+        slot: impl Send + Sync + 'static,
+        until: Instant,
+    ) -> Result<Answer, Failure> {
+        let slot: Slot = Arc::new(slot);
+        let mut request = request;
+        let mut tries = 0;
+        let sent = loop {
+            let mut sent = self.send(request, id, &slot, until);
+            if let Some(turn) = turn.take() {
+                // Until the sandbox, which has a task of its own, could begin with it.
+                yield_now().await;
+                drop(turn);
+            }
+            match sent.was_left(BUSY * (1 << tries.min(8)), until).await {
+                None => break sent,
+                Some(_) if Instant::now() >= until => return Err(explain::deadline(self.limits(), None)),
+                Some(_) if tries > 2 && sent.ended.has_changed().is_err() => return Err(why(&mut sent.ended).await),
+                Some(back) => request = back,
+            }
+            self.replace(&sent.ended);
+            tries += 1;
+        };
+        let Sent { answered, mut ended, visit, during, counts, .. } = sent;
+        let waits = Visit::new(&counts, |counts| &counts.waiting);
+        let answered = timeout_at(until, async {
+            match answered.await {
+                Ok(answer) => answer.map_err(|e| request_failure(&e, self.limits())),
+                // The sandbox ended with all its requests.
+                Err(_) => Err(why(&mut ended).await),
+            }
+        });
+        let answer = answered.await.unwrap_or_else(|_| Err(explain::deadline(self.limits(), None)));
+        drop(waits);
+        if Instant::now() >= until {
+            self.replace(&ended);
+        }
+        let late = Late { report: self.report.clone(), setup: self.ready.setup.clone(), id };
+        let stay = Stay { until, waits: None, late: Some(late), counts, _visit: visit, _during: during, _slot: slot };
+        Ok((answer?.map(|body| Begun::default().before(body)), Rest::Stay(stay)))
+    }
+
+    fn send(&self, request: GuestRequest, id: RequestId, slot: &Slot, until: Instant) -> Sent {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let (request, here) = (Arc::new(Mutex::new(Some(request))), thread::current().id());
+        loop {
+            let worker = current.entry(here).or_insert_with(|| Worker::start(self));
+            let (answer, answered) = oneshot::channel();
+            let (taken, was_taken) = oneshot::channel();
+            let job = Job { request: request.clone(), answer, taken, until, _slot: slot.clone() };
+            if worker.jobs.try_send(job).is_ok() {
+                let (ended, counts) = (worker.ended.clone(), worker.counts.clone());
+                let visit = Visit::new(&counts, |counts| &counts.visits);
+                let (meter, during) = (worker.meter.clone(), worker.said.during(id));
+                return Sent { request, answered, was_taken, ended, visit, during, counts, meter };
+            }
+            if let Some(full) = current.remove(&here) {
+                full.leave(self.limits().deadline);
+            }
+        }
+    }
+
+    /// The next request gets another sandbox than the one that `ended` belongs to.
+    fn replace(&self, ended: &Ended) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = thread::current().id();
+        if current.get(&here).is_some_and(|worker| worker.ended.same_channel(ended))
+            && let Some(worker) = current.remove(&here)
+        {
+            worker.leave(self.limits().deadline);
+        }
+    }
+}
+
+/// A request that came as the component was replaced may have started another sandbox.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
+
+/// A request that is with a sandbox.
+struct Sent {
+    request: Arc<Mutex<Option<GuestRequest>>>,
+    was_taken: oneshot::Receiver<()>,
+    answered: oneshot::Receiver<wasmtime::Result<GuestResponse>>,
+    ended: Ended,
+    visit: Visit,
+    during: During,
+    counts: Arc<Counts>,
+    meter: Arc<Meter>,
+}
+
+impl Sent {
+    /// Gives the request back if the sandbox is too busy to take it soon.
+    async fn was_left(&mut self, soon: Duration, until: Instant) -> Option<GuestRequest> {
+        loop {
+            match timeout(soon, &mut self.was_taken).await {
+                Ok(Ok(())) => return None,
+                Err(_) if !self.meter.is_busy() && Instant::now() < until => {}
+                _ => return self.request.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            }
+        }
+    }
+}
+
+/// Why a sandbox ended that left a request without an answer.
+async fn why(ended: &mut Ended) -> Failure {
+    match ended.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(Err(failure))) => failure.clone(),
+        _ => Failure::NoResponse,
+    }
+}
+
+fn request_failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
+    if error.is::<ExpirationError>() {
+        return explain::deadline(limits, None);
+    }
+    if let Some(code) = error.downcast_ref::<p3::http::types::ErrorCode>() {
+        return Failure::GuestError(words(&format!("{code:?}")));
+    }
+    Failure::Host(error.root_cause().to_string())
+}
+
+/// A response's place in its sandbox, until its body has ended or its time is over.
+pub(super) struct Stay {
+    until: Instant,
+    /// Wakes at that time, once there is something to wait for.
+    waits: Option<Pin<Box<Sleep>>>,
+    late: Option<Late>,
+    counts: Arc<Counts>,
+    _visit: Visit,
+    _during: During,
+    _slot: Slot,
+}
+
+/// Who is to be told when the time is over.
+struct Late {
+    report: Report,
+    setup: Arc<Setup>,
+    id: RequestId,
+}
+
+impl Stay {
+    /// How the sandbox failed, if it did before the body's stream ended.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.counts.failed.get()
+    }
+
+    pub fn is_over(&mut self) -> bool {
+        let is_over = Instant::now() >= self.until;
+        if let Some(late) = self.late.take_if(|_| is_over) {
+            (late.report)(&explain::deadline(&late.setup.limits, None), Some(late.id));
+        }
+        is_over
+    }
+
+    /// Whether it is, with a wake-up for when it will be.
+    pub fn wakes_when_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let until = self.until;
+        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        waits.as_mut().poll(cx).is_ready() && self.is_over()
+    }
+}
+
+/// What those outside a sandbox and the one who drives it tell each other.
+#[derive(Default)]
+struct Counts {
+    /// Requests in it, to the end of their answers.
+    visits: AtomicUsize,
+    /// Those among them that have no answer yet.
+    waiting: AtomicUsize,
+    /// Set before the streams of a sandbox that failed end.
+    failed: OnceLock<Failure>,
+}
+
+/// Counted while it lives.
+struct Visit {
+    counts: Arc<Counts>,
+    of: fn(&Counts) -> &AtomicUsize,
+}
+
+impl Visit {
+    fn new(counts: &Arc<Counts>, of: fn(&Counts) -> &AtomicUsize) -> Self {
+        of(counts).fetch_add(1, SeqCst);
+        Visit { counts: counts.clone(), of }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        (self.of)(&self.counts).fetch_sub(1, SeqCst);
+    }
+}
+
+/// How a sandbox ended, once it did. Closed without a word when it was ended from outside.
+type Ended = watch::Receiver<Option<Result<(), Failure>>>;
+
+/// A sandbox that takes requests.
+struct Worker {
+    jobs: mpsc::Sender<Job>,
+    task: JoinHandle<()>,
+    ended: Ended,
+    counts: Arc<Counts>,
+    meter: Arc<Meter>,
+    said: Said,
+}
+
+struct Job {
+    /// Whoever empties it has the request.
+    request: Arc<Mutex<Option<GuestRequest>>>,
+    taken: oneshot::Sender<()>,
+    answer: oneshot::Sender<wasmtime::Result<GuestResponse>>,
+    until: Instant,
+    _slot: Slot,
+}
+
+impl Worker {
+    fn start(shared: &Shared) -> Self {
+        let (jobs, inbox) = mpsc::channel(MOST_AT_ONCE);
+        let (tell, ended) = watch::channel(None);
+        let counts = Arc::<Counts>::default();
+        let (ready, limits) = (shared.ready.clone(), shared.limits());
+        let (meter, ticker) = (Meter::new(&ready.setup), ready.code.tier.ticker.clone());
+        let said = Said::new(&ready.setup.stdio);
+        let requests = Requests {
+            inbox,
+            idle: ready.setup.idle,
+            needed: ready.code.tier.needed.clone(),
+            limits: limits.clone(),
+            meter: meter.clone(),
+            counts: counts.clone(),
+            said: said.clone(),
+        };
+        let guest = Metered::new(drive(ready, shared.pre.clone(), requests), meter.clone(), ticker);
+        let (report, counted, live) = (shared.report.clone(), counts.clone(), shared.live.clone());
+        let task = tokio::spawn(async move {
+            let _live = live;
+            let outcome = guest.await;
+            // Those who wait for an answer report what became of it.
+            if let (Err(failure), 0) = (&outcome, counted.waiting.load(SeqCst)) {
+                report(failure, None);
+            }
+            tell.send_replace(Some(outcome));
+        });
+        Worker { jobs, task, ended, counts, meter, said }
+    }
+
+    /// Takes nothing new. What is in it has its own deadline; what is left then has nobody who waits for it.
+    fn leave(self, deadline: Duration) {
+        let Worker { mut task, .. } = self;
+        tokio::spawn(async move {
+            if timeout(deadline, &mut task).await.is_err() {
+                task.abort();
+            }
+        });
+    }
+}
+
+/// What comes to a sandbox, and what it may use for it.
+struct Requests {
+    inbox: mpsc::Receiver<Job>,
+    /// How long the sandbox waits for more.
+    idle: Duration,
+    /// Tells that a sandbox that waits is in somebody's way.
+    needed: Arc<Notify>,
+    limits: Limits,
+    meter: Arc<Meter>,
+    counts: Arc<Counts>,
+    said: Said,
+}
+
+/// A store for the sandbox that takes `requests`.
+fn store(ready: &Ready, requests: &Requests) -> wasmtime::Store<Sandbox> {
+    let (meter, said) = (requests.meter.clone(), requests.said.clone());
+    let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter, said);
+    // The limit is for one request, and the handles of those that were just answered are still being given back.
+    let handles = usize::try_from(ready.setup.limits.handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
+    store.set_max_component_handles(handles);
+    store.data_mut().table.set_max_capacity(handles);
+    store
+}
+
+/// A sandbox that is instantiated, once the engine has room for it.
+async fn start(
+    ready: &Ready,
+    pre: &p3::ServicePre<Sandbox>,
+    requests: &Requests,
+) -> wasmtime::Result<(wasmtime::Store<Sandbox>, Proxy)> {
+    loop {
+        let began = Instant::now();
+        let mut store = store(ready, requests);
+        match pre.instantiate_async(&mut store).await {
+            Ok(proxy) => {
+                ready.setup.started(began.into());
+                return Ok((store, Proxy::P3(proxy)));
+            }
+            Err(e) => wait_for_room(e, &ready.code.tier).await?,
+        }
+    }
+}
+
+async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Requests) -> Result<(), Failure> {
+    let limits = requests.limits.clone();
+    let failed = |e: wasmtime::Error| explain::failure(&e, &limits);
+    let (mut store, proxy) = start(&ready, &pre, &requests).await.map_err(failed)?;
+    let serve = store.run_concurrent(async |accessor| requests.serve(accessor, &proxy).await).await;
+    let ended = serve.flatten().map_err(failed);
+    // Before the store, and the bodies' streams with it, goes.
+    if let Err(failure) = &ended {
+        let _ = requests.counts.failed.set(failure.clone());
+    }
+    end(store, ());
+    ended
+}
+
+impl Requests {
+    /// Takes requests until there are none for a while, or enough were taken.
+    async fn serve(&mut self, accessor: &Accessor<Sandbox>, proxy: &Proxy) -> wasmtime::Result<()> {
+        let (meter, cpu) = (self.meter.clone(), self.limits.cpu);
+        let mut serve = pin!(self.take_all(accessor, proxy));
+        // Polled whenever the guest lets go of the thread.
+        poll_fn(|cx| {
+            meter.turn(cpu);
+            serve.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    async fn take_all(&mut self, accessor: &Accessor<Sandbox>, proxy: &Proxy) -> wasmtime::Result<()> {
+        let mut running = FuturesUnordered::new();
+        let mut taken = 0;
+        loop {
+            if taken >= MOST_IN_ALL {
+                self.inbox.close();
+            }
+            tokio::select! {
+                job = self.inbox.recv(), if running.len() < MOST_AT_ONCE => {
+                    let Some(job) = job else { break };
+                    // Who sent it may have it back by now.
+                    let Some(request) = job.request.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };
+                    let _ = job.taken.send(());
+                    taken += 1;
+                    self.said.renew();
+                    let trace = Trace::of(request.headers());
+                    let prepared = accessor.with(|mut store| {
+                        let answer = job.answer;
+                        let prepared = Prepared::new(store.as_context_mut(), proxy, request, Sandbox::http, answer)?;
+                        if let Prepared::P3 { call, .. } = &prepared {
+                            store.data_mut().outbound.continue_trace_in(call.task(), trace);
+                        }
+                        Ok::<_, wasmtime::Error>(prepared)
+                    })?;
+                    let (until, slot) = (job.until, job._slot);
+                    running.push(async move {
+                        let _slot = slot;
+                        prepared.run(accessor, sleep_until(until)).await
+                    });
+                }
+                Some(done) = running.next() => {
+                    done?;
+                }
+                _ = timeout(self.idle, self.needed.notified()), if running.is_empty() => {
+                    // A client may still be reading, of which nobody would tell here when it is done.
+                    if self.counts.visits.load(SeqCst) == 0 {
+                        self.inbox.close();
+                    }
+                }
+            }
+            self.meter.renew(self.limits.cpu, running.len());
+        }
+        while let Some(done) = running.next().await {
+            done?;
+            self.meter.renew(self.limits.cpu, running.len());
+        }
+        while self.counts.visits.load(SeqCst) > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! HTTP requests to a component.
+
+pub(crate) mod concurrent;
+pub(crate) mod reuse;
+pub(crate) mod service;

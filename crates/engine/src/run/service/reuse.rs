@@ -1,0 +1,258 @@
+//! The sandboxes of a WASI 0.2 component that takes some requests in one sandbox, one after another (`reuse`).
+//!
+//! A request takes a sandbox that is idle, and makes one only when none is. So there are never more than there were requests
+//! at once, each with its place. One that idles gives up its room in the engine's pools to whoever needs it. A sandbox comes back only when its
+//! call returned and all went well; whatever ends a request otherwise ends its sandbox too.
+
+use crate::compile::prepared::Ready;
+use crate::request_id::RequestId;
+use crate::run::service::service::GuestRequest;
+use crate::sandbox::sandbox::{Sandbox, wait_for_room};
+use crate::sandbox::stdio::Said;
+use crate::scheduler::background_drop::end;
+use crate::scheduler::meter::Meter;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use wasmtime::Store;
+use wasmtime_wasi_http::Error as HttpError;
+use wasmtime_wasi_http::p2::bindings as p2;
+use wasmtime_wasi_http::p2::body::HostOutgoingBody;
+
+/// A sandbox that is instantiated.
+pub(super) struct Alone {
+    pub store: Store<Sandbox>,
+    pub proxy: p2::Proxy,
+}
+
+impl Alone {
+    /// A fresh one for `request`, once the engine has room for it. Its start is counted in `meter`.
+    pub async fn start(
+        ready: &Ready,
+        pre: &p2::ProxyPre<Sandbox>,
+        meter: &Arc<Meter>,
+        request: RequestId,
+    ) -> wasmtime::Result<Self> {
+        loop {
+            let (began, said) = (Instant::now(), Said::new(&ready.setup.stdio));
+            said.turn_to(Some(request));
+            let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter.clone(), said);
+            match pre.instantiate_async(&mut store).await {
+                Ok(proxy) => {
+                    ready.setup.started(began.into());
+                    return Ok(Alone { store, proxy });
+                }
+                Err(e) => wait_for_room(e, &ready.code.tier).await?,
+            }
+        }
+    }
+
+    /// Whether another request may have it.
+    fn is_clean(&mut self) -> bool {
+        let sandbox = self.store.data_mut();
+        // What requests leave behind must not be the fault of one that comes later.
+        if sandbox.memory_left() < sandbox.setup.limits.memory / 2 {
+            return false;
+        }
+        let table = &mut sandbox.table;
+        let mut room = table.max_capacity() / 2;
+        table.iter_mut().all(|resource| {
+            room = room.saturating_sub(1);
+            // The client would wait for the rest of it until the sandbox ends.
+            room > 0 && !resource.is::<HostOutgoingBody>()
+        })
+    }
+}
+
+/// A sandbox with its place, from before its start to its end, however that comes about.
+pub(super) struct Life<S: Send + 'static> {
+    pub alone: Option<Alone>,
+    slot: Option<S>,
+}
+
+impl<S: Send + 'static> Life<S> {
+    pub fn with(slot: S) -> Self {
+        Life { alone: None, slot: Some(slot) }
+    }
+
+    pub fn of(&mut self, alone: Alone) -> &mut Alone {
+        self.alone.insert(alone)
+    }
+}
+
+impl<S: Send + 'static> Drop for Life<S> {
+    fn drop(&mut self) {
+        if let Some(alone) = self.alone.take() {
+            end(alone.store, self.slot.take());
+        }
+    }
+}
+
+/// A component's sandboxes that are between two requests.
+pub(super) struct Reused {
+    /// Requests that one takes in all.
+    most: u32,
+    /// How long one is kept that waits for them.
+    patience: Duration,
+    /// Tells that those that wait are in somebody's way.
+    needed: Arc<Notify>,
+    idle: Mutex<Idle>,
+    /// One more than there are sandboxes: each has a clone of it.
+    live: Arc<()>,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// Those that have been idle for longest first.
+    kept: VecDeque<Kept>,
+    /// Whether somebody looks after those that idle for too long.
+    is_swept: bool,
+    /// Whether another version of the component takes the next requests.
+    is_over: bool,
+}
+
+struct Kept {
+    tally: Tally,
+    alone: Alone,
+    since: Instant,
+    thread: ThreadId,
+}
+
+/// A sandbox's count of requests.
+pub(super) struct Tally {
+    taken: u32,
+    _live: Arc<()>,
+}
+
+impl Reused {
+    pub fn new(most: u32, patience: Duration, needed: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Reused { most, patience, needed, idle: Mutex::default(), live: Arc::default() })
+    }
+
+    /// How many sandboxes live.
+    pub fn count(&self) -> usize {
+        Arc::strong_count(&self.live) - 1
+    }
+
+    /// A turn for one request, with the sandbox for it unless that is still to be made. One that ran on this thread last goes
+    /// first: its memory is near.
+    pub fn take(&self) -> (Tally, Option<Alone>) {
+        let here = thread::current().id();
+        let mut idle = self.lock();
+        let nearest = idle.kept.iter().rposition(|kept| kept.thread == here).or(idle.kept.len().checked_sub(1));
+        match nearest.and_then(|index| idle.kept.remove(index)) {
+            Some(kept) => (kept.tally, Some(kept.alone)),
+            None => (Tally { taken: 0, _live: self.live.clone() }, None),
+        }
+    }
+
+    /// Takes a sandbox back whose request went well.
+    pub fn keep(self: &Arc<Self>, mut tally: Tally, mut alone: Alone) {
+        tally.taken += 1;
+        if tally.taken >= self.most || !alone.is_clean() {
+            return;
+        }
+        let kept = Kept { tally, alone, since: Instant::now(), thread: thread::current().id() };
+        let mut idle = self.lock();
+        if idle.is_over {
+            // It ends when nobody waits for the lock.
+            drop(idle);
+            return drop(kept);
+        }
+        idle.kept.push_back(kept);
+        if !std::mem::replace(&mut idle.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self), self.patience, self.needed.clone()));
+        }
+    }
+
+    /// Gives up those that idle, and keeps none from now on.
+    pub fn retire(&self) {
+        let mut idle = self.lock();
+        idle.is_over = true;
+        let kept = std::mem::take(&mut idle.kept);
+        drop(idle);
+        drop(kept);
+    }
+
+    /// Those that idle for longer than `most`, and whether there are others.
+    fn stale(&self, most: Duration) -> (VecDeque<Kept>, bool) {
+        let mut idle = self.lock();
+        let fresh = idle.kept.iter().position(|kept| kept.since.elapsed() < most).unwrap_or(idle.kept.len());
+        let rest = idle.kept.split_off(fresh);
+        let stale = std::mem::replace(&mut idle.kept, rest);
+        idle.is_swept = !idle.kept.is_empty();
+        (stale, idle.is_swept)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn sweep(reused: std::sync::Weak<Reused>, patience: Duration, needed: Arc<Notify>) {
+    loop {
+        let is_needed = timeout(patience, needed.notified()).await.is_ok();
+        let most = if is_needed { Duration::ZERO } else { patience };
+        let Some((stale, goes_on)) = reused.upgrade().map(|reused| reused.stale(most)) else { return };
+        drop(stale);
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+type Body = UnsyncBoxBody<Bytes, HttpError>;
+
+/// A request's body, which goes back when this is dropped: a guest that keeps it must not hold the client's connection.
+pub(super) struct Loan(Arc<Mutex<Option<Body>>>);
+
+impl Loan {
+    pub fn of(request: GuestRequest) -> (Self, GuestRequest) {
+        let (parts, body) = request.into_parts();
+        let body = Arc::new(Mutex::new(Some(body)));
+        (Loan(body.clone()), http::Request::from_parts(parts, Lent(body).boxed_unsync()))
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+struct Lent(Arc<Mutex<Option<Body>>>);
+
+impl Lent {
+    fn lock(&self) -> MutexGuard<'_, Option<Body>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        match &mut *self.lock() {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(Some(Err(HttpError::ConnectionTerminated))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.lock().as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.lock().as_ref().map(HttpBody::size_hint).unwrap_or_default()
+    }
+}

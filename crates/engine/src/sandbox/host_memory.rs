@@ -1,0 +1,151 @@
+//! What the host keeps for a guest outside the guest's own memory: the fields, requests and responses that it has handles to.
+//!
+//! How many there are is limited by `handles`, but each may be as long as the guest likes. They are not weighed as they are
+//! made, which would cost every request, but at the ticks that interrupt a guest: whoever makes much of them is interrupted.
+
+use http::HeaderMap;
+use std::any::Any;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi_http::FieldMap;
+use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
+use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest, HostOutgoingResponse};
+use wasmtime_wasi_http::p3::{Request, Response};
+
+/// Bytes that nobody is charged for: more than all heads that clients send to one sandbox at once.
+const FREE: u64 = 4 << 20;
+
+/// What a handle, or one field of a head, takes beside its text, in bytes and about.
+const ENTRY: usize = 64;
+
+/// At most a tenth of the time goes into weighing.
+const SELDOM: u32 = 9;
+
+/// When what is kept is weighed.
+#[derive(Default)]
+pub(crate) struct Scales {
+    /// Not before that, as it took long the last time.
+    rests: Option<Instant>,
+}
+
+impl Scales {
+    /// Bytes that the host keeps in `table` for the guest, for which it is charged; of what is more than `most` not all. Nothing
+    /// where it was weighed only just now.
+    pub fn weigh(&mut self, table: &mut ResourceTable, most: u64) -> u64 {
+        let began = Instant::now();
+        if self.rests.is_some_and(|until| began < until) {
+            return 0;
+        }
+        let (mut sum, mut seen) = (0_u64, HashSet::new());
+        for held in table.iter_mut() {
+            sum = sum.saturating_add((ENTRY + size_of_held(held, &mut seen)) as u64);
+            if sum > most.saturating_add(FREE) {
+                break;
+            }
+        }
+        let took = began.elapsed();
+        self.rests = (took > Duration::from_micros(10)).then(|| began + took * (SELDOM + 1));
+        sum.saturating_sub(FREE)
+    }
+}
+
+/// What has no length of its own is as large as any other handle.
+fn size_of_held(held: &(dyn Any + Send), seen: &mut Seen) -> usize {
+    let mut size_of_fields = |fields: &FieldMap| size_of_fields(fields, seen);
+    if let Some(fields) = held.downcast_ref::<FieldMap>() {
+        size_of_fields(fields)
+    } else if let Some(request) = held.downcast_ref::<HostOutgoingRequest>() {
+        let method = if let Method::Other(method) = &request.method { method.len() } else { 0 };
+        let scheme = if let Some(Scheme::Other(scheme)) = &request.scheme { scheme.len() } else { 0 };
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        method
+            + scheme
+            + length(&request.authority)
+            + length(&request.path_with_query)
+            + size_of_fields(&request.headers)
+    } else if let Some(request) = held.downcast_ref::<Request>() {
+        let authority = request.authority.as_ref().map_or(0, |authority| authority.as_str().len());
+        let path = request.path_with_query.as_ref().map_or(0, |path| path.as_str().len());
+        let scheme = request.scheme.as_ref().map_or(0, |scheme| scheme.as_str().len());
+        request.method.as_str().len() + scheme + authority + path + size_of_fields(&request.headers)
+    } else if let Some(response) = held.downcast_ref::<HostOutgoingResponse>() {
+        size_of_fields(&response.headers)
+    } else if let Some(response) = held.downcast_ref::<HostIncomingResponse>() {
+        size_of_fields(&response.headers)
+    } else if let Some(response) = held.downcast_ref::<Response>() {
+        size_of_fields(&response.headers)
+    } else {
+        0
+    }
+}
+
+/// Where the heads are that were counted: many handles may be of one.
+type Seen = HashSet<*const HeaderMap>;
+
+fn size_of_fields(fields: &FieldMap, seen: &mut Seen) -> usize {
+    if !seen.insert(std::ptr::from_ref::<HeaderMap>(fields)) {
+        return 0;
+    }
+    fields.iter().map(|(name, value)| ENTRY + name.as_str().len() + value.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capabilities::connection_limit::Connections;
+    use crate::capabilities::http::http::Outbound;
+    use crate::{Gate, Limits, Setup, Stdio};
+    use http::HeaderValue;
+    use std::sync::Arc;
+    use walnut_policy::Policy;
+
+    fn fields(bytes: usize) -> FieldMap {
+        let gate = Gate::new("it", Policy::sealed(), Vec::new());
+        let setup = Arc::new(Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap());
+        let mut hooks = Outbound::new(&setup, Connections::new(&setup));
+        let value = HeaderValue::from_bytes(&vec![b'a'; bytes]).unwrap();
+        FieldMap::new_immutable(&mut hooks, HeaderMap::from_iter([(http::header::COOKIE, value)]))
+    }
+
+    #[test]
+    fn what_fields_and_requests_hold_is_weighed() {
+        let mut table = ResourceTable::new();
+        for _ in 0..10 {
+            table.push(fields(100_000)).unwrap();
+        }
+        assert_eq!(Scales::default().weigh(&mut table, u64::MAX), 0);
+        let request = HostOutgoingRequest {
+            method: Method::Other("m".repeat(1_000_000)),
+            scheme: Some(Scheme::Other("s".repeat(1_000_000))),
+            authority: Some("a".repeat(1_000_000)),
+            path_with_query: Some("p".repeat(1_000_000)),
+            headers: fields(1_000_000),
+            body: None,
+        };
+        table.push(request).unwrap();
+        let weighed = Scales::default().weigh(&mut table, u64::MAX);
+        assert!((6_000_000 - FREE..6_010_000 - FREE).contains(&weighed), "{weighed}");
+    }
+
+    #[test]
+    fn what_has_several_handles_is_weighed_once() {
+        let mut table = ResourceTable::new();
+        let one = fields(5_000_000);
+        for _ in 0..10 {
+            table.push(one.clone()).unwrap();
+        }
+        let weighed = Scales::default().weigh(&mut table, u64::MAX);
+        assert!((5_000_000 - FREE..5_010_000 - FREE).contains(&weighed), "{weighed}");
+    }
+
+    #[test]
+    fn no_more_is_counted_than_is_too_much() {
+        let mut table = ResourceTable::new();
+        for _ in 0..1000 {
+            table.push(fields(10_000)).unwrap();
+        }
+        let weighed = Scales::default().weigh(&mut table, 1_000_000);
+        assert!((1_000_001..1_020_000).contains(&weighed), "{weighed}");
+    }
+}

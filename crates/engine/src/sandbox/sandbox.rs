@@ -1,0 +1,266 @@
+//! One live instance's state: everything that ends with it.
+
+use crate::capabilities::connection_limit::{Connection, Connections};
+use crate::capabilities::dir::dir::Files;
+use crate::capabilities::http::http::Outbound;
+use crate::compile::engine::Tier;
+use crate::compile::prepared::Setup;
+use crate::failure::error::LimitReached;
+use crate::gate::gate::{Gate, LearnedNames};
+use crate::limits::{Limit, Limits};
+use crate::sandbox::host_memory::Scales;
+use crate::sandbox::stdio::Said;
+use crate::scheduler::meter::Meter;
+use crate::scheduler::turns;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::component::{Instance, InstancePre, ResourceTable};
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+/// Bytes that a guest which is not alone hands to the host in one call, or asks random ones of: the thread is nobody else's
+/// meanwhile.
+const MOST_AT_ONCE: usize = 4 << 20;
+
+/// Bytes of one head or trailer that a guest makes. Each field counts some 70 more than its text, so that whatever comes in a
+/// head (64 KiB, of which HTTP/2 counts 32 for each field) can be copied.
+const MOST_FIELDS: usize = 192 << 10;
+
+/// The data of a store. Host functions find everything that they need here, and nothing global.
+pub(crate) struct Sandbox {
+    pub table: ResourceTable,
+    pub gate: Gate,
+    pub names: LearnedNames,
+    pub files: Files,
+    pub meter: Arc<Meter>,
+    pub connections: Connections,
+    /// The connections of TCP sockets, by handle.
+    pub connected: HashMap<u32, Connection>,
+    pub setup: Arc<Setup>,
+    pub said: Said,
+    /// Made when the guest first asks for something of it: many that answer a request never do.
+    wasi: Option<Box<WasiCtx>>,
+    http: WasiHttpCtx,
+    pub outbound: Outbound,
+    memory: MemoryLimit,
+    scales: Scales,
+}
+
+impl Sandbox {
+    /// A store with a new sandbox in it, its limits on.
+    pub fn store(engine: &wasmtime::Engine, setup: &Arc<Setup>) -> Store<Sandbox> {
+        Self::store_with(engine, setup, Meter::new(setup), Said::new(&setup.stdio))
+    }
+
+    /// The same, for those who count its time and tell what it says.
+    pub fn store_with(engine: &wasmtime::Engine, setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Store<Sandbox> {
+        let limits = &setup.limits;
+        let mut store = Store::new(engine, Sandbox::new(setup, meter, said));
+        store.limiter(|sandbox| sandbox);
+        store.set_max_component_handles(count(limits.handles));
+        if !setup.may_block {
+            store.set_hostcall_fuel(MOST_AT_ONCE);
+        }
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut cx| {
+            cx.data_mut().check_holdings()?;
+            let Sandbox { meter, setup, .. } = cx.data();
+            meter.check()?;
+            if meter.has_just_entered() {
+                return Ok(UpdateDeadline::Continue(1));
+            }
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns::give_way(setup.party, meter.waits_in_line()))))
+        });
+        store
+    }
+
+    /// Instantiates `pre`; a program of WASI 0.1 then gets its memory apart from the adapter's.
+    pub async fn instantiate(store: &mut Store<Sandbox>, pre: &InstancePre<Sandbox>) -> wasmtime::Result<Instance> {
+        let instance = pre.instantiate_async(&mut *store).await?;
+        if let Ok(reserve) = instance.get_typed_func::<(u32,), ()>(&mut *store, crate::component::memory_layout::EXPORT)
+        {
+            let pages = store.data().memory.left() >> 16;
+            // A little is left for tables.
+            let pages = u32::try_from(pages - pages / 64).unwrap_or(u32::MAX);
+            reserve.call_async(&mut *store, (pages,)).await?;
+        }
+        Ok(instance)
+    }
+
+    /// Whether there is so much memory to give back that it takes a while.
+    pub fn has_grown(&self) -> bool {
+        self.memory.grown > GROWN
+    }
+
+    /// In bytes.
+    pub fn memory_left(&self) -> u64 {
+        self.memory.most.saturating_sub(self.memory.used)
+    }
+
+    fn new(setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Self {
+        let limits = &setup.limits;
+        let connections = Connections::new(setup);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(count(limits.handles));
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MOST_FIELDS);
+        Sandbox {
+            table,
+            names: LearnedNames::default(),
+            files: Files::new(setup.mounts.clone()),
+            meter,
+            wasi: None,
+            http,
+            outbound: Outbound::new(setup, connections.clone()),
+            connections,
+            connected: HashMap::new(),
+            memory: MemoryLimit::new(limits),
+            scales: Scales::default(),
+            gate: setup.gate.clone(),
+            said,
+            setup: setup.clone(),
+        }
+    }
+}
+
+fn new_wasi(setup: &Setup, said: &Said, gate: &Gate, names: &LearnedNames) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    said.connect(&mut wasi);
+    wasi.args(&setup.args).allow_blocking_current_thread(setup.may_block);
+    if !setup.may_block {
+        wasi.max_random_size(MOST_AT_ONCE as u64);
+    }
+    crate::capabilities::sockets::connect(&mut wasi, gate, names, setup.version);
+    wasi.build()
+}
+
+/// Waits a moment when a sandbox could not start because the engine's pools are full: those that idle or were given up leave
+/// them when their threads get to it. Any other error is handed back.
+pub(crate) async fn wait_for_room(error: wasmtime::Error, tier: &Tier) -> wasmtime::Result<()> {
+    if !error.is::<PoolConcurrencyLimitError>() {
+        return Err(error);
+    }
+    tier.needed.notify_waiters();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    Ok(())
+}
+
+fn count(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+impl WasiView for Sandbox {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let Sandbox { wasi, table, setup, said, gate, names, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| Box::new(new_wasi(setup, said, gate, names)));
+        WasiCtxView { ctx, table }
+    }
+}
+
+impl WasiHttpView for Sandbox {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// The sum over all memories and tables of a sandbox.
+struct MemoryLimit {
+    used: u64,
+    /// What of it was there not from the start: hardly anybody asks for that without writing to it.
+    grown: u64,
+    most: u64,
+}
+
+/// In bytes: to give back as much takes about a millisecond.
+const GROWN: u64 = 16 << 20;
+
+/// What an element of a table takes on the host.
+const TABLE_ELEMENT: u64 = 16;
+
+impl MemoryLimit {
+    fn new(limits: &Limits) -> Self {
+        MemoryLimit { used: 0, grown: 0, most: limits.memory }
+    }
+
+    fn left(&self) -> u64 {
+        self.most.saturating_sub(self.used).min(4 << 30)
+    }
+
+    /// Takes what a memory or a table wants to have more, its elements of `size` bytes. A growth that goes over ends the
+    /// sandbox: a guest that was refused memory seldom says so in words.
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, size: u64) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|most| desired > most) && desired as u64 * size <= self.most {
+            // The module's own maximum: the guest is told no, as the specification has it.
+            return Ok(false);
+        }
+        let used = self.used.saturating_add((desired - current) as u64 * size);
+        if used > self.most {
+            return Err(LimitReached(Limit::Memory).into());
+        }
+        if current > 0 {
+            self.grown += used - self.used;
+        }
+        self.used = used;
+        Ok(true)
+    }
+}
+
+impl Sandbox {
+    /// What the host keeps for a guest is memory too.
+    fn check_holdings(&mut self) -> Result<(), LimitReached> {
+        let MemoryLimit { used, most, .. } = self.memory;
+        let left = most.saturating_sub(used);
+        let held = self.scales.weigh(&mut self.table, left);
+        if let (true, Some(usage)) = (held > 0, &self.setup.usage) {
+            usage.grown(used.saturating_add(held));
+        }
+        if held > left { Err(LimitReached(Limit::Memory)) } else { Ok(()) }
+    }
+
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, size: u64) -> wasmtime::Result<bool> {
+        let may = self.memory.grow(current, desired, maximum, size)?;
+        if let (true, Some(usage)) = (may, &self.setup.usage) {
+            usage.grown(self.memory.used);
+        }
+        Ok(may)
+    }
+}
+
+impl ResourceLimiter for Sandbox {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(current, desired, maximum, 1)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(current, desired, maximum, TABLE_ELEMENT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::stdio::Stdio;
+    use walnut_policy::Policy;
+
+    #[test]
+    fn what_wasi_keeps_is_made_when_it_is_asked_for() {
+        let gate = Gate::new("it", Policy::sealed(), Vec::new());
+        let setup = Arc::new(Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap());
+        let mut store = Sandbox::store(&wasmtime::Engine::default(), &setup);
+        assert!(store.data().wasi.is_none());
+        assert!(WasiHttpView::http(store.data_mut()).table.is_empty() && store.data().wasi.is_none());
+        assert!(store.data_mut().ctx().table.is_empty() && store.data().wasi.is_some());
+    }
+
+    #[test]
+    fn what_a_memory_has_from_the_start_is_no_growth() {
+        let mut memory = MemoryLimit { used: 0, grown: 0, most: 100 };
+        for (current, desired, grown) in [(0, 60, 0), (60, 70, 10), (70, 90, 30)] {
+            assert!(memory.grow(current, desired, None, 1).unwrap());
+            assert_eq!((memory.used, memory.grown), (desired as u64, grown));
+        }
+        assert!(memory.grow(90, 101, None, 1).is_err());
+    }
+}
