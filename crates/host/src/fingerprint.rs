@@ -1,37 +1,37 @@
-//! Tells whether a file or a folder is another than it was: by looking at it, which works on every file system and can miss
-//! nothing that lasts. For certificates (`tls.rs`), and for whoever watches what is served.
+//! Fingerprints of files and folders, to detect changes by polling. That works on every file system and misses no change
+//! that lasts. Used for certificates, and by `--watch`.
 
 use std::fs::{self, Metadata};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// One state of a file; of a folder, whatever is in it, which one it is.
+/// Modification time, size and inode of a file; only the inode of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     modified: SystemTime,
     length: u64,
-    identity: u64,
+    inode: u64,
 }
 
 impl Fingerprint {
-    /// How `file` is now; `None` when it is not there. To be taken before it is read, so that what changes meanwhile is seen
-    /// the next time.
+    /// Takes the fingerprint of `file`; `None` if it does not exist. To be taken before the file is read, so that a change
+    /// in between is detected the next time.
     pub fn of(file: &Path) -> Option<Self> {
-        let of = fs::metadata(file).ok()?;
+        let metadata = fs::metadata(file).ok()?;
         let (modified, length) =
-            if of.is_dir() { (SystemTime::UNIX_EPOCH, 0) } else { (of.modified().ok()?, of.len()) };
-        Some(Fingerprint { modified, length, identity: identity(&of) })
+            if metadata.is_dir() { (SystemTime::UNIX_EPOCH, 0) } else { (metadata.modified().ok()?, metadata.len()) };
+        Some(Fingerprint { modified, length, inode: inode(&metadata) })
     }
 }
 
-/// A file that was put in another's place has another number, however quickly that went.
+/// Returns the inode number: a replaced file has another one, even within the resolution of the clock.
 #[cfg(unix)]
-fn identity(of: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(of)
+fn inode(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
 #[cfg(not(unix))]
-fn identity(_: &Metadata) -> u64 {
+fn inode(_: &Metadata) -> u64 {
     0
 }
 
@@ -42,7 +42,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_folder_is_the_same_whatever_comes_and_goes_in_it() {
+    fn a_folder_keeps_its_fingerprint_whatever_changes_in_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let (folder, next) = (path("folder"), path("next"));

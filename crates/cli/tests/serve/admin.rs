@@ -196,7 +196,7 @@ fn refusals_are_counted_and_told_with_what_would_allow_them() {
 #[test]
 fn there_is_no_more_than_it_says() {
     let server = bad(&[]);
-    get(&server, "/healthz").is(200, "it lives\n");
+    get(&server, "/healthz").is(200, "alive\n");
     get(&server, "/readyz").is(200, "serving\n");
     let page = get(&server, "/");
     let policy = page.header("content-security-policy").unwrap_or_default();
@@ -245,7 +245,7 @@ fn a_server_that_starts_is_not_ready_but_lives() {
     let flags = [&ADMIN[..], &["app.wasm", "--watch"]].concat();
     let waits = ServeProcess::that_waits(&env, Stdio::null(), flags, "nothing is served yet");
     get(&waits, "/readyz").is(503, "starting\n");
-    get(&waits, "/healthz").is(200, "it lives\n");
+    get(&waits, "/healthz").is(200, "alive\n");
     env.file("app.wasm", std::fs::read(RUST_P2_HTTP_HELLO.path()).unwrap());
     let server = waits.when_up();
     let mut ready = get(&server, "/readyz");
@@ -265,7 +265,7 @@ fn a_server_that_starts_is_not_ready_but_lives() {
 fn a_server_tells_that_it_lives_before_it_has_read_what_it_serves() {
     let env = test_env!();
     let waits = ServeProcess::that_waits(&env, Stdio::piped(), [&ADMIN[..], &["-"]].concat(), "admin page: ");
-    get(&waits, "/healthz").is(200, "it lives\n");
+    get(&waits, "/healthz").is(200, "alive\n");
     get(&waits, "/readyz").is(503, "starting\n");
 }
 
@@ -285,7 +285,7 @@ fn a_server_that_stops_is_not_ready_but_lives() {
         ready = get(&server, "/readyz");
     }
     ready.is(503, "draining\n");
-    get(&server, "/healthz").is(200, "it lives\n");
+    get(&server, "/healthz").is(200, "alive\n");
     client.response().is(200, "slept 2000 ms\n");
     let Served { server, env: _env } = server;
     let _output = server.wait().succeeds();
@@ -305,7 +305,7 @@ fn slow_and_many_clients_of_the_admin_address_are_let_go() {
     let server = bad(&[]);
     let slow: Vec<_> = (0..64).map(|_| Connection::open(address(&server)).unwrap()).collect();
     // It waits until one of them has used up its time.
-    get(&server, "/healthz").is(200, "it lives\n");
+    get(&server, "/healthz").is(200, "alive\n");
     server.get("/fine").is(200, "well behaved\n");
     assert!(slow.into_iter().all(|mut client| client.is_closed()));
 }

@@ -124,13 +124,13 @@ fn files_are_only_read() {
     let server = serve(&env);
     for method in ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
         let response = with(&server, method, "/static/a.txt", "content-length: 0\r\n");
-        response.is(405, "files are only read here\n");
+        response.is(405, "files can only be read\n");
         has(&response, "allow", "GET, HEAD");
     }
     assert_eq!(server.post("/static/a.txt", "other").status, 405);
     // Nor is what comes with a question read.
     let mut client = Http2::open(server.address()).unwrap();
-    client.ask(request("POST", "/static/a.txt"), &[0; 1 << 20]).is(405, "files are only read here\n");
+    client.ask(request("POST", "/static/a.txt"), &[0; 1 << 20]).is(405, "files can only be read\n");
     client.ask(request("GET", "/static/a.txt"), b"question").is(200, "text");
     with(&server, "GET", "/static/a.txt", "content-length: 1000000000000000\r\n").is(200, "text");
     server.get("/static/a.txt").is(200, "text");
@@ -158,8 +158,8 @@ fn what_is_known_already_is_not_sent_again() {
     get("if-none-match: \"x\"\r\n".to_owned()).is(200, "text");
     get("if-modified-since: Sun, 06 Nov 1994 08:49:37 GMT\r\n".to_owned()).is(200, "text");
     get(format!("if-match: {etag}\r\n")).is(200, "text");
-    get("if-match: \"x\"\r\n".to_owned()).is(412, "the file is another by now\n");
-    get("if-unmodified-since: Sun, 06 Nov 1994 08:49:37 GMT\r\n".to_owned()).is(412, "the file is another by now\n");
+    get("if-match: \"x\"\r\n".to_owned()).is(412, "the file has changed\n");
+    get("if-unmodified-since: Sun, 06 Nov 1994 08:49:37 GMT\r\n".to_owned()).is(412, "the file has changed\n");
     env.file("site/public/a.txt", "other text");
     get(format!("if-none-match: {etag}\r\n")).is(200, "other text");
 }
@@ -185,7 +185,7 @@ fn parts_of_a_file() {
         has(&response, "content-type", "text/plain; charset=utf-8");
     }
     let beyond = get("range: bytes=260000-\r\n");
-    beyond.is(416, "the file has no such part\n");
+    beyond.is(416, "the file has no such range\n");
     has(&beyond, "content-range", "bytes */260000");
     // Several parts, and what cannot be read, are the whole.
     for range in ["bytes=0-1,4-5", "bytes=b-a", "pages=1-2"] {
@@ -517,7 +517,7 @@ fn http_2_serves_them_too() {
     client.get("/static/a.txt").is(200, "text");
     client.get("/static/long.txt").is(200, &long);
     client.get("/static/.env").is(404, "there is no such file\n");
-    client.get("/static").is(301, "it ends in a slash\n");
+    client.get("/static").is(301, "the path of a folder ends in a slash\n");
     let head = client.ask(request("HEAD", "/static/long.txt"), b"");
     head.is(200, "");
     has(&head, "content-length", "1000000");

@@ -216,7 +216,7 @@ fn what_is_for_the_server_itself_is_answered_by_it() {
     client.ask("OPTIONS * HTTP/1.1\r\nhost: test\r\n\r\n").is(204, "");
     client.ask("GET * HTTP/1.1\r\nhost: test\r\n\r\n").is(400, "the request's target is not a path\n");
     client.ask("OPTIONS /method HTTP/1.1\r\nhost: test\r\n\r\n").is(200, "OPTIONS /method\n");
-    client.ask("CONNECT test:443 HTTP/1.1\r\nhost: test\r\n\r\n").is(501, "this server is no proxy\n");
+    client.ask("CONNECT test:443 HTTP/1.1\r\nhost: test\r\n\r\n").is(501, "this server is not a proxy\n");
     let mut frames = Frames::open(&server);
     for (head, status) in [
         (

@@ -59,11 +59,11 @@ fn the_page_shows_what_is_served_and_what_was_refused() {
         "<div>read /data/&lt;b&gt;a.txt</div>".into(),
         "<code>--dir ./data::/data</code>".into(),
         r#"<code>dir = ["./data::/data"]</code>"#.into(),
-        "<h3>How its requests ended</h3><div>memory 1 · ok 1</div>".into(),
-        "<h3>Limits that it reached</h3><div>memory 1</div>".into(),
+        "<h3>Requests by cause</h3><div>memory 1 · ok 1</div>".into(),
+        "<h3>Limits reached</h3><div>memory 1</div>".into(),
         "<dt>requests</dt><dd>2</dd>".into(),
         "<dt>in flight</dt><dd>1</dd>".into(),
-        r#"<dt>sandboxes</dt><dd title="1 of 100 places are taken">1</dd>"#.into(),
+        r#"<dt>sandboxes</dt><dd title="1 of 100 admission permits in use">1</dd>"#.into(),
         // What others wrote is text.
         "<code>env = &lt;img/src/onerror&gt;</code>".into(),
     ] {
@@ -109,7 +109,7 @@ fn the_page_lives() {
 fn is_alive(page: &str) -> Result<(), String> {
     let part = |of: &str, from: &str, to: &str| Some(of.split_once(from)?.1.split_once(to)?.0.to_owned());
     for (title, lines) in
-        [("requests/s", ["first", "bad"]), ("latency", ["first", "second"]), ("places", ["first", "second"])]
+        [("requests/s", ["first", "bad"]), ("latency", ["first", "second"]), ("admission permits", ["first", "second"])]
     {
         let plot = part(page, &format!("<figcaption><span>{title}<i"), "</figure>").unwrap_or_default();
         for line in lines {
@@ -119,7 +119,7 @@ fn is_alive(page: &str) -> Result<(), String> {
             }
         }
     }
-    for tile in ["requests/s", "p50", "p99", "sandbox start", "processors", "most memory"] {
+    for tile in ["requests/s", "p50", "p99", "sandbox start", "processors", "peak memory"] {
         let shown = part(page, &format!("<dt>{tile}</dt>"), "</dd>").unwrap_or_default();
         if !shown.rsplit('>').next().is_some_and(|text| text.starts_with(|first: char| first.is_ascii_digit())) {
             return Err(format!("{tile}: {shown}"));

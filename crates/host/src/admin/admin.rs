@@ -1,5 +1,5 @@
-//! The admin address: metrics, health, and a page to look at. Apart from what is served, so that no route of an app reaches
-//! it, and read-only.
+//! The admin server: metrics, health checks and a status page, on an address of its own that no route of an app reaches.
+//! Read-only.
 
 use crate::admin::openmetrics;
 use crate::admin::status::Status;
@@ -21,21 +21,21 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-/// Connections at once. For one beyond that the one closes which idles for longest, or which is not read from for longest.
-const CONNECTIONS: usize = 64;
-/// How long a request's head may take, and how long a connection may idle between two.
-const HEAD: Duration = Duration::from_secs(10);
-/// How long a client may take to read what a page has.
-const STALL: Duration = Duration::from_secs(10);
-/// How long a connection lives. Whoever wants more opens another.
-const LIFE: Duration = Duration::from_secs(600);
+/// Connections at once. For a client beyond that, the connection closes that has idled or not been read for longest.
+const MAX_CONNECTIONS: usize = 64;
+/// Longest time for the head of a request, and between two requests of a connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for a client to read a response.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest life of a connection. A client that needs more opens another.
+const MAX_LIFETIME: Duration = Duration::from_secs(600);
 
 const PAGE: &str = include_str!("page.html");
-/// The page has everything in it; it asks nobody but this server, and nobody may frame it.
-const PAGE_MAY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+/// Content security policy of the page: it loads nothing, connects only to this server, and cannot be framed.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
                         base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A bound admin address that does not accept yet.
+/// An admin server that is bound to its address and does not accept yet.
 pub struct Admin {
     listener: TcpListener,
     address: SocketAddr,
@@ -43,84 +43,88 @@ pub struct Admin {
 
 impl Admin {
     /// Binds the address.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok(Admin { listener, address })
     }
 
-    /// The address with its real port.
+    /// Returns the address, with the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Tells of `node`, until the process ends.
+    /// Serves the status of `node`, until the process ends.
     pub async fn serve(self, node: Arc<Node>) {
-        let mut slots = ConnectionSlots::new(CONNECTIONS, STALL);
+        let mut slots = ConnectionSlots::new(MAX_CONNECTIONS, STALL_TIMEOUT);
         loop {
             let Ok((stream, _)) = self.listener.accept().await else {
-                // The client left, or there are too many files for now.
+                // The client left, or the process is out of file descriptors for now.
                 sleep(Duration::from_millis(100)).await;
                 continue;
             };
             let Some(slot) = slots.take().await else { return };
             let (node, is_local) = (node.clone(), self.address.ip().is_loopback());
-            // An answer is there at once, and then for its client to read, which `StallTimeout` sees.
-            let answer = service_fn(move |request| {
-                let response = answer(&node, is_local, &request);
+            // Responses are made at once; `StallTimeout` bounds the time to read them.
+            let service = service_fn(move |request| {
+                let response = respond_to(&node, is_local, &request);
                 async move { Ok::<_, Infallible>(response) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .serve_connection(TokioIo::new(StallTimeout::new(stream, STALL, slot.clone())), answer);
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(StallTimeout::new(stream, STALL_TIMEOUT, slot.clone())), service);
             tokio::spawn(async move {
                 tokio::select! {
                     biased;
-                    _ = timeout(LIFE, connection) => {}
-                    () = slot.is_needed() => {}
+                    _ = timeout(MAX_LIFETIME, connection) => {}
+                    () = slot.wait_until_needed() => {}
                 }
             });
         }
     }
 }
 
-fn answer(node: &Arc<Node>, is_local: bool, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    // A page of the web whose name was made to point here must not read this by its visitors' browsers.
+fn respond_to(node: &Arc<Node>, is_local: bool, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    // DNS rebinding: a web page whose name resolves to this machine must not read the status through a browser.
     if is_local && !names_this_machine(request) {
-        return text(StatusCode::MISDIRECTED_REQUEST, "this address is for this machine alone\n");
+        return text(StatusCode::MISDIRECTED_REQUEST, "this address only answers requests for this machine\n");
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "there is nothing to change here\n");
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "this address is read-only\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match request.uri().path() {
         "/" => {
             let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", PAGE);
-            response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_MAY));
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
             response
         }
         "/status.json" => match serde_json::to_string(&Status::of(node)) {
             Ok(status) => respond(StatusCode::OK, "application/json", status),
-            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the status cannot be written\n"),
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the status cannot be encoded\n"),
         },
         "/metrics" => match openmetrics::encode(node) {
             Ok(metrics) => {
                 respond(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics)
             }
-            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n"),
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded\n"),
         },
-        "/healthz" => text(StatusCode::OK, "it lives\n"),
+        "/healthz" => text(StatusCode::OK, "alive\n"),
         "/readyz" => match node.phase() {
             Phase::Serving => text(StatusCode::OK, "serving\n"),
             Phase::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
             Phase::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         },
-        _ => text(StatusCode::NOT_FOUND, "there is /, /metrics, /healthz, /readyz and /status.json\n"),
+        _ => text(StatusCode::NOT_FOUND, "not found; there is /, /metrics, /healthz, /readyz and /status.json\n"),
     }
 }
 
+/// Tells whether the request names this machine as its host, or no host at all.
 fn names_this_machine(request: &Request<Incoming>) -> bool {
     let Some(host) = request.headers().get(HOST) else { return true };
     let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else { return false };
@@ -132,11 +136,11 @@ fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     respond(status, "text/plain; charset=utf-8", text)
 }
 
-fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

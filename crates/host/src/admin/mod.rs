@@ -1,4 +1,4 @@
-//! The admin address: metrics, health, and a page to look at.
+//! The admin server: metrics, health checks and a status page.
 
 mod admin;
 mod openmetrics;

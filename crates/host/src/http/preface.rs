@@ -1,4 +1,4 @@
-//! Which HTTP a client speaks that did not agree on one by TLS: HTTP/2 starts with a text that is no request of HTTP/1.1.
+//! The preface of HTTP/2: tells HTTP/2 from HTTP/1.1 on a plain connection, by its first bytes.
 
 use std::io;
 use std::pin::Pin;
@@ -8,47 +8,47 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 /// RFC 9113 section 3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream whose first bytes were looked at. They are read again, by who serves it.
+/// A stream whose first bytes have been peeked at. Reading it returns them again.
 pub(crate) struct PeekedStream<S> {
     inner: S,
-    first: [u8; PREFACE.len()],
-    /// How many of them came, and how many were read again.
-    came: usize,
-    given: usize,
+    peeked: [u8; PREFACE.len()],
+    /// Number of peeked bytes, and of those that were read again.
+    filled: usize,
+    replayed: usize,
 }
 
 impl<S: AsyncRead + Unpin> PeekedStream<S> {
     pub fn new(inner: S) -> Self {
-        PeekedStream { inner, first: [0; PREFACE.len()], came: 0, given: 0 }
+        PeekedStream { inner, peeked: [0; PREFACE.len()], filled: 0, replayed: 0 }
     }
 
-    /// Waits for the first bytes, and tells whether they are HTTP/2's. Those of HTTP/1.1 are known by the first of all,
-    /// so that nothing waits for more than a request has.
+    /// Waits for the first bytes, and tells whether they are the preface of HTTP/2. Stops at the first byte that differs,
+    /// so that it never waits for more bytes than a request of HTTP/1.1 has.
     pub async fn is_http2(&mut self) -> io::Result<bool> {
         loop {
-            let read = self.inner.read(&mut self.first[self.came..]).await?;
-            self.came += read;
-            let is_preface = PREFACE.starts_with(&self.first[..self.came]);
-            if read == 0 || !is_preface || self.came == PREFACE.len() {
+            let read = self.inner.read(&mut self.peeked[self.filled..]).await?;
+            self.filled += read;
+            let is_preface = PREFACE.starts_with(&self.peeked[..self.filled]);
+            if read == 0 || !is_preface || self.filled == PREFACE.len() {
                 return Ok(is_preface && read > 0);
             }
         }
     }
 
-    /// Whether anything came.
+    /// Tells whether any byte arrived.
     pub fn has_begun(&self) -> bool {
-        self.came > 0
+        self.filled > 0
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for PeekedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.given == self.came {
+        if self.replayed == self.filled {
             return Pin::new(&mut self.inner).poll_read(cx, buffer);
         }
-        let end = self.came.min(self.given + buffer.remaining());
-        buffer.put_slice(&self.first[self.given..end]);
-        self.given = end;
+        let end = self.filled.min(self.replayed + buffer.remaining());
+        buffer.put_slice(&self.peeked[self.replayed..end]);
+        self.replayed = end;
         Poll::Ready(Ok(()))
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_looked_at_is_read_again() {
+    async fn peeked_bytes_are_read_again() {
         for (parts, is_http2) in [
             (&[&PREFACE[..], b"frames"][..], true),
             (&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r."], false),

@@ -1,4 +1,4 @@
-//! The body of a request, by whichever HTTP it comes.
+//! The body of a request, of HTTP/1.1 or HTTP/2.
 
 use crate::http::head::TrailerFilter;
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 
+/// Body of a request.
 pub(crate) enum RequestBody {
     Http1(hyper::body::Incoming),
     Http2(Http2Body),
@@ -40,25 +41,25 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// The body of a stream of HTTP/2.
+/// Body of a request on a stream of HTTP/2.
 pub(crate) struct Http2Body {
     stream: RecvStream,
-    /// What is still to come of an announced length. That it is kept to is h2's to watch.
-    announced: Option<u64>,
+    /// Bytes left of the announced length. h2 itself enforces the length.
+    left: Option<u64>,
     has_data: bool,
-    /// Hears that the body is wanted.
-    wanted: Option<oneshot::Sender<()>>,
+    /// Hears of the first poll.
+    first_poll: Option<oneshot::Sender<()>>,
 }
 
 impl Http2Body {
-    /// `announced` is its length as the head says it; `wanted` is told when somebody reads.
-    pub fn new(stream: RecvStream, announced: Option<u64>, wanted: Option<oneshot::Sender<()>>) -> Self {
-        Http2Body { stream, announced, has_data: true, wanted }
+    /// Creates a body of the announced `length`. `first_poll` is notified when the body is first polled.
+    pub fn new(stream: RecvStream, length: Option<u64>, first_poll: Option<oneshot::Sender<()>>) -> Self {
+        Http2Body { stream, left: length, has_data: true, first_poll }
     }
 
-    fn took(&mut self, data: &Bytes) {
-        self.announced = self.announced.map(|left| left.saturating_sub(data.len() as u64));
-        // The client may send as much again. An error here is a stream that is over, which the next poll tells.
+    fn consume(&mut self, data: &Bytes) {
+        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+        // Opens the window again. An error means that the stream has ended, which the next poll reports.
         let _ = self.stream.flow_control().release_capacity(data.len());
     }
 }
@@ -68,18 +69,18 @@ impl HttpBody for Http2Body {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(wanted) = self.wanted.take() {
-            let _ = wanted.send(());
+        if let Some(first_poll) = self.first_poll.take() {
+            let _ = first_poll.send(());
         }
         while self.has_data {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    self.took(&data);
+                    self.consume(&data);
                     if !data.is_empty() {
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                 }
-                // A stream that its client resets is not one that ended.
+                // A reset by the client is not the end of the body.
                 Some(Err(e)) => return Poll::Ready(Some(Err(io::Error::other(e)))),
                 None => self.has_data = false,
             }
@@ -93,7 +94,7 @@ impl HttpBody for Http2Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.announced {
+        match self.left {
             _ if self.is_end_stream() => SizeHint::with_exact(0),
             Some(length) => SizeHint::with_exact(length),
             None => SizeHint::default(),
@@ -101,7 +102,7 @@ impl HttpBody for Http2Body {
     }
 }
 
-/// A body whose trailers are cleaned as its head was.
+/// A body whose trailers lose the same fields as its head.
 pub(crate) struct FilteredBody<B> {
     pub inner: B,
     pub trailers: TrailerFilter,
@@ -116,7 +117,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for FilteredBody<B> {
         if let Some(Ok(frame)) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
-            self.trailers.clean(trailers);
+            self.trailers.apply(trailers);
         }
         Poll::Ready(frame)
     }

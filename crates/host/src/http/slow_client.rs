@@ -1,4 +1,5 @@
-//! Clients that read too slowly, or not at all. hyper and h2 wait for one for ever, also while it reads a byte now and then.
+//! Slow clients: closes a connection or a stream whose client reads too slowly. hyper and h2 would wait for ever, even
+//! for a client that reads a byte now and then.
 
 use crate::http::slots::{Slot, StalledGuard};
 use std::io;
@@ -9,85 +10,87 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What a client has to read within each time-out, if there is as much. A line of 56 kbit/s takes 2.4 s for it.
-const LEAST: usize = 16 << 10;
+/// Bytes that a client has to read within each timeout, if there are as many. A line of 56 kbit/s takes 2.4 s for them.
+const MIN_READ: usize = 16 << 10;
 
-/// How a client gets on with what it is to read.
+/// Progress of a client in reading.
 pub(crate) struct ReadProgress {
-    most: Duration,
+    timeout: Duration,
     slot: Arc<Slot>,
     stalled: fn(&Arc<Slot>) -> StalledGuard,
-    behind: Option<Backlog>,
+    backlog: Option<Backlog>,
 }
 
-/// From the first time that something had to wait, until [`LEAST`] of it was read or all of it.
+/// Unread data, from the first wait until the client has read [`MIN_READ`] bytes or all there is.
 struct Backlog {
-    until: Instant,
+    deadline: Instant,
     read: usize,
     _stalled: StalledGuard,
 }
 
 impl ReadProgress {
-    /// Of a whole connection.
-    pub fn whole(most: Duration, slot: Arc<Slot>) -> Self {
-        ReadProgress { most, slot, stalled: Slot::stalled_whole, behind: None }
+    /// Tracks a whole connection.
+    pub fn of_connection(timeout: Duration, slot: Arc<Slot>) -> Self {
+        ReadProgress { timeout, slot, stalled: Slot::stalled_connection, backlog: None }
     }
 
-    /// Of one stream, which is busy.
-    pub fn stream(most: Duration, slot: Arc<Slot>) -> Self {
-        ReadProgress { most, slot, stalled: Slot::stalled_stream, behind: None }
+    /// Tracks one stream, which is busy.
+    pub fn of_stream(timeout: Duration, slot: Arc<Slot>) -> Self {
+        ReadProgress { timeout, slot, stalled: Slot::stalled_stream, backlog: None }
     }
 
-    /// Something waits for the client. Gives when it has waited for too long.
-    pub fn waits(&mut self) -> Instant {
-        let begins = || Backlog { until: Instant::now() + self.most, read: 0, _stalled: (self.stalled)(&self.slot) };
-        self.behind.get_or_insert_with(begins).until
+    /// Notes that data waits for the client. Returns the deadline.
+    pub fn wait_begins(&mut self) -> Instant {
+        let begin =
+            || Backlog { deadline: Instant::now() + self.timeout, read: 0, _stalled: (self.stalled)(&self.slot) };
+        self.backlog.get_or_insert_with(begin).deadline
     }
 
-    /// The client made room for so much more.
+    /// Notes that the client made room for this many bytes.
     pub fn read(&mut self, bytes: usize) {
-        if let Some(behind) = &mut self.behind {
-            behind.read += bytes;
-            if behind.read >= LEAST {
-                self.behind = None;
+        if let Some(backlog) = &mut self.backlog {
+            backlog.read += bytes;
+            if backlog.read >= MIN_READ {
+                self.backlog = None;
             }
         }
     }
 
-    /// Nothing waits any more.
+    /// Notes that nothing waits any more.
     pub fn caught_up(&mut self) {
-        self.behind = None;
+        self.backlog = None;
     }
 }
 
-/// A stream that fails when its other end is too slow.
+/// A stream whose writes fail with [`io::ErrorKind::TimedOut`] when the peer reads too slowly.
 pub(crate) struct StallTimeout<S> {
     inner: S,
-    pace: ReadProgress,
+    progress: ReadProgress,
     /// Runs while a write waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> StallTimeout<S> {
-    pub fn new(inner: S, most: Duration, slot: Arc<Slot>) -> Self {
-        StallTimeout { inner, pace: ReadProgress::whole(most, slot), waiting: None }
+    /// Wraps `inner`. The peer has to read 16 KiB, or all there is, within `timeout`.
+    pub fn new(inner: S, timeout: Duration, slot: Arc<Slot>) -> Self {
+        StallTimeout { inner, progress: ReadProgress::of_connection(timeout, slot), timer: None }
     }
 
-    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn check<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.waiting = None;
+            self.timer = None;
             return written;
         }
-        let until = self.pace.waits();
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let deadline = self.progress.wait_begins();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.pace.read(*bytes);
+            self.progress.read(*bytes);
         }
-        self.watch(cx, written)
+        self.check(cx, written)
     }
 }
 
@@ -119,9 +122,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
         if flushed.is_ready() {
-            self.pace.caught_up();
+            self.progress.caught_up();
         }
-        self.watch(cx, flushed)
+        self.check(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_never_reads_is_let_go() {
+    async fn a_client_that_never_reads_is_disconnected() {
         let slot = slot().await;
         let (_client, server) = duplex(4);
         let mut server = StallTimeout::new(server, Duration::from_millis(10), slot);
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_reads_a_byte_now_and_then_is_let_go() {
+    async fn a_client_that_reads_a_byte_now_and_then_is_disconnected() {
         let (mut client, server) = duplex(4);
         let mut server = StallTimeout::new(server, Duration::from_millis(300), slot().await);
         let reads = async {
@@ -180,27 +183,27 @@ mod tests {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        let writes = async move { server.write_all(&[0; LEAST]).await };
+        let writes = async move { server.write_all(&[0; MIN_READ]).await };
         let ended = timeout(Duration::from_secs(60), async { tokio::join!(reads, writes).1 }).await;
-        assert_eq!(ended.expect("it is cut").unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(ended.expect("the connection is closed").unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]
-    async fn who_reads_enough_or_all_there_is_has_the_time_anew() {
-        let mut pace = ReadProgress::whole(HOUR, slot().await);
-        let mut first = pace.waits();
+    async fn a_client_that_reads_enough_or_all_gets_a_new_deadline() {
+        let mut progress = ReadProgress::of_connection(HOUR, slot().await);
+        let mut first = progress.wait_begins();
         for keeps_up in [
-            |pace: &mut ReadProgress| pace.read(LEAST),
-            |pace: &mut ReadProgress| (0..LEAST).for_each(|_| pace.read(1)),
-            |pace: &mut ReadProgress| pace.caught_up(),
+            |progress: &mut ReadProgress| progress.read(MIN_READ),
+            |progress: &mut ReadProgress| (0..MIN_READ).for_each(|_| progress.read(1)),
+            |progress: &mut ReadProgress| progress.caught_up(),
         ] {
-            pace.read(LEAST - 1);
-            assert_eq!(pace.waits(), first);
-            keeps_up(&mut pace);
-            // The clock goes on.
+            progress.read(MIN_READ - 1);
+            assert_eq!(progress.wait_begins(), first);
+            keeps_up(&mut progress);
+            // Let the clock advance.
             sleep(Duration::from_millis(2)).await;
-            assert!(pace.waits() > first);
-            first = pace.waits();
+            assert!(progress.wait_begins() > first);
+            first = progress.wait_begins();
         }
     }
 }

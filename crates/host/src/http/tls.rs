@@ -1,7 +1,7 @@
-//! TLS for the clients' side: a certificate and its key from files, taken anew when the files change.
+//! TLS of the server: certificate and key from files, reloaded when the files change.
 //!
-//! The files are looked at when a client shakes hands, and then at most once in a few seconds: no watcher that can miss
-//! something, no signal, and no work for a server that nobody calls. What is new and broken changes nothing but a warning.
+//! A TLS handshake checks the files, at most once every few seconds. This needs no watcher that could miss a change, no
+//! signal, and no work on a server without clients. Broken files cause a warning; the certificate in use stays.
 
 use crate::fingerprint::Fingerprint;
 use rustls::crypto::{CryptoProvider, ring};
@@ -18,28 +18,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_rustls::TlsAcceptor;
 
-/// How long files that were looked at are taken to be as they were.
-const FRESH: Duration = Duration::from_secs(2);
-/// The names by which a client and this server agree on a protocol.
+/// Time between two checks of the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// Protocol names in ALPN.
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
-/// A server's side of TLS.
+/// TLS settings of a server.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
 }
 
-/// What became of files that had changed.
+/// Outcome of a reload of changed files.
 #[derive(Debug)]
 pub enum CertificateReload {
-    /// New clients get the new certificate.
+    /// New connections get the new certificate.
     Done,
-    /// The old one stays.
+    /// The old certificate stays.
     Kept(TlsError),
 }
 
-/// Why a certificate cannot be used.
+/// Error of a certificate or its key.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe them")]
 pub enum TlsError {
@@ -47,36 +47,36 @@ pub enum TlsError {
     Unreadable { what: &'static str, file: PathBuf, error: io::Error },
     #[error("{0}; {1}")]
     BothUnreadable(Box<TlsError>, Box<TlsError>),
-    #[error("{} has no certificate in it", .0.display())]
+    #[error("{} contains no certificate", .0.display())]
     NoCertificate(PathBuf),
-    #[error("{} has no private key in it", .0.display())]
+    #[error("{} contains no private key", .0.display())]
     NoKey(PathBuf),
     #[error("the private key in {} is encrypted", .0.display())]
     Encrypted(PathBuf),
     #[error("{} is damaged: {reason}", file.display())]
     Damaged { file: PathBuf, reason: String },
-    #[error("{} is cut off: it has no `-----END {section}-----` line", file.display())]
-    CutOff { file: PathBuf, section: String },
-    #[error("the private key in {} is not the one of the certificate in {}", key.display(), certificate.display())]
-    Unfit { certificate: PathBuf, key: PathBuf },
+    #[error("{} is truncated: it has no `-----END {section}-----` line", file.display())]
+    Truncated { file: PathBuf, section: String },
+    #[error("the private key in {} does not match the certificate in {}", key.display(), certificate.display())]
+    Mismatch { certificate: PathBuf, key: PathBuf },
     #[error("the certificate in {} and the private key in {} cannot be used: {reason}", certificate.display(), key.display())]
     Unusable { certificate: PathBuf, key: PathBuf, reason: String },
 }
 
 impl TlsError {
-    /// What to do about it.
+    /// Returns a hint on how to fix it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            TlsError::NoCertificate(_) => {
-                Some("it has to be PEM, from `-----BEGIN CERTIFICATE-----` on, with the issuers after the certificate")
-            }
-            TlsError::NoKey(_) => Some("it has to be PEM: `-----BEGIN PRIVATE KEY-----`, of RSA, ECDSA or Ed25519"),
-            TlsError::Damaged { .. } | TlsError::CutOff { .. } => Some(
-                "copy it again from where it was issued; `openssl x509 -in FILE` and `openssl pkey -in FILE` read one that is whole",
+            TlsError::NoCertificate(_) => Some(
+                "use a PEM file that starts with `-----BEGIN CERTIFICATE-----`, with the issuers after the certificate",
             ),
-            TlsError::Encrypted(_) => Some("`openssl pkey -in KEY -out PLAIN` takes the passphrase off"),
-            TlsError::Unfit { .. } => {
-                Some("a new certificate often comes with a new key; both flags name files of one issue")
+            TlsError::NoKey(_) => Some("use a PEM file with `-----BEGIN PRIVATE KEY-----`, of RSA, ECDSA or Ed25519"),
+            TlsError::Damaged { .. } | TlsError::Truncated { .. } => Some(
+                "copy it again from its issuer; `openssl x509 -in FILE` and `openssl pkey -in FILE` check that a file is complete",
+            ),
+            TlsError::Encrypted(_) => Some("`openssl pkey -in KEY -out PLAIN` removes the passphrase"),
+            TlsError::Mismatch { .. } => {
+                Some("a new certificate often comes with a new key; use the two files that were issued together")
             }
             _ => None,
         }
@@ -84,10 +84,11 @@ impl TlsError {
 }
 
 impl Tls {
-    /// Takes the certificate and the key from these files, and again whenever they change, of which `report` hears.
+    /// Loads the certificate and the key from these files, and reloads them whenever they change. `report` receives the
+    /// outcome of each reload.
     ///
     /// # Errors
-    /// When they cannot be used as they are now.
+    /// When the files cannot be used now.
     pub fn load(
         certificate: &Path,
         key: &Path,
@@ -101,7 +102,7 @@ impl Tls {
         let config = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(unusable)?;
-        let state = Mutex::new(CertificateState { current: Arc::new(current), fingerprints, looked: Instant::now() });
+        let state = Mutex::new(CertificateState { current: Arc::new(current), fingerprints, checked: Instant::now() });
         let resolver = CertificateResolver { files, provider, state, report: Box::new(report) };
         let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
@@ -119,7 +120,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Whether a handshake agreed on HTTP/2.
+/// Tells whether a handshake agreed on HTTP/2.
 pub(crate) fn agreed_on_http2(connection: &rustls::ServerConnection) -> bool {
     connection.alpn_protocol() == Some(HTTP2)
 }
@@ -133,16 +134,16 @@ struct CertificateResolver {
 
 struct CertificateState {
     current: Arc<CertifiedKey>,
-    /// Of the files that were read last, whether they could be used or not.
+    /// Fingerprints of the files that were read last, valid or not.
     fingerprints: [Option<Fingerprint>; 2],
-    looked: Instant,
+    checked: Instant,
 }
 
 impl CertificateResolver {
     fn current(&self) -> Arc<CertifiedKey> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.looked.elapsed() >= FRESH {
-            state.looked = Instant::now();
+        if state.checked.elapsed() >= CHECK_INTERVAL {
+            state.checked = Instant::now();
             let fingerprints = self.files.fingerprints();
             if fingerprints != state.fingerprints {
                 state.fingerprints = fingerprints;
@@ -182,7 +183,7 @@ impl CertificateFiles {
     }
 
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-        let (certificate, key) = (contents("certificate", &self.certificate), contents("private key", &self.key));
+        let (certificate, key) = (read_file("certificate", &self.certificate), read_file("private key", &self.key));
         let (pem, key) = match (certificate, key) {
             (Err(one), Err(other)) => return Err(TlsError::BothUnreadable(one.into(), other.into())),
             (certificate, key) => (certificate?, key),
@@ -200,7 +201,7 @@ impl CertificateFiles {
         })?;
         CertifiedKey::from_der(chain, key, provider).map_err(|e| match e {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                TlsError::Unfit { certificate: self.certificate.clone(), key: self.key.clone() }
+                TlsError::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() }
             }
             e => self.unusable(&e),
         })
@@ -211,16 +212,16 @@ impl CertificateFiles {
     }
 }
 
-fn contents(what: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
+fn read_file(what: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(file).map_err(|error| TlsError::Unreadable { what, file: file.to_owned(), error })
 }
 
 fn damaged(file: &Path, error: &pem::Error) -> TlsError {
     let file = file.to_owned();
-    // What these say shows lines as numbers.
+    // The library's messages show lines as lists of numbers.
     let reason = match error {
         pem::Error::MissingSectionEnd { end_marker } => {
-            return TlsError::CutOff { file, section: String::from_utf8_lossy(end_marker).into_owned() };
+            return TlsError::Truncated { file, section: String::from_utf8_lossy(end_marker).into_owned() };
         }
         pem::Error::IllegalSectionStart { .. } => {
             "a line that begins with `-----BEGIN` does not end in `-----`".to_owned()

@@ -1,8 +1,9 @@
-//! Answers that are written together.
+//! Write coalescing: sends small responses of several connections in a row.
 //!
-//! Each answer that is sent wakes its client, and takes the kernel's network code into the processor's caches and the engine out of
-//! them. While many small answers come in quick succession, one waits for those that are ready to be made after it on the same
-//! thread, and they are sent in a row: clients are woken once for several. An answer that comes alone is sent at once.
+//! Each send wakes a client, and pulls the kernel's network code into the processor's caches and the engine out of them.
+//! While many small responses come in quick succession, a response waits for those that are ready soon after it on the
+//! same thread, and they are sent in a row: the cost is paid once for several. A response that comes alone is sent at
+//! once ([ADR 0010](../../../../docs/adr/0010-answers-written-together.md)).
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -18,122 +19,128 @@ use tokio::net::TcpStream;
 use tokio::task::yield_now;
 use walnut_engine::small_turn_is_next;
 
-/// Answers that come further apart are not in quick succession.
-const SOON: Duration = Duration::from_micros(200);
+/// Largest time between two responses in quick succession.
+const QUICK_SUCCESSION: Duration = Duration::from_micros(200);
 
-/// None waits for longer where one more is made, or a guest is about to be entered for a new request.
-const LONGEST: Duration = Duration::from_micros(500);
+/// Longest wait of a response while others are being made or a guest is about to be entered for a new request.
+const MAX_WAIT: Duration = Duration::from_micros(500);
 
-/// None waits for longer for those that have a turn after it.
-const LONGEST_FOR_TURNS: Duration = Duration::from_micros(150);
+/// Longest wait of a response for requests that have a turn after it.
+const MAX_WAIT_FOR_TURNS: Duration = Duration::from_micros(150);
 
-/// In bytes: what is larger is sent by itself.
-const SMALL: usize = 4096;
+/// Largest response that waits, in bytes.
+const MAX_COALESCED: usize = 4096;
 
-/// How much of what was sent before keeps its memory, in bytes.
-const KEPT: usize = 1024;
+/// Capacity that an empty buffer keeps, in bytes.
+const KEPT_CAPACITY: usize = 1024;
 
 thread_local! {
     static PENDING: RefCell<PendingWrites> = RefCell::default();
 }
 
-/// The answers of one thread that wait.
+/// Responses of a thread that wait to be sent.
 #[derive(Default)]
 struct PendingWrites {
-    waiting: Vec<Arc<Mutex<WriteBuffer>>>,
-    /// When the first of them began to.
+    buffers: Vec<Arc<Mutex<WriteBuffer>>>,
+    /// Time at which the first of them began to wait.
     since: Option<Instant>,
-    /// When an answer was made last.
+    /// Time of the last response.
     last: Option<Instant>,
-    /// Of who sends them once all is done that can be done now. Without, none waits.
-    sender: Option<Waker>,
+    /// Waker of the flush task; `None` disables coalescing.
+    flush_task: Option<Waker>,
 }
 
-/// Sends what waits on this thread, whenever the thread has done what it could when the first began to wait. Where requests have
-/// turns, that is one of them at a time, and so a few more are waited for.
+/// Sends the pending responses of this thread, each time after the thread has run all tasks that were ready when the first
+/// response began to wait. Where requests run in turns, only one of these tasks is ready at a time, so the flush also
+/// waits for a few more turns.
 pub(crate) async fn run_flush_task() -> Infallible {
     flush_unless(small_turn_is_next).await
 }
 
-/// The same, where `more` says whether one is made soon that is worth to wait for.
+/// Sends the pending responses. Waits a little longer while `more` says that another small response is about to be made.
 async fn flush_unless(more: fn() -> bool) -> Infallible {
     loop {
-        asked().await;
-        while more() && !is_late(Instant::now(), LONGEST_FOR_TURNS) {
+        wait_for_pending().await;
+        while more() && !is_overdue(Instant::now(), MAX_WAIT_FOR_TURNS) {
             yield_now().await;
         }
         flush_all();
     }
 }
 
-/// Waits until something waits to be sent.
-async fn asked() {
+/// Waits until a response is pending.
+async fn wait_for_pending() {
     poll_fn(|cx| {
         PENDING.with_borrow_mut(|pending| {
-            if !pending.waiting.is_empty() {
+            if !pending.buffers.is_empty() {
                 return Poll::Ready(());
             }
-            match &mut pending.sender {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
+            set_waker(&mut pending.flush_task, cx.waker());
             Poll::Pending
         })
     })
     .await;
 }
 
+/// Sends the pending responses of this thread.
 pub(crate) fn flush_all() {
-    let mut waiting = PENDING.with_borrow_mut(|pending| {
+    let mut buffers = PENDING.with_borrow_mut(|pending| {
         pending.since = None;
-        take(&mut pending.waiting)
+        take(&mut pending.buffers)
     });
-    for buffer in waiting.drain(..) {
+    for buffer in buffers.drain(..) {
         lock(&buffer).send();
     }
-    // Its room is kept.
+    // The list keeps its capacity.
     PENDING.with_borrow_mut(|pending| {
-        if pending.waiting.is_empty() {
-            pending.waiting = waiting;
+        if pending.buffers.is_empty() {
+            pending.buffers = buffers;
         }
     });
 }
 
-/// Sends what has waited for long by `now`, as something begins that may take its time.
+/// Sends the pending responses if one has waited for too long. Called before work that may take its time.
 pub(crate) fn flush_overdue(now: Instant) {
-    if is_late(now, LONGEST) {
+    if is_overdue(now, MAX_WAIT) {
         flush_all();
     }
 }
 
-/// Whether something has waited for longer than `longest`.
-fn is_late(now: Instant, longest: Duration) -> bool {
-    PENDING.with_borrow(|pending| pending.since).is_some_and(|since| now.duration_since(since) > longest)
+/// Tells whether a response has been pending for longer than `max_wait`.
+fn is_overdue(now: Instant, max_wait: Duration) -> bool {
+    PENDING.with_borrow(|pending| pending.since).is_some_and(|since| now.duration_since(since) > max_wait)
 }
 
-/// Has the small answer of `buffer` wait for others, if it is one of many.
-fn wait(buffer: &Arc<Mutex<WriteBuffer>>, cx: &Context<'_>) -> bool {
+/// Makes the response in `buffer` pending, if it comes in quick succession to others. Returns whether it did.
+fn enqueue(buffer: &Arc<Mutex<WriteBuffer>>, cx: &Context<'_>) -> bool {
     let now = Instant::now();
-    let is_late = PENDING.with_borrow_mut(|pending| {
+    let is_overdue = PENDING.with_borrow_mut(|pending| {
         let last = pending.last.replace(now);
-        let sender = pending.sender.as_ref()?;
-        if now.duration_since(last?) > SOON {
+        let flush_task = pending.flush_task.as_ref()?;
+        if now.duration_since(last?) > QUICK_SUCCESSION {
             return None;
         }
-        lock(buffer).wait(cx.waker());
-        if pending.waiting.is_empty() {
-            sender.wake_by_ref();
+        lock(buffer).set_queued(cx.waker());
+        if pending.buffers.is_empty() {
+            flush_task.wake_by_ref();
         }
-        pending.waiting.push(buffer.clone());
-        Some(now.duration_since(*pending.since.get_or_insert(now)) > LONGEST)
+        pending.buffers.push(buffer.clone());
+        Some(now.duration_since(*pending.since.get_or_insert(now)) > MAX_WAIT)
     });
-    if is_late == Some(true) {
+    if is_overdue == Some(true) {
         flush_all();
     }
-    is_late.is_some()
+    is_overdue.is_some()
 }
 
-/// A connection whose answers may wait for each other.
+fn set_waker(slot: &mut Option<Waker>, waker: &Waker) {
+    match slot {
+        Some(slot) => slot.clone_from(waker),
+        None => *slot = Some(waker.clone()),
+    }
+}
+
+/// A connection whose small responses may wait for those of other connections.
 pub(crate) struct CoalescedStream {
     buffer: Arc<Mutex<WriteBuffer>>,
 }
@@ -141,22 +148,22 @@ pub(crate) struct CoalescedStream {
 struct WriteBuffer {
     stream: TcpStream,
     bytes: Vec<u8>,
-    /// So many of `bytes` are sent.
+    /// Number of `bytes` that are sent.
     sent: usize,
     state: BufferState,
-    /// Who goes on where the system does not take all at once.
+    /// Task of the connection, woken when the system does not take all bytes at once.
     owner: Option<Waker>,
 }
 
-/// Of what is buffer.
+/// State of a buffer.
 enum BufferState {
-    /// It is not all there yet, or nothing is.
+    /// Empty, or a response that is not complete yet.
     Open,
-    /// It is sent with what other connections have.
-    Waiting,
-    /// The connection sends it itself, as the system did not take it.
-    Due,
-    /// It cannot be sent.
+    /// Pending: sent together with the responses of other connections.
+    Queued,
+    /// Left to the connection to send, as the system did not take all bytes.
+    Blocked,
+    /// Sending failed.
     Failed(io::Error),
 }
 
@@ -172,26 +179,23 @@ fn lock(buffer: &Mutex<WriteBuffer>) -> MutexGuard<'_, WriteBuffer> {
 }
 
 impl WriteBuffer {
-    fn wait(&mut self, owner: &Waker) {
-        self.state = BufferState::Waiting;
-        match &mut self.owner {
-            Some(waker) => waker.clone_from(owner),
-            none => *none = Some(owner.clone()),
-        }
+    fn set_queued(&mut self, owner: &Waker) {
+        self.state = BufferState::Queued;
+        set_waker(&mut self.owner, owner);
     }
 
-    /// Sends what waits, and leaves to the connection what the system does not take.
+    /// Sends a queued response. Leaves the bytes that the system does not take to the connection.
     fn send(&mut self) {
-        if !matches!(self.state, BufferState::Waiting) {
+        if !matches!(self.state, BufferState::Queued) {
             return;
         }
         self.state = match self.stream.try_write(&self.bytes) {
-            Ok(sent) if sent == self.bytes.len() => return self.forget(),
+            Ok(sent) if sent == self.bytes.len() => return self.clear(),
             Ok(sent) => {
                 self.sent = sent;
-                BufferState::Due
+                BufferState::Blocked
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => BufferState::Due,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => BufferState::Blocked,
             Err(e) => BufferState::Failed(e),
         };
         if let Some(owner) = &self.owner {
@@ -199,9 +203,9 @@ impl WriteBuffer {
         }
     }
 
-    /// Sends what is buffer, alone.
+    /// Sends all bytes, on behalf of the connection.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let BufferState::Failed(e) = std::mem::replace(&mut self.state, BufferState::Due) {
+        if let BufferState::Failed(e) = std::mem::replace(&mut self.state, BufferState::Blocked) {
             return Poll::Ready(Err(e));
         }
         while self.sent < self.bytes.len() {
@@ -210,21 +214,21 @@ impl WriteBuffer {
                 sent => self.sent += sent,
             }
         }
-        self.forget();
+        self.clear();
         Poll::Ready(Ok(()))
     }
 
-    fn forget(&mut self) {
+    fn clear(&mut self) {
         self.state = BufferState::Open;
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT);
+        self.bytes.shrink_to(KEPT_CAPACITY);
         self.sent = 0;
     }
 
-    /// Takes what is small, and sends what is not after all that is buffer.
-    fn poll_take(&mut self, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    /// Buffers a small write. Sends a larger one, after all that is buffered.
+    fn poll_write(&mut self, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
-        if self.bytes.len() + len <= SMALL && matches!(self.state, BufferState::Open | BufferState::Waiting) {
+        if self.bytes.len() + len <= MAX_COALESCED && matches!(self.state, BufferState::Open | BufferState::Queued) {
             parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
             return Poll::Ready(Ok(len));
         }
@@ -241,7 +245,7 @@ impl AsyncRead for CoalescedStream {
 
 impl AsyncWrite for CoalescedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        lock(&self.buffer).poll_take(cx, &[io::IoSlice::new(bytes)])
+        lock(&self.buffer).poll_write(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -249,7 +253,7 @@ impl AsyncWrite for CoalescedStream {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        lock(&self.buffer).poll_take(cx, parts)
+        lock(&self.buffer).poll_write(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -257,16 +261,16 @@ impl AsyncWrite for CoalescedStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let is_whole = {
+        let is_complete_response = {
             let buffer = lock(&self.buffer);
             match buffer.state {
-                BufferState::Waiting => return Poll::Ready(Ok(())),
+                BufferState::Queued => return Poll::Ready(Ok(())),
                 BufferState::Open if buffer.bytes.is_empty() => return Poll::Ready(Ok(())),
                 BufferState::Open => true,
-                BufferState::Due | BufferState::Failed(_) => false,
+                BufferState::Blocked | BufferState::Failed(_) => false,
             }
         };
-        if is_whole && wait(&self.buffer, cx) {
+        if is_complete_response && enqueue(&self.buffer, cx) {
             return Poll::Ready(Ok(()));
         }
         lock(&self.buffer).poll_send(cx)

@@ -1,6 +1,6 @@
-//! The access log: one line for each request, when its answer has ended.
+//! The access log: one line for each request, when its response has ended.
 //!
-//! Whoever answers only hands over what is to be said; the thread that writes it makes text of it (`lines.rs`).
+//! The thread that serves only hands over an [`AccessEntry`]; the log's own thread formats and writes it.
 
 use crate::telemetry::cause::Cause;
 use crate::telemetry::labels::Labels;
@@ -15,54 +15,54 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use walnut_engine::RequestId;
 use walnut_policy::Printable;
 
-/// LogWriter that wait to be written. What comes on top is lost.
-const WAITING: usize = 8192;
+/// Entries that may wait to be written. Further entries are lost.
+const MAX_PENDING: usize = 8192;
 
-/// What a line looks like.
+/// Format of the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessFormat {
-    /// For people.
+    /// A line for people.
     Human,
-    /// One JSON object.
+    /// A JSON object per line.
     Json,
 }
 
-/// Where the lines go.
+/// The access log.
 #[derive(Clone)]
 pub struct AccessLog(Arc<LogWriter<AccessEntry>>);
 
 impl AccessLog {
-    /// Writes to `out` on a thread of its own.
+    /// Starts a thread that writes the log to `out`.
     ///
     /// # Errors
     /// When the system refuses the thread.
     pub fn start(format: AccessFormat, out: impl Write + Send + 'static) -> io::Result<Self> {
         let mut clock = TimestampCache::default();
-        let format_entry = move |said: Entry<AccessEntry>, text: &mut String| {
-            // Those that were lost are only counted, as programs read the log.
-            if let Entry::Line(line) = said {
+        let format_entry = move |entry: Entry<AccessEntry>, text: &mut String| {
+            // Lost entries are only counted: programs read the log.
+            if let Entry::Line(line) = entry {
                 line.write(format, &mut clock, text);
             }
         };
-        LogWriter::start("walnut-access-log", WAITING, out, format_entry).map(AccessLog)
+        LogWriter::start("walnut-access-log", MAX_PENDING, out, format_entry).map(AccessLog)
     }
 
-    /// Waits until what was said so far is written, but no longer than to `until`.
+    /// Waits until all entries so far are written, at the latest until `until`.
     pub fn flush(&self, until: Instant) {
         self.0.flush(until);
     }
 
-    /// LogWriter that were lost.
+    /// Returns the number of lost entries.
     pub(crate) fn lost(&self) -> u64 {
         self.0.lost()
     }
 
-    pub(crate) fn push(&self, line: AccessEntry) {
-        self.0.push(line, 1);
+    pub(crate) fn push(&self, entry: AccessEntry) {
+        self.0.push(entry, 1);
     }
 }
 
-/// What is said of one request.
+/// Entry of one request.
 pub(crate) struct AccessEntry {
     pub time: SystemTime,
     pub client: IpAddr,
@@ -75,22 +75,22 @@ pub(crate) struct AccessEntry {
     pub id: RequestId,
 }
 
-/// Who request_line for what. Copied out of the request, whose buffers must not be kept for it.
+/// Client, method, host and path of a request. Copied, so that the buffers of the request are not kept.
 pub(crate) struct RequestLine {
     client: SocketAddr,
-    /// Method, host and path, one after the other.
+    /// Method, host and path, concatenated.
     text: Box<str>,
     host_at: usize,
     path_at: usize,
 }
 
 impl RequestLine {
-    /// More than this of each part is not shown anyway.
-    const MOST: usize = 1024;
+    /// Longest part that is kept, in bytes; formats show less.
+    const MAX_PART: usize = 1024;
 
-    /// The method is empty when the head could not be read.
+    /// Copies the parts. An empty method stands for a head that could not be parsed.
     pub fn new(client: SocketAddr, method: &str, host: &str, path: &str) -> Self {
-        let [method, host, path] = [method, host, path].map(|part| &part[..part.floor_char_boundary(Self::MOST)]);
+        let [method, host, path] = [method, host, path].map(|part| &part[..part.floor_char_boundary(Self::MAX_PART)]);
         let (host_at, path_at) = (method.len(), method.len() + host.len());
         RequestLine { client, text: [method, host, path].concat().into(), host_at, path_at }
     }
@@ -111,18 +111,18 @@ impl RequestLine {
         &self.text[self.path_at..]
     }
 
-    /// For people: `GET shop.example/cart `, or `- ` for what could not be read.
+    /// Writes `GET shop.example/cart `, or `- ` for a head that could not be parsed.
     fn write(&self, text: &mut String) {
         if self.method().is_empty() {
             return text.push_str("- ");
         }
-        // Of the server as a whole, no host is request_line.
+        // `OPTIONS *` is for the server as a whole, not for a host.
         let host = if self.path() == "*" { "" } else { self.host() };
         for (part, end) in [(self.method(), " "), (host, ""), (self.path(), " ")] {
             if is_plain(part) {
                 text.push_str(part);
             } else {
-                // Whoever takes a line apart at its spaces must not find words of a client's among them.
+                // A reader that splits lines at spaces must not mistake a client's words for fields.
                 text.push_str(&Printable(part).to_string().replace(' ', "\\u{20}"));
             }
             text.push_str(end);
@@ -130,11 +130,11 @@ impl RequestLine {
     }
 }
 
-/// A line in JSON. Fields may be added; what is there keeps its meaning as long as `v` stays.
+/// An entry in JSON. Fields may be added; existing ones keep their meaning while `v` stays the same.
 #[derive(Serialize)]
 struct AccessJson<'a> {
     v: u32,
-    /// When the answer ended: milliseconds since 1970 in UTC.
+    /// End of the response, in milliseconds since 1970 in UTC.
     time: u64,
     client: IpAddr,
     #[serde(serialize_with = "printable")]
@@ -143,23 +143,23 @@ struct AccessJson<'a> {
     host: &'a str,
     #[serde(serialize_with = "printable")]
     path: &'a str,
-    /// None when the client left before.
+    /// `None` if the client left before the response.
     status: Option<u16>,
-    /// Of the answer's body.
+    /// Bytes of the response's body.
     bytes: u64,
-    /// From the request's head to the answer's end.
+    /// Seconds from the request's head to the end of the response.
     seconds: f64,
     #[serde(skip_serializing_if = "str::is_empty")]
     app: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     component: &'a str,
     cause: &'static str,
-    /// The id by which its guest's output is tagged too.
-    #[serde(serialize_with = "displayed")]
+    /// Request id, with which the output of the guest is tagged too.
+    #[serde(serialize_with = "serialize_display")]
     request: RequestId,
 }
 
-pub(crate) fn displayed<S: Serializer>(id: &RequestId, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize_display<S: Serializer>(id: &RequestId, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(id)
 }
 
@@ -167,7 +167,7 @@ fn printable<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
     if is_plain(text) { to.serialize_str(text) } else { to.collect_str(&Printable(text)) }
 }
 
-/// Text that [`Printable`] leaves as it is, told without reading it character by character.
+/// Tells whether [`Printable`] would leave `text` unchanged, without decoding it. May be false for such a text.
 fn is_plain(text: &str) -> bool {
     text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -220,12 +220,12 @@ impl AccessEntry {
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns the milliseconds since 1970.
 pub(crate) fn unix_millis(time: SystemTime) -> u64 {
     u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Writes times as RFC 3339 does, in UTC. Keeps the last second, which many lines share.
+/// Formats timestamps by RFC 3339, in UTC. Caches the text of the last second, which many entries share.
 #[derive(Default)]
 struct TimestampCache {
     second: u64,
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_what_could_not_be_read() {
+    fn a_line_for_a_head_that_could_not_be_parsed() {
         let request_line = RequestLine::new("127.0.0.1:5000".parse().unwrap(), "", "", "");
         let text = written(AccessFormat::Human, &AccessEntry { request_line, ..line("/") });
         assert!(text.contains("Z 127.0.0.1 - 200 12 "), "{text}");
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_line_whatever_was_asked() {
+    fn an_entry_is_a_single_line_whatever_the_request() {
         let bad = line("/\u{1b}[2J\n\u{202e}x");
         for format in [AccessFormat::Human, AccessFormat::Json] {
             let text = written(format, &bad);

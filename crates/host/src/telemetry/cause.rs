@@ -1,42 +1,42 @@
-//! What became of a request, in one word: the `cause` of the metrics and of the access log. Closed, so that nothing that a
-//! guest or a client chooses becomes a label.
+//! Causes: how a request ended, in one word, for metrics, the access log and traces. The set is closed, so that no guest
+//! and no client can choose a label.
 
 use http::StatusCode;
 use walnut_engine::{Failure, Limit};
 
-/// Why a request ended as it did.
+/// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The component answered, with whatever status, or a folder did.
+    /// The component or the folder answered, with any status.
     Ok,
-    /// The request was not a good one, or none at all, or its head did not come in time.
+    /// The request was malformed, or its head did not arrive in time.
     ClientError,
-    /// No route is for it, or no file that may be served.
+    /// No route matched, or no file that may be served.
     NotFound,
-    /// No sandbox was free in time, or no turn on the thread, the system has no room for more open files, or another client needed the connection's
-    /// seat before the request's head was there.
+    /// No sandbox was free in time, the thread was too busy, the system had no room for more open files, or another
+    /// client needed the connection's slot before the head was complete.
     Overloaded,
-    /// The request's body is larger than it may be.
+    /// The request's body exceeded its limit.
     TooLarge,
-    /// The time on the clock was used up.
+    /// The deadline passed.
     Deadline,
-    /// The time on a processor was used up.
+    /// The limit of processor time was reached.
     Cpu,
-    /// The memory was used up.
+    /// The memory limit was reached.
     Memory,
-    /// Another limit was reached; the metric of the limits says which.
+    /// Another limit was reached; the metric `walnut_limits_reached_total` tells which.
     Limit,
     /// The guest trapped.
     Trap,
     /// The guest ended without a response.
     NoResponse,
-    /// The guest answered with an error of its own instead of a response, or instead of the rest of its body.
+    /// The guest returned an error instead of a response, or failed in the middle of its body.
     GuestError,
-    /// Something in the host failed.
+    /// The host failed.
     HostError,
-    /// A file could not be sent to its end; standard error says why.
+    /// A file could not be sent completely; standard error tells why.
     BrokenOff,
-    /// The client left, or the server stopped, before the end of the answer.
+    /// The client left, or the server stopped, before the end of the response.
     Abandoned,
 }
 
@@ -59,7 +59,7 @@ impl Cause {
         Cause::Abandoned,
     ];
 
-    /// The cause of a failure.
+    /// Returns the cause of a failure.
     pub fn of(failure: &Failure) -> Self {
         match failure {
             Failure::Limit { limit, .. } => Cause::of_limit(*limit),
@@ -71,6 +71,7 @@ impl Cause {
         }
     }
 
+    /// Returns the cause of a limit that was reached.
     pub fn of_limit(limit: Limit) -> Self {
         match limit {
             Limit::Deadline => Cause::Deadline,
@@ -81,7 +82,7 @@ impl Cause {
         }
     }
 
-    /// The word for it.
+    /// Returns the word that metrics and logs show.
     pub fn name(self) -> &'static str {
         match self {
             Cause::Ok => "ok",
@@ -103,10 +104,10 @@ impl Cause {
     }
 }
 
-/// The classes of statuses, by [`class`]; the first is of requests whose client left before there was one.
+/// Status classes, indexed by [`class`]. The first counts requests that got no status.
 pub(crate) const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The index of a status in [`CLASSES`].
+/// Returns the index of a status in [`CLASSES`].
 pub(crate) fn class(status: Option<StatusCode>) -> usize {
     status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(CLASSES.len() - 1)
 }

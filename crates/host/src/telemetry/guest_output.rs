@@ -1,6 +1,6 @@
-//! What guests write, as JSON: for those who read everything that a server says by program.
+//! Output of guests as JSON lines, for programs that read everything a server writes.
 
-use crate::telemetry::access_log::{displayed, unix_millis};
+use crate::telemetry::access_log::{serialize_display, unix_millis};
 use crate::telemetry::metrics::ComponentMetrics;
 use serde::Serialize;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use walnut_engine::{OutputLine, RequestId};
 use walnut_policy::is_hidden;
 
-/// A line in JSON. Fields may be added; what is there keeps its meaning as long as `v` stays.
+/// A line in JSON. Fields may be added; existing ones keep their meaning while `v` stays the same.
 #[derive(Serialize)]
 struct GuestOutputJson<'a> {
     v: u32,
@@ -16,40 +16,40 @@ struct GuestOutputJson<'a> {
     time: u64,
     app: &'a str,
     component: &'a str,
-    /// None where a sandbox has several requests at once.
-    #[serde(serialize_with = "perhaps", skip_serializing_if = "Option::is_none")]
+    /// `None` where a sandbox runs several requests at once.
+    #[serde(serialize_with = "serialize_optional", skip_serializing_if = "Option::is_none")]
     request: Option<RequestId>,
     stream: &'static str,
     line: &'a str,
 }
 
-fn perhaps<S: serde::Serializer>(id: &Option<RequestId>, to: S) -> Result<S::Ok, S::Error> {
+fn serialize_optional<S: serde::Serializer>(id: &Option<RequestId>, to: S) -> Result<S::Ok, S::Error> {
     match id {
-        Some(id) => displayed(id, to),
+        Some(id) => serialize_display(id, to),
         None => to.serialize_none(),
     }
 }
 
-/// One JSON object, for a line of the guest that is measured in `by`.
-pub fn guest_line(by: &ComponentMetrics, line: OutputLine<'_>) -> String {
-    json(by, line, SystemTime::now())
+/// Formats a line of a guest of the component `of` as a JSON object.
+pub fn guest_line(of: &ComponentMetrics, line: OutputLine<'_>) -> String {
+    json(of, line, SystemTime::now())
 }
 
-fn json(by: &ComponentMetrics, line: OutputLine<'_>, time: SystemTime) -> String {
+fn json(of: &ComponentMetrics, line: OutputLine<'_>, time: SystemTime) -> String {
     let line = GuestOutputJson {
         v: 1,
         time: unix_millis(time),
-        app: &by.labels().app,
-        component: &by.labels().component,
+        app: &of.labels().app,
+        component: &of.labels().component,
         request: line.request,
         stream: if line.is_stderr { "stderr" } else { "stdout" },
         line: line.text,
     };
-    visible(&serde_json::to_string(&line).unwrap_or_default())
+    escape_hidden(&serde_json::to_string(&line).unwrap_or_default())
 }
 
-/// The same JSON without characters that would drive a terminal, which are in its strings if anywhere.
-fn visible(json: &str) -> String {
+/// Escapes the characters of a JSON text that would control a terminal. They occur only within its strings.
+fn escape_hidden(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         match is_hidden(c) {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_told_whole_and_drives_no_terminal() {
+    fn a_line_is_complete_and_cannot_control_a_terminal() {
         let text = "\"quoted\\\", \u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{e0001}\n}";
         let written = written(text, true, None);
         assert!(!written.chars().any(is_hidden), "{written}");

@@ -1,95 +1,99 @@
-//! LogWriter on their way to a stream whose reader may stall: the access log, what guests write, what is said of them.
+//! Log writer: a bounded queue and a thread that writes it to a stream whose reader may stall. The access log, the audit
+//! and the output of guests each have one.
 //!
-//! Whoever says a line only hands it over. One thread writes them, in their order and many at once. A full disk or a reader
-//! that stalls costs lines, which are counted and told of in their place, and never a request.
+//! Pushing a line never waits for the stream. The thread writes the lines in order, many at once. A full disk or a stalled
+//! reader loses lines, which are counted and reported in their place, but holds up no request.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long lines gather before they are written at once. A busy server does not wake the writer for each.
+/// Time that lines gather before they are written, so that a busy server does not wake the thread for each.
 const GATHER: Duration = Duration::from_millis(10);
-/// How much is written at once.
+/// Bytes that are written at once.
 const BLOCK: usize = 64 << 10;
 
-/// LogWriter that wait to be written. The writer ends when this is dropped and all is written.
+/// Handle of a log's queue and thread. The thread ends when this is dropped and all lines are written.
 pub struct LogWriter<T>(Arc<WriterShared<T>>);
 
-/// What is written next.
+/// Entry that the thread formats next.
 #[derive(Debug)]
 pub enum Entry<T> {
     /// A line.
     Line(T),
-    /// So many lines were lost here.
+    /// Number of lines that were lost at this point.
     Lost(u64),
 }
 
 struct WriterShared<T> {
     queue: Mutex<PendingEntries<T>>,
-    /// What all that waits may have as its size.
-    room: usize,
-    /// Tells the writer to look.
-    come: Condvar,
-    /// Tells who waits for room that all of it is free.
+    /// Largest sum of the sizes of all lines in the queue.
+    capacity: usize,
+    /// Wakes the thread.
+    pushed: Condvar,
+    /// Wakes those that wait for space in the queue.
     taken: Condvar,
+    /// Wakes those that wait for a flush.
     written: Condvar,
 }
 
 struct PendingEntries<T> {
-    waiting: Vec<T>,
+    lines: Vec<T>,
     size: usize,
-    /// LogWriter that were lost, and those of them that came after all that waits.
+    /// Lines lost since the start.
     lost: u64,
+    /// Lines lost after the last line in the queue.
     lost_last: u64,
     is_writing: bool,
-    /// Somebody waits until all is written, so nothing gathers.
+    /// A flush is waiting, so that nothing gathers.
     is_urgent: bool,
-    is_over: bool,
+    is_closed: bool,
 }
 
 impl<T: Send + 'static> LogWriter<T> {
-    /// Writes to `out` on a thread of this `name`. LogWriter wait until their sizes are `room` in sum; `format` makes text of them.
+    /// Starts a thread `name` that writes to `out`. The queue takes lines up to a total size of `capacity`; `format`
+    /// turns an entry into text.
     ///
     /// # Errors
     /// When the system refuses the thread.
     pub fn start(
         name: &str,
-        room: usize,
+        capacity: usize,
         out: impl Write + Send + 'static,
         format: impl FnMut(Entry<T>, &mut String) + Send + 'static,
     ) -> io::Result<Arc<Self>> {
         let queue = PendingEntries {
-            waiting: Vec::new(),
+            lines: Vec::new(),
             size: 0,
             lost: 0,
             lost_last: 0,
             is_writing: false,
             is_urgent: false,
-            is_over: false,
+            is_closed: false,
         };
-        let (come, taken, written) = Default::default();
-        let shared = Arc::new(WriterShared { queue: Mutex::new(queue), room, come, taken, written });
-        let lines = Arc::new(LogWriter(shared.clone()));
+        let (pushed, taken, written) = Default::default();
+        let shared = Arc::new(WriterShared { queue: Mutex::new(queue), capacity, pushed, taken, written });
+        let writer = Arc::new(LogWriter(shared.clone()));
         thread::Builder::new().name(name.into()).spawn(move || shared.write(Batch::new(out, format)))?;
-        Ok(lines)
+        Ok(writer)
     }
 }
 
 impl<T> LogWriter<T> {
-    /// Hands a line of this size over. What finds no room is lost, and so is all after it until there is room again.
+    /// Pushes a line of this size. A line that does not fit is lost, and so are all after it until there is space again.
     pub fn push(&self, line: T, size: usize) {
         self.push_within(line, size, Duration::ZERO);
     }
 
-    /// The same, but waits up to `patience` for room: who says more than can be written is held to that pace, and loses lines
-    /// only when nothing at all is written. Once one is lost nobody waits, until there is room again.
-    pub fn push_within(&self, line: T, size: usize, patience: Duration) {
-        let is_full = |queue: &PendingEntries<T>| queue.size > 0 && queue.size + size > self.0.room;
+    /// Pushes a line, waiting up to `max_wait` for space. This holds a producer to the pace of the stream, and loses lines
+    /// only when nothing is written at all. After a loss nobody waits until there is space again.
+    pub fn push_within(&self, line: T, size: usize, max_wait: Duration) {
+        let is_full = |queue: &PendingEntries<T>| queue.size > 0 && queue.size + size > self.0.capacity;
         let mut queue = self.0.lock();
-        if is_full(&queue) && queue.lost_last == 0 && !patience.is_zero() {
+        if is_full(&queue) && queue.lost_last == 0 && !max_wait.is_zero() {
             let waits = |queue: &mut PendingEntries<T>| is_full(queue) && queue.lost_last == 0;
-            let waited = self.0.taken.wait_timeout_while(queue, patience, waits);
+            let waited = self.0.taken.wait_timeout_while(queue, max_wait, waits);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let before = queue.size;
@@ -98,28 +102,28 @@ impl<T> LogWriter<T> {
             queue.lost_last += 1;
             return;
         }
-        queue.waiting.push(line);
+        queue.lines.push(line);
         queue.size += size;
         let is_enough = |size| size >= self.0.enough();
         let wakes = before == 0 || (is_enough(queue.size) && !is_enough(before));
         drop(queue);
         if wakes {
-            self.0.come.notify_one();
+            self.0.pushed.notify_one();
         }
     }
 
-    /// Waits until what was said so far is written, but no longer than to `until`.
+    /// Waits until all lines so far are written, at the latest until `until`.
     pub fn flush(&self, until: Instant) {
         let mut queue = self.0.lock();
         queue.is_urgent = true;
-        self.0.come.notify_one();
+        self.0.pushed.notify_one();
         let left = until.saturating_duration_since(Instant::now());
-        let is_under_way = |queue: &mut PendingEntries<T>| queue.is_writing || queue.has_news();
-        let waited = self.0.written.wait_timeout_while(queue, left, is_under_way);
+        let is_unfinished = |queue: &mut PendingEntries<T>| queue.is_writing || queue.has_entries();
+        let waited = self.0.written.wait_timeout_while(queue, left, is_unfinished);
         waited.unwrap_or_else(PoisonError::into_inner).0.is_urgent = false;
     }
 
-    /// LogWriter that were lost.
+    /// Returns the number of lost lines.
     pub fn lost(&self) -> u64 {
         self.0.lock().lost
     }
@@ -127,14 +131,14 @@ impl<T> LogWriter<T> {
 
 impl<T> Drop for LogWriter<T> {
     fn drop(&mut self) {
-        self.0.lock().is_over = true;
-        self.0.come.notify_one();
+        self.0.lock().is_closed = true;
+        self.0.pushed.notify_one();
     }
 }
 
 impl<T> PendingEntries<T> {
-    fn has_news(&self) -> bool {
-        !self.waiting.is_empty() || self.lost_last > 0
+    fn has_entries(&self) -> bool {
+        !self.lines.is_empty() || self.lost_last > 0
     }
 }
 
@@ -143,48 +147,50 @@ impl<T> WriterShared<T> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// With as much the writer begins at once, while there is room for more.
+    /// Returns the size of the queue at which the thread stops gathering, while there is still space.
     fn enough(&self) -> usize {
-        self.room / 4
+        self.capacity / 4
     }
 
-    fn write(&self, mut page: Batch<T>) {
+    fn write(&self, mut batch: Batch<T>) {
         let mut lines = Vec::new();
         while let Some(lost) = self.take(&mut lines) {
             for line in lines.drain(..) {
-                page.add(line);
-                if page.text.len() > BLOCK {
-                    self.put(&mut page);
+                batch.add(line);
+                if batch.text.len() > BLOCK {
+                    self.write_batch(&mut batch);
                 }
             }
-            page.lose(lost);
-            self.put(&mut page);
+            batch.add_lost(lost);
+            self.write_batch(&mut batch);
             self.lock().is_writing = false;
             self.written.notify_all();
         }
     }
 
-    fn put(&self, page: &mut Batch<T>) {
-        let failed = page.put();
+    fn write_batch(&self, batch: &mut Batch<T>) {
+        let failed = batch.write();
         if failed > 0 {
             self.lock().lost += failed;
         }
-        // Who has a lock that somebody else waits for may wait for this thread, which the system would let go on for milliseconds.
+        // A thread that waits for this one may hold a lock that others need; without a yield the system would let this
+        // thread go on for milliseconds.
         thread::yield_now();
     }
 
-    /// Waits for lines, and changes `lines`, which is empty, for them. Returns how many were lost after them; `None` when
-    /// there will be no more.
+    /// Waits for lines, and swaps them with `lines`, which is empty. Returns the number of lines lost after them, or
+    /// `None` when there will be no more.
     fn take(&self, lines: &mut Vec<T>) -> Option<u64> {
-        let idles = |queue: &mut PendingEntries<T>| !queue.has_news() && !queue.is_over;
-        let queue = self.come.wait_while(self.lock(), idles).unwrap_or_else(PoisonError::into_inner);
-        let gathers = |queue: &mut PendingEntries<T>| queue.size < self.enough() && !queue.is_urgent && !queue.is_over;
-        let gathered = self.come.wait_timeout_while(queue, GATHER, gathers);
+        let idles = |queue: &mut PendingEntries<T>| !queue.has_entries() && !queue.is_closed;
+        let queue = self.pushed.wait_while(self.lock(), idles).unwrap_or_else(PoisonError::into_inner);
+        let gathers =
+            |queue: &mut PendingEntries<T>| queue.size < self.enough() && !queue.is_urgent && !queue.is_closed;
+        let gathered = self.pushed.wait_timeout_while(queue, GATHER, gathers);
         let mut queue = gathered.unwrap_or_else(PoisonError::into_inner).0;
-        if !queue.has_news() {
+        if !queue.has_entries() {
             return None;
         }
-        std::mem::swap(&mut queue.waiting, lines);
+        std::mem::swap(&mut queue.lines, lines);
         queue.size = 0;
         queue.is_writing = true;
         self.taken.notify_all();
@@ -192,19 +198,19 @@ impl<T> WriterShared<T> {
     }
 }
 
-/// Makes text of what is said.
+/// Appends the text of an entry.
 type Formatter<T> = Box<dyn FnMut(Entry<T>, &mut String) + Send>;
 
-/// Text that is written at once, and what it is made with.
+/// Text that is written at once, with its formatter and its stream.
 struct Batch<T> {
     out: Box<dyn Write + Send>,
     format: Formatter<T>,
     text: String,
-    /// Where each line of the text ends.
+    /// End of each line in the text.
     ends: Vec<usize>,
-    /// Whether what was written last is a line that is not whole.
+    /// Whether the stream ends in the middle of a line.
     is_torn: bool,
-    /// LogWriter that could not be written, as on a full disk. They are told of once something can.
+    /// Lines that could not be written, as on a full disk. They are reported once the stream takes text again.
     unwritten: u64,
 }
 
@@ -219,25 +225,26 @@ impl<T> Batch<T> {
         self.ends.push(self.text.len());
     }
 
-    fn lose(&mut self, count: u64) {
+    fn add_lost(&mut self, count: u64) {
         if count > 0 {
             (self.format)(Entry::Lost(count), &mut self.text);
         }
     }
 
-    /// Writes the text, and returns how many of its lines could not be written.
-    fn put(&mut self) -> u64 {
-        let failed = self.write();
+    /// Writes the text, and reports lines that could not be written earlier. Returns the number of lines that could not be
+    /// written now.
+    fn write(&mut self) -> u64 {
+        let failed = self.write_text();
         self.unwritten += failed;
         if failed == 0 && self.unwritten > 0 {
             let unwritten = std::mem::take(&mut self.unwritten);
-            self.lose(unwritten);
-            self.write();
+            self.add_lost(unwritten);
+            self.write_text();
         }
         failed
     }
 
-    fn write(&mut self) -> u64 {
+    fn write_text(&mut self) -> u64 {
         if self.text.is_empty() {
             return 0;
         }
@@ -254,7 +261,7 @@ impl<T> Batch<T> {
     }
 }
 
-/// How much of it could be written. A reader that went away is no error.
+/// Writes as much as possible and returns the number of bytes written. A reader that went away is not an error.
 fn write_most(out: &mut impl Write, text: &[u8]) -> usize {
     let mut written = 0;
     while written < text.len() {
@@ -273,7 +280,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A writer that tells when it is asked to write, and does not go on until it is told to.
+    /// A stream that reports each write, and waits for permission to go on.
     struct Stalled {
         asked: Sender<()>,
         go: Receiver<()>,
@@ -293,19 +300,19 @@ mod tests {
         }
     }
 
-    fn format(said: Entry<u32>, text: &mut String) {
-        text.push_str(&match said {
+    fn format(entry: Entry<u32>, text: &mut String) {
+        text.push_str(&match entry {
             Entry::Line(number) => format!("{number}\n"),
             Entry::Lost(count) => format!("lost {count}\n"),
         });
     }
 
-    fn soon() -> Instant {
+    fn in_a_minute() -> Instant {
         Instant::now() + Duration::from_secs(60)
     }
 
     #[test]
-    fn a_reader_that_stalls_costs_lines_and_nothing_else() {
+    fn a_stalled_reader_loses_lines_and_nothing_else() {
         let ((asked, asks), (go, wait)) = (channel(), channel());
         let text = Arc::<Mutex<String>>::default();
         let out = Stalled { asked, go: wait, text: text.clone() };
@@ -318,16 +325,16 @@ mod tests {
         lines.flush(Instant::now());
         assert_eq!(*text.lock().unwrap(), "");
         drop(go);
-        lines.flush(soon());
+        lines.flush(in_a_minute());
         lines.push(16, 1);
-        lines.flush(soon());
+        lines.flush(in_a_minute());
         let expected: String = (0..11).map(|number| format!("{number}\n")).collect();
         assert_eq!(*text.lock().unwrap(), format!("{expected}lost 5\n16\n"));
         assert_eq!(lines.lost(), 5);
     }
 
     #[test]
-    fn what_does_not_fit_keeps_what_comes_after_it_out() {
+    fn a_line_that_does_not_fit_keeps_later_lines_out() {
         let ((asked, asks), (go, wait)) = (channel(), channel());
         let text = Arc::<Mutex<String>>::default();
         let lines = LogWriter::start("lines", 10, Stalled { asked, go: wait, text: text.clone() }, format).unwrap();
@@ -335,36 +342,36 @@ mod tests {
         asks.recv().unwrap();
         [(1, 8), (2, 3), (3, 1)].into_iter().for_each(|(number, size)| lines.push(number, size));
         drop(go);
-        lines.flush(soon());
+        lines.flush(in_a_minute());
         assert_eq!(*text.lock().unwrap(), "0\n1\nlost 2\n");
     }
 
     #[test]
-    fn who_is_patient_waits_until_there_is_room_and_no_longer() {
+    fn push_within_waits_for_space_and_no_longer() {
         let ((asked, asks), (go, wait)) = (channel(), channel());
         let text = Arc::<Mutex<String>>::default();
         let lines = LogWriter::start("lines", 2, Stalled { asked, go: wait, text: text.clone() }, format).unwrap();
         lines.push(0, 1);
         asks.recv().unwrap();
         [1, 2].into_iter().for_each(|number| lines.push_within(number, 1, Duration::from_secs(60)));
-        // Nothing is written, so one is lost; the next does not wait for what the one before it waited for in vain.
+        // Nothing is written, so a line is lost; the next one does not wait in vain again.
         lines.push_within(3, 1, Duration::from_millis(1));
         lines.push_within(4, 1, Duration::from_secs(3600));
         assert_eq!(lines.lost(), 2);
         go.send(()).unwrap();
         asks.recv().unwrap();
         [5, 6].into_iter().for_each(|number| lines.push(number, 1));
-        let patient = thread::spawn({
+        let waiting = thread::spawn({
             let lines = lines.clone();
             move || lines.push_within(7, 1, Duration::from_secs(60))
         });
         drop(go);
-        patient.join().unwrap();
-        lines.flush(soon());
+        waiting.join().unwrap();
+        lines.flush(in_a_minute());
         assert_eq!((text.lock().unwrap().as_str(), lines.lost()), ("0\n1\n2\nlost 2\n5\n6\n7\n", 2));
     }
 
-    /// A disk with room for so much.
+    /// A disk with this many free bytes.
     struct Disk(Arc<Mutex<(usize, String)>>);
 
     impl Write for Disk {
@@ -385,17 +392,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_disk_does_not_take_is_counted_and_told_of_once_it_takes_more() {
+    fn lines_lost_to_a_full_disk_are_counted_and_reported_once_it_has_space() {
         let disk = Arc::new(Mutex::new((6, String::new())));
         let lines = LogWriter::start("lines", 1000, Disk(disk.clone()), format).unwrap();
-        let say = |number| {
+        let push = |number| {
             lines.push(number, 1);
-            lines.flush(soon());
+            lines.flush(in_a_minute());
         };
-        [100, 200, 300].into_iter().for_each(say);
+        [100, 200, 300].into_iter().for_each(push);
         assert_eq!((lines.lost(), disk.lock().unwrap().1.as_str()), (2, "100\n20"));
         disk.lock().unwrap().0 = 1000;
-        [400, 500].into_iter().for_each(say);
+        [400, 500].into_iter().for_each(push);
         assert_eq!((lines.lost(), disk.lock().unwrap().1.as_str()), (2, "100\n20\n400\nlost 2\n500\n"));
     }
 

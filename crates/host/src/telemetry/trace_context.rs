@@ -1,4 +1,4 @@
-//! Which id a request gets: that of the trace that its client says it belongs to, or one that nobody had before.
+//! Request ids: the id of the trace that the client names (W3C Trace Context), or a new random one.
 
 use http::{HeaderMap, HeaderName};
 use std::cell::Cell;
@@ -8,44 +8,43 @@ use walnut_engine::RequestId;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The id of a request with these headers.
+/// Returns the id of a request with these headers.
 pub(crate) fn request_id(headers: &HeaderMap) -> RequestId {
     traced(headers).unwrap_or_else(random_request_id)
 }
 
-/// The trace's id, if the client names one in the way of W3C Trace Context, and just one.
+/// Returns the trace id of the `traceparent` header, if there is exactly one and it is valid.
 fn traced(headers: &HeaderMap) -> Option<RequestId> {
-    let mut said = headers.get_all(TRACEPARENT).iter();
-    match (said.next(), said.next()) {
-        (Some(one), None) => trace_id(one.as_bytes()),
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => trace_id(value.as_bytes()),
         _ => None,
     }
 }
 
-/// `version "-" trace-id "-" parent-id "-" flags`, all in lower case. Versions to come may have more behind it.
+/// Parses `version "-" trace-id "-" parent-id "-" flags`, in lower-case hexadecimal. Future versions may append more.
 fn trace_id(header: &[u8]) -> Option<RequestId> {
     let (known, more) = header.split_at_checked(55)?;
     let [version, trace, parent, flags] = [&known[..2], &known[3..35], &known[36..52], &known[53..]];
-    let is_cut = [2, 35, 52].iter().all(|at| known[*at] == b'-');
-    let goes_on = match version {
+    let has_dashes = [2, 35, 52].iter().all(|at| known[*at] == b'-');
+    let has_valid_end = match version {
         b"00" => more.is_empty(),
         b"ff" => false,
         _ => more.is_empty() || more[0] == b'-',
     };
-    number(version).and(number(flags))?;
-    let parent = NonZeroU64::new(u64::try_from(number(parent)?).ok()?)?;
-    let trace = NonZeroU128::new(number(trace)?)?;
-    (is_cut && goes_on).then(|| RequestId::new(trace, Some(parent)))
+    hex(version).and(hex(flags))?;
+    let parent = NonZeroU64::new(u64::try_from(hex(parent)?).ok()?)?;
+    let trace = NonZeroU128::new(hex(trace)?)?;
+    (has_dashes && has_valid_end).then(|| RequestId::new(trace, Some(parent)))
 }
 
-fn number(digits: &[u8]) -> Option<u128> {
+fn hex(digits: &[u8]) -> Option<u128> {
     let digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
     let text = digits.iter().all(digit).then_some(digits)?;
     u128::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
 }
 
-/// A number that cannot be guessed and does not come twice. The system is asked for keys once for each thread; from there on
-/// it is a count, hashed under both of them.
+/// Returns a random id that cannot be guessed: a counter hashed with two keys, which each thread gets from the system once.
 pub(crate) fn random_request_id() -> RequestId {
     thread_local! {
         static KEYS: [RandomState; 2] = [RandomState::new(), RandomState::new()];

@@ -1,28 +1,33 @@
-//! Whether a request is one that something can answer that is served, and for which host.
+//! Validates the head of a request, and finds the host that it is for.
 
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use std::net::Ipv6Addr;
 
-/// A request that the server answers itself, whatever it serves.
+/// Reason for which the server itself answers a request, whatever it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadRejection {
+    /// No valid host, or several.
     InvalidHost,
+    /// The target is not a path.
     InvalidTarget,
     Connect,
     /// `OPTIONS *`
     OptionsOfServer,
-    /// Its body is in another transfer coding than `chunked`.
+    /// A transfer coding other than `chunked`.
     UnknownTransferCoding,
-    /// A field begins or ends with a space, where HTTP/2 allows none.
+    /// A value with spaces around it, which HTTP/2 forbids.
     PaddedValue,
 }
 
-/// The host that a request is for, if it is a request that a component can answer.
+/// Returns the host that a request is for.
+///
+/// # Errors
+/// When the request is not one that a component or a folder can answer.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<&str, HeadRejection> {
     let is_http2 = request.version() == Version::HTTP_2;
-    if !is_decoded(request.headers()) {
+    if !has_known_coding(request.headers()) {
         return Err(HeadRejection::UnknownTransferCoding);
     }
     if is_http2 && request.headers().values().any(is_padded) {
@@ -32,47 +37,47 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<&str, HeadRejection> {
     match request.uri().path_and_query().map_or("", |target| target.as_str()) {
         _ if *request.method() == Method::CONNECT => Err(HeadRejection::Connect),
         path if path.starts_with('/') => Ok(host),
-        // RFC 9112 section 3.2.2: a whole URL without a path is of `/`, also with a query.
+        // RFC 9112 section 3.2.2: an absolute URL without a path means `/`, also with a query.
         path if path.starts_with('?') && !is_http2 => Ok(host),
         "*" if *request.method() == Method::OPTIONS => Err(HeadRejection::OptionsOfServer),
         _ => Err(HeadRejection::InvalidTarget),
     }
 }
 
-/// Whether the body is as it was meant, by what takes requests apart, which knows one coding (RFC 9112 section 6.1).
-fn is_decoded(headers: &HeaderMap) -> bool {
+/// Tells whether hyper has decoded the body: it knows only `chunked` (RFC 9112 section 6.1).
+fn has_known_coding(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
     codings.next().is_none_or(is_chunked) && codings.next().is_none()
 }
 
-/// RFC 9113 section 8.2.1. Of HTTP/1.1, they are taken off where a head is taken apart.
+/// Tells whether a value has spaces around it (RFC 9113 section 8.2.1). The parser of HTTP/1.1 removes them.
 fn is_padded(value: &HeaderValue) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
 }
 
-/// The host that a request is for. RFC 9112 section 3.2: it names one, and a valid one. RFC 9113 section 8.3.1: where it
-/// can name it twice, it names the same.
+/// Returns the host of a request. RFC 9112 section 3.2: it has exactly one, and a valid one. RFC 9113 section 8.3.1:
+/// `:authority` and `host` agree.
 fn host<B>(request: &Request<B>) -> Option<&str> {
-    let mut named = request.headers().get_all(HOST).iter();
-    let by_header = match (named.next(), named.next()) {
-        (Some(host), None) => Some(host.to_str().ok().filter(|host| host.parse().is_ok_and(|host| is_good(&host)))?),
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let header = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host.to_str().ok().filter(|host| host.parse().is_ok_and(|host| is_valid(&host)))?),
         (None, None) => None,
         _ => return None,
     };
     match request.uri().authority() {
         Some(authority) => {
-            let authority = Some(authority).filter(|authority| is_good(authority))?.as_str();
-            let agree = by_header.is_none_or(|host| host.eq_ignore_ascii_case(authority));
+            let authority = Some(authority).filter(|authority| is_valid(authority))?.as_str();
+            let agree = header.is_none_or(|host| host.eq_ignore_ascii_case(authority));
             (agree || request.version() != Version::HTTP_2).then_some(authority)
         }
-        None => by_header,
+        None => header,
     }
 }
 
-/// RFC 3986 sections 3.2.2 and 3.2.3, where what parses an authority lets more pass.
-fn is_good(authority: &Authority) -> bool {
+/// Checks host and port by RFC 3986 sections 3.2.2 and 3.2.3; the parser of `Authority` is more lenient.
+fn is_valid(authority: &Authority) -> bool {
     let (whole, host) = (authority.as_str(), authority.host());
     let Some(port) = whole.strip_prefix(host) else { return false };
     let is_port =

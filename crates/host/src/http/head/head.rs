@@ -1,4 +1,5 @@
-//! What the head of a request must be, and what of heads goes no further than to the next hop.
+//! Rewrites heads between client and guest: scheme, hop-by-hop fields (RFC 9110 section 7.6.1), `forwarded` fields and
+//! cookies.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
@@ -11,24 +12,24 @@ use walnut_engine::{Body, Failure, named_by_connection};
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Bytes of the head of a request. Beyond it is 431.
+/// Largest head of a request, in bytes. A larger one gets 431.
 pub(crate) const MAX_HEAD_BYTES: u32 = 64 << 10;
 
-/// Gives a request the scheme that its client really used, which HTTP/1.1 does not say and HTTP/2 lets the client say.
+/// Sets the scheme of a request to that of its connection. HTTP/1.1 does not send it, and HTTP/2 lets the client choose.
 pub(crate) fn set_scheme<B>(request: &mut Request<B>, scheme: Scheme) {
     let host = || request.headers().get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
     let mut parts = request.uri().clone().into_parts();
     parts.authority = parts.authority.or_else(host);
     parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
     parts.scheme = Some(scheme);
-    // What has no authority cannot have a scheme, and is answered with an error further on.
+    // Fails without an authority, as a URI with a scheme needs one. The check of the head rejects such a request.
     if let Ok(uri) = http::Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }
 }
 
-/// Makes one field of the cookies that HTTP/2 lets a client send in pieces, of which a guest knows nothing (RFC 9113
-/// section 8.2.3).
+/// Joins the `cookie` fields into one. HTTP/2 lets a client send several, which guests do not expect (RFC 9113 section
+/// 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let pieces = || headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
     if pieces().nth(1).is_some()
@@ -38,33 +39,34 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// What of the trailers of a request goes no further, which its head decides.
+/// Removes the fields from a request's trailers that its head excludes.
 pub(crate) struct TrailerFilter {
-    /// By the client, as meant for this hop.
+    /// Fields that the client's `connection` names.
     named: Vec<HeaderName>,
     trusts_forwarded: bool,
 }
 
 impl TrailerFilter {
-    pub fn clean(&self, trailers: &mut HeaderMap) {
-        let drops = |name: &HeaderName| is_dropped(name, self.trusts_forwarded) || self.named.contains(name);
-        if trailers.keys().any(drops) {
-            remove(trailers, drops);
+    /// Removes the excluded fields.
+    pub fn apply(&self, trailers: &mut HeaderMap) {
+        let strips = |name: &HeaderName| is_stripped(name, self.trusts_forwarded) || self.named.contains(name);
+        if trailers.keys().any(strips) {
+            remove(trailers, strips);
         }
     }
 }
 
-/// Makes a head as it goes to a guest: without what was meant for this hop, and without what a client says about hops before
-/// it unless it is trusted. The same is to be taken off the trailers.
+/// Strips hop-by-hop fields off the head of a request, and `forwarded` fields unless the client is trusted. Joins cookies.
+/// Returns the filter for the trailers.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, trusts_forwarded: bool) -> TrailerFilter {
     join_cookies(headers);
-    let drops = |name: &HeaderName| is_dropped(name, trusts_forwarded);
+    let strips = |name: &HeaderName| is_stripped(name, trusts_forwarded);
     let mut named = Vec::new();
-    // Most requests have none of them.
-    if headers.keys().any(drops) {
+    // Most requests have none of these fields.
+    if headers.keys().any(strips) {
         let wants_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
-        named = remove(headers, drops);
-        // A guest may want to know, and gRPC wants it to.
+        named = remove(headers, strips);
+        // `te: trailers` is passed on to the guest; gRPC requires it.
         if wants_trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
@@ -72,30 +74,34 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, trusts_forwarded: bool) 
     TrailerFilter { named, trusts_forwarded }
 }
 
-/// Says who the client is: behind the hops that came with the request, if those are trusted, and otherwise alone.
+/// Sets `x-forwarded-for` and `x-forwarded-proto`. The client is appended to the hops that the request has, which are
+/// there only if they are trusted.
 pub(crate) fn set_forwarded_for<B>(request: &mut Request<B>, client: IpAddr) {
     let secure = request.uri().scheme() == Some(&Scheme::HTTPS);
     let headers = request.headers_mut();
-    let before = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    let previous = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
     let client = client.to_canonical().to_string();
-    let hops: Vec<&[u8]> = before.chain([client.as_bytes()]).collect();
-    // Parts of valid headers and an address are one.
+    let hops: Vec<&[u8]> = previous.chain([client.as_bytes()]).collect();
+    // Valid values joined with an address are a valid value.
     if let Ok(hops) = HeaderValue::from_bytes(&hops.join(&b", "[..])) {
         headers.insert(FORWARDED_FOR, hops);
     }
     let scheme = HeaderValue::from_static(if secure { "https" } else { "http" });
-    // The first hop knows what the client really used.
+    // A value of the first hop is kept: it knows the client's scheme.
     headers.entry(FORWARDED_PROTO).or_insert(scheme);
 }
 
-/// The response of a guest, as it may leave.
+/// Checks and completes the head of a guest's response.
+///
+/// # Errors
+/// A guest error for an informational status.
 pub(crate) fn finish_guest_response(mut response: Response<Body>) -> Result<Response<Body>, Failure> {
     if response.status().is_informational() {
-        // It would be followed by another, or by another protocol.
-        return Err(Failure::GuestError(format!("status {}, which is no answer", response.status().as_u16())));
+        // Such a status would announce another response, or another protocol.
+        return Err(Failure::GuestError(format!("status {}, which is not a final status", response.status().as_u16())));
     }
     strip_response_hop_by_hop(response.headers_mut());
-    // RFC 9110 sections 8.6 and 15.3.6: neither has a body, and only the second may say so.
+    // RFC 9110 sections 8.6 and 15.3.6: neither has a body, and 204 has no `content-length` either.
     if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
@@ -103,20 +109,20 @@ pub(crate) fn finish_guest_response(mut response: Response<Body>) -> Result<Resp
     Ok(response)
 }
 
-/// Takes off what a guest has no say in, before its body and behind it: the connection is the server's.
+/// Strips hop-by-hop fields off a head or the trailers of a guest: the connection is the server's.
 pub(crate) fn strip_response_hop_by_hop(headers: &mut HeaderMap) {
     if headers.keys().any(is_hop_by_hop) {
         remove(headers, is_hop_by_hop);
     }
 }
 
-/// Takes off what `drops` says and what `Connection` names. Gives the latter.
+/// Removes the fields that `strips` selects and those that `connection` names. Returns the latter.
 #[cold]
-fn remove(headers: &mut HeaderMap, drops: impl Fn(&HeaderName) -> bool) -> Vec<HeaderName> {
+fn remove(headers: &mut HeaderMap, strips: impl Fn(&HeaderName) -> bool) -> Vec<HeaderName> {
     let named = named_by_connection(headers);
-    let listed: Vec<HeaderName> = headers.keys().filter(|name| drops(name)).cloned().collect();
+    let listed: Vec<HeaderName> = headers.keys().filter(|name| strips(name)).cloned().collect();
     for name in listed.iter().chain(&named) {
-        // What the message itself is told by cannot be named away.
+        // `connection` must not remove the fields that frame and route the message.
         if *name != HOST && *name != CONTENT_LENGTH {
             headers.remove(name);
         }
@@ -128,7 +134,7 @@ fn has_token(value: &HeaderValue, wanted: &str) -> bool {
     value.to_str().is_ok_and(|text| text.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted)))
 }
 
-/// RFC 9110 section 7.6.1, and what of it is written in older ones.
+/// Tells whether a field is hop-by-hop: RFC 9110 section 7.6.1, and fields of older RFCs.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -136,18 +142,19 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-fn is_dropped(name: &HeaderName, trusts_forwarded: bool) -> bool {
+fn is_stripped(name: &HeaderName, trusts_forwarded: bool) -> bool {
     is_hop_by_hop(name) || ((!trusts_forwarded || name.as_str().contains('_')) && is_forwarded(name))
 }
 
-/// Also where `_` stands for `-`: a guest that takes names as CGI does cannot tell them apart, and no proxy writes them so.
+/// Tells whether a field describes earlier hops. Also matches names with `_` for `-`: a guest that maps names as CGI does
+/// cannot tell them apart, and no proxy writes them so.
 fn is_forwarded(name: &HeaderName) -> bool {
-    const BEGINNING: &[u8] = b"x-forwarded-";
+    const PREFIX: &[u8] = b"x-forwarded-";
     let is = |name: &[u8], like: &[u8]| {
         name.len() == like.len() && name.iter().zip(like).all(|(is, like)| is == like || (*is, *like) == (b'_', b'-'))
     };
     let name = name.as_str().as_bytes();
-    let begins = name.get(..BEGINNING.len()).is_some_and(|start| is(start, BEGINNING));
+    let begins = name.get(..PREFIX.len()).is_some_and(|start| is(start, PREFIX));
     begins || is(name, b"forwarded") || is(name, b"x-real-ip")
 }
 
@@ -162,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_one_hop_goes_no_further() {
+    fn hop_by_hop_fields_are_stripped() {
         let mut of = headers(&[
             ("host", "a.test"),
             ("content-length", "3"),
@@ -185,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_lose_what_their_head_would() {
+    fn trailers_lose_the_fields_that_their_head_would() {
         let mut head = headers(&[("connection", "x-secret"), ("x-forwarded-for", "1.2.3.4"), ("te", "trailers")]);
         let lines = [
             ("x-secret", "1"),
@@ -196,18 +203,18 @@ mod tests {
         ];
         for (trusts, kept) in [(false, &lines[3..4]), (true, &lines[3..])] {
             let mut of = headers(&lines);
-            strip_hop_by_hop(&mut head.clone(), trusts).clean(&mut of);
+            strip_hop_by_hop(&mut head.clone(), trusts).apply(&mut of);
             assert_eq!(of, headers(kept));
         }
-        // What is named by none is kept.
+        // Without `connection` the field is kept.
         head.remove("connection");
         let mut of = headers(&lines);
-        strip_hop_by_hop(&mut head, true).clean(&mut of);
+        strip_hop_by_hop(&mut head, true).apply(&mut of);
         assert!(of.contains_key("x-secret"));
     }
 
     #[test]
-    fn a_guest_has_no_say_in_the_connection() {
+    fn a_guest_does_not_control_the_connection() {
         let mut of = headers(&[
             ("content-length", "3"),
             ("connection", "close, x-secret, content-length"),
@@ -221,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_of_others_is_trusted_only_when_told_to() {
+    fn forwarded_fields_are_trusted_only_if_configured() {
         let lines = [
             ("forwarded", "for=1.2.3.4"),
             ("x-forwarded-for", "1.2.3.4"),
@@ -234,7 +241,7 @@ mod tests {
         assert_eq!(of, headers(&lines));
         strip_hop_by_hop(&mut of, false);
         assert_eq!(of, headers(&lines[4..]));
-        // Nobody is trusted in names that only look like those.
+        // Look-alike names are never trusted.
         for trusts in [false, true] {
             for name in ["x_forwarded_for", "x-forwarded_host", "x_forwarded-proto", "x_real_ip", "x-forwarded-a_b"] {
                 let mut of = headers(&[(name, "1.2.3.4"), ("x_forward", "kept")]);
@@ -274,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_body_has_none() {
+    fn a_response_without_a_body_has_none() {
         let answer = |status: u16| {
             let body = Full::new(Bytes::from_static(b"abc")).map_err(|never| match never {}).boxed_unsync();
             let answer = Response::builder().status(status).header(CONTENT_LENGTH, 3).body(body).unwrap();
@@ -282,7 +289,7 @@ mod tests {
             (answer.headers().contains_key(CONTENT_LENGTH), answer.body().size_hint().exact())
         };
         assert_eq!([204, 205].map(answer), [(false, Some(0)); 2]);
-        // Of what a client has, the length is told.
+        // 304 announces the length of the body that the client has.
         assert_eq!([200, 304].map(answer), [(true, Some(3)); 2]);
     }
 }

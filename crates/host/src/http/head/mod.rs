@@ -1,4 +1,4 @@
-//! Heads of requests and responses: checks, and fields that end at this hop.
+//! Heads of requests and responses: validation, and removal of hop-by-hop fields.
 
 mod check;
 mod head;

@@ -1,24 +1,24 @@
-//! A connection of HTTP/2: a task for each stream, under limits on what one client can make this server hold and do.
+//! A connection of HTTP/2: a task for each stream, with limits on the memory and the work that a client can cause.
 //!
-//! Over h2 itself and not over hyper, which neither answers `expect: 100-continue` here, nor keeps bodies off the answers to
-//! HEAD, nor lets go of a client that never opens its window or idles for ever.
+//! Built on h2 and not on hyper, which does not answer `expect: 100-continue` here, does not keep bodies off responses to
+//! HEAD, and waits for ever for a client that never opens its window or idles.
 //!
-//! | attack | what bounds it |
+//! | attack | bound |
 //! |-|-|
-//! | streams opened and reset (CVE-2023-44487) | `RESETS_AT_ONCE` before they are taken, `ABANDONED` after |
-//! | streams broken so that this side resets them (CVE-2025-8671) | `OWN_RESETS` |
-//! | heads of many CONTINUATION frames, or that unpack to too much | `MAX_HEAD_BYTES`, by h2: 431, and an end of the connection |
-//! | floods of SETTINGS and PING | one answer is kept at a time; who does not read answers is cut by `StallTimeout` |
-//! | floods of WINDOW_UPDATE, PRIORITY and unknown frames | nothing is kept or answered; they do not end the idling of a connection without requests, which `head_timeout` ends |
-//! | many small DATA frames | h2's budget for what they cost beside their bytes |
-//! | a window that never opens, or by a byte now and then | the body of the answer is not asked for more, and the stream is reset by its `ReadProgress` |
+//! | streams opened and reset (CVE-2023-44487) | `MAX_PENDING_RESETS` before they are accepted, `MAX_ABANDONED` after |
+//! | streams broken so that this side resets them (CVE-2025-8671) | `MAX_LOCAL_RESETS` |
+//! | heads of many CONTINUATION frames, or that decompress to too much | `MAX_HEAD_BYTES`, by h2: 431, and the end of the connection |
+//! | floods of SETTINGS and PING | h2 keeps one answer at a time; `StallTimeout` disconnects a client that does not read answers |
+//! | floods of WINDOW_UPDATE, PRIORITY and unknown frames | nothing is kept or answered; a connection without requests stays idle, and `head_timeout` ends it |
+//! | many small DATA frames | h2's budget for their overhead |
+//! | a window that never opens, or by a byte now and then | the response's body is not polled further, and its `ReadProgress` resets the stream |
 //! | a connection with nothing on it, or half a head | `head_timeout`, and sooner when its slot is needed |
-//! | a peer that is gone | `PING_EVERY`, `PONG_WITHIN` |
+//! | a peer that is gone | `PING_INTERVAL`, `PONG_TIMEOUT` |
 //!
-//! What is no request is counted and said when h2 ends the connection for it, since `accept` then fails. Of a head for which
-//! it only resets the stream (malformed by RFC 9113 section 8, or larger than `MAX_HEAD_BYTES`, which it answers with 431) h2 tells
-//! nobody: not `accept`, no counter, nothing but the text of a debug event. Nor does it tell that half a head is there
-//! when the time for it is over, which looks like an idle connection.
+//! A protocol error is recorded when h2 ends the connection for it, since `accept` then fails. A head for which h2 only
+//! resets the stream (malformed by RFC 9113 section 8, or larger than `MAX_HEAD_BYTES`, which it answers with 431) is not
+//! recorded: h2 reports it nowhere but in the text of a debug event. Nor does h2 report that half a head is there when
+//! its time is over, which looks like an idle connection.
 
 use super::send::{LookaheadBody, StreamReset, send};
 use crate::http::client::Client;
@@ -47,75 +47,75 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Streams at once. Clients open as many before they are told, as RFC 9113 (section 5.1.2) recommends no fewer.
-const STREAMS: u32 = 100;
-/// What a client may send before somebody reads it, on one stream and on all of a connection. The second is what a
-/// connection can make the server hold, so it is of a fixed size and does not grow with the client's speed.
+/// Concurrent streams. RFC 9113 section 5.1.2 recommends no fewer, so clients open as many before they know the limit.
+const MAX_STREAMS: u32 = 100;
+/// Bytes that a client may send before they are read, on a stream and on the whole connection. The second bounds the
+/// memory that a connection can take, so its size is fixed and does not grow with the client's speed.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 512 << 10;
-/// What waits to be sent on one stream.
+/// Bytes that may wait to be sent on a stream.
 const SEND_BUFFER: usize = 64 << 10;
-/// Streams that were reset before they were taken, and streams that this side reset for what was wrong with them.
-const RESETS_AT_ONCE: usize = 20;
-const OWN_RESETS: usize = 100;
-/// Streams that were reset before their answer, more than were answered.
-const ABANDONED: u64 = 100;
-/// Whether the client is still there is asked so often, and has to be answered within this.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PONG_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client without streams may take to leave, once it was told to.
-const GRACE: Duration = Duration::from_secs(2);
+/// Streams that the client may reset before they are accepted, and streams that this side may reset for an error.
+const MAX_PENDING_RESETS: usize = 20;
+const MAX_LOCAL_RESETS: usize = 100;
+/// Streams that the client may reset before their response, in excess of the answered ones.
+const MAX_ABANDONED: u64 = 100;
+/// Interval of pings to the client, and the time within which it has to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PONG_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a client without streams to close the connection after GOAWAY.
+const GOAWAY_GRACE: Duration = Duration::from_secs(2);
 
 /// Serves a connection to its end.
 pub(crate) async fn serve<I>(io: I, client: Client, context: Arc<ServerContext>, mut close: CloseSignal)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let patience = context.config.head_timeout;
-    let handshake = timeout(patience, settings().handshake(io));
+    let head_timeout = context.config.head_timeout;
+    let handshake = timeout(head_timeout, settings().handshake(io));
     let mut connection = match close.unless_closed(handshake).await {
         Ok(Ok(Ok(connection))) => connection,
-        Ok(Ok(Err(error))) => return told(&context, client, &error),
+        Ok(Ok(Err(error))) => return record_error(&context, client, &error),
         Ok(Err(_)) | Err(_) => return,
     };
     let Some(pings) = connection.ping_pong() else { return };
-    let (mut is_lost, mut idle) = (pin!(is_lost(pings)), pin!(sleep(patience)));
+    let (mut is_lost, mut idle) = (pin!(is_lost(pings)), pin!(sleep(head_timeout)));
     let mut streams = Streams::default();
     let slot = close.slot.clone();
-    let mut closes = false;
+    let mut is_closing = false;
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => streams.start(client, &context, slot.busy(), request, respond),
-                Some(Err(error)) => return told(&context, client, &error),
+                Some(Err(error)) => return record_error(&context, client, &error),
                 None => return,
             },
-            () = streams.one_ends() => {
-                if streams.are_too_often_abandoned() {
+            () = streams.next_end() => {
+                if streams.exceed_abandoned() {
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 }
-                idle.as_mut().reset(Instant::now() + if closes { GRACE } else { patience });
+                idle.as_mut().reset(Instant::now() + if is_closing { GOAWAY_GRACE } else { head_timeout });
             }
-            why = close.asked(), if !closes => {
-                match why {
+            reason = close.wait(), if !is_closing => {
+                match reason {
                     CloseReason::Shutdown => connection.graceful_shutdown(),
                     CloseReason::SlotNeeded if slot.is_idle() => connection.abrupt_shutdown(Reason::NO_ERROR),
-                    // It does not read.
+                    // The client does not read.
                     CloseReason::SlotNeeded => return,
                 }
-                closes = true;
-                idle.as_mut().reset(Instant::now() + GRACE);
+                is_closing = true;
+                idle.as_mut().reset(Instant::now() + GOAWAY_GRACE);
             }
-            () = &mut idle, if streams.are_none() => {
-                if closes {
-                    // It was told, and does not go.
+            () = &mut idle, if streams.are_empty() => {
+                if is_closing {
+                    // The client had its grace after GOAWAY.
                     return;
                 }
                 connection.graceful_shutdown();
-                closes = true;
-                idle.as_mut().reset(Instant::now() + GRACE);
+                is_closing = true;
+                idle.as_mut().reset(Instant::now() + GOAWAY_GRACE);
             }
-            () = slot.is_needed(), if closes => {
+            () = slot.wait_until_needed(), if is_closing => {
                 if !slot.is_idle() {
                     return;
                 }
@@ -125,8 +125,8 @@ where
     }
 }
 
-/// The connection ended with `error`. If it is h2's own, the client broke the rules and was told so.
-fn told(context: &ServerContext, client: Client, error: &h2::Error) {
+/// Records the end of a connection with `error`, if the client violated the protocol.
+fn record_error(context: &ServerContext, client: Client, error: &h2::Error) {
     if error.is_library() {
         record_rejected(context, client.peer, None, Cause::ClientError);
     }
@@ -135,27 +135,27 @@ fn told(context: &ServerContext, client: Client, error: &h2::Error) {
 fn settings() -> Builder {
     let mut settings = Builder::new();
     settings
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(MAX_STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD_BYTES)
-        .max_pending_accept_reset_streams(RESETS_AT_ONCE)
-        .max_local_error_reset_streams(Some(OWN_RESETS));
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(Some(MAX_LOCAL_RESETS));
     settings
 }
 
-/// Ends when the client does not answer any more.
+/// Waits until the client does not answer pings any more.
 async fn is_lost(mut pings: PingPong) {
     loop {
-        sleep(PING_EVERY).await;
-        if !matches!(timeout(PONG_WITHIN, pings.ping(Ping::opaque())).await, Ok(Ok(_))) {
+        sleep(PING_INTERVAL).await;
+        if !matches!(timeout(PONG_TIMEOUT, pings.ping(Ping::opaque())).await, Ok(Ok(_))) {
             return;
         }
     }
 }
 
-/// The streams of a connection, which end with it.
+/// Tasks of a connection's streams, which end with it.
 #[derive(Default)]
 struct Streams {
     tasks: JoinSet<StreamEnd>,
@@ -163,11 +163,11 @@ struct Streams {
     abandoned: u64,
 }
 
-/// How a stream ended.
+/// End of a stream.
 enum StreamEnd {
-    /// There was an answer, if perhaps not all of it.
+    /// The response was sent, perhaps not completely.
     Answered,
-    /// The client did not wait for one.
+    /// The client reset the stream before the response.
     Abandoned,
 }
 
@@ -181,19 +181,19 @@ impl Streams {
         respond: SendResponse<Bytes>,
     ) {
         let context = context.clone();
-        self.tasks.spawn(async move { stream(client, &context, busy, request, respond).await });
+        self.tasks.spawn(async move { serve_stream(client, &context, busy, request, respond).await });
     }
 
-    fn are_none(&self) -> bool {
+    fn are_empty(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    fn are_too_often_abandoned(&self) -> bool {
-        self.abandoned > self.answered + ABANDONED
+    fn exceed_abandoned(&self) -> bool {
+        self.abandoned > self.answered + MAX_ABANDONED
     }
 
-    /// Waits for the end of one; for ever if there is none.
-    async fn one_ends(&mut self) {
+    /// Waits for the end of a stream; for ever if there is none.
+    async fn next_end(&mut self) {
         match poll_fn(|cx| match self.tasks.poll_join_next(cx) {
             Poll::Ready(None) => Poll::Pending,
             ended => ended,
@@ -206,7 +206,7 @@ impl Streams {
     }
 }
 
-async fn stream(
+async fn serve_stream(
     client: Client,
     context: &Arc<ServerContext>,
     busy: BusyGuard,
@@ -214,20 +214,20 @@ async fn stream(
     mut respond: SendResponse<Bytes>,
 ) -> StreamEnd {
     let is_head = *request.method() == Method::HEAD;
-    let mut pace = ReadProgress::stream(context.config.stall_timeout, busy.slot().clone());
-    let (request, mut wanted) = taken(client, request);
-    let mut answer = pin!(handle(context, client.peer, busy, request));
+    let mut progress = ReadProgress::of_stream(context.config.stall_timeout, busy.slot().clone());
+    let (request, mut body_wanted) = prepare(client, request);
+    let mut handling = pin!(handle(context, client.peer, busy, request));
     let response = poll_fn(|cx| {
-        let answered = answer.as_mut().poll(cx);
-        let goes_on = match &answered {
-            Poll::Pending => is_wanted(&mut wanted, cx),
-            // A guest may begin its answer before it reads.
-            Poll::Ready(response) => wanted.is_some() && response.status().is_success(),
+        let answered = handling.as_mut().poll(cx);
+        let sends_continue = match &answered {
+            Poll::Pending => is_body_wanted(&mut body_wanted, cx),
+            // A guest may begin its response before it reads.
+            Poll::Ready(response) => body_wanted.is_some() && response.status().is_success(),
         };
-        if goes_on {
-            let mut go_on = Response::new(());
-            *go_on.status_mut() = StatusCode::CONTINUE;
-            let _ = respond.send_informational(go_on);
+        if sends_continue {
+            let mut interim = Response::new(());
+            *interim.status_mut() = StatusCode::CONTINUE;
+            let _ = respond.send_informational(interim);
         }
         match answered {
             Poll::Ready(response) => Poll::Ready(Some(response)),
@@ -238,47 +238,48 @@ async fn stream(
     let (head, body) = response.into_parts();
     let mut head = Response::from_parts(head, ());
     let has_body = !is_head && !matches!(head.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    complete(&mut head, &body, has_body || is_head);
+    add_length_and_date(&mut head, &body, has_body || is_head);
     let mut body = LookaheadBody::new(body);
     if has_body {
-        // A call of gRPC may end with its head, which then has to say so.
+        // A gRPC call may end with its head, which then has to carry END_STREAM.
         poll_fn(|cx| {
             body.look_ahead(cx);
             Poll::Ready(())
         })
         .await;
     }
-    let is_over = !has_body || body.is_at_end();
-    // An error is a client that left, here and further on.
-    if let Ok(mut sends) = respond.send_response(head, is_over)
-        && !is_over
-        && let Err(StreamReset(reason)) = send(body, &mut sends, &mut pace).await
+    let is_complete = !has_body || body.is_at_end();
+    // Errors from here on mean that the client left.
+    if let Ok(mut sends) = respond.send_response(head, is_complete)
+        && !is_complete
+        && let Err(StreamReset(reason)) = send(body, &mut sends, &mut progress).await
     {
         sends.send_reset(reason);
     }
     StreamEnd::Answered
 }
 
-/// The request as the rest of the server takes it, and who hears when the body is wanted of a client that waits for that.
-fn taken(client: Client, request: Request<RecvStream>) -> (Request<RequestBody>, Option<oneshot::Receiver<()>>) {
+/// Converts the request for the handler. For a client that waits for `100 Continue`, also returns a receiver that hears
+/// when the body is first polled.
+fn prepare(client: Client, request: Request<RecvStream>) -> (Request<RequestBody>, Option<oneshot::Receiver<()>>) {
     let headers = request.headers();
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let content_length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let waits = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let (wants, wanted) = (waits && !request.body().is_end_stream()).then(oneshot::channel).unzip();
-    let mut request = request.map(|stream| RequestBody::Http2(Http2Body::new(stream, announced, wants)));
+    let (wants_body, body_wanted) = (waits && !request.body().is_end_stream()).then(oneshot::channel).unzip();
+    let mut request = request.map(|stream| RequestBody::Http2(Http2Body::new(stream, content_length, wants_body)));
     head::set_scheme(&mut request, client.scheme());
-    (request, wanted)
+    (request, body_wanted)
 }
 
-fn is_wanted(wanted: &mut Option<oneshot::Receiver<()>>, cx: &mut Context<'_>) -> bool {
+fn is_body_wanted(wanted: &mut Option<oneshot::Receiver<()>>, cx: &mut Context<'_>) -> bool {
     let Some(receiver) = wanted else { return false };
-    let Poll::Ready(told) = Pin::new(receiver).poll(cx) else { return false };
+    let Poll::Ready(received) = Pin::new(receiver).poll(cx) else { return false };
     *wanted = None;
-    told.is_ok()
+    received.is_ok()
 }
 
-/// Adds what hyper adds for HTTP/1.1.
-fn complete(head: &mut Response<()>, body: &impl HttpBody, has_length: bool) {
+/// Adds the fields that hyper adds for HTTP/1.1.
+fn add_length_and_date(head: &mut Response<()>, body: &impl HttpBody, has_length: bool) {
     let headers = head.headers_mut();
     match body.size_hint().exact() {
         Some(length) if has_length => {
@@ -289,18 +290,18 @@ fn complete(head: &mut Response<()>, body: &impl HttpBody, has_length: bool) {
     headers.entry(DATE).or_insert_with(date);
 }
 
-/// The time of day, written once in a second.
+/// Returns the current date, formatted once a second.
 fn date() -> HeaderValue {
     thread_local! {
-        static DATE_OF: RefCell<Option<(u64, HeaderValue)>> = const { RefCell::new(None) };
+        static CACHED: RefCell<Option<(u64, HeaderValue)>> = const { RefCell::new(None) };
     }
     let now = SystemTime::now();
     let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    DATE_OF.with_borrow_mut(|kept| match kept {
-        Some((of, date)) if *of == second => date.clone(),
+    CACHED.with_borrow_mut(|cached| match cached {
+        Some((cached_second, date)) if *cached_second == second => date.clone(),
         _ => {
             let date = HeaderValue::from_str(&httpdate::fmt_http_date(now)).unwrap_or(HeaderValue::from_static(""));
-            kept.insert((second, date)).1.clone()
+            cached.insert((second, date)).1.clone()
         }
     })
 }

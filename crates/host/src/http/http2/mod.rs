@@ -1,4 +1,4 @@
-//! Connections of HTTP/2.
+//! HTTP/2: connections, and the bodies of responses on their streams.
 
 mod http2;
 mod send;

@@ -1,4 +1,4 @@
-//! The body of an answer, sent at its client's pace.
+//! Sends the body of a response on a stream of HTTP/2, at the pace of its client.
 
 use crate::http::slow_client::ReadProgress;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::time::timeout_at;
 
-/// A body that did not go out whole, and what its client is told.
+/// A body that could not be sent completely, and the reason that its client is given.
 pub(super) struct StreamReset(pub Reason);
 
 impl From<h2::Error> for StreamReset {
@@ -18,8 +18,8 @@ impl From<h2::Error> for StreamReset {
     }
 }
 
-/// A body of which one frame more is taken while the one before waits for room. So a guest whose answer is complete is done,
-/// however slowly its client takes it, and one that fails meanwhile is noticed.
+/// A body that is polled for one more frame while the frame before waits for the client. So a guest whose response is
+/// complete is done, however slowly its client reads, and a guest that fails meanwhile is noticed.
 pub(super) struct LookaheadBody<B> {
     body: B,
     next: Option<NextFrame>,
@@ -27,7 +27,7 @@ pub(super) struct LookaheadBody<B> {
 
 enum NextFrame {
     Frame(Frame<Bytes>),
-    StreamEnd,
+    End,
     Failed,
 }
 
@@ -36,6 +36,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> LookaheadBody<B> {
         LookaheadBody { body, next: None }
     }
 
+    /// Polls for the next frame, unless it is there already.
     pub fn look_ahead(&mut self, cx: &mut Context<'_>) {
         if self.next.is_none()
             && let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx)
@@ -43,7 +44,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> LookaheadBody<B> {
             self.next = Some(match next {
                 Some(Ok(frame)) => NextFrame::Frame(frame),
                 Some(Err(_)) => NextFrame::Failed,
-                None => NextFrame::StreamEnd,
+                None => NextFrame::End,
             });
         }
     }
@@ -53,20 +54,20 @@ impl<B: HttpBody<Data = Bytes> + Unpin> LookaheadBody<B> {
         self.next.take().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Whether there is nothing after the frame that was taken last.
+    /// Tells whether nothing follows the frame that was taken last.
     pub fn is_at_end(&self) -> bool {
         match &self.next {
             None => self.body.is_end_stream(),
-            Some(next) => matches!(next, NextFrame::StreamEnd),
+            Some(next) => matches!(next, NextFrame::End),
         }
     }
 }
 
-/// Sends all of `body`, as the client makes room for it.
+/// Sends `body` to its end, as the client opens its window.
 pub(super) async fn send<B>(
     mut body: LookaheadBody<B>,
     sends: &mut SendStream<Bytes>,
-    pace: &mut ReadProgress,
+    progress: &mut ReadProgress,
 ) -> Result<(), StreamReset>
 where
     B: HttpBody<Data = Bytes> + Unpin,
@@ -74,17 +75,17 @@ where
     loop {
         let next = poll_fn(|cx| match body.poll_next(cx) {
             Poll::Ready(next) => Poll::Ready(Ok(next)),
-            Poll::Pending => was_reset(sends, cx).map(Err),
+            Poll::Pending => poll_reset(sends, cx).map(Err),
         });
         let frame = match next.await? {
             NextFrame::Frame(frame) => frame,
-            NextFrame::StreamEnd => return Ok(sends.send_data(Bytes::new(), true)?),
-            // Its answer must not look whole.
+            NextFrame::End => return Ok(sends.send_data(Bytes::new(), true)?),
+            // The response must not look complete.
             NextFrame::Failed => return Err(StreamReset(Reason::INTERNAL_ERROR)),
         };
         match frame.into_data() {
             Ok(data) => {
-                if send_data(data, &mut body, sends, pace).await? {
+                if send_data(data, &mut body, sends, progress).await? {
                     return Ok(());
                 }
             }
@@ -97,35 +98,37 @@ where
     }
 }
 
-/// Sends `data` as the client makes room for it. Tells whether it was the last.
+/// Sends `data` as the client opens its window. Returns whether it was the last of the body.
 async fn send_data<B>(
     mut data: Bytes,
     body: &mut LookaheadBody<B>,
     sends: &mut SendStream<Bytes>,
-    pace: &mut ReadProgress,
+    progress: &mut ReadProgress,
 ) -> Result<bool, StreamReset>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     while !data.is_empty() {
         sends.reserve_capacity(data.len());
-        let room = match sends.capacity() {
-            0 => timeout_at(pace.waits(), room(body, sends)).await.map_err(|_| StreamReset(Reason::CANCEL))??,
-            room => room,
+        let capacity = match sends.capacity() {
+            0 => timeout_at(progress.wait_begins(), wait_for_capacity(body, sends))
+                .await
+                .map_err(|_| StreamReset(Reason::CANCEL))??,
+            capacity => capacity,
         };
-        let part = data.split_to(room.min(data.len()));
-        pace.read(part.len());
+        let part = data.split_to(capacity.min(data.len()));
+        progress.read(part.len());
         let is_last = data.is_empty() && body.is_at_end();
         sends.send_data(part, is_last)?;
         if is_last {
             return Ok(true);
         }
     }
-    pace.caught_up();
+    progress.caught_up();
     Ok(false)
 }
 
-async fn room<B>(body: &mut LookaheadBody<B>, sends: &mut SendStream<Bytes>) -> Result<usize, StreamReset>
+async fn wait_for_capacity<B>(body: &mut LookaheadBody<B>, sends: &mut SendStream<Bytes>) -> Result<usize, StreamReset>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
@@ -133,7 +136,7 @@ where
         loop {
             match sends.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(0))) => {}
-                Poll::Ready(Some(room)) => return Poll::Ready(room.map_err(StreamReset::from)),
+                Poll::Ready(Some(capacity)) => return Poll::Ready(capacity.map_err(StreamReset::from)),
                 Poll::Ready(None) => return Poll::Ready(Err(StreamReset(Reason::CANCEL))),
                 Poll::Pending => break,
             }
@@ -141,12 +144,12 @@ where
         body.look_ahead(cx);
         match body.next {
             Some(NextFrame::Failed) => Poll::Ready(Err(StreamReset(Reason::INTERNAL_ERROR))),
-            _ => was_reset(sends, cx).map(Err),
+            _ => poll_reset(sends, cx).map(Err),
         }
     })
     .await
 }
 
-fn was_reset(sends: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<StreamReset> {
+fn poll_reset(sends: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<StreamReset> {
     sends.poll_reset(cx).map(|reset| reset.map_or_else(StreamReset::from, StreamReset))
 }

@@ -1,4 +1,4 @@
-//! The body of an answer that is a file: read part by part, as the client takes it, on the threads that may block.
+//! Body of a response that is a file: read in chunks as the client reads, on blocking threads.
 
 use crate::app::AdmissionPermit;
 use bytes::Bytes;
@@ -11,36 +11,40 @@ use std::task::{Context, Poll, ready};
 use tokio::task::{JoinHandle, spawn_blocking};
 use walnut_engine::{Body, BodyError};
 
-/// How much is read at once, and so the most that is in memory of one answer.
+/// Bytes that are read at once, and so the most that a response keeps in memory.
 pub(super) const CHUNK: u64 = 64 << 10;
 
-/// A file that is being read.
+/// An open file whose first bytes have been read.
 pub(super) struct FileStream {
-    /// What is read already.
+    /// First bytes of the body.
     pub first: Bytes,
     pub file: File,
-    /// How many bytes are to come after `first`.
+    /// Number of bytes that follow `first`.
     pub left: u64,
-    /// Its permit among the open files.
+    /// Permit of an open file.
     pub permit: AdmissionPermit,
 }
 
+/// Returns a body of these bytes.
 pub(super) fn whole(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|e| match e {}).boxed_unsync()
 }
 
-/// `fails` is told when the file ends before its time, or cannot be read.
-pub(super) fn streamed(reading: FileStream, fails: impl Fn(&io::Error) + Send + Unpin + 'static) -> Body {
-    let FileStream { first, file, left, permit } = reading;
-    FileBody { first, state: ReadState::Idle(file), left, fails, _permit: permit }.boxed_unsync()
+/// Returns a body that streams the file. `on_error` is called when the file is shorter than announced or cannot be read.
+pub(super) fn streamed(stream: FileStream, on_error: impl Fn(&io::Error) + Send + Unpin + 'static) -> Body {
+    let FileStream { first, file, left, permit } = stream;
+    FileBody { first, state: ReadState::Idle(file), left, on_error, _permit: permit }.boxed_unsync()
 }
 
-/// The next `count` bytes of `file`, or an error if there are fewer. Blocks.
+/// Reads the next `count` bytes of `file`. Blocks.
+///
+/// # Errors
+/// When the file has fewer bytes or cannot be read.
 pub(super) fn read(file: &mut File, count: u64) -> io::Result<Bytes> {
     let mut bytes = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
     file.take(count).read_to_end(&mut bytes)?;
     if (bytes.len() as u64) < count {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was cut short while it was sent"));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was truncated while it was sent"));
     }
     Ok(bytes.into())
 }
@@ -49,40 +53,40 @@ struct FileBody<F> {
     first: Bytes,
     state: ReadState,
     left: u64,
-    fails: F,
+    on_error: F,
     _permit: AdmissionPermit,
 }
 
 enum ReadState {
     Idle(File),
-    Reads(JoinHandle<(File, io::Result<Bytes>)>),
-    Over,
+    Reading(JoinHandle<(File, io::Result<Bytes>)>),
+    Done,
 }
 
 impl<F: Fn(&io::Error)> FileBody<F> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let count = self.left.min(CHUNK);
         loop {
-            match std::mem::replace(&mut self.state, ReadState::Over) {
+            match std::mem::replace(&mut self.state, ReadState::Done) {
                 ReadState::Idle(mut file) => {
-                    self.state = ReadState::Reads(spawn_blocking(move || {
+                    self.state = ReadState::Reading(spawn_blocking(move || {
                         let bytes = read(&mut file, count);
                         (file, bytes)
                     }));
                 }
-                ReadState::Reads(mut reads) => {
-                    let Poll::Ready(done) = Pin::new(&mut reads).poll(cx) else {
-                        self.state = ReadState::Reads(reads);
+                ReadState::Reading(mut task) => {
+                    let Poll::Ready(done) = Pin::new(&mut task).poll(cx) else {
+                        self.state = ReadState::Reading(task);
                         return Poll::Pending;
                     };
                     let (file, bytes) = done.map_err(io::Error::other)?;
                     if bytes.is_ok() {
                         self.left -= count;
-                        self.state = if self.left > 0 { ReadState::Idle(file) } else { ReadState::Over };
+                        self.state = if self.left > 0 { ReadState::Idle(file) } else { ReadState::Done };
                     }
                     return Poll::Ready(bytes);
                 }
-                ReadState::Over => return Poll::Ready(Ok(Bytes::new())),
+                ReadState::Done => return Poll::Ready(Ok(Bytes::new())),
             }
         }
     }
@@ -101,7 +105,7 @@ impl<F: Fn(&io::Error) + Unpin> HttpBody for FileBody<F> {
             Ok(bytes) if bytes.is_empty() => Poll::Ready(None),
             Ok(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             Err(error) => {
-                (this.fails)(&error);
+                (this.on_error)(&error);
                 Poll::Ready(Some(Err(BodyError::Source(error))))
             }
         }

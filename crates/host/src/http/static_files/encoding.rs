@@ -1,8 +1,9 @@
-//! Which of the encodings that a file may lie beside itself in a client takes: the header `accept-encoding`.
+//! Content codings of precompressed files, and their negotiation by `accept-encoding` (RFC 9110 section 12.5.3).
 
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
+/// Coding of a precompressed file beside the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Brotli,
@@ -11,9 +12,10 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// The smaller first.
+    /// All codings, the most compact first.
     const ALL: [Encoding; 3] = [Encoding::Brotli, Encoding::Zstd, Encoding::Gzip];
 
+    /// Returns the name in HTTP.
     pub fn name(self) -> &'static str {
         match self {
             Encoding::Brotli => "br",
@@ -22,7 +24,7 @@ impl Encoding {
         }
     }
 
-    /// What the name of the file has at its end.
+    /// Returns the suffix of the file's name.
     pub fn suffix(self) -> &'static str {
         match self {
             Encoding::Brotli => ".br",
@@ -31,25 +33,26 @@ impl Encoding {
         }
     }
 
-    /// Those that the client takes and does not like less than none, the best first.
+    /// Returns the codings that the client accepts and does not prefer `identity` to, the best first.
     pub fn accepted(headers: &HeaderMap) -> Vec<Self> {
         let lines = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
-        let weighed: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(weighed).collect();
-        if weighed.is_empty() {
+        let preferences: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(parse_preference).collect();
+        if preferences.is_empty() {
             return Vec::new();
         }
-        let of = |name: &str| weighed.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, weight)| *weight);
-        let least = of("identity").unwrap_or(0.0);
-        let weight = |encoding: &Encoding| of(encoding.name()).or_else(|| of("*")).unwrap_or(0.0);
+        let weight_of =
+            |name: &str| preferences.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, weight)| *weight);
+        let min_weight = weight_of("identity").unwrap_or(0.0);
+        let weight = |encoding: &Encoding| weight_of(encoding.name()).or_else(|| weight_of("*")).unwrap_or(0.0);
         let mut accepted: Vec<_> = Self::ALL.into_iter().map(|encoding| (weight(&encoding), encoding)).collect();
-        accepted.retain(|(weight, _)| *weight > 0.0 && *weight >= least);
+        accepted.retain(|(weight, _)| *weight > 0.0 && *weight >= min_weight);
         accepted.sort_by(|a, b| b.0.total_cmp(&a.0));
         accepted.into_iter().map(|(_, encoding)| encoding).collect()
     }
 }
 
-/// One encoding with its weight: `br`, `gzip;q=0.5`. RFC 9110 section 12.4.2.
-fn weighed(text: &str) -> Option<(&str, f32)> {
+/// Parses a coding and its weight: `br`, `gzip;q=0.5` (RFC 9110 section 12.4.2).
+fn parse_preference(text: &str) -> Option<(&str, f32)> {
     let Some((name, weight)) = text.split_once(';') else {
         return Some((text.trim(), 1.0)).filter(|(name, _)| !name.is_empty());
     };
@@ -64,7 +67,7 @@ mod tests {
     use Encoding::{Brotli, Gzip, Zstd};
 
     #[test]
-    fn the_client_weighs() {
+    fn codings_are_ordered_by_weight() {
         for (header, accepted) in [
             ("gzip, deflate, br, zstd", &[Brotli, Zstd, Gzip][..]),
             ("gzip", &[Gzip]),

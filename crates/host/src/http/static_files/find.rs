@@ -1,4 +1,4 @@
-//! From a name below a folder to an open file. Blocks.
+//! Finds and opens a file below a folder. Blocks.
 
 use super::encoding::Encoding;
 use super::path::RelativePath;
@@ -7,34 +7,37 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::time::SystemTime;
 
-/// What a folder answers with.
+/// File that answers for a folder.
 const INDEX: &str = "index.html";
 
+/// Result of a lookup.
 pub(super) enum Lookup {
+    /// A regular file.
     File(OpenFile),
-    /// A folder, where its path was sent without the final slash.
+    /// A folder whose path was sent without the final slash.
     Folder,
 }
 
+/// An open file.
 pub(super) struct OpenFile {
     pub file: File,
     pub size: u64,
     pub modified: Option<SystemTime>,
     pub encoding: Option<Encoding>,
-    /// The name that says of what type it is.
+    /// Name that determines the content type.
     pub name: String,
 }
 
-/// Opens the file that is `wanted`, or one beside it that holds the same in the first of the `encodings` that there is.
-pub(super) fn find(dir: &Dir, wanted: &RelativePath, encodings: &[Encoding]) -> io::Result<Lookup> {
-    let path = match (wanted.path.as_str(), wanted.is_folder) {
+/// Opens the file at `path`, or its precompressed variant in the first of `encodings` that exists.
+pub(super) fn find(dir: &Dir, target: &RelativePath, encodings: &[Encoding]) -> io::Result<Lookup> {
+    let path = match (target.path.as_str(), target.is_folder) {
         ("", true) => INDEX.to_owned(),
         ("", false) => return Ok(Lookup::Folder),
         (path, true) => format!("{path}/{INDEX}"),
         (path, false) => path.to_owned(),
     };
     let (file, metadata) = open(dir, &path)?;
-    if metadata.is_dir() && !wanted.is_folder {
+    if metadata.is_dir() && !target.is_folder {
         return Ok(Lookup::Folder);
     }
     if !metadata.is_file() {
@@ -63,7 +66,7 @@ fn open(dir: &Dir, path: &str) -> io::Result<(File, Metadata)> {
     {
         use cap_std::fs::OpenOptionsExt;
         use rustix::fs::OFlags;
-        // A pipe would wait for a writer, and a terminal would become this process's own.
+        // Opening a pipe would block until there is a writer; a terminal could become the process's controlling one.
         options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
     }
     let file = dir.open_with(path, &options)?.into_std();
@@ -71,40 +74,44 @@ fn open(dir: &Dir, path: &str) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// What an error of the system means to a client.
+/// Error of a lookup, as a client sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LookupError {
+    /// No such file, or not a regular one.
     Absent,
+    /// The file may not be read, or lies outside the folder.
     Forbidden,
-    /// For now.
-    NoRoom,
+    /// The system is out of file descriptors or memory.
+    OutOfResources,
+    /// Any other error.
     Failed,
 }
 
+/// Classifies an error of the system.
 pub(super) fn classify(error: &io::Error) -> LookupError {
     use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound, PermissionDenied};
     match error.kind() {
         NotFound | NotADirectory | InvalidFilename | InvalidInput => LookupError::Absent,
-        // The system's word, and that of the folder's wall.
+        // By the system's permissions, or by cap-std for a path that leads out.
         PermissionDenied => LookupError::Forbidden,
-        _ => of_unix(error),
+        _ => classify_errno(error),
     }
 }
 
 #[cfg(unix)]
-fn of_unix(error: &io::Error) -> LookupError {
+fn classify_errno(error: &io::Error) -> LookupError {
     use rustix::io::Errno;
     match Errno::from_io_error(error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => LookupError::NoRoom,
-        // A socket, and a device that is not there.
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => LookupError::OutOfResources,
+        // A socket, or a missing device.
         Some(Errno::NXIO | Errno::NODEV) => LookupError::Absent,
-        // Links in circles.
+        // A loop of links.
         Some(Errno::LOOP) => LookupError::Forbidden,
         _ => LookupError::Failed,
     }
 }
 
 #[cfg(not(unix))]
-fn of_unix(_: &io::Error) -> LookupError {
+fn classify_errno(_: &io::Error) -> LookupError {
     LookupError::Failed
 }

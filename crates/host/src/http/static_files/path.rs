@@ -1,23 +1,23 @@
-//! From the path of a request to a name below a folder. Pure, and strict: what may be read in two ways is no name here.
+//! Maps the path of a request to a path below a folder. Pure and strict: an ambiguous path is rejected.
 
 use percent_encoding::percent_decode_str;
 use std::path::{Component, Path};
 
-/// The one folder with a dot in front that is for everybody (RFC 8615).
+/// The only folder with a leading dot that is served (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
 
-/// What a request asks a folder for.
+/// Path of a request below a folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RelativePath {
-    /// Names with `/` between them; empty is the folder itself.
+    /// Names separated by `/`; empty for the folder itself.
     pub path: String,
-    /// Whether it ends in a slash, as a folder's path does.
+    /// Whether the path ends in a slash, as that of a folder.
     pub is_folder: bool,
 }
 
 impl RelativePath {
-    /// Reads what of a request's path is below a route: nothing, or what begins with a slash. `None` is what no file has as
-    /// its path, or none that is served.
+    /// Parses the part of a request's path below the route: empty, or beginning with a slash. Returns `None` for a path
+    /// that no served file can have.
     pub fn parse(rest: &str) -> Option<Self> {
         let is_folder = rest.ends_with('/');
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -40,12 +40,12 @@ impl RelativePath {
 }
 
 fn is_served(name: &str, depth: usize) -> bool {
-    // A slash that was encoded, what is a slash elsewhere, and what ends a name for the system.
+    // An encoded slash, the separator of other systems, and the end of a name for the system.
     if name.contains(['/', '\\', '\0']) || (cfg!(windows) && name.contains(':')) {
         return false;
     }
     let is_hidden = name.starts_with('.') && (name, depth) != (WELL_KNOWN, 0);
-    // Not empty, not `.`, not `..`, and nothing that only this system reads in another way.
+    // Not empty, not `.`, not `..`, and nothing else that this system treats specially.
     !is_hidden && Path::new(name).components().eq([Component::Normal(name.as_ref())])
 }
 

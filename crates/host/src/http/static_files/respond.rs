@@ -1,4 +1,4 @@
-//! From a file to the head of an answer, and the first of its body. Blocks.
+//! Builds the head of a response from a file, and reads the first bytes of its body. Blocks.
 
 use super::body::{CHUNK, read};
 use super::encoding::Encoding;
@@ -20,26 +20,27 @@ use std::io::{self, Seek, SeekFrom};
 use std::time::SystemTime;
 use walnut_engine::Body;
 
+/// Answer of a folder to a request.
 pub(super) enum FileAnswer {
+    /// A file, or the state of the client's copy.
     File(Response<()>, FileContent),
-    /// It is a folder, asked for as a file.
+    /// A folder that was requested without the final slash.
     Folder,
-    /// The file's state is the answer.
+    /// A failed precondition or range.
     Other(Response<Body>),
 }
 
+/// Content of a file.
 pub(super) enum FileContent {
+    /// All of it.
     Whole(Bytes),
-    /// The first bytes are read already, and `left` more are to come from where `file` is.
-    Long {
-        first: Bytes,
-        file: File,
-        left: u64,
-    },
+    /// Its first bytes, and a file from which `left` more bytes are to be read.
+    Long { first: Bytes, file: File, left: u64 },
 }
 
-pub(super) fn respond(dir: &Dir, wanted: &RelativePath, request: &Parts) -> io::Result<FileAnswer> {
-    let opened = match find(dir, wanted, &Encoding::accepted(&request.headers))? {
+/// Responds to `request` with the file at `path` in `dir`.
+pub(super) fn respond(dir: &Dir, path: &RelativePath, request: &Parts) -> io::Result<FileAnswer> {
+    let opened = match find(dir, path, &Encoding::accepted(&request.headers))? {
         Lookup::File(opened) => opened,
         Lookup::Folder => return Ok(FileAnswer::Folder),
     };
@@ -48,12 +49,12 @@ pub(super) fn respond(dir: &Dir, wanted: &RelativePath, request: &Parts) -> io::
     let validators = opened.modified.and_then(|time| Validators::new(time, SystemTime::now(), size, variant));
     let mut head = Response::new(());
     head.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
-    if let Some(of) = &validators {
-        head.headers_mut().insert(ETAG, of.etag.clone());
-        head.headers_mut().extend(of.last_modified.clone().map(|date| (LAST_MODIFIED, date)));
+    if let Some(validators) = &validators {
+        head.headers_mut().insert(ETAG, validators.etag.clone());
+        head.headers_mut().extend(validators.last_modified.clone().map(|date| (LAST_MODIFIED, date)));
     }
-    match preconditions::check(&request.headers, validators.as_ref()) {
-        Precondition::Serve => {}
+    match preconditions::evaluate(&request.headers, validators.as_ref()) {
+        Precondition::Passed => {}
         Precondition::Failed => return Ok(FileAnswer::Other(error_responses::precondition_failed())),
         Precondition::NotModified => {
             *head.status_mut() = StatusCode::NOT_MODIFIED;
@@ -65,16 +66,16 @@ pub(super) fn respond(dir: &Dir, wanted: &RelativePath, request: &Parts) -> io::
         false => RequestedRange::Whole,
     };
     let (start, length) = match requested_range {
-        RequestedRange::None => return Ok(FileAnswer::Other(error_responses::range_not_satisfiable(size))),
+        RequestedRange::Unsatisfiable => return Ok(FileAnswer::Other(error_responses::range_not_satisfiable(size))),
         RequestedRange::Whole => (0, size),
         RequestedRange::Bytes(range) => {
             let (first, last) = (*range.start(), *range.end());
             *head.status_mut() = StatusCode::PARTIAL_CONTENT;
-            head.headers_mut().insert(CONTENT_RANGE, text(format!("bytes {first}-{last}/{size}")));
+            head.headers_mut().insert(CONTENT_RANGE, header_value(format!("bytes {first}-{last}/{size}")));
             (first, last - first + 1)
         }
     };
-    describe(head.headers_mut(), &opened, length);
+    set_content_headers(head.headers_mut(), &opened, length);
     let content = match request.method {
         Method::HEAD => FileContent::Whole(Bytes::new()),
         _ => content(opened.file, start, length)?,
@@ -82,9 +83,9 @@ pub(super) fn respond(dir: &Dir, wanted: &RelativePath, request: &Parts) -> io::
     Ok(FileAnswer::File(head, content))
 }
 
-fn describe(headers: &mut HeaderMap, opened: &OpenFile, length: u64) {
-    headers.insert(CONTENT_TYPE, kind(&opened.name));
-    // Browsers take the type at its word.
+fn set_content_headers(headers: &mut HeaderMap, opened: &OpenFile, length: u64) {
+    headers.insert(CONTENT_TYPE, content_type(&opened.name));
+    // Keeps browsers from guessing another type.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_LENGTH, length.into());
@@ -102,18 +103,18 @@ fn content(mut file: File, start: u64, length: u64) -> io::Result<FileContent> {
     Ok(if left == 0 { FileContent::Whole(first) } else { FileContent::Long { first, file, left } })
 }
 
-/// The type of a file by its name. Text is UTF-8 today, and whoever has other text says so in the file.
-fn kind(name: &str) -> HeaderValue {
+/// Returns the content type of a file, by its name. Text is declared as UTF-8.
+fn content_type(name: &str) -> HeaderValue {
     match mime_guess::from_path(name).first_raw() {
         // RFC 9239.
         Some("application/javascript") => HeaderValue::from_static("text/javascript; charset=utf-8"),
-        Some(kind) if kind.starts_with("text/") => text(format!("{kind}; charset=utf-8")),
+        Some(kind) if kind.starts_with("text/") => header_value(format!("{kind}; charset=utf-8")),
         Some(kind) => HeaderValue::from_static(kind),
         None => HeaderValue::from_static("application/octet-stream"),
     }
 }
 
-fn text(text: String) -> HeaderValue {
+fn header_value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_the_type() {
+    fn the_name_determines_the_type() {
         for (name, of) in [
             ("a.css", "text/css; charset=utf-8"),
             ("a/index.html", "text/html; charset=utf-8"),
@@ -136,7 +137,7 @@ mod tests {
             ("README", "application/octet-stream"),
             ("a.unheard-of", "application/octet-stream"),
         ] {
-            assert_eq!(kind(name), of, "{name}");
+            assert_eq!(content_type(name), of, "{name}");
         }
     }
 }

@@ -88,7 +88,7 @@ impl FileLookup {
         match find::classify(error) {
             LookupError::Absent => (Cause::NotFound, error_responses::no_file()),
             LookupError::Forbidden => (Cause::NotFound, error_responses::forbidden()),
-            LookupError::NoRoom => (Cause::Overloaded, error_responses::overloaded()),
+            LookupError::OutOfResources => (Cause::Overloaded, error_responses::overloaded()),
             LookupError::Failed => {
                 (self.dir.on_read_error)(&self.path.path, error);
                 (Cause::HostError, error_responses::server_failed())

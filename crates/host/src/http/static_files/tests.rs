@@ -1,4 +1,4 @@
-//! Folders as they really are: what is found in them, and what never is.
+//! Lookups in real folders: files that are found, and files that must never be.
 
 use super::*;
 use crate::app::OPEN_FILES;
@@ -12,7 +12,7 @@ use std::fs;
 use std::io::Read;
 use tempfile::TempDir;
 
-/// A folder `public` with a secret beside it, of which every file says where it is.
+/// A folder `public` with secrets beside it. The content of each file tells whether it may be served.
 struct World {
     root: TempDir,
     dir: Dir,
@@ -87,7 +87,7 @@ fn links_lead_within_the_folder_and_never_out() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_is_not_waited_for() {
+fn special_files_are_not_waited_for() {
     let world = World::new();
     let public = world.root.path().join("public");
     rustix::fs::mkfifoat(rustix::fs::CWD, public.join("pipe"), rustix::fs::Mode::from_raw_mode(0o666)).unwrap();
@@ -101,7 +101,7 @@ fn what_is_no_file_is_not_waited_for() {
     }
 }
 
-/// The folder of `world`, as `node` serves it from now on for `route`.
+/// Serves the folder of `world` on `node` for `route`.
 fn serve(node: &Node, world: &World, route: &str) -> Arc<ServedDir> {
     let text = format!("[app]\nname = \"a\"\n[[http]]\nroute = \"{route}\"\ndir = \"public\"\n");
     let manifest = walnut_manifest::Manifest::parse(&text, "walnut.toml", world.root.path()).unwrap();
@@ -117,7 +117,7 @@ fn get(path: &str) -> Parts {
 }
 
 #[tokio::test]
-async fn slow_clients_keep_others_from_no_small_file() {
+async fn slow_clients_do_not_keep_others_from_small_files() {
     use http_body_util::BodyExt;
     let world = World::new();
     fs::write(world.root.path().join("public/big"), vec![b'x'; 100_000]).unwrap();
@@ -129,16 +129,16 @@ async fn slow_clients_keep_others_from_no_small_file() {
         slow.push(response);
     }
     assert_eq!(dir.admission.open_files.in_use(), 512);
-    // One more waits, and whoever wants little does not.
+    // A further large file waits; a small one does not.
     let mut one_more = Box::pin(respond(&dir, get("/static/big")));
     tokio::select! {
         biased;
-        _ = &mut one_more => panic!("there was no place"),
+        _ = &mut one_more => panic!("no permit was free"),
         (_, small) = respond(&dir, get("/static/a.css")) => assert_eq!(small.status(), 200),
     }
     while dir.admission.open_files.queued() == 0 {
         let small = respond(&dir, get("/static/a.css"));
-        tokio::select! { _ = &mut one_more => panic!("there was no place"), _ = small => {} }
+        tokio::select! { _ = &mut one_more => panic!("no permit was free"), _ = small => {} }
     }
     slow.pop();
     let (cause, response) = one_more.await;
@@ -150,7 +150,7 @@ async fn slow_clients_keep_others_from_no_small_file() {
 }
 
 #[tokio::test]
-async fn what_slow_clients_keep_open_counts_for_the_next_folder_of_the_route() {
+async fn open_files_of_slow_clients_count_for_the_next_folder_of_the_route() {
     let world = World::new();
     fs::write(world.root.path().join("public/big"), vec![b'x'; 100_000]).unwrap();
     let node = Node::new(1, Logs::default(), None);
@@ -161,12 +161,12 @@ async fn what_slow_clients_keep_open_counts_for_the_next_folder_of_the_route() {
     assert_eq!(after.admission.open_files.in_use(), 2);
     drop((slow, also_slow));
     assert_eq!(after.admission.open_files.in_use(), 0);
-    // Another route is another's affair.
+    // Another route has permits of its own.
     let (_, _slow) = respond(&after, get("/static/big")).await;
     assert_eq!(serve(&node, &world, "/other/**").admission.open_files.in_use(), 0);
 }
 
-/// Pieces that paths with a way out are made of, and whatever else.
+/// Pieces of paths that try to escape, and arbitrary text.
 fn piece() -> impl Strategy<Value = String> {
     const KNOWN: &[&str] = &[
         "/",
@@ -203,7 +203,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn whatever_is_asked_for_is_below_the_folder(pieces in proptest::collection::vec(piece(), 0..8), first: bool) {
+    fn every_path_stays_below_the_folder(pieces in proptest::collection::vec(piece(), 0..8), first: bool) {
         thread_local!(static WORLD: World = {
             let world = World::new();
             #[cfg(unix)]

@@ -1,5 +1,4 @@
-//! How a batch gets to the collector: over HTTP/1.1, with TLS where its address says so, on one connection for as long as that
-//! lasts.
+//! Client of the collector: sends batches over HTTP/1.1, with TLS for an `https` address, and keeps its connection.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,52 +19,52 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-/// What is read of its answer, in bytes.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// Longest response that is read, in bytes.
+const MAX_RESPONSE: usize = 1 << 20;
 
-/// Sends the batches of one signal to a collector, from the library's own thread.
+/// Sends the batches of a signal to a collector. Called from the library's own thread.
 pub(super) struct CollectorClient {
-    report: Arc<CollectorWarnings>,
-    /// How long a collector may take for a batch.
-    patience: Duration,
-    line: Mutex<Option<CollectorConnection>>,
+    warnings: Arc<CollectorWarnings>,
+    /// Longest time for a batch.
+    timeout: Duration,
+    connection: Mutex<Option<CollectorConnection>>,
 }
 
-/// What batches go on. The library's thread waits for each anyway, and has no runtime for sockets.
+/// Connection to the collector, and the runtime that drives it: the library's thread has none, and waits for each batch.
 struct CollectorConnection {
     runtime: Runtime,
-    /// A connection that is open, as far as is known.
-    kept: Option<SendRequest<Full<Bytes>>>,
+    /// The open connection, as far as is known.
+    sender: Option<SendRequest<Full<Bytes>>>,
 }
 
-/// Tells that a collector takes nothing, once until it does.
+/// Warns that a collector cannot be reached, once until it can.
 pub(super) struct CollectorWarnings {
     warn: Box<dyn Fn(&str) + Send + Sync>,
-    /// Whether the last batch did not arrive.
-    is_lost: AtomicBool,
+    /// Whether the last batch failed.
+    has_failed: AtomicBool,
 }
 
 impl CollectorWarnings {
     pub fn new(warn: impl Fn(&str) + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(CollectorWarnings { warn: Box::new(warn), is_lost: AtomicBool::new(false) })
+        Arc::new(CollectorWarnings { warn: Box::new(warn), has_failed: AtomicBool::new(false) })
     }
 
-    /// Tells of what is wrong at the start.
-    pub fn tell(&self, what: &str) {
-        (self.warn)(what);
+    /// Passes on a warning about the settings.
+    pub fn warn(&self, warning: &str) {
+        (self.warn)(warning);
     }
 
-    fn hear(&self, to: &Uri, sent: &Result<Response<Bytes>, HttpError>) {
+    fn record(&self, collector: &Uri, sent: &Result<Response<Bytes>, HttpError>) {
         let why = match sent {
             Ok(response) if response.status().is_success() => {
-                self.is_lost.store(false, SeqCst);
+                self.has_failed.store(false, SeqCst);
                 return;
             }
             Ok(response) => format!("it answered {}", response.status()),
             Err(error) => error.to_string(),
         };
-        if !self.is_lost.swap(true, SeqCst) {
-            (self.warn)(&format!("the collector {to} takes no telemetry: {why}"));
+        if !self.has_failed.swap(true, SeqCst) {
+            (self.warn)(&format!("the collector {collector} takes no telemetry: {why}"));
         }
     }
 }
@@ -77,21 +76,21 @@ impl fmt::Debug for CollectorClient {
 }
 
 impl CollectorClient {
-    /// A batch that takes longer than `patience` is given up.
-    pub fn new(report: Arc<CollectorWarnings>, patience: Duration) -> Self {
-        CollectorClient { report, patience, line: Mutex::default() }
+    /// Creates a client that gives a batch up after `timeout`.
+    pub fn new(warnings: Arc<CollectorWarnings>, timeout: Duration) -> Self {
+        CollectorClient { warnings, timeout, connection: Mutex::default() }
     }
 
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let CollectorConnection { runtime, kept } = match &mut *line {
-            Some(line) => line,
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let CollectorConnection { runtime, sender } = match &mut *connection {
+            Some(connection) => connection,
             none => none.insert(CollectorConnection {
                 runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-                kept: None,
+                sender: None,
             }),
         };
-        let sent = runtime.block_on(async { timeout(self.patience, send(kept, request)).await });
+        let sent = runtime.block_on(async { timeout(self.timeout, send(sender, request)).await });
         sent.unwrap_or_else(|_| Err("it does not answer".into()))
     }
 }
@@ -99,30 +98,30 @@ impl CollectorClient {
 #[async_trait]
 impl HttpClient for CollectorClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let to = request.uri().clone();
+        let collector = request.uri().clone();
         let sent = self.send(request);
-        self.report.hear(&to, &sent);
+        self.warnings.record(&collector, &sent);
         sent
     }
 }
 
 async fn send(
-    kept: &mut Option<SendRequest<Full<Bytes>>>,
+    idle: &mut Option<SendRequest<Full<Bytes>>>,
     mut request: Request<Bytes>,
 ) -> Result<Response<Bytes>, HttpError> {
     let to = request.uri().clone();
     let authority = to.authority().ok_or("its address names no host")?;
     request.headers_mut().insert(HOST, authority.as_str().parse()?);
-    // RFC 9112 section 3.2.1: to an origin server goes the path alone.
+    // RFC 9112 section 3.2.1: an origin server is sent the path alone.
     *request.uri_mut() = to.path_and_query().map_or("/", |path| path.as_str()).parse()?;
     let request = request.map(Full::new);
-    // A collector closes what idles, which may show only now. To get a batch twice does it no harm.
-    if let Some(sender) = kept.take()
-        && let Ok(response) = exchange(sender, request.clone(), kept).await
+    // The collector may have closed the idle connection, which shows only now. A batch sent twice does no harm.
+    if let Some(sender) = idle.take()
+        && let Ok(response) = exchange(sender, request.clone(), idle).await
     {
         return Ok(response);
     }
-    exchange(connect(&to, authority).await?, request, kept).await
+    exchange(connect(&to, authority).await?, request, idle).await
 }
 
 async fn connect(to: &Uri, authority: &Authority) -> Result<SendRequest<Full<Bytes>>, HttpError> {
@@ -148,15 +147,15 @@ where
     Ok(sender)
 }
 
-/// The answer, to its end. Then the connection is kept.
+/// Sends the request and reads the response to its end. Keeps the connection afterwards.
 async fn exchange(
     mut sender: SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
-    kept: &mut Option<SendRequest<Full<Bytes>>>,
+    idle: &mut Option<SendRequest<Full<Bytes>>>,
 ) -> Result<Response<Bytes>, HttpError> {
     sender.ready().await?;
     let (head, body) = sender.send_request(request).await?.into_parts();
-    let body = Limited::new(body, LONGEST_ANSWER).collect().await?.to_bytes();
-    *kept = Some(sender);
+    let body = Limited::new(body, MAX_RESPONSE).collect().await?.to_bytes();
+    *idle = Some(sender);
     Ok(Response::from_parts(head, body))
 }

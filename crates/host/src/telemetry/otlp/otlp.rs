@@ -1,9 +1,9 @@
-//! Traces and logs for OpenTelemetry, sent over OTLP where the standard `OTEL_*` variables say.
+//! OpenTelemetry: traces and logs, sent over OTLP as the standard `OTEL_*` variables say.
 //!
-//! Each request is a span of kind server, with the attributes that the semantic conventions for HTTP give it. Its parent is
-//! what the client's `traceparent` names (W3C Trace Context), and it is itself what the guest finds there. What guests print
-//! are log records of that span. The library batches both and drops what is more than a collector takes, so that a slow
-//! collector holds up no request.
+//! Each request is a span of kind server, with the attributes of the semantic conventions for HTTP. The client's
+//! `traceparent` (W3C Trace Context) names its parent, and the guest sees the span in its own `traceparent`. Lines that
+//! guests print are log records of the span. The library sends both in batches and drops what exceeds its queues, so that
+//! a slow collector holds up no request.
 
 use super::client::{CollectorClient, CollectorWarnings};
 use super::settings::{self, Signal, TelemetryError, is, set};
@@ -26,14 +26,14 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 use walnut_engine::OutputLine;
 
-/// How long the last spans and records of a process may take to leave.
-const LAST: Duration = Duration::from_secs(5);
-/// The name under which a collector finds what this library sent.
+/// Longest time to send the last spans and records of a process.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Name of the instrumentation scope.
 const SCOPE: &str = "walnut";
-/// W3C Trace Context: what others in a trace say of it.
+/// Header of W3C Trace Context with data of other vendors.
 const TRACESTATE: &str = "tracestate";
 
-/// Sends traces and logs to a collector.
+/// Exporter of traces and logs to a collector.
 pub struct Telemetry {
     traces: Option<(SdkTracerProvider, SdkTracer)>,
     logs: Option<(SdkLoggerProvider, SdkLogger)>,
@@ -41,33 +41,34 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// What the environment asks for: nothing unless it names a collector, in `OTEL_EXPORTER_OTLP_ENDPOINT` or in the
-    /// variables for traces or logs alone, or sets an exporter, whose collector is then on this machine. `warn` hears
-    /// when a collector cannot be reached, once until it can, and of variables that do nothing here or whose values are wrong.
+    /// Sets up the exporter that the environment asks for. Returns `None` unless it names a collector, in
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` or the variables for traces or logs alone, or sets an exporter, whose collector is
+    /// then on this machine. `warn` receives warnings about variables without effect, invalid values, and a collector
+    /// that cannot be reached (once until it can).
     ///
     /// # Errors
-    /// When a variable asks for what there is not.
+    /// When a variable asks for something that is not supported.
     pub fn from_env(warn: impl Fn(&str) + Send + Sync + 'static) -> Result<Option<Self>, TelemetryError> {
         if is("OTEL_SDK_DISABLED", "true") {
             return Ok(None);
         }
-        let report = CollectorWarnings::new(warn);
+        let warnings = CollectorWarnings::new(warn);
         let client = |signal: Signal| {
             let is_wanted = signal.is_wanted()?;
-            is_wanted.then(|| Ok(CollectorClient::new(report.clone(), signal.patience()?))).transpose()
+            is_wanted.then(|| Ok(CollectorClient::new(warnings.clone(), signal.timeout()?))).transpose()
         };
-        let (of_traces, of_logs) = (client(Signal::Traces)?, client(Signal::Logs)?);
-        if of_traces.is_none() && of_logs.is_none() {
+        let (traces_client, logs_client) = (client(Signal::Traces)?, client(Signal::Logs)?);
+        if traces_client.is_none() && logs_client.is_none() {
             return Ok(None);
         }
         settings::check_sampler()?;
-        let traces = of_traces.map(traces).transpose()?;
-        let logs = of_logs.map(logs).transpose()?;
-        settings::warnings().iter().for_each(|warning| report.tell(warning));
+        let traces = traces_client.map(traces).transpose()?;
+        let logs = logs_client.map(logs).transpose()?;
+        settings::warnings().iter().for_each(|warning| warnings.warn(warning));
         Ok(Some(Telemetry { traces, logs, propagator: TraceContextPropagator::new() }))
     }
 
-    /// Begins the span of a request, and names it to the guest.
+    /// Starts the span of a request, and sets it as the `traceparent` that the guest sees.
     pub(crate) fn start_span<B>(
         &self,
         peer: SocketAddr,
@@ -91,17 +92,17 @@ impl Telemetry {
                 KeyValue::new("walnut.component", component.to_owned()),
             ])
             .start_with_context(tracer, &client);
-        let named = Context::new().with_remote_span_context(span.span_context().clone());
-        self.propagator.inject_context(&named, &mut HeaderInjector(request.headers_mut()));
-        // The library writes one that is empty when there is nothing to say.
+        let context = Context::new().with_remote_span_context(span.span_context().clone());
+        self.propagator.inject_context(&context, &mut HeaderInjector(request.headers_mut()));
+        // The library writes an empty header if there is nothing to pass on.
         if request.headers().get(TRACESTATE).is_some_and(HeaderValue::is_empty) {
             request.headers_mut().remove(TRACESTATE);
         }
         Some(RequestSpan(span))
     }
 
-    /// Sends a line that the guest wrote which is measured there.
-    pub fn line(&self, by: &ComponentMetrics, line: OutputLine<'_>) {
+    /// Sends a line that a guest of the component `of` wrote.
+    pub fn line(&self, of: &ComponentMetrics, line: OutputLine<'_>) {
         let Some((_, logger)) = &self.logs else { return };
         let mut record = logger.create_log_record();
         record.set_timestamp(SystemTime::now());
@@ -109,8 +110,8 @@ impl Telemetry {
         record.set_severity_number(severity);
         record.set_body(line.text.to_owned().into());
         record.add_attribute("log.iostream", stream);
-        record.add_attribute("walnut.app", by.labels().app.clone());
-        record.add_attribute("walnut.component", by.labels().component.clone());
+        record.add_attribute("walnut.app", of.labels().app.clone());
+        record.add_attribute("walnut.component", of.labels().component.clone());
         if let Some(request) = line.request {
             let span = request.span().map_or(SpanId::INVALID, |span| SpanId::from(span.get()));
             record.set_trace_context(TraceId::from(request.trace().get()), span, None);
@@ -118,25 +119,25 @@ impl Telemetry {
         logger.emit(record);
     }
 
-    /// Sends what is left. Takes five seconds at most.
+    /// Sends the rest. Takes five seconds at most.
     pub fn stop(&self) {
         // Beside each other, or a collector that is gone would be waited for twice. It was warned of by the client.
         thread::scope(|both| {
             if let Some((provider, _)) = &self.traces {
-                both.spawn(|| provider.shutdown_with_timeout(LAST));
+                both.spawn(|| provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
             }
             if let Some((provider, _)) = &self.logs {
-                let _ = provider.shutdown_with_timeout(LAST);
+                let _ = provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
             }
         });
     }
 }
 
-/// A request's span.
+/// Span of a request.
 pub(crate) struct RequestSpan(SdkSpan);
 
 impl RequestSpan {
-    /// Ends it with what became of the request.
+    /// Ends the span with the outcome of the request.
     pub fn end(mut self, status: Option<StatusCode>, cause: Cause) {
         if let Some(status) = status {
             self.0.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
@@ -144,7 +145,7 @@ impl RequestSpan {
         if cause != Cause::Ok {
             self.0.set_attribute(KeyValue::new("error.type", cause.name()));
         }
-        // The conventions leave what a client did wrong unset on the server's side.
+        // By the conventions, an error of the client is no error of the server's span.
         if status.is_none_or(|status| status.is_server_error()) {
             self.0.set_status(Status::error(cause.name()));
         }
@@ -170,7 +171,7 @@ fn failed(error: opentelemetry_otlp::ExporterBuildError) -> TelemetryError {
     TelemetryError(error.to_string())
 }
 
-/// What sends: `walnut`, unless the environment calls it something else.
+/// Returns the resource: service `walnut`, unless the environment names it otherwise.
 fn resource() -> Resource {
     let attributes = attributes(&set("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
     let named = || attributes.iter().find(|(key, _)| key == "service.name").map(|(_, value)| value.clone());
@@ -179,14 +180,14 @@ fn resource() -> Resource {
     Resource::builder().with_attributes(attributes).with_service_name(name).build()
 }
 
-/// `key=value,…`, where what is not plain in a value is percent-encoded. The SDK leaves it so.
+/// Parses `key=value,…` and decodes percent-encoded values, which the SDK does not.
 fn attributes(text: &str) -> Vec<(String, String)> {
     let decoded = |value: &str| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
     pairs.map(|(key, value)| (key.trim().to_owned(), decoded(value.trim()))).collect()
 }
 
-/// As the conventions name it, so that a client cannot make as many names as it likes.
+/// Returns the method as the conventions name it. Unknown methods are `_OTHER`, so that a client cannot invent values.
 fn method(method: &Method) -> &str {
     const KNOWN: [Method; 9] = [
         Method::GET,

@@ -1,21 +1,22 @@
-//! What the environment says of telemetry, as far as this program reads it: the library reads headers, batches and samplers itself.
+//! Settings of OpenTelemetry in the environment, as far as this program reads them. The library itself reads headers,
+//! batches and samplers.
 //!
-//! What cannot be done is refused, and what is left alone is told of, since whoever set it counts on it. What is set for all programs of a
-//! machine is no fault of one that sends nothing: without a collector nothing is checked.
+//! An unsupported setting is an error, and a setting without effect a warning, since somebody relies on it. Variables may
+//! be set for all programs of a machine: without a collector nothing is checked.
 
 use http::Uri;
 use std::time::Duration;
 
-/// Why telemetry cannot be set up.
+/// Error of the settings of OpenTelemetry.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct TelemetryError(pub(super) String);
 
-/// How long a collector may take for a batch, where nothing says so.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Default timeout of a batch.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The variables that do something: those for one signal have its name for `*`.
-const HEEDED: [&str; 25] = [
+/// Supported variables; `*` stands for the name of a signal.
+const SUPPORTED: [&str; 25] = [
     "OTEL_SDK_DISABLED",
     "OTEL_SERVICE_NAME",
     "OTEL_RESOURCE_ATTRIBUTES",
@@ -43,8 +44,8 @@ const HEEDED: [&str; 25] = [
     "OTEL_SPAN_LINK_COUNT_LIMIT",
 ];
 
-/// How the names begin that the specification has. Others belong to one language, or to whoever set them.
-const STANDARD: [&str; 14] = [
+/// Prefixes of the variables in the specification. Others belong to one language's library, or to the user.
+const STANDARD_PREFIXES: [&str; 14] = [
     "OTEL_ATTRIBUTE_",
     "OTEL_BLRP_",
     "OTEL_BSP_",
@@ -61,10 +62,10 @@ const STANDARD: [&str; 14] = [
     "OTEL_TRACES_",
 ];
 
-/// Values that ask for what is done anyway.
-const DONE: [(&str, &str); 2] = [("OTEL_PROPAGATORS", "tracecontext"), ("OTEL_METRICS_EXPORTER", "none")];
+/// Values that ask for the default behaviour.
+const ALREADY_DONE: [(&str, &str); 2] = [("OTEL_PROPAGATORS", "tracecontext"), ("OTEL_METRICS_EXPORTER", "none")];
 
-/// A signal that can be sent, by the name that it has in variables.
+/// A signal of OpenTelemetry that can be exported.
 #[derive(Clone, Copy)]
 pub(super) enum Signal {
     Traces,
@@ -74,6 +75,7 @@ pub(super) enum Signal {
 impl Signal {
     const ALL: [Signal; 2] = [Signal::Traces, Signal::Logs];
 
+    /// Returns the name that the signal has in variables.
     fn name(self) -> &'static str {
         match self {
             Signal::Traces => "TRACES",
@@ -81,12 +83,15 @@ impl Signal {
         }
     }
 
-    /// The variables that say `what` of it, the one that goes first in front.
-    fn variables(self, what: &str) -> [String; 2] {
-        [format!("OTEL_EXPORTER_OTLP_{}_{what}", self.name()), format!("OTEL_EXPORTER_OTLP_{what}")]
+    /// Returns the variables of a setting; the first takes precedence.
+    fn variables(self, setting: &str) -> [String; 2] {
+        [format!("OTEL_EXPORTER_OTLP_{}_{setting}", self.name()), format!("OTEL_EXPORTER_OTLP_{setting}")]
     }
 
-    /// Whether there is a collector for it, which can be spoken to.
+    /// Tells whether the environment asks to export this signal.
+    ///
+    /// # Errors
+    /// When it asks for a protocol that is not supported.
     pub fn is_wanted(self) -> Result<bool, TelemetryError> {
         let exporter = format!("OTEL_{}_EXPORTER", self.name());
         let endpoint = self.endpoint();
@@ -100,20 +105,20 @@ impl Signal {
         if let Some((name, value)) = endpoint {
             check_endpoint(&name, &value)?;
         }
-        for (what, only, hint) in [
-            ("PROTOCOL", "http/protobuf", "set it to http/protobuf, which collectors take on port 4318"),
-            ("COMPRESSION", "none", "set it to none, or leave it out: collectors take what is not compressed too"),
+        for (setting, only, hint) in [
+            ("PROTOCOL", "http/protobuf", "set it to http/protobuf, which collectors accept on port 4318"),
+            ("COMPRESSION", "none", "set it to none, or unset it: collectors accept uncompressed data too"),
         ] {
-            for name in self.variables(what) {
+            for name in self.variables(setting) {
                 if let Some(other) = set(&name).filter(|value| value != only) {
-                    return Err(TelemetryError(format!("{name} is {other}, which is not spoken here; {hint}")));
+                    return Err(TelemetryError(format!("{name} is {other}, which is not supported; {hint}")));
                 }
             }
         }
         Ok(true)
     }
 
-    /// Where its collector is, and the variable that says so.
+    /// Returns the variable that names the collector, and its value.
     fn endpoint(self) -> Option<(String, String)> {
         self.variables("ENDPOINT")
             .into_iter()
@@ -121,10 +126,10 @@ impl Signal {
             .map(|(value, name)| (name, value))
     }
 
-    /// How long its collector may take for a batch.
-    pub fn patience(self) -> Result<Duration, TelemetryError> {
-        let said = self.variables("TIMEOUT").into_iter().find_map(|name| Some((set(&name)?, name)));
-        let Some((value, name)) = said else { return Ok(PATIENCE) };
+    /// Returns the timeout of a batch.
+    pub fn timeout(self) -> Result<Duration, TelemetryError> {
+        let found = self.variables("TIMEOUT").into_iter().find_map(|name| Some((set(&name)?, name)));
+        let Some((value, name)) = found else { return Ok(DEFAULT_TIMEOUT) };
         match value.parse() {
             Ok(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
             _ => Err(TelemetryError(format!("{name} is {value}; write a number of milliseconds, such as 10000"))),
@@ -132,7 +137,7 @@ impl Signal {
     }
 }
 
-/// The library has words of its own for what is no URL, and sends nowhere what has no scheme.
+/// Checks that an endpoint is a URL. The library would ignore an endpoint without a scheme.
 fn check_endpoint(name: &str, value: &str) -> Result<(), TelemetryError> {
     let is_url = |text: &str| {
         let uri = text.parse::<Uri>();
@@ -145,10 +150,10 @@ fn check_endpoint(name: &str, value: &str) -> Result<(), TelemetryError> {
     }
     let with_scheme = Some(format!("http://{value}")).filter(|url| !value.contains("://") && is_url(url));
     let url = with_scheme.unwrap_or_else(|| "a URL such as http://127.0.0.1:4318".to_owned());
-    Err(TelemetryError(format!("{name} is {value}, which is no URL of http or https; write {url}")))
+    Err(TelemetryError(format!("{name} is {value}, which is not an http or https URL; write {url}")))
 }
 
-/// The library takes any other for the first.
+/// Known samplers. The library would take any other name for the first.
 const SAMPLERS: [&str; 6] = [
     "parentbased_always_on",
     "parentbased_always_off",
@@ -158,7 +163,7 @@ const SAMPLERS: [&str; 6] = [
     "traceidratio",
 ];
 
-/// Whether there is the sampler that is asked for.
+/// Checks that the sampler is a known one.
 pub(super) fn check_sampler() -> Result<(), TelemetryError> {
     match set("OTEL_TRACES_SAMPLER").filter(|sampler| !SAMPLERS.contains(&sampler.as_str())) {
         Some(other) => {
@@ -168,34 +173,36 @@ pub(super) fn check_sampler() -> Result<(), TelemetryError> {
     }
 }
 
-/// What to tell of variables that ask for what is not done here, and of values that the library passes over.
+/// Returns warnings about variables without effect, and about values that the library would ignore.
 pub(super) fn warnings() -> Vec<String> {
     let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
     let set = variables.filter(|(name, value)| name.starts_with("OTEL_") && !value.is_empty());
     let mut set: Vec<_> = set.map(|(name, value)| (name, value.to_string_lossy().into_owned())).collect();
     set.sort();
-    let unheeded: Vec<_> =
-        set.iter().filter(|(name, value)| is_unheeded(name, value)).map(|(name, _)| name.as_str()).collect();
-    let unheeded = (!unheeded.is_empty())
-        .then(|| format!("what these variables ask for is not done here: {}", unheeded.join(", ")));
-    unheeded.into_iter().chain(set.iter().filter_map(|(name, value)| passed_over(name, value))).collect()
+    let unsupported: Vec<_> =
+        set.iter().filter(|(name, value)| is_unsupported(name, value)).map(|(name, _)| name.as_str()).collect();
+    let unsupported =
+        (!unsupported.is_empty()).then(|| format!("these variables have no effect: {}", unsupported.join(", ")));
+    unsupported.into_iter().chain(set.iter().filter_map(|(name, value)| ignored_value(name, value))).collect()
 }
 
-fn is_heeded(name: &str) -> bool {
-    HEEDED.iter().any(|known| Signal::ALL.iter().any(|signal| known.replace('*', signal.name()) == name))
+fn is_supported(name: &str) -> bool {
+    SUPPORTED.iter().any(|known| Signal::ALL.iter().any(|signal| known.replace('*', signal.name()) == name))
 }
 
-fn is_unheeded(name: &str, value: &str) -> bool {
-    STANDARD.iter().any(|begin| name.starts_with(begin)) && !is_heeded(name) && !DONE.contains(&(name, value))
+fn is_unsupported(name: &str, value: &str) -> bool {
+    STANDARD_PREFIXES.iter().any(|begin| name.starts_with(begin))
+        && !is_supported(name)
+        && !ALREADY_DONE.contains(&(name, value))
 }
 
-/// What of a value goes by without a word where it is not what it should be. The specification has it told of.
-fn passed_over(name: &str, value: &str) -> Option<String> {
-    if !is_heeded(name) {
+/// Returns a warning if the library would silently ignore this value. The specification asks for the warning.
+fn ignored_value(name: &str, value: &str) -> Option<String> {
+    if !is_supported(name) {
         return None;
     }
     let is_number = || ["_DELAY", "_SIZE", "_LIMIT"].iter().any(|end| name.ends_with(end));
-    // As wide as the library has them.
+    // Types as in the library.
     let fits =
         || if name.starts_with("OTEL_SPAN_") { value.parse::<u32>().is_ok() } else { value.parse::<u64>().is_ok() };
     let is_list = || name.ends_with("_HEADERS") || name.ends_with("_ATTRIBUTES");
@@ -208,11 +215,11 @@ fn passed_over(name: &str, value: &str) -> Option<String> {
             Some(format!("{name} is {value}, and should be from 0 to 1, such as 0.1 for a tenth of the requests"))
         }
         _ if is_number() && !fits() => {
-            Some(format!("{name} is {value}, which is no whole number that fits; it counts as not set"))
+            Some(format!("{name} is {value}, which is not a whole number in range; it counts as not set"))
         }
-        // Without the value, which may be a secret.
+        // The value may be a secret, so it is not shown.
         _ if is_list() && !value.split(',').all(is_pair) => {
-            Some(format!("{name} has a part that is not like name=value, which is left out"))
+            Some(format!("{name} has a part that is not name=value; it is ignored"))
         }
         _ => None,
     }
@@ -223,11 +230,12 @@ fn is_pair(part: &str) -> bool {
     part.trim().is_empty() || part.split_once('=').is_some_and(is_whole)
 }
 
-/// A variable of the environment; an empty one counts as none, as the specification has it.
+/// Returns the value of a variable. An empty one counts as not set, by the specification.
 pub(super) fn set(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Tells whether a variable has this value, ignoring case.
 pub(super) fn is(name: &str, value: &str) -> bool {
     set(name).is_some_and(|set| set.eq_ignore_ascii_case(value))
 }
@@ -249,13 +257,13 @@ mod tests {
             ("http://", "write a URL such as http://127.0.0.1:4318"),
             ("/v1/traces", "write a URL such as http://127.0.0.1:4318"),
         ] {
-            let said = check_endpoint("IT", value).unwrap_err().to_string();
-            assert_eq!(said, format!("IT is {value}, which is no URL of http or https; {hint}"));
+            let error = check_endpoint("IT", value).unwrap_err().to_string();
+            assert_eq!(error, format!("IT is {value}, which is not an http or https URL; {hint}"));
         }
     }
 
     #[test]
-    fn values_that_are_passed_over_are_told_of() {
+    fn ignored_values_are_warned_of() {
         for (name, wrong, right) in [
             ("OTEL_BSP_SCHEDULE_DELAY", "x", "50"),
             ("OTEL_BLRP_SCHEDULE_DELAY", "-1", "5000000000"),
@@ -267,15 +275,15 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=b,=c", "a=b, c=d,"),
             ("OTEL_RESOURCE_ATTRIBUTES", "team:shop", "team=shop"),
         ] {
-            assert!(passed_over(name, wrong).is_some_and(|said| said.starts_with(name)), "{name} {wrong}");
-            assert_eq!(passed_over(name, right), None);
+            assert!(ignored_value(name, wrong).is_some_and(|warning| warning.starts_with(name)), "{name} {wrong}");
+            assert_eq!(ignored_value(name, right), None);
         }
-        assert!(!passed_over("OTEL_EXPORTER_OTLP_HEADERS", "secret").unwrap().contains("secret"));
-        assert_eq!(passed_over("OTEL_PYTHON_QUEUE_SIZE", "x"), None);
+        assert!(!ignored_value("OTEL_EXPORTER_OTLP_HEADERS", "secret").unwrap().contains("secret"));
+        assert_eq!(ignored_value("OTEL_PYTHON_QUEUE_SIZE", "x"), None);
     }
 
     #[test]
-    fn what_is_standard_and_does_nothing_is_unheeded() {
+    fn standard_variables_without_effect_are_unsupported() {
         for name in [
             "OTEL_EXPORTER_OTLP_CERTIFICATE",
             "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
@@ -286,15 +294,15 @@ mod tests {
             "OTEL_METRIC_EXPORT_INTERVAL",
             "OTEL_PROPAGATORS",
         ] {
-            assert!(is_unheeded(name, "otlp"), "{name}");
+            assert!(is_unsupported(name, "otlp"), "{name}");
         }
         for name in ["OTEL_PYTHON_LOG_LEVEL", "OTEL_RESOURCE_ATTRIBUTES_POD_NAME", "OTHER", "OTEL_TRACES_EXPORTER"] {
-            assert!(!is_unheeded(name, "otlp"), "{name}");
+            assert!(!is_unsupported(name, "otlp"), "{name}");
         }
         for name in ["OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_BLRP_SCHEDULE_DELAY"]
         {
-            assert!(!is_unheeded(name, "1"), "{name}");
+            assert!(!is_unsupported(name, "1"), "{name}");
         }
-        assert!(DONE.iter().all(|(name, value)| !is_unheeded(name, value)));
+        assert!(ALREADY_DONE.iter().all(|(name, value)| !is_unsupported(name, value)));
     }
 }
