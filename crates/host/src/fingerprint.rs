@@ -1,5 +1,5 @@
-//! Fingerprints of files and folders, to detect changes by polling. That works on every file system and misses no change
-//! that lasts. Used for certificates, and by `--watch`.
+//! Fingerprints of files and folders, to detect changes by polling. That works on every file system
+//! and misses no change that lasts. Used for certificates, and by `--watch`.
 
 use std::fs::{self, Metadata};
 use std::path::Path;
@@ -14,8 +14,8 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Takes the fingerprint of `file`; `None` if it does not exist. To be taken before the file is read, so that a change
-    /// in between is detected the next time.
+    /// Takes the fingerprint of `file`; `None` if it does not exist. To be taken before the file is
+    /// read, so that a change in between is detected the next time.
     pub fn of(file: &Path) -> Option<Self> {
         let metadata = fs::metadata(file).ok()?;
         let (modified, length) =
@@ -24,7 +24,8 @@ impl Fingerprint {
     }
 }
 
-/// Returns the inode number: a replaced file has another one, even within the resolution of the clock.
+/// Returns the inode number: a replaced file has another one, even within the resolution of the
+/// clock.
 #[cfg(unix)]
 fn inode(metadata: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)

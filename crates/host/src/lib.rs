@@ -1,8 +1,10 @@
-//! The node: takes requests from its triggers, above all HTTP, and runs them in the components of the deployed apps.
+//! The node: takes requests from its triggers, above all HTTP, and runs them in the components of
+//! the deployed apps.
 //!
-//! Connections are bounded; an idle connection gives way to a new one. A request gets a sandbox only while one is free;
-//! until then it waits in a bounded queue, for a bounded time. A failure of a guest becomes a status and a fixed text in
-//! one place, `http/error_responses.rs`. Knows nothing of terminals, flags or registries.
+//! Connections are bounded; an idle connection gives way to a new one. A request gets a sandbox
+//! only while one is free; until then it waits in a bounded queue, for a bounded time. A failure of
+//! a guest becomes a status and a fixed text in one place, `http/error_responses.rs`. Knows nothing
+//! of terminals, flags or registries.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! Triggers: sources of work for the components of a node. HTTP is one; each has a folder of its own.
+//! Triggers: sources of work for the components of a node. HTTP is one; each has a folder of its
+//! own.
 
 use crate::app::Node;
 use crate::shutdown::{self, ShutdownSignal};
@@ -12,7 +13,8 @@ use std::sync::Arc;
 /// An implementation finds the components that it runs by observing what is deployed on the node.
 #[async_trait]
 pub trait Trigger: Send {
-    /// Runs components of `node` until `stop`, then takes no new work and finishes what is in flight.
+    /// Runs components of `node` until `stop`, then takes no new work and finishes what is in
+    /// flight.
     ///
     /// # Errors
     /// When the system refuses a thread or another resource that it needs to start.
@@ -38,7 +40,8 @@ impl Drained {
     }
 }
 
-/// Runs `triggers` side by side until `stop` ends. The node is then draining until each of them has finished its work.
+/// Runs `triggers` side by side until `stop` ends. The node is then draining until each of them has
+/// finished its work.
 ///
 /// # Errors
 /// When one of them cannot start.

@@ -1,4 +1,4 @@
-//! Connections that idle, and requests that are none, at a server of files.
+//! Connection slots, timeouts and malformed requests, on a server of files.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,23 +11,23 @@ use walnut_host::{AccessFormat, AccessLog, App, Logs, Node, RouteTarget, Server,
 use walnut_manifest::Manifest;
 use walnut_test_support::{Connection, Http2, request};
 
-/// More than the system keeps for a client that does not read.
+/// More bytes than the system buffers for a client that does not read.
 const BIG: usize = 64 << 20;
 const HOUR: Duration = Duration::from_secs(3600);
 const MANIFEST: &str = "[app]\nname = \"a\"\n[[http]]\nroute = \"/**\"\ndir = \"public\"\n";
 
-/// A server, which goes on to the end of the test.
+/// A server that runs until the end of the test.
 struct Served {
     address: SocketAddr,
-    /// The lines of its access log.
+    /// Lines of its access log.
     log: Receiver<String>,
     _world: TempDir,
 }
 
-/// Hands lines over, as they are written.
-struct Lines(Sender<String>);
+/// Sends each written line over a channel.
+struct LineSender(Sender<String>);
 
-impl Write for Lines {
+impl Write for LineSender {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = std::str::from_utf8(bytes).unwrap();
         text.lines().for_each(|line| self.0.send(line.to_owned()).unwrap());
@@ -39,26 +39,27 @@ impl Write for Lines {
     }
 }
 
-/// With so many seats, and an hour for everything but what `idle` says: for a head, and for a connection without one.
-fn serve(seats: usize, idle: Duration) -> Served {
-    serve_for(seats, idle, HOUR)
+/// Starts a server with this many connection slots. `idle` is the head timeout; other timeouts are
+/// an hour.
+fn serve(slots: usize, idle: Duration) -> Served {
+    serve_for(slots, idle, HOUR)
 }
 
-/// The same, with a time for clients to read.
-fn serve_for(seats: usize, idle: Duration, stall: Duration) -> Served {
+/// Starts such a server with a stall timeout.
+fn serve_for(slots: usize, idle: Duration, stall: Duration) -> Served {
     let world = tempfile::tempdir().unwrap();
     let public = world.path().join("public");
     std::fs::create_dir(&public).unwrap();
     std::fs::write(public.join("small"), "small").unwrap();
     File::create(public.join("big")).unwrap().set_len(BIG as u64).unwrap();
-    let (say, log) = channel();
-    let access = Some(AccessLog::start(AccessFormat::Human, Lines(say)).unwrap());
+    let (lines, log) = channel();
+    let access = Some(AccessLog::start(AccessFormat::Human, LineSender(lines)).unwrap());
     let node = Node::new(1, Logs { access, ..Logs::default() }, None);
     let route = Manifest::parse(MANIFEST, "walnut.toml", world.path()).unwrap().routes.remove(0);
     let dir = node.open_dir("a", &route, &public, |_, _| {}).unwrap();
     node.replace(vec![App { components: Vec::new(), routes: vec![(route, RouteTarget::Dir(dir))] }]);
     let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
-    (config.workers, config.max_connections) = (2, seats);
+    (config.workers, config.max_connections) = (2, slots);
     (config.head_timeout, config.stall_timeout) = (idle, stall);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(Server::bind(config)).unwrap();
@@ -74,16 +75,16 @@ impl Served {
         Connection::open(self.address).unwrap()
     }
 
-    /// The end of the next line of the log: what was asked, the status, and the cause.
+    /// Returns request, status, bytes and cause of the next line of the log.
     #[track_caller]
-    fn said(&self) -> String {
+    fn next_entry(&self) -> String {
         let line = self.log.recv_timeout(Duration::from_secs(60)).expect("a line comes");
         let words: Vec<_> = line.split(' ').collect();
-        let [_, _, asked @ .., bytes, _, _, cause, _] = words.as_slice() else { panic!("{line}") };
-        format!("{} {bytes} {cause}", asked.join(" "))
+        let [_, _, request @ .., bytes, _, _, cause, _] = words.as_slice() else { panic!("{line}") };
+        format!("{} {bytes} {cause}", request.join(" "))
     }
 
-    /// A client that was answered.
+    /// Connects a client and answers a request of it.
     #[track_caller]
     fn answered(&self) -> Connection {
         let mut client = self.connect();
@@ -91,7 +92,7 @@ impl Served {
         client
     }
 
-    /// A client that has yet to read most of its answer.
+    /// Connects a client that has yet to read most of its response.
     #[track_caller]
     fn under_way(&self) -> Connection {
         let mut client = self.connect();
@@ -107,7 +108,7 @@ fn reads_to_the_end(client: &mut Connection) {
 }
 
 #[test]
-fn who_idles_longest_gives_way_to_who_comes() {
+fn the_connection_that_idles_longest_gives_way_to_a_new_client() {
     let server = serve(5, HOUR);
     let mut silent = server.connect();
     let mut half_a_head = server.connect();
@@ -117,7 +118,7 @@ fn who_idles_longest_gives_way_to_who_comes() {
     let mut kept = server.answered();
     let mut http2 = Http2::open(server.address).unwrap();
     http2.get("/small").is(200, "small");
-    // Each of them gives way in its turn, and those after it stay.
+    // Each connection gives way in its turn, and later ones stay.
     let mut newer = vec![server.answered()];
     assert!(silent.is_closed());
     newer.push(server.answered());
@@ -134,7 +135,7 @@ fn who_idles_longest_gives_way_to_who_comes() {
 }
 
 #[test]
-fn who_waits_for_an_answer_stays() {
+fn a_client_that_waits_for_a_response_stays() {
     let server = serve(3, HOUR);
     let mut first = server.under_way();
     let mut client = Http2::open(server.address).unwrap();
@@ -144,7 +145,7 @@ fn who_waits_for_an_answer_stays() {
         let _idle = server.answered();
         server.answered();
     }
-    // Now nobody idles, and who comes waits until somebody does.
+    // Now no connection idles, and a new client waits until one does.
     let mut third = server.under_way();
     let mut next = server.connect();
     next.send("GET /small HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
@@ -156,9 +157,9 @@ fn who_waits_for_an_answer_stays() {
     reads_to_the_end(&mut third);
 }
 
-/// It holds its seat for a tenth of the time that it has to read.
+/// Such a client holds its slot for a quarter of the stall timeout.
 #[test]
-fn who_does_not_read_gives_way_when_nobody_idles() {
+fn a_client_that_does_not_read_gives_way_when_none_idles() {
     let server = serve_for(2, HOUR, Duration::from_secs(30));
     let mut first = server.under_way();
     let mut client = Http2::open(server.address).unwrap();
@@ -174,7 +175,7 @@ fn who_does_not_read_gives_way_when_nobody_idles() {
     }
     assert!(first.rest().len() < BIG);
     while second.part().is_ok_and(|part| !part.is_empty()) {}
-    for line in [server.said(), server.said()] {
+    for line in [server.next_entry(), server.next_entry()] {
         assert!(line.starts_with("GET test/big 200 ") && line.ends_with(" abandoned"), "{line}");
     }
     newer.iter_mut().for_each(reads_to_the_end);
@@ -183,27 +184,27 @@ fn who_does_not_read_gives_way_when_nobody_idles() {
 const SMALL: &str = "GET test/small 200 5 ok";
 
 #[test]
-fn half_a_head_has_a_line_when_its_time_is_over() {
+fn half_a_head_is_logged_when_its_time_is_over() {
     let server = serve(10, Duration::from_millis(300));
     for half in ["GET /small HTTP/1.1\r\nhost: te", "P", "PRI * HTTP/2.0\r\n"] {
-        // Connections that just idle have none.
+        // Connections that merely idle are not logged.
         let (mut silent, mut kept) = (server.connect(), server.answered());
-        assert_eq!(server.said(), SMALL);
+        assert_eq!(server.next_entry(), SMALL);
         assert!(silent.is_closed() && kept.is_closed());
         let mut client = server.connect();
         client.send(half).unwrap();
         assert!(client.is_closed());
-        assert_eq!(server.said(), "- - 0 client_error");
+        assert_eq!(server.next_entry(), "- - 0 client_error");
     }
-    // After a request, too.
+    // Also after a request.
     let mut client = server.answered();
     client.send("GET /small").unwrap();
     assert!(client.is_closed());
-    assert_eq!([server.said(), server.said()], [SMALL, "- - 0 client_error"]);
+    assert_eq!([server.next_entry(), server.next_entry()], [SMALL, "- - 0 client_error"]);
 }
 
 #[test]
-fn half_a_head_that_gives_way_has_a_line() {
+fn half_a_head_that_gives_way_is_logged() {
     let server = serve(1, HOUR);
     for half in ["GET /small HTTP/1.1\r\nhost: te", "P", "PRI * HTTP/2.0\r\n", ""] {
         let mut client = server.connect();
@@ -211,28 +212,28 @@ fn half_a_head_that_gives_way_has_a_line() {
         drop(server.answered());
         assert!(client.is_closed());
         if !half.is_empty() {
-            assert_eq!(server.said(), "- - 0 overloaded");
+            assert_eq!(server.next_entry(), "- - 0 overloaded");
         }
-        assert_eq!(server.said(), SMALL);
+        assert_eq!(server.next_entry(), SMALL);
     }
 }
 
 #[test]
-fn what_breaks_the_rules_of_http_2_has_a_line() {
+fn a_protocol_error_of_http_2_is_logged() {
     let server = serve(10, HOUR);
     let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
-    // An index of HPACK that there is not, and a frame of PING that is too short.
+    // An HPACK index that does not exist, and a PING frame that is too short.
     for broken in [&[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x80][..], &[0, 0, 1, 6, 0, 0, 0, 0, 0, 0]] {
         let mut client = server.connect();
         client.send([&preface, broken].concat()).unwrap();
         client.rest();
-        assert_eq!(server.said(), "- - 0 client_error");
+        assert_eq!(server.next_entry(), "- - 0 client_error");
     }
-    // Who leaves breaks none.
+    // A client that leaves commits no error.
     let mut client = server.connect();
     client.send(&preface).unwrap();
     client.finish();
     client.rest();
     Http2::open(server.address).unwrap().get("/small").is(200, "small");
-    assert_eq!(server.said(), SMALL);
+    assert_eq!(server.next_entry(), SMALL);
 }

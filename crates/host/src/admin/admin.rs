@@ -1,5 +1,5 @@
-//! The admin server: metrics, health checks and a status page, on an address of its own that no route of an app reaches.
-//! Read-only.
+//! The admin server: metrics, health checks and a status page, on an address of its own that no
+//! route of an app reaches. Read-only.
 
 use crate::admin::openmetrics;
 use crate::admin::status::Status;
@@ -21,7 +21,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-/// Connections at once. For a client beyond that, the connection closes that has idled or not been read for longest.
+/// Connections at once. For a client beyond that, the connection closes that has idled or not been
+/// read for longest.
 const MAX_CONNECTIONS: usize = 64;
 /// Longest time for the head of a request, and between two requests of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +32,8 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_LIFETIME: Duration = Duration::from_secs(600);
 
 const PAGE: &str = include_str!("page.html");
-/// Content security policy of the page: it loads nothing, connects only to this server, and cannot be framed.
+/// Content security policy of the page: it loads nothing, connects only to this server, and cannot
+/// be framed.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
                         base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -89,7 +91,8 @@ impl Admin {
 }
 
 fn respond_to(node: &Arc<Node>, is_local: bool, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    // DNS rebinding: a web page whose name resolves to this machine must not read the status through a browser.
+    // DNS rebinding: a web page whose name resolves to this machine must not read the status
+    // through a browser.
     if is_local && !names_this_machine(request) {
         return text(StatusCode::MISDIRECTED_REQUEST, "this address only answers requests for this machine\n");
     }

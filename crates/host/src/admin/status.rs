@@ -1,5 +1,5 @@
-//! Status of the node as JSON, for the page of the admin address. Values are totals; a reader takes differences between
-//! two requests.
+//! Status of the node as JSON, for the page of the admin address. Values are totals; a reader takes
+//! differences between two requests.
 
 use crate::app::{Admission, App, DeployedComponent, Node, ServedDir};
 use crate::telemetry::{AccessLog, ComponentMetrics, LATENCY_BOUNDS, RecordedDenial, START_BOUNDS, unix_millis};
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use walnut_manifest::Route;
 
-/// Status of a node. Fields may be added; existing ones keep their meaning while `v` stays the same. Times are
-/// milliseconds since 1970 in UTC.
+/// Status of a node. Fields may be added; existing ones keep their meaning while `v` stays the
+/// same. Times are milliseconds since 1970 in UTC.
 #[derive(Serialize)]
 pub(crate) struct Status {
     v: u32,

@@ -1,7 +1,7 @@
 //! Admission: bounds how many requests run in a component at once, and how many wait.
 //!
-//! A request takes one permit of its component and one of the node. Without a free permit it waits in a bounded queue for
-//! a bounded time.
+//! A request takes one permit of its component and one of the node. Without a free permit it waits
+//! in a bounded queue for a bounded time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -28,14 +28,15 @@ pub struct Admission {
     limits: AdmissionLimits,
 }
 
-/// Proof that a request was admitted: its permits at the component and on the node, given back on drop.
+/// Proof that a request was admitted: its permits at the component and on the node, given back on
+/// drop.
 pub(crate) struct AdmissionPermit {
     _component: OwnedSemaphorePermit,
     _node: Option<OwnedSemaphorePermit>,
 }
 
-/// Permits and queue length of a component. Successive versions of the component share them, so that requests still
-/// running in the previous version count.
+/// Permits and queue length of a component. Successive versions of the component share them, so
+/// that requests still running in the previous version count.
 struct Capacity {
     free: Arc<Semaphore>,
     queued: AtomicUsize,
@@ -48,8 +49,8 @@ impl Admission {
         Admission { capacity: Arc::new(Capacity { free, queued: AtomicUsize::new(0) }), node: None, limits }
     }
 
-    /// Creates an admission within the permits of `node`. Shares the capacity of `previous` if both have equally many
-    /// sandboxes.
+    /// Creates an admission within the permits of `node`. Shares the capacity of `previous` if both
+    /// have equally many sandboxes.
     pub(crate) fn succeeding(previous: Option<&Admission>, node: Arc<Semaphore>, limits: AdmissionLimits) -> Self {
         let previous = previous.filter(|previous| previous.limits.sandboxes == limits.sandboxes);
         match previous {
@@ -63,7 +64,8 @@ impl Admission {
         self.limits
     }
 
-    /// Waits for a permit. Returns `None` when the queue is full or the wait exceeds the queue timeout.
+    /// Waits for a permit. Returns `None` when the queue is full or the wait exceeds the queue
+    /// timeout.
     pub(crate) async fn admit(&self) -> Option<AdmissionPermit> {
         if let Some(permit) = self.try_admit() {
             return Some(permit);

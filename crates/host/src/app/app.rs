@@ -55,7 +55,8 @@ pub struct DeployedComponent {
 }
 
 impl DeployedComponent {
-    /// Creates a component `name` that runs in `service`. Its requests and denials are counted in `metrics`.
+    /// Creates a component `name` that runs in `service`. Its requests and denials are counted in
+    /// `metrics`.
     pub fn new(
         name: &str,
         service: Service,

@@ -1,4 +1,5 @@
-//! The apps of a node: their components and routes, admission of requests to them, and the swap on a reload.
+//! The apps of a node: their components and routes, admission of requests to them, and the swap on
+//! a reload.
 
 mod admission;
 mod app;

@@ -4,11 +4,12 @@ use crate::app::admission::{Admission, AdmissionLimits};
 use crate::app::app::App;
 use crate::app::served_dir::ServedDir;
 use crate::telemetry::{ComponentMetrics, Logs, NodeMetrics, Telemetry};
+use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::mem;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 use walnut_manifest::Route;
 
@@ -54,8 +55,9 @@ impl Phase {
 }
 
 impl Node {
-    /// Creates a node that serves nothing yet and runs at most `sandboxes` at once, of all components together. Each
-    /// request gets an entry in the access log of `logs`, and a span in `telemetry`.
+    /// Creates a node that serves nothing yet and runs at most `sandboxes` at once, of all
+    /// components together. Each request gets an entry in the access log of `logs`, and a span in
+    /// `telemetry`.
     pub fn new(sandboxes: u32, logs: Logs, telemetry: Option<Arc<Telemetry>>) -> Arc<Self> {
         Arc::new(Node {
             apps: RwLock::default(),
@@ -72,8 +74,8 @@ impl Node {
         self.metrics.component(app, component)
     }
 
-    /// Creates the admission of the component that is counted in `metrics`. Shares the capacity of the deployed version
-    /// if that has equally many sandboxes.
+    /// Creates the admission of the component that is counted in `metrics`. Shares the capacity of
+    /// the deployed version if that has equally many sandboxes.
     pub fn admission(&self, metrics: &Arc<ComponentMetrics>, limits: AdmissionLimits) -> Admission {
         let apps = self.apps();
         let mut components = apps.iter().flat_map(|app| &app.components);
@@ -81,8 +83,8 @@ impl Node {
         Admission::succeeding(previous.map(|previous| previous.admission()), self.sandboxes.clone(), limits)
     }
 
-    /// Opens the folder at `path` for `route` of `app`. `on_read_error` receives the path of each file that the system
-    /// could not read, and the error.
+    /// Opens the folder at `path` for `route` of `app`. `on_read_error` receives the path of each
+    /// file that the system could not read, and the error.
     ///
     /// # Errors
     /// When the folder cannot be opened.
@@ -131,21 +133,22 @@ impl Node {
 
     /// Returns the deployed apps.
     pub(crate) fn apps(&self) -> Arc<Vec<App>> {
-        self.apps.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.apps.read().clone()
     }
 
     /// Tells `observer` of the deployed apps, now and after each replacement.
     pub(crate) fn observe(&self, observer: Arc<dyn DeploymentObserver>) {
-        let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observers = self.observers.lock();
         observer.deployed(&self.apps());
         observers.push(observer);
     }
 
-    /// Serves `apps` in place of the deployed ones. Requests in flight end in the version in which they began.
+    /// Serves `apps` in place of the deployed ones. Requests in flight end in the version in which
+    /// they began.
     pub fn replace(&self, apps: Vec<App>) {
-        let observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+        let observers = self.observers.lock();
         let apps = Arc::new(apps);
-        let previous = mem::replace(&mut *self.apps.write().unwrap_or_else(PoisonError::into_inner), apps.clone());
+        let previous = mem::replace(&mut *self.apps.write(), apps.clone());
         observers.iter().for_each(|observer| observer.deployed(&apps));
         for component in previous.iter().flat_map(|app| &app.components) {
             component.service.retire();

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use walnut_manifest::{PathRule, Route};
 
-/// Open files of one route. A client that reads slowly keeps its file open, and the process's limit of open files may be
-/// little more than this. A file that is read in one go needs no permit, so slow clients do not keep others from it.
+/// Open files of one route. A client that reads slowly keeps its file open, and the process's limit
+/// of open files may be little more than this. A file that is read in one go needs no permit, so
+/// slow clients do not keep others from it.
 pub(crate) const OPEN_FILES: AdmissionLimits =
     AdmissionLimits { sandboxes: 512, queue: 1000, queue_timeout: Duration::from_secs(10) };
 /// File lookups of one route: enough for any disk, and fewer than the runtime's blocking threads.
@@ -21,7 +22,8 @@ const LOOKUPS: AdmissionLimits =
 /// Receives a file that the system could not read: its path below the folder, and the error.
 pub(crate) type ReadErrorListener = dyn Fn(&str, &io::Error) + Send + Sync;
 
-/// A folder whose files answer the requests of a route. Opened once; files are opened relative to it.
+/// A folder whose files answer the requests of a route. Opened once; files are opened relative to
+/// it.
 pub struct ServedDir {
     /// Path of the folder.
     pub path: PathBuf,
@@ -32,8 +34,8 @@ pub struct ServedDir {
     metrics: Arc<ComponentMetrics>,
 }
 
-/// Admission of a route's file requests. Successive folders of the route share it, so that responses still streaming from
-/// the previous folder count.
+/// Admission of a route's file requests. Successive folders of the route share it, so that
+/// responses still streaming from the previous folder count.
 pub(crate) struct DirAdmission {
     pub lookups: Admission,
     pub open_files: Admission,
@@ -46,7 +48,8 @@ impl DirAdmission {
 }
 
 impl ServedDir {
-    /// Opens the folder at `path` for `route`. Shares the admission of `previous`, the folder that the route has now.
+    /// Opens the folder at `path` for `route`. Shares the admission of `previous`, the folder that
+    /// the route has now.
     pub(crate) fn open(
         route: &Route,
         path: &Path,

@@ -89,7 +89,8 @@ where
         head::set_scheme(&mut request, client.scheme());
         async move { Ok::<_, Infallible>(handle(&context, client.peer, busy, request).await) }
     });
-    // hyper's own limit of 100 fields is kept: setting it would cost an allocation for each request.
+    // hyper's own limit of 100 fields is kept: setting it would cost an allocation for each
+    // request.
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)

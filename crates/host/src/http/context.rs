@@ -14,22 +14,27 @@ pub struct ServerConfig {
     pub address: SocketAddr,
     /// Worker threads, each with connections of its own.
     pub workers: usize,
-    /// Connections at once. For a client beyond that, the connection closes that has idled longest; if none idles, one
-    /// whose client has not read for a while; if there is none either, the client waits.
+    /// Connections at once. For a client beyond that, the connection closes that has idled longest;
+    /// if none idles, one whose client has not read for a while; if there is none either, the
+    /// client waits.
     pub max_connections: usize,
-    /// Longest time for the TLS handshake, for the head of a request, and between two requests of a connection.
+    /// Longest time for the TLS handshake, for the head of a request, and between two requests of a
+    /// connection.
     pub head_timeout: Duration,
     /// Longest pause in the body of a request that has no response yet.
     pub body_timeout: Duration,
-    /// Longest time for a client to read 16 KiB, or all that there is, before its connection is closed.
+    /// Longest time for a client to read 16 KiB, or all that there is, before its connection is
+    /// closed.
     pub stall_timeout: Duration,
     /// Longest time for requests in flight to finish after a stop.
     pub drain: Duration,
     /// TLS settings; plain HTTP without.
     pub tls: Option<Tls>,
-    /// Whether guests see what clients say of earlier hops: `forwarded`, `x-forwarded-*`, `x-real-ip`.
+    /// Whether guests see what clients say of earlier hops: `forwarded`, `x-forwarded-*`,
+    /// `x-real-ip`.
     pub trusts_forwarded: bool,
-    /// Whether guests are told the client's address and scheme: `x-forwarded-for`, `x-forwarded-proto`.
+    /// Whether guests are told the client's address and scheme: `x-forwarded-for`,
+    /// `x-forwarded-proto`.
     pub sets_forwarded_for: bool,
 }
 

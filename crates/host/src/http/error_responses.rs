@@ -1,4 +1,5 @@
-//! Responses of the server itself: a status and a fixed text for each failure. Nothing about the inside is revealed.
+//! Responses of the server itself: a status and a fixed text for each failure. Nothing about the
+//! inside is revealed.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -94,7 +95,8 @@ pub(crate) fn invalid_target() -> Response<Body> {
     respond(StatusCode::BAD_REQUEST, "the request's target is not a path\n")
 }
 
-/// Responds to a body in an unknown transfer coding. Its end cannot be found, so the connection closes.
+/// Responds to a body in an unknown transfer coding. Its end cannot be found, so the connection
+/// closes.
 pub(crate) fn unknown_transfer_coding() -> Response<Body> {
     let mut response = respond(StatusCode::NOT_IMPLEMENTED, "the only supported transfer coding is chunked\n");
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -15,8 +15,8 @@ use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 use walnut_engine::{Body, BodyError, RequestId};
 
-/// Records bytes of a client at `peer` that are not a request, or not a whole one. `status` is the status that the client
-/// was sent, if any.
+/// Records bytes of a client at `peer` that are not a request, or not a whole one. `status` is the
+/// status that the client was sent, if any.
 pub(crate) fn record_rejected(context: &ServerContext, peer: SocketAddr, status: Option<StatusCode>, cause: Cause) {
     let metrics = context.node.metrics().unrouted.clone();
     let request_line = metrics.access_log.as_ref().map(|_| RequestLine::new(peer, "", "", ""));
@@ -26,8 +26,8 @@ pub(crate) fn record_rejected(context: &ServerContext, peer: SocketAddr, status:
     exchange.has_ended = true;
 }
 
-/// A request from its head to the end of its response. Dropping it counts the request and writes its log entry, so that
-/// every request is recorded however it ends.
+/// A request from its head to the end of its response. Dropping it counts the request and writes
+/// its log entry, so that every request is recorded however it ends.
 pub(crate) struct Exchange {
     metrics: Arc<ComponentMetrics>,
     started: Instant,
@@ -133,7 +133,8 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Body of a response that reports its frames to the exchange. Removes hop-by-hop fields from its trailers.
+/// Body of a response that reports its frames to the exchange. Removes hop-by-hop fields from its
+/// trailers.
 pub(crate) struct ObservedBody {
     inner: Body,
     exchange: Exchange,

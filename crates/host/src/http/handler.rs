@@ -1,4 +1,5 @@
-//! The handler: from the head of a request to the component or folder that answers it, and its response.
+//! The handler: from the head of a request to the component or folder that answers it, and its
+//! response.
 
 use crate::app::{DeployedComponent, RouteTarget, ServedDir};
 use crate::http::context::ServerContext;
@@ -20,7 +21,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 use walnut_engine::{Body, Patient, RequestId};
 
-/// Answers a request of the client at `peer`. The connection is `busy` until the response's body has been sent.
+/// Answers a request of the client at `peer`. The connection is `busy` until the response's body
+/// has been sent.
 pub(crate) async fn handle(
     context: &ServerContext,
     peer: SocketAddr,

@@ -22,8 +22,9 @@ impl<S: AsyncRead + Unpin> PeekedStream<S> {
         PeekedStream { inner, peeked: [0; PREFACE.len()], filled: 0, replayed: 0 }
     }
 
-    /// Waits for the first bytes, and tells whether they are the preface of HTTP/2. Stops at the first byte that differs,
-    /// so that it never waits for more bytes than a request of HTTP/1.1 has.
+    /// Waits for the first bytes, and tells whether they are the preface of HTTP/2. Stops at the
+    /// first byte that differs, so that it never waits for more bytes than a request of HTTP/1.1
+    /// has.
     pub async fn is_http2(&mut self) -> io::Result<bool> {
         loop {
             let read = self.inner.read(&mut self.peeked[self.filled..]).await?;

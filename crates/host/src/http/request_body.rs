@@ -52,14 +52,16 @@ pub(crate) struct Http2Body {
 }
 
 impl Http2Body {
-    /// Creates a body of the announced `length`. `first_poll` is notified when the body is first polled.
+    /// Creates a body of the announced `length`. `first_poll` is notified when the body is first
+    /// polled.
     pub fn new(stream: RecvStream, length: Option<u64>, first_poll: Option<oneshot::Sender<()>>) -> Self {
         Http2Body { stream, left: length, has_data: true, first_poll }
     }
 
     fn consume(&mut self, data: &Bytes) {
         self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-        // Opens the window again. An error means that the stream has ended, which the next poll reports.
+        // Opens the window again. An error means that the stream has ended, which the next poll
+        // reports.
         let _ = self.stream.flow_control().release_capacity(data.len());
     }
 }

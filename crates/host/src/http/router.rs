@@ -1,9 +1,10 @@
 //! The router: finds the target of a request by its host and path.
 
 use crate::app::{App, DeploymentObserver, Node, RouteTarget};
+use parking_lot::RwLock;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use walnut_manifest::{PathRule, Routes};
 
 /// Routes requests to the deployed apps of a node.
@@ -32,10 +33,11 @@ impl Router {
 
     /// Finds the target of a request to `path` on `host`.
     pub fn route(&self, host: &str, path: &str) -> Option<RouteTarget> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let table = self.table.read().clone();
         let index = table.routes.find(host, path)?;
         let target = &table.targets[index];
-        // A file must not be reachable by another spelling of its path, around the route that is meant for it.
+        // A file must not be reachable by another spelling of its path, around the route that is
+        // meant for it.
         if matches!(target, RouteTarget::Dir(_)) && table.decoded.find(host, &decode(path)) != Some(index) {
             return None;
         }
@@ -46,7 +48,7 @@ impl Router {
 impl DeploymentObserver for Router {
     fn deployed(&self, apps: &[App]) {
         let table = Arc::new(RouteTable::new(apps));
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        *self.table.write() = table;
     }
 }
 

@@ -72,8 +72,9 @@ impl Trigger for Server {
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 << 10;
 
-/// Has the system report free space in the send buffer as the client reads, and not only once a third of a buffer of
-/// megabytes is free: until then, a client that reads slowly would look as if it did not read at all.
+/// Has the system report free space in the send buffer as the client reads, and not only once a
+/// third of a buffer of megabytes is free: until then, a client that reads slowly would look as if
+/// it did not read at all.
 #[cfg(target_os = "linux")]
 fn limit_unsent(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
@@ -91,8 +92,8 @@ async fn accept(listener: &TcpListener, slots: &mut ConnectionSlots) -> Option<(
             Some((stream, slots.take().await?))
         }
         Err(e) => {
-            // A client that has left already needs no handling. A shortage of file descriptors passes, so the server
-            // waits rather than ends.
+            // A client that has left already needs no handling. A shortage of file descriptors
+            // passes, so the server waits rather than ends.
             if !matches!(
                 e.kind(),
                 io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused

@@ -1,10 +1,12 @@
-//! Connection slots: bound the connections of a server. When all are taken, the connection that has idled longest gives
-//! way to a new client; when none idles, the one whose client has not read for longest.
+//! Connection slots: bound the connections of a server. When all are taken, the connection that has
+//! idled longest gives way to a new client; when none idles, the one whose client has not read for
+//! longest.
 //!
-//! A connection idles unless a request is in flight on it or its client has yet to read a response. So a client that only
-//! connects, or sends half a head, keeps nobody out; and a client that sends requests and does not read does so only for
-//! a short while. A slot may look idle to the listener and be busy by the time that its connection is asked to close; so
-//! the connection itself decides, on its own thread.
+//! A connection idles unless a request is in flight on it or its client has yet to read a response.
+//! So a client that only connects, or sends half a head, keeps nobody out; and a client that sends
+//! requests and does not read does so only for a short while. A slot may look idle to the listener
+//! and be busy by the time that its connection is asked to close; so the connection itself decides,
+//! on its own thread.
 
 use crate::shutdown::ShutdownSignal;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -15,11 +17,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-/// Time that the listener waits for an asked connection to close, and between two searches when none can.
+/// Time that the listener waits for an asked connection to close, and between two searches when
+/// none can.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// When a slot is needed and no connection idles, a client gives way that has not read for this fraction of the stall
-/// timeout. With the default that is a little more than a slow line needs for the bytes that it has to read.
+/// When a slot is needed and no connection idles, a client gives way that has not read for this
+/// fraction of the stall timeout. With the default that is a little more than a slow line needs for
+/// the bytes that it has to read.
 const STALL_FRACTION: u32 = 4;
 /// Weight of a connection whose client does not read at all: more than all its streams.
 const WHOLE_CONNECTION: usize = 1 << 20;
@@ -57,7 +61,8 @@ impl ConnectionSlots {
         Some(slot)
     }
 
-    /// Asks the connection to close that has idled longest, or else the one whose client has not read for longest.
+    /// Asks the connection to close that has idled longest, or else the one whose client has not
+    /// read for longest.
     fn ask_to_close(&mut self) {
         self.forget_free();
         let slots = || self.taken.iter().filter_map(Weak::upgrade);
@@ -126,7 +131,8 @@ impl Slot {
         self.busy.load(Acquire) == 0
     }
 
-    /// Tells whether everything in flight has waited so long for the client to read that another client takes precedence.
+    /// Tells whether everything in flight has waited so long for the client to read that another
+    /// client takes precedence.
     fn is_stalled(&self) -> bool {
         let stalled = self.stalled.load(Acquire);
         let since = Duration::from_micros(self.clock.now().saturating_sub(self.stalled_since.load(Relaxed)));

@@ -1,5 +1,5 @@
-//! Slow clients: closes a connection or a stream whose client reads too slowly. hyper and h2 would wait for ever, even
-//! for a client that reads a byte now and then.
+//! Slow clients: closes a connection or a stream whose client reads too slowly. hyper and h2 would
+//! wait for ever, even for a client that reads a byte now and then.
 
 use crate::http::slots::{Slot, StalledGuard};
 use std::io;
@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes that a client has to read within each timeout, if there are as many. A line of 56 kbit/s takes 2.4 s for them.
+/// Bytes that a client has to read within each timeout, if there are as many. A line of 56 kbit/s
+/// takes 2.4 s for them.
 const MIN_READ: usize = 16 << 10;
 
 /// Progress of a client in reading.

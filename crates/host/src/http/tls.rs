@@ -1,9 +1,11 @@
 //! TLS of the server: certificate and key from files, reloaded when the files change.
 //!
-//! A TLS handshake checks the files, at most once every few seconds. This needs no watcher that could miss a change, no
-//! signal, and no work on a server without clients. Broken files cause a warning; the certificate in use stays.
+//! A TLS handshake checks the files, at most once every few seconds. This needs no watcher that
+//! could miss a change, no signal, and no work on a server without clients. Broken files cause a
+//! warning; the certificate in use stays.
 
 use crate::fingerprint::Fingerprint;
+use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,7 +16,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_rustls::TlsAcceptor;
 
@@ -84,8 +86,8 @@ impl TlsError {
 }
 
 impl Tls {
-    /// Loads the certificate and the key from these files, and reloads them whenever they change. `report` receives the
-    /// outcome of each reload.
+    /// Loads the certificate and the key from these files, and reloads them whenever they change.
+    /// `report` receives the outcome of each reload.
     ///
     /// # Errors
     /// When the files cannot be used now.
@@ -141,7 +143,7 @@ struct CertificateState {
 
 impl CertificateResolver {
     fn current(&self) -> Arc<CertifiedKey> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.checked.elapsed() >= CHECK_INTERVAL {
             state.checked = Instant::now();
             let fingerprints = self.files.fingerprints();

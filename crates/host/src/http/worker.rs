@@ -1,7 +1,7 @@
 //! A worker: one thread that serves connections, with a runtime of its own.
 //!
-//! A request stays on the thread of its connection, so that nothing of it is shared, woken or moved across threads
-//! ([ADR 0006](../../../../docs/adr/0006-thread-per-core.md)).
+//! A request stays on the thread of its connection, so that nothing of it is shared, woken or moved
+//! across threads ([ADR 0006](../../../../docs/adr/0006-thread-per-core.md)).
 
 use crate::http::client::ConnectionGuard;
 use crate::http::connection;
@@ -31,8 +31,8 @@ pub(crate) struct Worker {
     thread: WorkerThread,
 }
 
-/// Thread of a drained worker. Until it is ended it drives outbound connections, which may carry requests of other
-/// threads.
+/// Thread of a drained worker. Until it is ended it drives outbound connections, which may carry
+/// requests of other threads.
 pub(crate) struct WorkerThread {
     end: oneshot::Sender<Infallible>,
     ended: oneshot::Receiver<Infallible>,
@@ -78,7 +78,8 @@ impl Worker {
     /// Hands a connection to the worker.
     pub fn take(&self, stream: TcpStream, slot: Arc<Slot>) {
         self.load.fetch_add(1, Relaxed);
-        // Fails only after a panic of the worker, whose thread has reported it. The client sees a closed connection.
+        // Fails only after a panic of the worker, whose thread has reported it. The client sees a
+        // closed connection.
         let _ = self.inbox.send((stream, slot));
     }
 

@@ -1,17 +1,19 @@
 //! Write coalescing: sends small responses of several connections in a row.
 //!
-//! Each send wakes a client, and pulls the kernel's network code into the processor's caches and the engine out of them.
-//! While many small responses come in quick succession, a response waits for those that are ready soon after it on the
-//! same thread, and they are sent in a row: the cost is paid once for several. A response that comes alone is sent at
-//! once ([ADR 0010](../../../../docs/adr/0010-answers-written-together.md)).
+//! Each send wakes a client, and pulls the kernel's network code into the processor's caches and
+//! the engine out of them. While many small responses come in quick succession, a response waits
+//! for those that are ready soon after it on the same thread, and they are sent in a row: the cost
+//! is paid once for several. A response that comes alone is sent at once ([ADR
+//! 0010](../../../../docs/adr/0010-answers-written-together.md)).
 
+use parking_lot::{Mutex, MutexGuard};
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::mem::take;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,7 +24,8 @@ use walnut_engine::small_turn_is_next;
 /// Largest time between two responses in quick succession.
 const QUICK_SUCCESSION: Duration = Duration::from_micros(200);
 
-/// Longest wait of a response while others are being made or a guest is about to be entered for a new request.
+/// Longest wait of a response while others are being made or a guest is about to be entered for a
+/// new request.
 const MAX_WAIT: Duration = Duration::from_micros(500);
 
 /// Longest wait of a response for requests that have a turn after it.
@@ -50,14 +53,15 @@ struct PendingWrites {
     flush_task: Option<Waker>,
 }
 
-/// Sends the pending responses of this thread, each time after the thread has run all tasks that were ready when the first
-/// response began to wait. Where requests run in turns, only one of these tasks is ready at a time, so the flush also
-/// waits for a few more turns.
+/// Sends the pending responses of this thread, each time after the thread has run all tasks that
+/// were ready when the first response began to wait. Where requests run in turns, only one of these
+/// tasks is ready at a time, so the flush also waits for a few more turns.
 pub(crate) async fn run_flush_task() -> Infallible {
     flush_unless(small_turn_is_next).await
 }
 
-/// Sends the pending responses. Waits a little longer while `more` says that another small response is about to be made.
+/// Sends the pending responses. Waits a little longer while `more` says that another small response
+/// is about to be made.
 async fn flush_unless(more: fn() -> bool) -> Infallible {
     loop {
         wait_for_pending().await;
@@ -99,7 +103,8 @@ pub(crate) fn flush_all() {
     });
 }
 
-/// Sends the pending responses if one has waited for too long. Called before work that may take its time.
+/// Sends the pending responses if one has waited for too long. Called before work that may take its
+/// time.
 pub(crate) fn flush_overdue(now: Instant) {
     if is_overdue(now, MAX_WAIT) {
         flush_all();
@@ -111,7 +116,8 @@ fn is_overdue(now: Instant, max_wait: Duration) -> bool {
     PENDING.with_borrow(|pending| pending.since).is_some_and(|since| now.duration_since(since) > max_wait)
 }
 
-/// Makes the response in `buffer` pending, if it comes in quick succession to others. Returns whether it did.
+/// Makes the response in `buffer` pending, if it comes in quick succession to others. Returns
+/// whether it did.
 fn enqueue(buffer: &Arc<Mutex<WriteBuffer>>, cx: &Context<'_>) -> bool {
     let now = Instant::now();
     let is_overdue = PENDING.with_borrow_mut(|pending| {
@@ -175,7 +181,7 @@ impl CoalescedStream {
 }
 
 fn lock(buffer: &Mutex<WriteBuffer>) -> MutexGuard<'_, WriteBuffer> {
-    buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    buffer.lock()
 }
 
 impl WriteBuffer {

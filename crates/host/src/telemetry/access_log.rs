@@ -1,6 +1,7 @@
 //! The access log: one line for each request, when its response has ended.
 //!
-//! The thread that serves only hands over an [`AccessEntry`]; the log's own thread formats and writes it.
+//! The thread that serves only hands over an [`AccessEntry`]; the log's own thread formats and
+//! writes it.
 
 use crate::telemetry::cause::Cause;
 use crate::telemetry::labels::Labels;
@@ -75,7 +76,8 @@ pub(crate) struct AccessEntry {
     pub id: RequestId,
 }
 
-/// Client, method, host and path of a request. Copied, so that the buffers of the request are not kept.
+/// Client, method, host and path of a request. Copied, so that the buffers of the request are not
+/// kept.
 pub(crate) struct RequestLine {
     client: SocketAddr,
     /// Method, host and path, concatenated.
@@ -122,7 +124,8 @@ impl RequestLine {
             if is_plain(part) {
                 text.push_str(part);
             } else {
-                // A reader that splits lines at spaces must not mistake a client's words for fields.
+                // A reader that splits lines at spaces must not mistake a client's words for
+                // fields.
                 text.push_str(&Printable(part).to_string().replace(' ', "\\u{20}"));
             }
             text.push_str(end);
@@ -130,7 +133,8 @@ impl RequestLine {
     }
 }
 
-/// An entry in JSON. Fields may be added; existing ones keep their meaning while `v` stays the same.
+/// An entry in JSON. Fields may be added; existing ones keep their meaning while `v` stays the
+/// same.
 #[derive(Serialize)]
 struct AccessJson<'a> {
     v: u32,
@@ -167,7 +171,8 @@ fn printable<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
     if is_plain(text) { to.serialize_str(text) } else { to.collect_str(&Printable(text)) }
 }
 
-/// Tells whether [`Printable`] would leave `text` unchanged, without decoding it. May be false for such a text.
+/// Tells whether [`Printable`] would leave `text` unchanged, without decoding it. May be false for
+/// such a text.
 fn is_plain(text: &str) -> bool {
     text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -225,7 +230,8 @@ pub(crate) fn unix_millis(time: SystemTime) -> u64 {
     u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Formats timestamps by RFC 3339, in UTC. Caches the text of the last second, which many entries share.
+/// Formats timestamps by RFC 3339, in UTC. Caches the text of the last second, which many entries
+/// share.
 #[derive(Default)]
 struct TimestampCache {
     second: u64,

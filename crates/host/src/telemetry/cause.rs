@@ -1,5 +1,5 @@
-//! Causes: how a request ended, in one word, for metrics, the access log and traces. The set is closed, so that no guest
-//! and no client can choose a label.
+//! Causes: how a request ended, in one word, for metrics, the access log and traces. The set is
+//! closed, so that no guest and no client can choose a label.
 
 use http::StatusCode;
 use walnut_engine::{Failure, Limit};
@@ -13,8 +13,8 @@ pub(crate) enum Cause {
     ClientError,
     /// No route matched, or no file that may be served.
     NotFound,
-    /// No sandbox was free in time, the thread was too busy, the system had no room for more open files, or another
-    /// client needed the connection's slot before the head was complete.
+    /// No sandbox was free in time, the thread was too busy, the system had no room for more open
+    /// files, or another client needed the connection's slot before the head was complete.
     Overloaded,
     /// The request's body exceeded its limit.
     TooLarge,

@@ -48,7 +48,8 @@ fn json(of: &ComponentMetrics, line: OutputLine<'_>, time: SystemTime) -> String
     escape_hidden(&serde_json::to_string(&line).unwrap_or_default())
 }
 
-/// Escapes the characters of a JSON text that would control a terminal. They occur only within its strings.
+/// Escapes the characters of a JSON text that would control a terminal. They occur only within its
+/// strings.
 fn escape_hidden(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {

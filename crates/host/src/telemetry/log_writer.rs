@@ -1,20 +1,24 @@
-//! Log writer: a bounded queue and a thread that writes it to a stream whose reader may stall. The access log, the audit
-//! and the output of guests each have one.
+//! Log writer: a bounded queue and a thread that writes it to a stream whose reader may stall. The
+//! access log, the audit and the output of guests each have one.
 //!
-//! Pushing a line never waits for the stream. The thread writes the lines in order, many at once. A full disk or a stalled
-//! reader loses lines, which are counted and reported in their place, but holds up no request.
+//! Pushing a line never waits for the stream. The thread writes the lines in order, many at once. A
+//! full disk or a stalled reader loses lines, which are counted and reported in their place, but
+//! holds up no request.
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Time that lines gather before they are written, so that a busy server does not wake the thread for each.
+/// Time that lines gather before they are written, so that a busy server does not wake the thread
+/// for each.
 const GATHER: Duration = Duration::from_millis(10);
 /// Bytes that are written at once.
 const BLOCK: usize = 64 << 10;
 
-/// Handle of a log's queue and thread. The thread ends when this is dropped and all lines are written.
+/// Handle of a log's queue and thread. The thread ends when this is dropped and all lines are
+/// written.
 pub struct LogWriter<T>(Arc<WriterShared<T>>);
 
 /// Entry that the thread formats next.
@@ -52,8 +56,8 @@ struct PendingEntries<T> {
 }
 
 impl<T: Send + 'static> LogWriter<T> {
-    /// Starts a thread `name` that writes to `out`. The queue takes lines up to a total size of `capacity`; `format`
-    /// turns an entry into text.
+    /// Starts a thread `name` that writes to `out`. The queue takes lines up to a total size of
+    /// `capacity`; `format` turns an entry into text.
     ///
     /// # Errors
     /// When the system refuses the thread.
@@ -81,20 +85,21 @@ impl<T: Send + 'static> LogWriter<T> {
 }
 
 impl<T> LogWriter<T> {
-    /// Pushes a line of this size. A line that does not fit is lost, and so are all after it until there is space again.
+    /// Pushes a line of this size. A line that does not fit is lost, and so are all after it until
+    /// there is space again.
     pub fn push(&self, line: T, size: usize) {
         self.push_within(line, size, Duration::ZERO);
     }
 
-    /// Pushes a line, waiting up to `max_wait` for space. This holds a producer to the pace of the stream, and loses lines
-    /// only when nothing is written at all. After a loss nobody waits until there is space again.
+    /// Pushes a line, waiting up to `max_wait` for space. This holds a producer to the pace of the
+    /// stream, and loses lines only when nothing is written at all. After a loss nobody waits until
+    /// there is space again.
     pub fn push_within(&self, line: T, size: usize, max_wait: Duration) {
         let is_full = |queue: &PendingEntries<T>| queue.size > 0 && queue.size + size > self.0.capacity;
         let mut queue = self.0.lock();
         if is_full(&queue) && queue.lost_last == 0 && !max_wait.is_zero() {
             let waits = |queue: &mut PendingEntries<T>| is_full(queue) && queue.lost_last == 0;
-            let waited = self.0.taken.wait_timeout_while(queue, max_wait, waits);
-            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.0.taken.wait_while_for(&mut queue, waits, max_wait);
         }
         let before = queue.size;
         if queue.lost_last > 0 || is_full(&queue) {
@@ -119,8 +124,8 @@ impl<T> LogWriter<T> {
         self.0.pushed.notify_one();
         let left = until.saturating_duration_since(Instant::now());
         let is_unfinished = |queue: &mut PendingEntries<T>| queue.is_writing || queue.has_entries();
-        let waited = self.0.written.wait_timeout_while(queue, left, is_unfinished);
-        waited.unwrap_or_else(PoisonError::into_inner).0.is_urgent = false;
+        self.0.written.wait_while_for(&mut queue, is_unfinished, left);
+        queue.is_urgent = false;
     }
 
     /// Returns the number of lost lines.
@@ -144,10 +149,11 @@ impl<T> PendingEntries<T> {
 
 impl<T> WriterShared<T> {
     fn lock(&self) -> MutexGuard<'_, PendingEntries<T>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
-    /// Returns the size of the queue at which the thread stops gathering, while there is still space.
+    /// Returns the size of the queue at which the thread stops gathering, while there is still
+    /// space.
     fn enough(&self) -> usize {
         self.capacity / 4
     }
@@ -173,20 +179,20 @@ impl<T> WriterShared<T> {
         if failed > 0 {
             self.lock().lost += failed;
         }
-        // A thread that waits for this one may hold a lock that others need; without a yield the system would let this
-        // thread go on for milliseconds.
+        // A thread that waits for this one may hold a lock that others need; without a yield the
+        // system would let this thread go on for milliseconds.
         thread::yield_now();
     }
 
-    /// Waits for lines, and swaps them with `lines`, which is empty. Returns the number of lines lost after them, or
-    /// `None` when there will be no more.
+    /// Waits for lines, and swaps them with `lines`, which is empty. Returns the number of lines
+    /// lost after them, or `None` when there will be no more.
     fn take(&self, lines: &mut Vec<T>) -> Option<u64> {
         let idles = |queue: &mut PendingEntries<T>| !queue.has_entries() && !queue.is_closed;
-        let queue = self.pushed.wait_while(self.lock(), idles).unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
+        self.pushed.wait_while(&mut queue, idles);
         let gathers =
             |queue: &mut PendingEntries<T>| queue.size < self.enough() && !queue.is_urgent && !queue.is_closed;
-        let gathered = self.pushed.wait_timeout_while(queue, GATHER, gathers);
-        let mut queue = gathered.unwrap_or_else(PoisonError::into_inner).0;
+        self.pushed.wait_while_for(&mut queue, gathers, GATHER);
         if !queue.has_entries() {
             return None;
         }
@@ -210,7 +216,8 @@ struct Batch<T> {
     ends: Vec<usize>,
     /// Whether the stream ends in the middle of a line.
     is_torn: bool,
-    /// Lines that could not be written, as on a full disk. They are reported once the stream takes text again.
+    /// Lines that could not be written, as on a full disk. They are reported once the stream takes
+    /// text again.
     unwritten: u64,
 }
 
@@ -231,8 +238,8 @@ impl<T> Batch<T> {
         }
     }
 
-    /// Writes the text, and reports lines that could not be written earlier. Returns the number of lines that could not be
-    /// written now.
+    /// Writes the text, and reports lines that could not be written earlier. Returns the number of
+    /// lines that could not be written now.
     fn write(&mut self) -> u64 {
         let failed = self.write_text();
         self.unwritten += failed;
@@ -261,7 +268,8 @@ impl<T> Batch<T> {
     }
 }
 
-/// Writes as much as possible and returns the number of bytes written. A reader that went away is not an error.
+/// Writes as much as possible and returns the number of bytes written. A reader that went away is
+/// not an error.
 fn write_most(out: &mut impl Write, text: &[u8]) -> usize {
     let mut written = 0;
     while written < text.len() {
@@ -291,7 +299,7 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.asked.send(());
             let _ = self.go.recv();
-            self.text.lock().unwrap().push_str(std::str::from_utf8(bytes).unwrap());
+            self.text.lock().push_str(std::str::from_utf8(bytes).unwrap());
             Ok(bytes.len())
         }
 
@@ -323,13 +331,13 @@ mod tests {
         (1..16).for_each(|number| lines.push(number, 1));
         assert_eq!(lines.lost(), 5);
         lines.flush(Instant::now());
-        assert_eq!(*text.lock().unwrap(), "");
+        assert_eq!(*text.lock(), "");
         drop(go);
         lines.flush(in_a_minute());
         lines.push(16, 1);
         lines.flush(in_a_minute());
         let expected: String = (0..11).map(|number| format!("{number}\n")).collect();
-        assert_eq!(*text.lock().unwrap(), format!("{expected}lost 5\n16\n"));
+        assert_eq!(*text.lock(), format!("{expected}lost 5\n16\n"));
         assert_eq!(lines.lost(), 5);
     }
 
@@ -343,7 +351,7 @@ mod tests {
         [(1, 8), (2, 3), (3, 1)].into_iter().for_each(|(number, size)| lines.push(number, size));
         drop(go);
         lines.flush(in_a_minute());
-        assert_eq!(*text.lock().unwrap(), "0\n1\nlost 2\n");
+        assert_eq!(*text.lock(), "0\n1\nlost 2\n");
     }
 
     #[test]
@@ -368,7 +376,7 @@ mod tests {
         drop(go);
         waiting.join().unwrap();
         lines.flush(in_a_minute());
-        assert_eq!((text.lock().unwrap().as_str(), lines.lost()), ("0\n1\n2\nlost 2\n5\n6\n7\n", 2));
+        assert_eq!((text.lock().as_str(), lines.lost()), ("0\n1\n2\nlost 2\n5\n6\n7\n", 2));
     }
 
     /// A disk with this many free bytes.
@@ -376,7 +384,7 @@ mod tests {
 
     impl Write for Disk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut disk = self.0.lock().unwrap();
+            let mut disk = self.0.lock();
             let fits = bytes.len().min(disk.0);
             if fits == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
@@ -400,10 +408,10 @@ mod tests {
             lines.flush(in_a_minute());
         };
         [100, 200, 300].into_iter().for_each(push);
-        assert_eq!((lines.lost(), disk.lock().unwrap().1.as_str()), (2, "100\n20"));
-        disk.lock().unwrap().0 = 1000;
+        assert_eq!((lines.lost(), disk.lock().1.as_str()), (2, "100\n20"));
+        disk.lock().0 = 1000;
         [400, 500].into_iter().for_each(push);
-        assert_eq!((lines.lost(), disk.lock().unwrap().1.as_str()), (2, "100\n20\n400\nlost 2\n500\n"));
+        assert_eq!((lines.lost(), disk.lock().1.as_str()), (2, "100\n20\n400\nlost 2\n500\n"));
     }
 
     #[test]
@@ -416,7 +424,7 @@ mod tests {
         drop(lines);
         let writes = asks.iter().count();
         let expected: String = (0..100).map(|number| format!("{number}\n")).collect();
-        assert_eq!(*text.lock().unwrap(), expected);
+        assert_eq!(*text.lock(), expected);
         assert!(writes < 100, "{writes}");
     }
 }

@@ -1,16 +1,18 @@
 //! Metrics of a node; `admin/openmetrics.rs` encodes them for collectors.
 //!
-//! A request costs a few relaxed additions to counters that were made with the component: no lock, no lookup by name, and
-//! nothing shared between the threads that serve. Readers sum the counters up.
+//! A request costs a few relaxed additions to counters that were made with the component: no lock,
+//! no lookup by name, and nothing shared between the threads that serve. Readers sum the counters
+//! up.
 
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::cause::{CLASSES, Cause, class};
 use crate::telemetry::labels::Labels;
 use crate::telemetry::logs::Logs;
 use http::StatusCode;
+use parking_lot::Mutex;
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use walnut_engine::{Event, Failure, Limit, Listener, Outcome, Usage};
 use walnut_policy::Capability;
@@ -60,7 +62,7 @@ impl NodeMetrics {
 
     /// Returns the metrics of a component: those that it had before a reload, or new ones.
     pub fn component(&self, app: &str, component: &str) -> Arc<ComponentMetrics> {
-        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut components = self.components.lock();
         if let Some(found) = components.iter().find(|m| m.labels.app == app && m.labels.component == component) {
             return found.clone();
         }
@@ -92,7 +94,7 @@ impl NodeMetrics {
 
     /// Returns the metrics of requests without a route, followed by those of all components.
     pub fn all(&self) -> Vec<Arc<ComponentMetrics>> {
-        let components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let components = self.components.lock();
         std::iter::once(&self.unrouted).chain(&*components).cloned().collect()
     }
 }
@@ -196,8 +198,8 @@ impl ComponentMetrics {
         shard.latencies.add(duration, &LATENCY_BOUNDS);
     }
 
-    /// Counts the limit that `failure` reached, if it did. To be called for every failure that the service reports, and
-    /// for every limit that was reached otherwise.
+    /// Counts the limit that `failure` reached, if it did. To be called for every failure that the
+    /// service reports, and for every limit that was reached otherwise.
     pub fn record_failure(&self, failure: &Failure) {
         if let Failure::Limit { limit, .. } = failure {
             self.limits[*limit as usize].fetch_add(1, Relaxed);
@@ -222,13 +224,15 @@ impl ComponentMetrics {
 
     /// Returns the number of requests in flight.
     pub(crate) fn in_flight(&self) -> u64 {
-        // Read in this order: a request that begins and ends in between must not be missing from `begun`.
+        // Read in this order: a request that begins and ends in between must not be missing from
+        // `begun`.
         let ended: u64 = self.ended().map(|(_, _, count)| count).sum();
         let begun: u64 = self.shards.iter().map(|shard| shard.begun.load(Relaxed)).sum();
         begun.saturating_sub(ended)
     }
 
-    /// Returns the number of requests in each bucket of [`LATENCY_BOUNDS`], and in one more without a bound.
+    /// Returns the number of requests in each bucket of [`LATENCY_BOUNDS`], and in one more without
+    /// a bound.
     pub(crate) fn latencies(&self) -> [u64; LATENCY_BOUNDS.len() + 1] {
         std::array::from_fn(|bucket| self.sum(|shard| &shard.latencies.counts[bucket]))
     }
@@ -238,7 +242,8 @@ impl ComponentMetrics {
         self.seconds(|shard| &shard.latencies.nanoseconds)
     }
 
-    /// Returns the number of sandboxes in each bucket of [`START_BOUNDS`], and in one more without a bound.
+    /// Returns the number of sandboxes in each bucket of [`START_BOUNDS`], and in one more without
+    /// a bound.
     pub(crate) fn starts(&self) -> [u64; START_BOUNDS.len() + 1] {
         std::array::from_fn(|bucket| self.sum(|shard| &shard.starts.counts[bucket]))
     }
@@ -278,7 +283,7 @@ impl ComponentMetrics {
 
     /// Returns the recorded denials, the latest first.
     pub(crate) fn recorded_denials(&self) -> Vec<RecordedDenial> {
-        let mut denials = self.recorded_denials.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut denials = self.recorded_denials.lock().clone();
         denials.sort_by_key(|denial| std::cmp::Reverse(denial.last));
         denials
     }
@@ -317,7 +322,7 @@ impl Listener for ComponentMetrics {
             _ => false,
         };
         let last = SystemTime::now();
-        let mut denials = self.recorded_denials.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut denials = self.recorded_denials.lock();
         if let Some(known) = denials.iter_mut().find(|known| is_same(known)) {
             known.count += 1;
             known.last = last;

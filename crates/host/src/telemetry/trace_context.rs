@@ -22,7 +22,8 @@ fn traced(headers: &HeaderMap) -> Option<RequestId> {
     }
 }
 
-/// Parses `version "-" trace-id "-" parent-id "-" flags`, in lower-case hexadecimal. Future versions may append more.
+/// Parses `version "-" trace-id "-" parent-id "-" flags`, in lower-case hexadecimal. Future
+/// versions may append more.
 fn trace_id(header: &[u8]) -> Option<RequestId> {
     let (known, more) = header.split_at_checked(55)?;
     let [version, trace, parent, flags] = [&known[..2], &known[3..35], &known[36..52], &known[53..]];
@@ -44,7 +45,8 @@ fn hex(digits: &[u8]) -> Option<u128> {
     u128::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
 }
 
-/// Returns a random id that cannot be guessed: a counter hashed with two keys, which each thread gets from the system once.
+/// Returns a random id that cannot be guessed: a counter hashed with two keys, which each thread
+/// gets from the system once.
 pub(crate) fn random_request_id() -> RequestId {
     thread_local! {
         static KEYS: [RandomState; 2] = [RandomState::new(), RandomState::new()];

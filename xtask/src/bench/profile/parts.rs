@@ -176,7 +176,10 @@ mod tests {
     fn knows_crates() {
         let walnut = |symbol| part(symbol, "/usr/bin/walnut");
         assert_eq!(walnut("walnut_host::http::exchange::answer::{{closure}}"), Own);
-        assert_eq!(walnut("<walnut_engine::failure::host_calls::Recorder as tracing_core::subscriber::Subscriber>::new_span"), Own);
+        assert_eq!(
+            walnut("<walnut_engine::failure::host_calls::Recorder as tracing_core::subscriber::Subscriber>::new_span"),
+            Own
+        );
         assert_eq!(walnut("wasmtime::runtime::vm::instance::Instance::new"), Engine);
         assert_eq!(walnut("<(A1,) as wasmtime::runtime::component::func::typed::Lower>::lower"), Engine);
         assert_eq!(walnut("wasmtime_wasi_http::field_map::FieldMap::append"), Engine);

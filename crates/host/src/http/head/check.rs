@@ -51,14 +51,15 @@ fn has_known_coding(headers: &HeaderMap) -> bool {
     codings.next().is_none_or(is_chunked) && codings.next().is_none()
 }
 
-/// Tells whether a value has spaces around it (RFC 9113 section 8.2.1). The parser of HTTP/1.1 removes them.
+/// Tells whether a value has spaces around it (RFC 9113 section 8.2.1). The parser of HTTP/1.1
+/// removes them.
 fn is_padded(value: &HeaderValue) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
 }
 
-/// Returns the host of a request. RFC 9112 section 3.2: it has exactly one, and a valid one. RFC 9113 section 8.3.1:
-/// `:authority` and `host` agree.
+/// Returns the host of a request. RFC 9112 section 3.2: it has exactly one, and a valid one. RFC
+/// 9113 section 8.3.1: `:authority` and `host` agree.
 fn host<B>(request: &Request<B>) -> Option<&str> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let header = match (hosts.next(), hosts.next()) {
@@ -76,7 +77,8 @@ fn host<B>(request: &Request<B>) -> Option<&str> {
     }
 }
 
-/// Checks host and port by RFC 3986 sections 3.2.2 and 3.2.3; the parser of `Authority` is more lenient.
+/// Checks host and port by RFC 3986 sections 3.2.2 and 3.2.3; the parser of `Authority` is more
+/// lenient.
 fn is_valid(authority: &Authority) -> bool {
     let (whole, host) = (authority.as_str(), authority.host());
     let Some(port) = whole.strip_prefix(host) else { return false };

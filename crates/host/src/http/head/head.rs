@@ -1,5 +1,5 @@
-//! Rewrites heads between client and guest: scheme, hop-by-hop fields (RFC 9110 section 7.6.1), `forwarded` fields and
-//! cookies.
+//! Rewrites heads between client and guest: scheme, hop-by-hop fields (RFC 9110 section 7.6.1),
+//! `forwarded` fields and cookies.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
@@ -15,21 +15,23 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 /// Largest head of a request, in bytes. A larger one gets 431.
 pub(crate) const MAX_HEAD_BYTES: u32 = 64 << 10;
 
-/// Sets the scheme of a request to that of its connection. HTTP/1.1 does not send it, and HTTP/2 lets the client choose.
+/// Sets the scheme of a request to that of its connection. HTTP/1.1 does not send it, and HTTP/2
+/// lets the client choose.
 pub(crate) fn set_scheme<B>(request: &mut Request<B>, scheme: Scheme) {
     let host = || request.headers().get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
     let mut parts = request.uri().clone().into_parts();
     parts.authority = parts.authority.or_else(host);
     parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
     parts.scheme = Some(scheme);
-    // Fails without an authority, as a URI with a scheme needs one. The check of the head rejects such a request.
+    // Fails without an authority, as a URI with a scheme needs one. The check of the head rejects
+    // such a request.
     if let Ok(uri) = http::Uri::from_parts(parts) {
         *request.uri_mut() = uri;
     }
 }
 
-/// Joins the `cookie` fields into one. HTTP/2 lets a client send several, which guests do not expect (RFC 9113 section
-/// 8.2.3).
+/// Joins the `cookie` fields into one. HTTP/2 lets a client send several, which guests do not
+/// expect (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let pieces = || headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
     if pieces().nth(1).is_some()
@@ -56,8 +58,8 @@ impl TrailerFilter {
     }
 }
 
-/// Strips hop-by-hop fields off the head of a request, and `forwarded` fields unless the client is trusted. Joins cookies.
-/// Returns the filter for the trailers.
+/// Strips hop-by-hop fields off the head of a request, and `forwarded` fields unless the client is
+/// trusted. Joins cookies. Returns the filter for the trailers.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, trusts_forwarded: bool) -> TrailerFilter {
     join_cookies(headers);
     let strips = |name: &HeaderName| is_stripped(name, trusts_forwarded);
@@ -74,8 +76,8 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap, trusts_forwarded: bool) 
     TrailerFilter { named, trusts_forwarded }
 }
 
-/// Sets `x-forwarded-for` and `x-forwarded-proto`. The client is appended to the hops that the request has, which are
-/// there only if they are trusted.
+/// Sets `x-forwarded-for` and `x-forwarded-proto`. The client is appended to the hops that the
+/// request has, which are there only if they are trusted.
 pub(crate) fn set_forwarded_for<B>(request: &mut Request<B>, client: IpAddr) {
     let secure = request.uri().scheme() == Some(&Scheme::HTTPS);
     let headers = request.headers_mut();
@@ -146,8 +148,8 @@ fn is_stripped(name: &HeaderName, trusts_forwarded: bool) -> bool {
     is_hop_by_hop(name) || ((!trusts_forwarded || name.as_str().contains('_')) && is_forwarded(name))
 }
 
-/// Tells whether a field describes earlier hops. Also matches names with `_` for `-`: a guest that maps names as CGI does
-/// cannot tell them apart, and no proxy writes them so.
+/// Tells whether a field describes earlier hops. Also matches names with `_` for `-`: a guest that
+/// maps names as CGI does cannot tell them apart, and no proxy writes them so.
 fn is_forwarded(name: &HeaderName) -> bool {
     const PREFIX: &[u8] = b"x-forwarded-";
     let is = |name: &[u8], like: &[u8]| {

@@ -1,24 +1,32 @@
-//! A connection of HTTP/2: a task for each stream, with limits on the memory and the work that a client can cause.
+//! A connection of HTTP/2: a task for each stream, with limits on the memory and the work that a
+//! client can cause.
 //!
-//! Built on h2 and not on hyper, which does not answer `expect: 100-continue` here, does not keep bodies off responses to
-//! HEAD, and waits for ever for a client that never opens its window or idles.
+//! Built on h2 and not on hyper, which does not answer `expect: 100-continue` here, does not keep
+//! bodies off responses to HEAD, and waits for ever for a client that never opens its window or
+//! idles.
 //!
-//! | attack | bound |
-//! |-|-|
-//! | streams opened and reset (CVE-2023-44487) | `MAX_PENDING_RESETS` before they are accepted, `MAX_ABANDONED` after |
-//! | streams broken so that this side resets them (CVE-2025-8671) | `MAX_LOCAL_RESETS` |
-//! | heads of many CONTINUATION frames, or that decompress to too much | `MAX_HEAD_BYTES`, by h2: 431, and the end of the connection |
-//! | floods of SETTINGS and PING | h2 keeps one answer at a time; `StallTimeout` disconnects a client that does not read answers |
-//! | floods of WINDOW_UPDATE, PRIORITY and unknown frames | nothing is kept or answered; a connection without requests stays idle, and `head_timeout` ends it |
-//! | many small DATA frames | h2's budget for their overhead |
-//! | a window that never opens, or by a byte now and then | the response's body is not polled further, and its `ReadProgress` resets the stream |
-//! | a connection with nothing on it, or half a head | `head_timeout`, and sooner when its slot is needed |
-//! | a peer that is gone | `PING_INTERVAL`, `PONG_TIMEOUT` |
+//! Bounds on attacks:
+//! * streams opened and reset (CVE-2023-44487): `MAX_PENDING_RESETS` before they are accepted,
+//!   `MAX_ABANDONED` after;
+//! * streams broken so that this side resets them (CVE-2025-8671): `MAX_LOCAL_RESETS`;
+//! * heads of many CONTINUATION frames, or that decompress to too much: `MAX_HEAD_BYTES`, by h2,
+//!   which answers 431 and ends the connection;
+//! * floods of SETTINGS and PING: h2 keeps one answer at a time, and `StallTimeout` disconnects a
+//!   client that does not read the answers;
+//! * floods of WINDOW_UPDATE, PRIORITY and unknown frames: nothing is kept or answered, and a
+//!   connection without requests stays idle, so that `head_timeout` ends it;
+//! * many small DATA frames: h2's budget for their overhead;
+//! * a window that never opens, or by a byte now and then: the response's body is not polled
+//!   further, and its `ReadProgress` resets the stream;
+//! * a connection with nothing on it, or half a head: `head_timeout`, and sooner when its slot is
+//!   needed;
+//! * a peer that is gone: `PING_INTERVAL`, `PONG_TIMEOUT`.
 //!
-//! A protocol error is recorded when h2 ends the connection for it, since `accept` then fails. A head for which h2 only
-//! resets the stream (malformed by RFC 9113 section 8, or larger than `MAX_HEAD_BYTES`, which it answers with 431) is not
-//! recorded: h2 reports it nowhere but in the text of a debug event. Nor does h2 report that half a head is there when
-//! its time is over, which looks like an idle connection.
+//! A protocol error is recorded when h2 ends the connection for it, since `accept` then fails. A
+//! head for which h2 only resets the stream (malformed by RFC 9113 section 8, or larger than
+//! `MAX_HEAD_BYTES`, which it answers with 431) is not recorded: h2 reports it nowhere but in the
+//! text of a debug event. Nor does h2 report that half a head is there when its time is over, which
+//! looks like an idle connection.
 
 use super::send::{LookaheadBody, StreamReset, send};
 use crate::http::client::Client;
@@ -47,15 +55,18 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Concurrent streams. RFC 9113 section 5.1.2 recommends no fewer, so clients open as many before they know the limit.
+/// Concurrent streams. RFC 9113 section 5.1.2 recommends no fewer, so clients open as many before
+/// they know the limit.
 const MAX_STREAMS: u32 = 100;
-/// Bytes that a client may send before they are read, on a stream and on the whole connection. The second bounds the
-/// memory that a connection can take, so its size is fixed and does not grow with the client's speed.
+/// Bytes that a client may send before they are read, on a stream and on the whole connection. The
+/// second bounds the memory that a connection can take, so its size is fixed and does not grow with
+/// the client's speed.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 512 << 10;
 /// Bytes that may wait to be sent on a stream.
 const SEND_BUFFER: usize = 64 << 10;
-/// Streams that the client may reset before they are accepted, and streams that this side may reset for an error.
+/// Streams that the client may reset before they are accepted, and streams that this side may reset
+/// for an error.
 const MAX_PENDING_RESETS: usize = 20;
 const MAX_LOCAL_RESETS: usize = 100;
 /// Streams that the client may reset before their response, in excess of the answered ones.
@@ -259,8 +270,8 @@ async fn serve_stream(
     StreamEnd::Answered
 }
 
-/// Converts the request for the handler. For a client that waits for `100 Continue`, also returns a receiver that hears
-/// when the body is first polled.
+/// Converts the request for the handler. For a client that waits for `100 Continue`, also returns a
+/// receiver that hears when the body is first polled.
 fn prepare(client: Client, request: Request<RecvStream>) -> (Request<RequestBody>, Option<oneshot::Receiver<()>>) {
     let headers = request.headers();
     let content_length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());

@@ -18,8 +18,9 @@ impl From<h2::Error> for StreamReset {
     }
 }
 
-/// A body that is polled for one more frame while the frame before waits for the client. So a guest whose response is
-/// complete is done, however slowly its client reads, and a guest that fails meanwhile is noticed.
+/// A body that is polled for one more frame while the frame before waits for the client. So a guest
+/// whose response is complete is done, however slowly its client reads, and a guest that fails
+/// meanwhile is noticed.
 pub(super) struct LookaheadBody<B> {
     body: B,
     next: Option<NextFrame>,

@@ -30,7 +30,8 @@ pub(super) fn whole(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|e| match e {}).boxed_unsync()
 }
 
-/// Returns a body that streams the file. `on_error` is called when the file is shorter than announced or cannot be read.
+/// Returns a body that streams the file. `on_error` is called when the file is shorter than
+/// announced or cannot be read.
 pub(super) fn streamed(stream: FileStream, on_error: impl Fn(&io::Error) + Send + Unpin + 'static) -> Body {
     let FileStream { first, file, left, permit } = stream;
     FileBody { first, state: ReadState::Idle(file), left, on_error, _permit: permit }.boxed_unsync()

@@ -1,4 +1,5 @@
-//! Content codings of precompressed files, and their negotiation by `accept-encoding` (RFC 9110 section 12.5.3).
+//! Content codings of precompressed files, and their negotiation by `accept-encoding` (RFC 9110
+//! section 12.5.3).
 
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
@@ -33,7 +34,8 @@ impl Encoding {
         }
     }
 
-    /// Returns the codings that the client accepts and does not prefer `identity` to, the best first.
+    /// Returns the codings that the client accepts and does not prefer `identity` to, the best
+    /// first.
     pub fn accepted(headers: &HeaderMap) -> Vec<Self> {
         let lines = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
         let preferences: Vec<_> = lines.flat_map(|line| line.split(',')).filter_map(parse_preference).collect();

@@ -66,7 +66,8 @@ fn open(dir: &Dir, path: &str) -> io::Result<(File, Metadata)> {
     {
         use cap_std::fs::OpenOptionsExt;
         use rustix::fs::OFlags;
-        // Opening a pipe would block until there is a writer; a terminal could become the process's controlling one.
+        // Opening a pipe would block until there is a writer; a terminal could become the process's
+        // controlling one.
         options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
     }
     let file = dir.open_with(path, &options)?.into_std();

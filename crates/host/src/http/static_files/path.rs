@@ -1,4 +1,5 @@
-//! Maps the path of a request to a path below a folder. Pure and strict: an ambiguous path is rejected.
+//! Maps the path of a request to a path below a folder. Pure and strict: an ambiguous path is
+//! rejected.
 
 use percent_encoding::percent_decode_str;
 use std::path::{Component, Path};
@@ -16,8 +17,8 @@ pub(super) struct RelativePath {
 }
 
 impl RelativePath {
-    /// Parses the part of a request's path below the route: empty, or beginning with a slash. Returns `None` for a path
-    /// that no served file can have.
+    /// Parses the part of a request's path below the route: empty, or beginning with a slash.
+    /// Returns `None` for a path that no served file can have.
     pub fn parse(rest: &str) -> Option<Self> {
         let is_folder = rest.ends_with('/');
         let rest = rest.strip_suffix('/').unwrap_or(rest);

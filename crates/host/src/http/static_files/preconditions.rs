@@ -5,7 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use httpdate::HttpDate;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Earliest plausible modification time, after 1970. Some systems give all files the same time, at the epoch.
+/// Earliest plausible modification time, after 1970. Some systems give all files the same time, at
+/// the epoch.
 const EARLIEST: Duration = Duration::from_secs(2);
 
 /// Resolution of dates in HTTP.
@@ -13,11 +14,11 @@ const DATE_RESOLUTION: Duration = Duration::from_secs(1);
 
 /// Validators of a file. A file without a modification time has none.
 pub(super) struct Validators {
-    /// Made of modification time and size. Considered strong: two changes within the resolution of the system's clock
-    /// that keep the size are not detected.
+    /// Made of modification time and size. Considered strong: two changes within the resolution of
+    /// the system's clock that keep the size are not detected.
     pub etag: HeaderValue,
-    /// Set once the file can no longer change within the second that it names, so that it is as strong as the tag (RFC 9110
-    /// section 8.8.2.2).
+    /// Set once the file can no longer change within the second that it names, so that it is as
+    /// strong as the tag (RFC 9110 section 8.8.2.2).
     pub last_modified: Option<HeaderValue>,
     modified: HttpDate,
 }

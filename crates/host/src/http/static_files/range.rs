@@ -16,8 +16,8 @@ pub(super) enum RequestedRange {
     Unsatisfiable,
 }
 
-/// Returns the range that a request asks for. Several ranges get the whole file, which RFC 9110 allows; clients that
-/// download files do not ask for several.
+/// Returns the range that a request asks for. Several ranges get the whole file, which RFC 9110
+/// allows; clients that download files do not ask for several.
 pub(super) fn requested_range(method: &Method, headers: &HeaderMap, size: u64) -> RequestedRange {
     let mut lines = headers.get_all(RANGE).iter();
     let (Some(line), None, &Method::GET) = (lines.next(), lines.next(), method) else { return RequestedRange::Whole };

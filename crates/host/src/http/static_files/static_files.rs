@@ -1,12 +1,14 @@
 //! Answers a request with a file of a folder.
 //!
-//! The folder is opened once. cap-std opens every file relative to it; on Linux the system itself refuses whatever leads
-//! out (`openat2` with `RESOLVE_BENEATH`): `..`, links, and links that are swapped meanwhile. Beyond that:
-//! * a name is checked before it is looked up ([`path`](super::path)), so that each file has one path and hidden files
-//!   are never served;
+//! The folder is opened once. cap-std opens every file relative to it; on Linux the system itself
+//! refuses whatever leads out (`openat2` with `RESOLVE_BENEATH`): `..`, links, and links that are
+//! swapped meanwhile. Beyond that:
+//! * a name is checked before it is looked up ([`path`](super::path)), so that each file has one
+//!   path and hidden files are never served;
 //! * only regular files are read, and opening anything else does not block ([`find`]);
 //! * nothing blocks the worker's thread: lookups and reads run on the runtime's blocking threads;
-//! * a file is never in memory as a whole ([`body`]), and the body has the announced length or fails.
+//! * a file is never in memory as a whole ([`body`]), and the body has the announced length or
+//!   fails.
 
 use super::body::{self, FileStream};
 use super::find::{self, LookupError};
@@ -53,7 +55,8 @@ pub(crate) async fn respond(dir: &Arc<ServedDir>, request: Parts) -> (Cause, Res
     }
 }
 
-/// Returns the part of `path` below the route. For a route of a single path that is its last segment.
+/// Returns the part of `path` below the route. For a route of a single path that is its last
+/// segment.
 fn relative_path(rule: &PathRule, path: &str) -> Option<RelativePath> {
     let rest = match rule {
         PathRule::Below(base) => path.strip_prefix(base.as_str())?,
@@ -69,8 +72,8 @@ struct FileLookup {
 }
 
 impl FileLookup {
-    /// Looks the file up and builds the response. Returns `None` if the file must stay open for it and no permit is free.
-    /// Blocks.
+    /// Looks the file up and builds the response. Returns `None` if the file must stay open for it
+    /// and no permit is free. Blocks.
     fn run(&self, permit: Option<AdmissionPermit>) -> Option<(Cause, Response<Body>)> {
         Some(match respond::respond(&self.dir.dir, &self.path, &self.request) {
             Ok(FileAnswer::File(head, FileContent::Whole(bytes))) => (Cause::Ok, head.map(|()| body::whole(bytes))),
@@ -96,7 +99,8 @@ impl FileLookup {
         }
     }
 
-    /// Redirects from a folder's name to the same name with a slash. A route of a single path names a file and no folder.
+    /// Redirects from a folder's name to the same name with a slash. A route of a single path names
+    /// a file and no folder.
     fn redirect(&self) -> (Cause, Response<Body>) {
         let uri = &self.request.uri;
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -12,7 +12,8 @@ use std::fs;
 use std::io::Read;
 use tempfile::TempDir;
 
-/// A folder `public` with secrets beside it. The content of each file tells whether it may be served.
+/// A folder `public` with secrets beside it. The content of each file tells whether it may be
+/// served.
 struct World {
     root: TempDir,
     dir: Dir,

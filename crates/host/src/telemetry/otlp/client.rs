@@ -1,4 +1,5 @@
-//! Client of the collector: sends batches over HTTP/1.1, with TLS for an `https` address, and keeps its connection.
+//! Client of the collector: sends batches over HTTP/1.1, with TLS for an `https` address, and keeps
+//! its connection.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,10 +10,11 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
+use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -30,7 +32,8 @@ pub(super) struct CollectorClient {
     connection: Mutex<Option<CollectorConnection>>,
 }
 
-/// Connection to the collector, and the runtime that drives it: the library's thread has none, and waits for each batch.
+/// Connection to the collector, and the runtime that drives it: the library's thread has none, and
+/// waits for each batch.
 struct CollectorConnection {
     runtime: Runtime,
     /// The open connection, as far as is known.
@@ -82,7 +85,7 @@ impl CollectorClient {
     }
 
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection.lock();
         let CollectorConnection { runtime, sender } = match &mut *connection {
             Some(connection) => connection,
             none => none.insert(CollectorConnection {
@@ -115,7 +118,8 @@ async fn send(
     // RFC 9112 section 3.2.1: an origin server is sent the path alone.
     *request.uri_mut() = to.path_and_query().map_or("/", |path| path.as_str()).parse()?;
     let request = request.map(Full::new);
-    // The collector may have closed the idle connection, which shows only now. A batch sent twice does no harm.
+    // The collector may have closed the idle connection, which shows only now. A batch sent twice
+    // does no harm.
     if let Some(sender) = idle.take()
         && let Ok(response) = exchange(sender, request.clone(), idle).await
     {

@@ -1,9 +1,9 @@
 //! OpenTelemetry: traces and logs, sent over OTLP as the standard `OTEL_*` variables say.
 //!
-//! Each request is a span of kind server, with the attributes of the semantic conventions for HTTP. The client's
-//! `traceparent` (W3C Trace Context) names its parent, and the guest sees the span in its own `traceparent`. Lines that
-//! guests print are log records of the span. The library sends both in batches and drops what exceeds its queues, so that
-//! a slow collector holds up no request.
+//! Each request is a span of kind server, with the attributes of the semantic conventions for HTTP.
+//! The client's `traceparent` (W3C Trace Context) names its parent, and the guest sees the span in
+//! its own `traceparent`. Lines that guests print are log records of the span. The library sends
+//! both in batches and drops what exceeds its queues, so that a slow collector holds up no request.
 
 use super::client::{CollectorClient, CollectorWarnings};
 use super::settings::{self, Signal, TelemetryError, is, set};
@@ -41,10 +41,11 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sets up the exporter that the environment asks for. Returns `None` unless it names a collector, in
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` or the variables for traces or logs alone, or sets an exporter, whose collector is
-    /// then on this machine. `warn` receives warnings about variables without effect, invalid values, and a collector
-    /// that cannot be reached (once until it can).
+    /// Sets up the exporter that the environment asks for. Returns `None` unless it names a
+    /// collector, in `OTEL_EXPORTER_OTLP_ENDPOINT` or the variables for traces or logs alone, or
+    /// sets an exporter, whose collector is then on this machine. `warn` receives warnings about
+    /// variables without effect, invalid values, and a collector that cannot be reached (once until
+    /// it can).
     ///
     /// # Errors
     /// When a variable asks for something that is not supported.
@@ -121,7 +122,8 @@ impl Telemetry {
 
     /// Sends the rest. Takes five seconds at most.
     pub fn stop(&self) {
-        // Beside each other, or a collector that is gone would be waited for twice. It was warned of by the client.
+        // Beside each other, or a collector that is gone would be waited for twice. It was warned
+        // of by the client.
         thread::scope(|both| {
             if let Some((provider, _)) = &self.traces {
                 both.spawn(|| provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
@@ -187,7 +189,8 @@ fn attributes(text: &str) -> Vec<(String, String)> {
     pairs.map(|(key, value)| (key.trim().to_owned(), decoded(value.trim()))).collect()
 }
 
-/// Returns the method as the conventions name it. Unknown methods are `_OTHER`, so that a client cannot invent values.
+/// Returns the method as the conventions name it. Unknown methods are `_OTHER`, so that a client
+/// cannot invent values.
 fn method(method: &Method) -> &str {
     const KNOWN: [Method; 9] = [
         Method::GET,

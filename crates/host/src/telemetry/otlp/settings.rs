@@ -1,8 +1,9 @@
-//! Settings of OpenTelemetry in the environment, as far as this program reads them. The library itself reads headers,
-//! batches and samplers.
+//! Settings of OpenTelemetry in the environment, as far as this program reads them. The library
+//! itself reads headers, batches and samplers.
 //!
-//! An unsupported setting is an error, and a setting without effect a warning, since somebody relies on it. Variables may
-//! be set for all programs of a machine: without a collector nothing is checked.
+//! An unsupported setting is an error, and a setting without effect a warning, since somebody
+//! relies on it. Variables may be set for all programs of a machine: without a collector nothing is
+//! checked.
 
 use http::Uri;
 use std::time::Duration;
@@ -44,7 +45,8 @@ const SUPPORTED: [&str; 25] = [
     "OTEL_SPAN_LINK_COUNT_LIMIT",
 ];
 
-/// Prefixes of the variables in the specification. Others belong to one language's library, or to the user.
+/// Prefixes of the variables in the specification. Others belong to one language's library, or to
+/// the user.
 const STANDARD_PREFIXES: [&str; 14] = [
     "OTEL_ATTRIBUTE_",
     "OTEL_BLRP_",
@@ -196,7 +198,8 @@ fn is_unsupported(name: &str, value: &str) -> bool {
         && !ALREADY_DONE.contains(&(name, value))
 }
 
-/// Returns a warning if the library would silently ignore this value. The specification asks for the warning.
+/// Returns a warning if the library would silently ignore this value. The specification asks for
+/// the warning.
 fn ignored_value(name: &str, value: &str) -> Option<String> {
     if !is_supported(name) {
         return None;
