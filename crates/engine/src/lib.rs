@@ -26,6 +26,7 @@ mod sandbox;
 mod scheduler;
 
 pub use self::http::body::Patient;
+pub use self::http::content_length::content_length;
 pub use self::http::hop_by_hop::named_by_connection;
 pub use capabilities::http::connection::trusted_roots;
 pub use compile::cache::{Cache, CacheError, CacheUsage};

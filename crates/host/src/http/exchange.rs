@@ -5,15 +5,14 @@ use crate::http::head;
 use crate::http::slots::BusyGuard;
 use crate::telemetry::{AccessEntry, Cause, ComponentMetrics, RequestLine, RequestSpan, random_request_id};
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
-use walnut_engine::{Body, BodyError, RequestId};
+use walnut_engine::{Body, BodyError, RequestId, content_length};
 
 /// Records bytes of a client at `peer` that are not a request, or not a whole one. `status` is the
 /// status that the client was sent, if any.
@@ -127,10 +126,6 @@ impl Drop for Exchange {
             });
         }
     }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Body of a response that reports its frames to the exchange. Removes hop-by-hop fields from its

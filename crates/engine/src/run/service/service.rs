@@ -13,6 +13,7 @@ use crate::component::inspect::World;
 use crate::failure::error::{Failure, LoadError};
 use crate::failure::explain;
 use crate::http::body::{Begun, Bounded, Continued};
+use crate::http::content_length::content_length;
 use crate::limits::{Limit, Limits};
 use crate::request_id::RequestId;
 use crate::run::service::concurrent::{Shared, Stay};
@@ -211,7 +212,7 @@ impl Service {
             BodyError::TooLarge(Limit::ResponseBody)
         };
         let broken = |e: HttpError| BodyError::Guest(e.to_string());
-        let announced = announced(response.headers());
+        let announced = content_length(response.headers());
         Ok(response.map(|inner| {
             Leaving { inner: Bounded { inner, left: most, too_large, broken }, announced, rest }.boxed_unsync()
         }))
@@ -511,10 +512,6 @@ impl<B> Leaving<B> {
         self.rest = Rest::Nothing;
         Poll::Ready(Some(Err(BodyError::TooLarge(Limit::Deadline))))
     }
-}
-
-fn announced(headers: &http::HeaderMap) -> Option<u64> {
-    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for Leaving<B> {

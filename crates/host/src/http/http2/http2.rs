@@ -54,6 +54,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
+use walnut_engine::content_length;
 
 /// Concurrent streams. RFC 9113 section 5.1.2 recommends no fewer, so clients open as many before
 /// they know the limit.
@@ -274,10 +275,10 @@ async fn serve_stream(
 /// receiver that hears when the body is first polled.
 fn prepare(client: Client, request: Request<RecvStream>) -> (Request<RequestBody>, Option<oneshot::Receiver<()>>) {
     let headers = request.headers();
-    let content_length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = content_length(headers);
     let waits = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let (wants_body, body_wanted) = (waits && !request.body().is_end_stream()).then(oneshot::channel).unzip();
-    let mut request = request.map(|stream| RequestBody::Http2(Http2Body::new(stream, content_length, wants_body)));
+    let mut request = request.map(|stream| RequestBody::Http2(Http2Body::new(stream, length, wants_body)));
     head::set_scheme(&mut request, client.scheme());
     (request, body_wanted)
 }
