@@ -9,11 +9,11 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use walnut_test_programs::RUST_P2_HTTP_HELLO;
 use walnut_test_support::{Connection, TestEnv, test_env};
 
-/// A component that stands for the reader's own.
+/// A component that stands for the reader's own, and the example from which it is made.
 const API: &str = "api.wasm";
+const GREETER: &str = "examples/shop/greeter.wat";
 
 /// The files in `examples/`.
 const EXAMPLES: [&str; 5] =
@@ -42,7 +42,7 @@ impl Shell {
             let path = format!("examples/{example}");
             env.file(&path, fs::read(root().join(&path)).expect("the example is there"));
         }
-        env.file(API, fs::read(RUST_P2_HTTP_HELLO.path()).expect("the guest can be read"));
+        env.file(API, wat::parse_file(root().join(GREETER)).expect("the example is valid"));
         let folder = env.dir().to_owned();
         Shell { env, folder, code: 0, server: None }
     }

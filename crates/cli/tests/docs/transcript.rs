@@ -24,10 +24,14 @@ pub fn replay(document: &Path) -> usize {
     blocks.len()
 }
 
-/// Returns path and content of the files that a document describes.
+/// Returns path and content of the files that a document describes. The content begins with the
+/// line that names the path, so that line numbers are those that a reader counts.
 fn described(text: &str) -> Vec<(&str, &str)> {
-    let opened = ["```toml\n# ", "```wat\n;; "].into_iter().flat_map(|open| text.split(open).skip(1));
-    opened.filter_map(|rest| rest.split("\n```").next()?.split_once('\n')).collect()
+    let block = |(open, comment): (&str, &'static str)| {
+        let blocks = text.split(open).skip(1).filter_map(|rest| rest.split("\n```").next());
+        blocks.filter_map(|block| Some((block.lines().next()?.strip_prefix(comment)?, block))).collect::<Vec<_>>()
+    };
+    [("```toml\n", "# "), ("```wat\n", ";; ")].into_iter().flat_map(block).collect()
 }
 
 /// A transcript.
