@@ -5,9 +5,9 @@
 
 use std::{env, process::ExitCode};
 
-mod bench;
 mod generate;
 mod guests;
+mod process;
 mod release;
 mod structure;
 
@@ -17,14 +17,6 @@ usage: cargo xtask VERB
 verbs:
   guests [--install] [NAME...]   builds the guests that the tests run (all, or those whose names start so);
                                  --install first installs the tools that are missing
-  bench start [OPTION]           times how long starting takes, against wasmtime and a native program, and prints the
-                                 table of docs/benchmarks.md; --walnut PATH takes this binary instead of building one,
-                                 --short only shows that it works
-  bench cold [OPTION...]         times the first start of what is large, with an empty cache and with a full one
-  bench limits                   times how far over a limit a loop goes before it is ended
-  bench http [OPTION...]         requests a second and latency, against a native server, wasmtime, Node.js and workerd;
-                                 --latency, --body, --crowd, --routes and --neighbours measure more than that, --short
-                                 only shows that it works, an option that is not known lists the others
   generate [--check]             writes docs/reference.md from the commands' help, docs/manifest.md and
                                  docs/walnut.schema.json from the manifest's keys; --check fails when one is behind
   structure [layers] [names] [prose]
@@ -37,7 +29,6 @@ verbs:
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let outcome = match arguments.next().as_deref() {
-        Some("bench") => bench::run(arguments.collect()),
         Some("generate") => generate::run(arguments.collect()),
         Some("guests") => guests::run(arguments.collect()),
         Some("structure") => structure::run(&arguments.collect::<Vec<_>>()),

@@ -4,7 +4,7 @@
 //! rest is made small and put out of the way. A request takes about half as much of a processor for it, and a start takes
 //! a quarter fewer page faults. It takes two builds of everything, between which a program that counts runs what users run.
 
-use crate::bench::{Ended, Outcome, ask, built_for, cargo, free_address, succeed, target};
+use crate::process::{Ended, Outcome, ask, built_for, cargo, free_address, succeed, target};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

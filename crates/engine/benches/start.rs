@@ -1,6 +1,6 @@
 //! What one fresh sandbox costs: made and dropped, with policy, limits and gate in place, as `serve` does for a request.
 //!
-//! Prints nanoseconds per sandbox, one line a round. `cargo xtask bench start` runs it and writes the table.
+//! Prints nanoseconds per sandbox, one line a round. `cargo benchmarks start` runs it and writes the table.
 
 #![expect(clippy::print_stdout, reason = "its output is its result")]
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use walnut_test_programs::{Guest, JS_P2_HTTP_HELLO, RUST_P2_HTTP_HELLO};
 
 const USAGE: &str = "\
-usage: cargo xtask bench cold [--short] [--walnut PATH] [--program FILE.wasm ARGUMENT]...
+usage: cargo benchmarks cold [--short] [--walnut PATH] [--program FILE.wasm ARGUMENT]...
   the JavaScript service of the guests, and each program with the argument that makes it print a line at once
   --short  a debug build and a small service, once, only to show that it works";
 
@@ -91,7 +91,7 @@ impl Options {
                 "--short" => short = true,
                 "--walnut" => walnut = Some(value()?.into()),
                 "--program" => programs.push(Case::program(value()?, value()?)?),
-                other => return Err(format!("`bench cold` does not know `{other}`\n{USAGE}").into()),
+                other => return Err(format!("`cold` does not know `{other}`\n{USAGE}").into()),
             }
         }
         programs.insert(0, Case::of_service(short));

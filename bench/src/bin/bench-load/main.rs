@@ -1,4 +1,4 @@
-//! The load generator of `cargo xtask bench http`. A program of its own, so that it is optimised and on a core of its own.
+//! The load generator of `cargo benchmarks http`. A program of its own, so that it is optimised and on a core of its own.
 //!
 //! ```text
 //! bench-load closed ADDRESS SECONDS COUNT WHAT    as many requests as so many connections get answered

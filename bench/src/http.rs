@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use walnut_test_programs::RUST_P2_HTTP_ECHO;
 
 const USAGE: &str = "\
-usage: cargo xtask bench http [OPTION...]
+usage: cargo benchmarks http [OPTION...]
   --rounds N     how often each server has its turn (5; 0 leaves the first table out)
   --seconds N    how long a turn is (5)
   --only WORD    only servers whose names have this in them; may be repeated
@@ -111,7 +111,7 @@ impl Options {
                 "--only" => options.only.push(value()?.to_lowercase()),
                 "--walnut" => options.walnut = Some(value()?.into()),
                 "--json" => options.json = Some(value()?.into()),
-                other => return Err(format!("`bench http` does not know `{other}`\n{USAGE}").into()),
+                other => return Err(format!("`http` does not know `{other}`\n{USAGE}").into()),
             }
         }
         options.rounds = rounds.unwrap_or(if options.short { 1 } else { 5 });

@@ -99,7 +99,7 @@ impl Ours {
             Some(path) => return Err(format!("--walnut: there is no file {}", path.display()).into()),
             None => walnut(short)?,
         };
-        super::super::build(short, &["--package", "xtask", "--bin", "bench-native", "--bin", "bench-load"])?;
+        crate::build(short, &["--package", "walnut-bench", "--bin", "bench-native", "--bin", "bench-load"])?;
         // A debug build would optimise the JavaScript service for a minute.
         let tier = if short { "baseline" } else { "optimised" };
         Ok(Self { walnut, native: built(short, "bench-native"), load: built(short, "bench-load"), tier })

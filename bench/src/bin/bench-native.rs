@@ -1,4 +1,4 @@
-//! The native peer of `cargo xtask bench http`: hyper on a runtime of one thread, and nothing else.
+//! The native peer of `cargo benchmarks http`: hyper on a runtime of one thread, and nothing else.
 //!
 //! `bench-native ADDRESS:PORT` answers `/echo` with the body it gets, as it comes, `/hash` with that body's length, `/big` with
 //! 1 MiB in pieces as the guest `rust_p2_http_bad` does, and everything else with the very bytes and headers of the guest

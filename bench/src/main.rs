@@ -1,11 +1,13 @@
-//! `cargo xtask bench`: how fast it is, as ratios against peers in the same run. One file per thing that is measured; here is
-//! what they share.
+//! Benchmarks of Walnut against its peers: `cargo benchmarks NAME`. One file per benchmark; here is the code they share.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people, with nothing to tell apart")]
 
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitCode};
 
 mod cold;
 mod http;
@@ -15,17 +17,43 @@ mod start;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-pub fn run(arguments: Vec<String>) -> Outcome {
-    match arguments.split_first() {
-        Some((verb, rest)) if verb == "cold" => cold::run(rest),
-        Some((verb, rest)) if verb == "http" => http::run(rest),
-        Some((verb, rest)) if verb == "limits" => limits::run(rest),
-        Some((verb, rest)) if verb == "profile" => profile::run(rest),
-        Some((verb, rest)) if verb == "start" => start::run(rest),
-        Some((other, _)) => {
-            Err(format!("bench knows `cold`, `http`, `limits`, `profile` and `start`, not `{other}`").into())
+const HELP: &str = "\
+usage: cargo benchmarks NAME [OPTION...]
+
+benchmarks:
+  start     times how long starting takes, against wasmtime and a native program; --walnut PATH takes this binary instead of
+            building one, --short only shows that it works
+  cold      times the first start of what is large, with an empty cache and with a full one
+  limits    times how far over a limit a loop goes before it is ended
+  http      requests a second and latency, against a native server, wasmtime, Node.js and workerd; --latency, --body, --crowd,
+            --routes and --neighbours measure more than that, --short only shows that it works, an option that is not known
+            lists the others
+  profile   where the processor time of a request goes";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
         }
-        None => Err("say what to bench: `cargo xtask bench cold`, `http`, `limits`, `profile` or `start`".into()),
+    }
+}
+
+fn run(arguments: &[String]) -> Outcome {
+    let Some((name, options)) = arguments.split_first() else { return Err(HELP.into()) };
+    match name.as_str() {
+        "cold" => cold::run(options),
+        "http" => http::run(options),
+        "limits" => limits::run(options),
+        "profile" => profile::run(options),
+        "start" => start::run(options),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no benchmark {other:?}\n{HELP}").into()),
     }
 }
 
@@ -49,7 +77,7 @@ impl Plain {
                 }
                 ("--walnut", None) => return Err("--walnut needs a value".into()),
                 (other, _) => {
-                    return Err(format!("`bench {bench}` knows `--short` and `--walnut PATH`, not `{other}`").into());
+                    return Err(format!("`{bench}` knows `--short` and `--walnut PATH`, not `{other}`").into());
                 }
             }
         }
@@ -79,11 +107,6 @@ fn build(short: bool, what: &[&str]) -> Outcome {
 
 fn built(short: bool, name: &str) -> PathBuf {
     target().join(if short { "debug" } else { "release" }).join(name)
-}
-
-/// What was built with `--target`.
-pub fn built_for(host: &str, profile: &str, name: &str) -> PathBuf {
-    target().join(host).join(profile).join(name)
 }
 
 fn wasmtime() -> Option<PathBuf> {
@@ -222,7 +245,7 @@ mod tests {
             assert_eq!(parse(line), plain(true, Some("a/b")));
         }
         assert_eq!(parse("--walnut"), Err("--walnut needs a value".into()));
-        assert_eq!(parse("--long"), Err("`bench limits` knows `--short` and `--walnut PATH`, not `--long`".into()));
+        assert_eq!(parse("--long"), Err("`limits` knows `--short` and `--walnut PATH`, not `--long`".into()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where the processor time of a request goes: `perf` samples a server under load, as `bench http` loads it, and each sample
+//! Where the processor time of a request goes: `perf` samples a server under load, as the `http` benchmark loads it, and each sample
 //! counts for a part of the request.
 
 mod parts;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 const USAGE: &str = "\
-usage: cargo xtask bench profile [OPTION...]
+usage: cargo benchmarks profile [OPTION...]
   --seconds N    how long each server is sampled (5)
   --only WORD    only servers whose names have this in them; may be repeated
   --walnut PATH  this binary, instead of building one; it needs its symbols
@@ -47,7 +47,7 @@ impl Options {
                 "--only" => options.only.push(value()?.to_lowercase()),
                 "--walnut" => options.walnut = Some(value()?.into()),
                 "--json" => options.json = Some(value()?.into()),
-                other => return Err(format!("`bench profile` does not know `{other}`\n{USAGE}").into()),
+                other => return Err(format!("`profile` does not know `{other}`\n{USAGE}").into()),
             }
         }
         Ok(options)
