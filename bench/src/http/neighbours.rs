@@ -1,135 +1,149 @@
-//! What a quiet app notices of a noisy one in the same process, on the same core and the same thread.
+//! Latency of a quiet app beside a noisy app in the same process, on the same core and thread.
 
-use super::super::{Outcome, grouped};
-use super::report::{Found, P99_COLUMNS};
-use super::routes::manifest;
-use super::servers::{Running, Server};
-use super::{Bench, CLIENTS, WARM_UP};
+use super::context::{HttpBench, write_manifest};
+use super::fixed_rate::{FixedRateRuns, P99_COLUMNS};
+use super::load::{CONNECTIONS, WARM_UP};
+use super::report::Section;
+use super::running::RunningServer;
+use super::servers::ServerSpec;
+use crate::error::BenchResult;
+use crate::stats::group_digits;
 use serde_json::{Value, json};
 use walnut_test_programs::{RUST_P2_HTTP_BAD, RUST_P2_HTTP_HELLO};
 
-/// What the quiet app is asked, as a share of what it could answer alone.
+/// Load of the quiet app, as a share of its capacity alone.
 const SHARE: f64 = 0.3;
 
-const ALONE: Noise = Noise { name: "nobody", words: &[], status: "" };
-const NOISES: [Noise; 6] = [
+const ALONE: NoisyNeighbour = NoisyNeighbour { name: "nobody", load: &[], status: "" };
+const NOISES: [NoisyNeighbour; 6] = [
     ALONE,
-    Noise {
+    NoisyNeighbour {
         name: "CPU: 4 requests that compute to their limit of 100 ms",
-        words: &["ask", "/loop", "4"],
+        load: &["request", "/loop", "4"],
         status: "504",
     },
-    Noise { name: "memory: 4 requests that fill their 128 MiB", words: &["ask", "/memory", "4"], status: "500" },
-    Noise {
+    NoisyNeighbour {
+        name: "memory: 4 requests that fill their 128 MiB",
+        load: &["request", "/memory", "4"],
+        status: "500",
+    },
+    NoisyNeighbour {
         name: "connections: 900 that idle, 500 new ones a second",
-        words: &["hold", "/count", "900", "500"],
+        load: &["hold", "/count", "900", "500"],
         status: "200",
     },
-    Noise {
+    NoisyNeighbour {
         name: "logs: 4 requests that write 1 MiB of lines",
-        words: &["ask", "/log-bomb?mib=1", "4"],
+        load: &["request", "/log-bomb?mib=1", "4"],
         status: "200",
     },
-    Noise { name: "requests: 100 at once", words: &["ask", "/count", "100"], status: "200" },
+    NoisyNeighbour { name: "requests: 100 at once", load: &["request", "/count", "100"], status: "200" },
 ];
 
-/// What the noisy app's clients do.
-struct Noise {
+/// The load on the noisy app.
+struct NoisyNeighbour {
     name: &'static str,
-    /// What the load generator is told.
-    words: &'static [&'static str],
-    /// Of the answers by which the noise is known to have been what it should be.
+    /// Arguments of the load generator.
+    load: &'static [&'static str],
+    /// Status of the responses that prove the noise.
     status: &'static str,
 }
 
 /// The quiet app beside one noise.
-pub struct NeighbourRow {
-    noise: &'static Noise,
+struct NeighbourRow {
+    noise: &'static NoisyNeighbour,
+    /// Requests a second.
     rate: f64,
-    found: Found,
+    runs: FixedRateRuns,
 }
 
-impl Bench {
-    pub fn neighbours(&self) -> Outcome<Vec<NeighbourRow>> {
-        let server = self.two_apps()?;
-        let running = Running::start(&server, &self.cores, "/")?;
-        self.load.closed(&self.cores, &running, CLIENTS, WARM_UP)?;
-        let most = self.load.closed(&self.cores, &running, CLIENTS, self.options.seconds)?.requests_per_second;
-        drop(running);
-        let row = |noise| NeighbourRow { noise, rate: most * SHARE, found: Found::default() };
-        let mut rows: Vec<_> = NOISES.iter().map(row).collect();
-        for round in 1..=self.rounds() {
-            for row in &mut rows {
-                let found = self.neighbours_turn(&server, row)?;
-                let p99 = found["p99_us"].as_f64().unwrap_or(f64::NAN) / 1e3;
-                self.progress(round, &format!("beside {}: p99 {p99:.2} ms", row.noise.name));
-                row.found.0.push(found);
-            }
+pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+    let server = two_apps(bench)?;
+    let rate = capacity(bench, &server)? * SHARE;
+    let row = |noise| NeighbourRow { noise, rate, runs: FixedRateRuns::default() };
+    let mut rows: Vec<_> = NOISES.iter().map(row).collect();
+    for round in 1..=bench.rounds() {
+        for row in &mut rows {
+            let report = measure_turn(bench, &server, row)?;
+            let p99 = report["p99_us"].as_f64().unwrap_or(f64::NAN) / 1e3;
+            bench.print_progress(round, &format!("beside {}: p99 {p99:.2} ms", row.noise.name));
+            row.runs.0.push(report);
         }
-        Ok(rows)
     }
+    Ok(Section {
+        key: "neighbours",
+        markdown: markdown(&rows),
+        rows: rows.iter().map(NeighbourRow::json).collect(),
+        failures: rows.iter().map(|row| row.runs.failures()).sum(),
+    })
+}
 
-    fn two_apps(&self) -> Outcome<Server> {
-        let quiet = format!(
-            "[app]\nname = \"quiet\"\n\n[component.hello]\nsource = {:?}\n\n\
-             [[http]]\nroute = \"/\"\ncomponent = \"hello\"\n",
-            RUST_P2_HTTP_HELLO.path()
-        );
-        // Only the loop has the short limit, which others reach on a slow machine before they made their noise.
-        let noisy = format!(
-            "[app]\nname = \"noisy\"\n\n[component.bad]\nsource = {bad:?}\n\n[component.loop]\nsource = {bad:?}\n\n\
-             [component.loop.limits]\ncpu = \"100ms\"\n\n[[http]]\nroute = \"/**\"\ncomponent = \"bad\"\n\n\
-             [[http]]\nroute = \"/loop\"\ncomponent = \"loop\"\n",
-            bad = RUST_P2_HTTP_BAD.path()
-        );
-        let (quiet, noisy) = (manifest("quiet.toml", &quiet)?, manifest("noisy.toml", &noisy)?);
-        Ok(self.ours.serving("walnut serve", &[&quiet.to_string_lossy(), &noisy.to_string_lossy()]))
-    }
+/// Requests a second that the quiet app answers alone.
+fn capacity(bench: &HttpBench, server: &ServerSpec) -> BenchResult<f64> {
+    let running = RunningServer::start(server, &bench.cores, "/")?;
+    let load = |seconds| bench.load.closed_loop(&bench.cores, &running, CONNECTIONS, seconds);
+    load(WARM_UP)?;
+    Ok(load(bench.options.seconds)?.requests_per_second)
+}
 
-    fn neighbours_turn(&self, server: &Server, row: &NeighbourRow) -> Outcome<Value> {
-        let mut running = Running::start(server, &self.cores, "/")?;
-        let (rate, address) = (row.rate.to_string(), running.address.clone());
-        let load = |seconds: f64, noise: &[&str]| {
-            let seconds = seconds.to_string();
-            self.load.own(&self.cores, &[&["rate", &address, &seconds, &rate], noise].concat())
-        };
-        load(WARM_UP, &[])?;
-        let found = load(self.options.seconds, row.noise.words)?;
-        running.check()?;
-        match row.noise.is_in(&found) {
-            true => Ok(found),
-            false => Err(format!("{} was another noise than that: {}", row.noise.name, found["noise"]).into()),
-        }
+/// A server of the quiet and the noisy app.
+fn two_apps(bench: &HttpBench) -> BenchResult<ServerSpec> {
+    let quiet = format!(
+        "[app]\nname = \"quiet\"\n\n[component.hello]\nsource = {:?}\n\n\
+         [[http]]\nroute = \"/\"\ncomponent = \"hello\"\n",
+        RUST_P2_HTTP_HELLO.path()
+    );
+    // Only the loop has the short limit. On a slow machine the other noises would reach it before
+    // they are heard.
+    let noisy = format!(
+        "[app]\nname = \"noisy\"\n\n[component.bad]\nsource = {bad:?}\n\n[component.loop]\nsource = {bad:?}\n\n\
+         [component.loop.limits]\ncpu = \"100ms\"\n\n[[http]]\nroute = \"/**\"\ncomponent = \"bad\"\n\n\
+         [[http]]\nroute = \"/loop\"\ncomponent = \"loop\"\n",
+        bad = RUST_P2_HTTP_BAD.path()
+    );
+    let (quiet, noisy) = (write_manifest("quiet.toml", &quiet)?, write_manifest("noisy.toml", &noisy)?);
+    Ok(bench.binaries.serve("walnut serve", &[&quiet.to_string_lossy(), &noisy.to_string_lossy()]))
+}
+
+fn measure_turn(bench: &HttpBench, server: &ServerSpec, row: &NeighbourRow) -> BenchResult<Value> {
+    let mut running = RunningServer::start(server, &bench.cores, "/")?;
+    let (rate, address) = (row.rate.to_string(), running.address.clone());
+    let load = |seconds: f64, noise: &[&str]| {
+        let seconds = seconds.to_string();
+        bench.load.own(&bench.cores, &[&["rate", &address, &seconds, &rate], noise].concat())
+    };
+    load(WARM_UP, &[])?;
+    let report = load(bench.options.seconds, row.noise.load)?;
+    running.check()?;
+    match row.noise.is_in(&report) {
+        true => Ok(report),
+        false => Err(format!("{} did not make its noise: {}", row.noise.name, report["noise"]).into()),
     }
 }
 
-impl Noise {
-    /// Whether it was made.
-    fn is_in(&self, found: &Value) -> bool {
-        self.words.is_empty() || found["noise"][self.status].as_u64().is_some_and(|count| count > 0)
+impl NoisyNeighbour {
+    /// Whether the report proves the noise.
+    fn is_in(&self, report: &Value) -> bool {
+        self.load.is_empty() || report["noise"][self.status].as_u64().is_some_and(|count| count > 0)
     }
 }
 
 impl NeighbourRow {
-    pub fn failures(&self) -> u64 {
-        self.found.failures()
-    }
-
     fn markdown(&self, alone: &Self) -> String {
-        let Self { noise, found, .. } = self;
-        let (p50, p99, failures) = (found.show("p50_us"), found.p99_against(&alone.found), found.show_failures());
+        let Self { noise, runs, .. } = self;
+        let (p50, p99, failures) = (runs.show("p50_us"), runs.p99_against(&alone.runs), runs.show_failures());
         format!("| {} | {p50} | {p99} | {failures} |\n", noise.name)
     }
 
-    pub fn json(&self) -> Value {
-        json!({ "beside": self.noise.name, "rate": self.rate, "rounds": self.found.0 })
+    fn json(&self) -> Value {
+        json!({ "beside": self.noise.name, "rate": self.rate, "rounds": self.runs.0 })
     }
 }
 
-pub fn markdown(rows: &[NeighbourRow]) -> String {
-    let rate = grouped(rows[0].rate, 0);
+fn markdown(rows: &[NeighbourRow]) -> String {
+    let rate = group_digits(rows[0].rate, 0);
     let mut text = format!(
-        "\n| beside a noisy app, {rate} req/s | p50 (middle half) | {P99_COLUMNS} | no answer / not right / not sent |\n\
+        "\n| beside a noisy app, {rate} req/s | p50 (middle half) | {P99_COLUMNS} | no answer / wrong / not sent |\n\
          |-|-|-|-|-|-|-|\n"
     );
     text.extend(rows.iter().map(|row| row.markdown(&rows[0])));

@@ -1,91 +1,94 @@
 //! Apps of 1 to 1,000 routes, each with a component of its own.
 
-use super::super::{Outcome, ask, scratch};
-use super::load::Sample;
-use super::report::{ratio, spread};
-use super::servers::Running;
-use super::{Bench, CLIENTS, WARM_UP};
+use super::context::{HttpBench, write_manifest};
+use super::load::{CONNECTIONS, WARM_UP};
+use super::report::Section;
+use super::running::RunningServer;
+use super::sample::LoadSample;
+use super::stats::{ratio, spread};
+use crate::error::BenchResult;
+use crate::requests::get;
+use crate::stats::{Spread, group_digits};
 use serde_json::{Value, json};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use walnut_test_programs::RUST_P2_HTTP_HELLO;
 
-const COUNTS: [usize; 4] = [1, 10, 100, 1000];
-/// A debug build needs half a minute for the others.
+const ROUTES: [usize; 4] = [1, 10, 100, 1000];
+/// How many of [`ROUTES`] the short form measures. A debug build needs half a minute for the
+/// others.
 const SHORT: usize = 2;
+/// Longest wait until a response is counted.
+const MAX_COUNT_DELAY: Duration = Duration::from_secs(10);
 
 /// One app.
-pub struct RoutesRow {
+struct RoutesRow {
     routes: usize,
-    samples: Vec<Sample>,
-    /// In seconds, once a round.
+    samples: Vec<LoadSample>,
+    /// Seconds to the first answer, for each round.
     starts: Vec<f64>,
     /// In MiB, before the first load.
     memory: Vec<f64>,
 }
 
-impl Bench {
-    pub fn routes(&self) -> Outcome<Vec<RoutesRow>> {
-        let counts = if self.options.short { &COUNTS[..SHORT] } else { &COUNTS };
-        let row = |&routes| RoutesRow { routes, samples: Vec::new(), starts: Vec::new(), memory: Vec::new() };
-        let mut rows: Vec<_> = counts.iter().map(row).collect();
-        for round in 1..=self.rounds() {
-            for row in &mut rows {
-                self.routes_turn(row)?;
-                let rate = row.samples.last().map_or(0.0, |sample| sample.requests_per_second);
-                self.progress(round, &format!("{} routes: {rate:.0} req/s", row.routes));
-            }
+pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+    let counts = if bench.options.short { &ROUTES[..SHORT] } else { &ROUTES };
+    let row = |&routes| RoutesRow { routes, samples: Vec::new(), starts: Vec::new(), memory: Vec::new() };
+    let mut rows: Vec<_> = counts.iter().map(row).collect();
+    for round in 1..=bench.rounds() {
+        for row in &mut rows {
+            measure_turn(bench, row)?;
+            let rate = row.samples.last().map_or(0.0, |sample| sample.requests_per_second);
+            bench.print_progress(round, &format!("{} routes: {rate:.0} req/s", row.routes));
         }
-        Ok(rows)
     }
+    Ok(Section {
+        key: "routes",
+        markdown: markdown(&rows),
+        rows: rows.iter().map(RoutesRow::json).collect(),
+        failures: rows.iter().flat_map(|row| &row.samples).map(LoadSample::failures).sum(),
+    })
+}
 
-    fn routes_turn(&self, row: &mut RoutesRow) -> Outcome {
-        let app = app(row.routes)?;
-        let server = self.ours.serving("walnut serve", &["--admin", "127.0.0.1:0", &app.to_string_lossy()]);
-        let started = Instant::now();
-        let mut running = Running::start(&server, &self.cores, "/0")?;
-        row.starts.push(started.elapsed().as_secs_f64());
-        row.memory.push(running.memory("VmRSS")?);
-        let admin = running.admin()?;
-        look_where_requests_go(&running.address, &admin, row.routes)?;
-        let routes = row.routes.to_string();
-        let load = |seconds| self.load.asking(&self.cores, &running, CLIENTS, seconds, &["routes", &routes]);
-        load(WARM_UP)?;
-        row.samples.push(load(self.options.seconds)?);
-        match answered(&admin, row.routes)?.iter().position(|answered| *answered == 0) {
-            Some(route) => Err(format!("/{route} was never asked for, or another component answers it").into()),
-            None => running.check(),
-        }
+fn measure_turn(bench: &HttpBench, row: &mut RoutesRow) -> BenchResult {
+    let app = write_app(row.routes)?;
+    let server = bench.binaries.serve("walnut serve", &["--admin", "127.0.0.1:0", &app.to_string_lossy()]);
+    let started = Instant::now();
+    let mut running = RunningServer::start(&server, &bench.cores, "/0")?;
+    row.starts.push(started.elapsed().as_secs_f64());
+    row.memory.push(running.memory("VmRSS")?);
+    let admin = running.admin_address()?;
+    check_routing(&running.address, &admin, row.routes)?;
+    let routes = row.routes.to_string();
+    let load = |seconds| bench.load.own_closed_loop(&bench.cores, &running, CONNECTIONS, seconds, &["routes", &routes]);
+    load(WARM_UP)?;
+    row.samples.push(load(bench.options.seconds)?);
+    match answered(&admin, row.routes)?.iter().position(|answered| *answered == 0) {
+        Some(route) => Err(format!("/{route} was never requested, or another component answers it").into()),
+        None => running.check(),
     }
 }
 
-/// Writes an app with a route for each component. All are the same file, but walnut treats them as if they were not: each
-/// has a policy, limits, places and metrics of its own.
-fn app(routes: usize) -> Outcome<PathBuf> {
+/// Writes an app with a component for each route. All components are the same file, but each has a
+/// policy, limits, sandboxes and metrics of its own.
+fn write_app(routes: usize) -> BenchResult<PathBuf> {
     let mut text = "[app]\nname = \"routes\"\n".to_owned();
     for route in 0..routes {
         text += &format!("\n[component.c{route}]\nsource = {:?}\n", RUST_P2_HTTP_HELLO.path());
         text += &format!("\n[[http]]\nroute = \"/{route}\"\ncomponent = \"c{route}\"\n");
     }
-    manifest(&format!("routes-{routes}.toml"), &text)
+    write_manifest(&format!("routes-{routes}.toml"), &text)
 }
 
-/// Writes a manifest.
-pub fn manifest(name: &str, text: &str) -> Outcome<PathBuf> {
-    let file = Path::new(&scratch()?).join(name);
-    fs::write(&file, text)?;
-    Ok(file)
-}
-
-/// The first, the middle and the last route: a request to each must be counted for its component and for no other.
-fn look_where_requests_go(address: &str, admin: &str, routes: usize) -> Outcome {
+/// Checks that a request to the first, the middle and the last route is counted for its component
+/// and for no other.
+fn check_routing(address: &str, admin: &str, routes: usize) -> BenchResult {
     for route in [0, routes / 2, routes - 1] {
         let mut expected = answered(admin, routes)?;
         expected[route] += 1;
-        ask(address, &format!("/{route}"))?;
-        // It is counted when the answer is gone, which its client may see before.
-        let end = Instant::now() + Duration::from_secs(10);
+        get(address, &format!("/{route}"))?;
+        // The server counts a response once it is sent, so the client may have it earlier.
+        let end = Instant::now() + MAX_COUNT_DELAY;
         while answered(admin, routes)? != expected {
             if Instant::now() > end {
                 return Err(format!("of {routes} routes, /{route} leads to another component").into());
@@ -95,9 +98,9 @@ fn look_where_requests_go(address: &str, admin: &str, routes: usize) -> Outcome 
     Ok(())
 }
 
-/// How many requests each component answered well, as the metrics say.
-fn answered(admin: &str, routes: usize) -> Outcome<Vec<u64>> {
-    let metrics = ask(admin, "/metrics")?;
+/// Successful responses of each component, from the metrics.
+fn answered(admin: &str, routes: usize) -> BenchResult<Vec<u64>> {
+    let metrics = get(admin, "/metrics")?;
     let mut answered = vec![0; routes];
     for line in metrics.lines() {
         let rest = line.strip_prefix("walnut_requests_total{app=\"routes\",component=\"c");
@@ -114,37 +117,32 @@ impl RoutesRow {
         spread(&self.samples, |sample| sample.requests_per_second).median
     }
 
-    pub fn failures(&self) -> u64 {
-        self.samples.iter().map(Sample::failures).sum()
-    }
-
     fn markdown(&self, first: &Self) -> String {
         let requests = spread(&self.samples, |sample| sample.requests_per_second);
         let p99 = |row: &Self| spread(&row.samples, |sample| sample.p99_us);
-        let of = super::super::Spread::of;
         format!(
             "| {} | {} | {} | {} | {} | {} | {} | {} |\n",
-            super::super::grouped(self.routes as f64, 0),
+            group_digits(self.routes as f64, 0),
             requests.show(1.0, 0, ""),
             ratio(Some(requests.median / first.rate())),
             p99(self).show(1e-3, 2, " ms"),
             ratio(Some(p99(self).median / p99(first).median)),
-            of(&self.starts).show(1.0, 2, " s"),
-            of(&self.memory).show(1.0, 0, " MiB"),
-            self.failures(),
+            Spread::of(&self.starts).show(1.0, 2, " s"),
+            Spread::of(&self.memory).show(1.0, 0, " MiB"),
+            self.samples.iter().map(LoadSample::failures).sum::<u64>(),
         )
     }
 
-    pub fn json(&self) -> Value {
-        let rounds: Vec<_> = self.samples.iter().map(Sample::json).collect();
+    fn json(&self) -> Value {
+        let rounds: Vec<_> = self.samples.iter().map(LoadSample::json).collect();
         json!({ "routes": self.routes, "start_seconds": self.starts, "memory_mib": self.memory, "rounds": rounds })
     }
 }
 
-pub fn markdown(rows: &[RoutesRow]) -> String {
+fn markdown(rows: &[RoutesRow]) -> String {
     let mut text =
-        "\n| routes, asked in turn | req/s (middle half) | × 1 route | p99 | × 1 route | first answer after | \
-                    memory then | failed |\n|-|-|-|-|-|-|-|-|\n"
+        "\n| routes, requested in turn | req/s (middle half) | × 1 route | p99 | × 1 route | first answer after | \
+         memory then | failed |\n|-|-|-|-|-|-|-|-|\n"
             .to_owned();
     text.extend(rows.iter().map(|row| row.markdown(&rows[0])));
     text

@@ -1,10 +1,11 @@
-//! Which part of a request a sample belongs to, by the names of the functions that it was taken in.
+//! The part of a request that a sample belongs to, by the names of the functions on its stack.
 //!
-//! Code that the compiler put inside other code counts for that. A copy or an allocation counts as one, whoever asked for it.
+//! Inlined code counts for the function it was inlined into. Copies and allocations are parts of
+//! their own, and do not count for their callers.
 
 /// The parts, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum RequestPart {
     Network,
     Waking,
     Memory,
@@ -18,16 +19,16 @@ pub enum Part {
     Unknown,
 }
 
-use Part::{Allocation, Copying, Engine, Guest, Http, Memory, Network, Own, System, Unknown, Waking};
+use RequestPart::{Allocation, Copying, Engine, Guest, Http, Memory, Network, Own, System, Unknown, Waking};
 
-impl Part {
+impl RequestPart {
     pub const ALL: [Self; 11] =
         [Network, Waking, Memory, System, Http, Engine, Guest, Allocation, Copying, Own, Unknown];
 
     pub fn name(self) -> &'static str {
         match self {
             Network => "kernel: network",
-            Waking => "kernel: waking the client, as it sleeps",
+            Waking => "kernel: waking the client",
             Memory => "kernel: page faults and memory maps",
             System => "kernel: clocks, wake-ups, log and the rest",
             Http => "HTTP: hyper, http, httparse, tokio",
@@ -41,8 +42,8 @@ impl Part {
     }
 }
 
-/// System calls and exceptions; any other is [`System`].
-const CALLS: [(Part, &[&str]); 2] = [
+/// System calls and exceptions. Any other is [`System`].
+const SYSTEM_CALLS: [(RequestPart, &[&str]); 2] = [
     (
         Network,
         &[
@@ -58,16 +59,16 @@ const CALLS: [(Part, &[&str]); 2] = [
             "epoll_ctl",
         ],
     ),
-    // The call by which the engine learns what a guest wrote to is an ioctl.
+    // The engine asks by `ioctl` which pages a guest wrote to.
     (Memory, &["asm_exc_page_fault", "ioctl", "mprotect", "madvise", "mmap", "munmap", "mremap", "brk"]),
 ];
 
-/// Who has read all before is told that there is more. On the same machine that is the sender's work; to a client elsewhere it
-/// is not.
-const WAKES: &str = "sock_def_readable";
+/// Wakes a client that waits for data. The sender does this work only for a client on the same
+/// machine.
+const WAKE_UP: &str = "sock_def_readable";
 
-/// The C library, by how a name begins when its underscores are gone.
-const LIBRARY: [(Part, &[&str]); 4] = [
+/// Functions of the C library, by how their names begin after leading underscores.
+const C_LIBRARY: [(RequestPart, &[&str]); 4] = [
     (Copying, &["mem"]),
     (
         Allocation,
@@ -92,8 +93,8 @@ const LIBRARY: [(Part, &[&str]); 4] = [
     (System, &[""]),
 ];
 
-/// Crates, by how a name begins.
-const CRATES: [(Part, &[&str]); 3] = [
+/// Crates, by how their names begin.
+const CRATES: [(RequestPart, &[&str]); 3] = [
     (Own, &["walnut", "bench_native", "prometheus_client", "opentelemetry", "tracing"]),
     (Engine, &["wasmtime", "cranelift", "pulley", "chacha20", "rand", "cap_"]),
     (Http, &["hyper", "http", "h2", "tokio", "mio", "bytes"]),
@@ -101,20 +102,21 @@ const CRATES: [(Part, &[&str]); 3] = [
 
 /// One function on the stack of a sample.
 #[derive(Clone, Copy)]
-pub struct Frame<'a> {
+pub struct StackFrame<'a> {
     pub symbol: &'a str,
-    /// The file or the mapping that it is in.
+    /// File or mapping of the function.
     pub place: &'a str,
 }
 
-impl Frame<'_> {
+impl StackFrame<'_> {
     fn is_kernel(&self) -> bool {
         self.place.starts_with("[kernel") || self.place.starts_with("[guest.kernel")
     }
 }
 
-/// The part of a sample, and the function to name for it: where the processor was, or for the kernel what it was called for.
-pub fn classify<'a>(stack: &[Frame<'a>]) -> (Part, &'a str) {
+/// Returns the part of a sample, and the function that represents it: the innermost, or for the
+/// kernel the system call.
+pub fn classify<'a>(stack: &[StackFrame<'a>]) -> (RequestPart, &'a str) {
     match stack.first() {
         None => (Unknown, "no stack"),
         Some(frame) if frame.is_kernel() => kernel(stack),
@@ -122,22 +124,23 @@ pub fn classify<'a>(stack: &[Frame<'a>]) -> (Part, &'a str) {
     }
 }
 
-/// By the call and not by the function, as in a virtual machine a sample waits until interrupts are allowed again.
-fn kernel<'a>(stack: &[Frame<'a>]) -> (Part, &'a str) {
+/// Classifies by the system call and not by the function: in a virtual machine a sample is delayed
+/// until interrupts are enabled again.
+fn kernel<'a>(stack: &[StackFrame<'a>]) -> (RequestPart, &'a str) {
     const ENTRIES: [&str; 4] = ["entry_SYSCALL", "do_syscall", "x64_sys_call", "el0"];
     let frames = stack.iter().take_while(|frame| frame.is_kernel()).map(|frame| frame.symbol);
     let outermost = frames.filter(|symbol| !ENTRIES.iter().any(|entry| symbol.starts_with(entry))).last();
     let call = outermost.unwrap_or("system call");
     let name = ["__x64_sys_", "__arm64_sys_", "ksys_", "do_"].iter().find_map(|prefix| call.strip_prefix(prefix));
     let name = name.unwrap_or(call);
-    if stack.iter().any(|frame| frame.is_kernel() && frame.symbol == WAKES) {
+    if stack.iter().any(|frame| frame.is_kernel() && frame.symbol == WAKE_UP) {
         return (Waking, name);
     }
-    (CALLS.iter().find(|(_, calls)| calls.contains(&name)).map_or(System, |(part, _)| *part), name)
+    (SYSTEM_CALLS.iter().find(|(_, calls)| calls.contains(&name)).map_or(System, |(part, _)| *part), name)
 }
 
-fn user(frame: &Frame<'_>) -> Part {
-    let Frame { symbol, place } = frame;
+fn user(frame: &StackFrame<'_>) -> RequestPart {
+    let StackFrame { symbol, place } = frame;
     if symbol.starts_with("wasm[") || place.ends_with(".code") || place.contains("perf-") || place.contains("anon") {
         return Guest;
     }
@@ -145,16 +148,16 @@ fn user(frame: &Frame<'_>) -> Part {
         return System;
     }
     if place.contains("/libc.so") || place.contains("/libc-") {
-        return starting(&LIBRARY, symbol.trim_start_matches('_')).unwrap_or(Unknown);
+        return starting(&C_LIBRARY, symbol.trim_start_matches('_')).unwrap_or(Unknown);
     }
     crates(symbol).find_map(|name| starting(&CRATES, name)).unwrap_or(Unknown)
 }
 
-fn starting(table: &[(Part, &[&str])], name: &str) -> Option<Part> {
+fn starting(table: &[(RequestPart, &[&str])], name: &str) -> Option<RequestPart> {
     table.iter().find(|(_, starts)| starts.iter().any(|start| name.starts_with(start))).map(|(part, _)| *part)
 }
 
-/// The crates that a symbol names, in its order: `core` and `hyper` in `core::ptr::drop_in_place<hyper::Body>`.
+/// The crates in a symbol, in order: `core` and `hyper` in `core::ptr::drop_in_place<hyper::Body>`.
 fn crates(symbol: &str) -> impl Iterator<Item = &str> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     symbol.match_indices("::").filter_map(move |(end, _)| {
@@ -168,12 +171,12 @@ fn crates(symbol: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn part(symbol: &str, place: &str) -> Part {
-        classify(&[Frame { symbol, place }]).0
+    fn part(symbol: &str, place: &str) -> RequestPart {
+        classify(&[StackFrame { symbol, place }]).0
     }
 
     #[test]
-    fn knows_crates() {
+    fn crates_are_classified() {
         let walnut = |symbol| part(symbol, "/usr/bin/walnut");
         assert_eq!(walnut("walnut_host::http::exchange::answer::{{closure}}"), Own);
         assert_eq!(
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_guests_by_where_they_are() {
+    fn guests_are_classified_by_their_file() {
         assert_eq!(part("wasm[0]::function[16]", "/root/.cache/walnut/code/0a98.code"), Guest);
         assert_eq!(part("module_start[2]::Array", "/root/.cache/walnut/code/0a98.code"), Guest);
         assert_eq!(part("[unknown]", "//anon"), Guest);
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_library() {
+    fn the_c_library_is_classified() {
         let libc = |symbol| part(symbol, "/usr/lib/x86_64-linux-gnu/libc.so.6");
         assert_eq!(libc("__memmove_avx512_unaligned_erms"), Copying);
         assert_eq!(libc("__memset_avx512_unaligned_erms"), Copying);
@@ -212,10 +215,10 @@ mod tests {
     }
 
     #[test]
-    fn knows_what_the_kernel_was_called_for() {
+    fn the_kernel_is_classified_by_the_system_call() {
         let kernel = |symbols: &[&'static str]| {
-            let frame = |&symbol| Frame { symbol, place: "[kernel.kallsyms]" };
-            let user = Frame { symbol: "mmap", place: "/usr/bin/walnut" };
+            let frame = |&symbol| StackFrame { symbol, place: "[kernel.kallsyms]" };
+            let user = StackFrame { symbol: "mmap", place: "/usr/bin/walnut" };
             let stack: Vec<_> = symbols.iter().map(frame).chain([user]).collect();
             classify(&stack)
         };
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_crates_in_symbols() {
+    fn crates_are_found_in_symbols() {
         let all = |symbol| crates(symbol).collect::<Vec<_>>();
         assert_eq!(all("core::ptr::drop_in_place<hyper::body::Incoming>"), ["core", "hyper"]);
         assert_eq!(all("<&mut F as core::future::future::Future>::poll"), ["core"]);

@@ -1,40 +1,42 @@
-//! Sampling a program with Linux `perf`, and reading what it saw.
+//! Sampling a program with Linux `perf`.
 
-use super::super::http::{cores::Cores, servers::Running};
-use super::super::{Outcome, on_path, scratch, succeed};
-use super::parts::{Frame, Part, classify};
+use super::parts::{RequestPart, StackFrame, classify};
+use crate::cargo::scratch_folder;
+use crate::error::BenchResult;
+use crate::http::{CorePinning, RunningServer};
+use crate::programs::{find_on_path, run_to_success};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// Samples a second. Not a round number, so that nothing that happens each millisecond is met each time or never.
-pub const RATE: f64 = 3989.0;
+/// Samples a second. A prime, so that it does not beat with work that is done every millisecond.
+pub const SAMPLE_RATE: f64 = 3989.0;
 
-pub struct Perf {
+pub struct PerfTool {
     program: PathBuf,
     data: PathBuf,
 }
 
-impl Perf {
-    pub fn find() -> Outcome<Self> {
-        let program =
-            on_path("perf").ok_or("perf is not on the PATH: Debian package linux-perf, or linux-tools of Ubuntu")?;
-        Ok(Self { program, data: scratch()?.join("perf.data") })
+impl PerfTool {
+    pub fn find() -> BenchResult<Self> {
+        let program = find_on_path("perf")
+            .ok_or("perf is not on the PATH: Debian package linux-perf, or linux-tools of Ubuntu")?;
+        Ok(Self { program, data: scratch_folder()?.join("perf.data") })
     }
 
-    /// Samples a server for as many seconds, beside the load generator.
-    pub fn start(&self, cores: &Cores, server: &Running, seconds: f64) -> Outcome<Child> {
+    /// Starts to sample a server for `seconds`, on the core of the load generator.
+    pub fn start(&self, cores: &CorePinning, server: &RunningServer, seconds: f64) -> BenchResult<Child> {
         let mut command = cores.load(&self.program);
-        // A clock of the system, as virtual machines seldom have the processor's counters.
-        command.args(["record", "--quiet", "--event", "cpu-clock", "--freq", &RATE.to_string()]);
-        // Stacks, for the kernel's part of them: it says which call a function belongs to.
+        // The clock of the system, since few virtual machines have the counters of the processor.
+        command.args(["record", "--quiet", "--event", "cpu-clock", "--freq", &SAMPLE_RATE.to_string()]);
+        // With stacks, whose kernel part names the system call that a function belongs to.
         command.args(["--call-graph", "fp", "--pid", &server.id().to_string(), "--output"]).arg(&self.data);
         command.args(["--", "sleep", &seconds.to_string()]).stdin(Stdio::null()).stdout(Stdio::null());
         command.spawn().map_err(|e| format!("{command:?} does not start: {e}").into())
     }
 
-    /// What the samples were taken in, once `recording` ends.
-    pub fn finish(&self, mut recording: Child) -> Outcome<Profile> {
+    /// Waits for the end of `recording` and reads its samples.
+    pub fn finish(&self, mut recording: Child) -> BenchResult<CpuProfile> {
         let status = recording.wait()?;
         if !status.success() {
             return Err(format!(
@@ -42,28 +44,29 @@ impl Perf {
             )
             .into());
         }
-        let text = scratch()?.join("perf.txt");
+        let text = scratch_folder()?.join("perf.txt");
         let mut command = Command::new(&self.program);
         command.args(["script", "--fields", "ip,sym,dso", "--input"]).arg(&self.data);
-        succeed(command.stdout(std::fs::File::create(&text)?).stderr(Stdio::null()))?;
-        let profile = Profile::read(&String::from_utf8_lossy(&std::fs::read(&text)?));
+        run_to_success(command.stdout(std::fs::File::create(&text)?).stderr(Stdio::null()))?;
+        let profile = CpuProfile::parse(&String::from_utf8_lossy(&std::fs::read(&text)?));
         let _ = std::fs::remove_file(&text);
         let _ = std::fs::remove_file(&self.data);
         Ok(profile)
     }
 }
 
-/// How many samples there were of what.
+/// Samples by part and by function.
 #[derive(Default)]
-pub struct Profile {
+pub struct CpuProfile {
     pub samples: u64,
-    parts: BTreeMap<Part, u64>,
-    functions: BTreeMap<(Part, String), u64>,
+    parts: BTreeMap<RequestPart, u64>,
+    functions: BTreeMap<(RequestPart, String), u64>,
 }
 
-impl Profile {
-    /// Of the text of `perf script`: a stack is lines from the innermost function to the outermost, and then an empty one.
-    fn read(text: &str) -> Self {
+impl CpuProfile {
+    /// Parses the output of `perf script`: for each stack the lines of its functions, innermost
+    /// first, and an empty line.
+    fn parse(text: &str) -> Self {
         let mut profile = Self::default();
         let stacks = text.split("\n\n").map(|stack| stack.lines().filter_map(frame).collect::<Vec<_>>());
         for stack in stacks.filter(|stack| !stack.is_empty()) {
@@ -75,12 +78,12 @@ impl Profile {
         profile
     }
 
-    pub fn share(&self, part: Part) -> f64 {
+    pub fn share(&self, part: RequestPart) -> f64 {
         self.share_of(self.parts.get(&part).copied().unwrap_or_default())
     }
 
     /// The functions with the most samples, and their shares.
-    pub fn hottest(&self, count: usize) -> Vec<(Part, &str, f64)> {
+    pub fn hottest(&self, count: usize) -> Vec<(RequestPart, &str, f64)> {
         let mut functions: Vec<_> = self.functions.iter().collect();
         functions.sort_by_key(|(_, samples)| std::cmp::Reverse(**samples));
         let hottest = functions.into_iter().take(count);
@@ -92,11 +95,11 @@ impl Profile {
     }
 }
 
-/// Such as `ffffffff82028e25 tcp_sendmsg ([kernel.kallsyms])`.
-fn frame(line: &str) -> Option<Frame<'_>> {
+/// Parses a line such as `ffffffff82028e25 tcp_sendmsg ([kernel.kallsyms])`.
+fn frame(line: &str) -> Option<StackFrame<'_>> {
     let (_, rest) = line.trim().split_once(' ')?;
     let (symbol, place) = rest.trim().strip_suffix(')')?.rsplit_once('(')?;
-    Some(Frame { symbol: symbol.trim(), place })
+    Some(StackFrame { symbol: symbol.trim(), place })
 }
 
 #[cfg(test)]
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_perf_script() {
+    fn output_of_perf_script_is_parsed() {
         let text = "\
 \tffffffff82028e25 tcp_sendmsg ([kernel.kallsyms])
 \tffffffff816b826c do_writev ([kernel.kallsyms])
@@ -118,10 +121,11 @@ mod tests {
 \t    7f6663f15f0e malloc (/usr/lib/x86_64-linux-gnu/libc.so.6)
 
 ";
-        let profile = Profile::read(text);
+        let profile = CpuProfile::parse(text);
         assert_eq!(profile.samples, 4);
-        let shares = [Part::Network, Part::Engine, Part::Allocation, Part::Unknown].map(|part| profile.share(part));
+        let shares = [RequestPart::Network, RequestPart::Engine, RequestPart::Allocation, RequestPart::Unknown]
+            .map(|part| profile.share(part));
         assert_eq!(shares, [0.25, 0.5, 0.25, 0.0]);
-        assert_eq!(profile.hottest(1), [(Part::Engine, "<(A1,) as wasmtime::Lower>::lower", 0.5)]);
+        assert_eq!(profile.hottest(1), [(RequestPart::Engine, "<(A1,) as wasmtime::Lower>::lower", 0.5)]);
     }
 }

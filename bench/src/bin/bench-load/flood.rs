@@ -1,65 +1,73 @@
-//! More requests than a server can answer, at times that do not wait for it.
+//! Open-loop load beyond the capacity of a server, in which refusals are answers too.
 //!
-//! A connection has one request at a time, so when all of them wait for the server, what is due stands in line here. That line
-//! is what people would stand in: it is part of the latency, and what is still in it at the end is told as unsent.
+//! A connection has one request at a time. When all connections wait for the server, due requests
+//! queue in the generator. Users would wait in that queue, so it is part of the latency. Requests
+//! that are still in it at the end are reported as unsent.
 
-use crate::client::{Ask, Client, Latencies};
-use crate::{Outcome, Schedule, together};
+use crate::client::LoadClient;
+use crate::error::LoadResult;
+use crate::latencies::Latencies;
+use crate::request::RequestTemplate;
+use crate::schedule::ArrivalSchedule;
+use crate::tasks::run_all;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// What came of the requests.
+/// The outcomes of the requests.
 #[derive(Default)]
-struct Seen {
-    good: Answers,
-    refused: Answers,
-    /// Neither the right answer nor a refusal.
+struct FloodTally {
+    good: AnswerLatencies,
+    refused: AnswerLatencies,
+    /// Responses that are neither the expected one nor a refusal.
     wrong: u64,
-    /// Requests with no answer.
+    /// Requests without a response.
     errors: u64,
 }
 
 #[derive(Default)]
-struct Answers {
+struct AnswerLatencies {
     since_due: Latencies,
     since_sent: Latencies,
 }
 
-pub async fn flood(address: &str, length: Duration, rate: f64, count: usize) -> Outcome<Value> {
-    let clients = Client::several(address, count, &Ask::hello()).await?;
-    let before = busy();
-    let schedule = Schedule::shared(rate, length, Duration::ZERO);
-    let work = |mut client: Client| {
+/// Requests the hello `rate` times a second, on so many connections.
+pub async fn flood(address: &str, length: Duration, rate: f64, connections: usize) -> LoadResult<Value> {
+    let clients = LoadClient::connect_many(address, connections, &RequestTemplate::hello()).await?;
+    let before = processor_time();
+    let schedule = ArrivalSchedule::shared(rate, length, Duration::ZERO);
+    let work = |mut client: LoadClient| {
         let schedule = schedule.clone();
         async move {
-            let mut seen = Seen::default();
+            let mut tally = FloodTally::default();
             loop {
                 let mut schedule = schedule.lock().await;
                 let Some(due) = schedule.next() else { break };
-                // To the millisecond: a generator that asked the clock all the time could not tell that it had time left.
+                // Timers of milliseconds do: a loop that reads the clock would hide how much time
+                // the generator has left.
                 tokio::time::sleep_until(due.into()).await;
                 drop(schedule);
-                seen.ask(&mut client, due).await;
+                tally.record(&mut client, due).await;
             }
-            seen
+            tally
         }
     };
-    let mut sum = Seen::default();
-    for seen in together(clients.into_iter().map(work)).await? {
-        sum.add(seen);
+    let mut sum = FloodTally::default();
+    for tally in run_all(clients.into_iter().map(work)).await? {
+        sum.add(tally);
     }
-    let used = before.zip(busy()).map(|(before, after)| (after - before).as_secs_f64() / length.as_secs_f64());
+    let used =
+        before.zip(processor_time()).map(|(before, after)| (after - before).as_secs_f64() / length.as_secs_f64());
     Ok(json!({
         "seconds": length.as_secs_f64(),
         "good": sum.good.report(), "refused": sum.refused.report(),
-        "wrong": sum.wrong, "errors": sum.errors, "unsent": schedule.lock().await.left(),
+        "wrong": sum.wrong, "errors": sum.errors, "unsent": schedule.lock().await.unsent(),
         "generator_used": used,
     }))
 }
 
-impl Seen {
-    async fn ask(&mut self, client: &mut Client, due: Instant) {
+impl FloodTally {
+    async fn record(&mut self, client: &mut LoadClient, due: Instant) {
         let sent = Instant::now();
         match client.exchange().await {
             Ok((status, true)) if status.is_success() => self.good.push(due, sent),
@@ -77,7 +85,7 @@ impl Seen {
     }
 }
 
-impl Answers {
+impl AnswerLatencies {
     fn push(&mut self, due: Instant, sent: Instant) {
         self.since_due.push(due);
         self.since_sent.push(sent);
@@ -93,8 +101,8 @@ impl Answers {
     }
 }
 
-/// Processor time of this thread, which is the only one that works.
-fn busy() -> Option<Duration> {
+/// Processor time of this thread, on which all clients run.
+fn processor_time() -> Option<Duration> {
     let stat = std::fs::read_to_string("/proc/self/schedstat").ok()?;
     Some(Duration::from_nanos(stat.split(' ').next()?.parse().ok()?))
 }

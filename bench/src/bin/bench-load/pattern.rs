@@ -1,11 +1,12 @@
-//! A body that is one block again and again, and so takes no memory.
+//! A body that repeats one static block, and so takes no memory.
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-pub struct Pattern {
+pub struct PatternBody {
+    /// Bytes to the end.
     pub left: usize,
     length: usize,
 }
@@ -15,28 +16,28 @@ const BLOCK: usize = 64 * 1024;
 static BYTES: [u8; BLOCK] = {
     let (mut bytes, mut at) = ([0; BLOCK], 0);
     while at < BLOCK {
-        // 251 is a prime: no power of two that somebody mixes up looks right.
+        // 251 is a prime, so data that is off by a power of two differs.
         bytes[at] = (at % 251).to_le_bytes()[0];
         at += 1;
     }
     bytes
 };
 
-impl Pattern {
+impl PatternBody {
     pub fn new(length: usize) -> Self {
         Self { left: length, length }
     }
 
-    /// What comes next: to the end of the block or of the body.
-    fn next(&mut self, at_most: usize) -> &'static [u8] {
+    /// The next bytes, at most to the end of the block.
+    fn next(&mut self, max: usize) -> &'static [u8] {
         let from = (self.length - self.left) % BLOCK;
-        let length = at_most.min(self.left).min(BLOCK - from);
+        let length = max.min(self.left).min(BLOCK - from);
         self.left -= length;
         &BYTES[from..from + length]
     }
 
-    /// Whether `data` is what comes next.
-    pub fn starts_with(&mut self, mut data: &[u8]) -> bool {
+    /// Skips `data`. Returns whether these are the next bytes.
+    pub fn skip_equal(&mut self, mut data: &[u8]) -> bool {
         while !data.is_empty() {
             let part = self.next(data.len());
             if part.is_empty() || !data.starts_with(part) {
@@ -48,7 +49,7 @@ impl Pattern {
     }
 }
 
-impl Body for Pattern {
+impl Body for PatternBody {
     type Data = Bytes;
     type Error = Infallible;
 
