@@ -1,10 +1,17 @@
-//! A linker for what a component imports, and what to say of imports that Walnut does not provide.
+//! Fills a linker: each package of WASI as wasmtime defines it, then, under the same names, the functions that ask the gate.
 
-use crate::component::wasi::{PACKAGES, Package};
-use crate::failure::error::MissingImport;
+use crate::capabilities::{dir, dns, env, http, sockets};
+use crate::component::wasi::{Package, PackageId, WASI_0_2, WASI_0_3};
 use crate::sandbox::sandbox::Sandbox;
-use walnut_policy::Printable;
-use wasmtime::component::Linker;
+use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings as p2;
+use wasmtime_wasi::p3;
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
+use wasmtime_wasi_io::bindings::wasi::io;
 
 /// A linker with what `imports` need. A package that nobody asks for costs nothing.
 pub(crate) fn linker<'a>(
@@ -13,98 +20,109 @@ pub(crate) fn linker<'a>(
 ) -> wasmtime::Result<Linker<Sandbox>> {
     let mut linker = Linker::new(engine);
     linker.allow_shadowing(true);
-    let mut needed: Vec<&Package> = imports.filter_map(Package::of).collect();
-    needed.sort_by_key(|p| (p.name, p.version));
-    needed.dedup_by_key(|p| (p.name, p.version));
+    let mut needed: Vec<PackageId> = imports.filter_map(|import| Some(Package::of(import)?.id)).collect();
+    needed.sort_unstable();
+    needed.dedup();
     for package in needed {
-        (package.add_to_linker)(&mut linker)?;
+        add(package, &mut linker)?;
     }
     Ok(linker)
 }
 
-/// What is wrong with importing `import`, or `None` when it is provided.
-pub(crate) fn missing(import: &str) -> Option<MissingImport> {
-    if Package::of(import).is_some() {
-        return None;
+/// Defines all of a package. The linker allows that a name is defined a second time.
+fn add(package: PackageId, linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    match package {
+        PackageId::Cli0_2 => cli_0_2(linker),
+        PackageId::Cli0_3 => cli_0_3(linker),
+        PackageId::Clocks0_2 => clocks_0_2(linker),
+        PackageId::Clocks0_3 => p3::clocks::add_to_linker(linker),
+        PackageId::Filesystem0_2 => filesystem_0_2(linker),
+        PackageId::Filesystem0_3 => filesystem_0_3(linker),
+        PackageId::Http0_2 => wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker),
+        PackageId::Http0_3 => http_0_3(linker),
+        PackageId::Io0_2 => io_0_2(linker),
+        PackageId::Random0_2 => random_0_2(linker),
+        PackageId::Random0_3 => p3::random::add_to_linker(linker),
+        PackageId::Sockets0_2 => sockets_0_2(linker),
+        PackageId::Sockets0_3 => sockets_0_3(linker),
     }
-    let (interface, version) = match import.split_once('@') {
-        Some((interface, version)) => (interface, Some(version)),
-        None => (import, None),
+}
+
+fn cli_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    use p2::cli::{
+        environment, exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
+        terminal_stdout,
     };
-    let have: Vec<_> =
-        provided().filter(|(name, _)| name == interface).map(|(name, v)| format!("{name}@{v}")).collect();
-    Some(if have.is_empty() { unknown(import, interface) } else { skew(import, version, &have.join(" and ")) })
+    exit::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    environment::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    stdin::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    stdout::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    stderr::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    terminal_input::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    terminal_output::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    terminal_stdin::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    terminal_stdout::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    terminal_stderr::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
+    env::add_to_linker(linker, WASI_0_2)
 }
 
-/// Every interface that there is, without its version, and the version.
-fn provided() -> impl Iterator<Item = (String, &'static str)> {
-    PACKAGES.iter().flat_map(|p| p.interfaces.iter().map(|i| (format!("{}/{i}", p.name), p.version)))
+fn cli_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    p3::cli::add_to_linker(linker)?;
+    env::add_to_linker(linker, WASI_0_3)
 }
 
-/// The interface is there, in other versions.
-fn skew(import: &str, version: Option<&str>, have: &str) -> MissingImport {
-    let problem = match version {
-        Some(v) if v.contains("-rc") || v.contains("-draft") => {
-            format!("which is a draft that WASI has replaced; Walnut has {have}")
-        }
-        Some(v) => format!("which is version {v}; Walnut has {have}"),
-        None => format!("which names no version; Walnut has {have}"),
-    };
-    MissingImport {
-        name: import.to_owned(),
-        problem,
-        hint: "rebuild the component with a toolchain for WASI 0.2 or for the final WASI 0.3".into(),
-    }
+fn clocks_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    p2::clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Sandbox::clocks)?;
+    p2::clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Sandbox::clocks)
 }
 
-fn unknown(import: &str, interface: &str) -> MissingImport {
-    let shown = Printable(import);
-    let nearest = provided().map(|(name, _)| (strsim::jaro_winkler(&name, interface), name));
-    let nearest = nearest.max_by(|a, b| a.0.total_cmp(&b.0));
-    if let Some((similarity, name)) = nearest
-        && similarity > 0.93
-    {
-        let hint = format!("did you mean `{name}`?");
-        return MissingImport { name: import.to_owned(), problem: "which nothing provides".into(), hint };
-    }
-    let (problem, hint) = match interface.split(':').next() {
-        Some("wasi") => (
-            "which is a part of WASI that Walnut does not provide yet",
-            format!("build the component without `{interface}`, or compose it with one that exports `{interface}`"),
-        ),
-        _ if interface.contains(':') => (
-            "which is no part of WASI, so another component has to provide it",
-            format!("compose it with a component that exports `{shown}`"),
-        ),
-        _ => ("which the host would have to provide", format!("compose it with a component that exports `{shown}`")),
-    };
-    MissingImport { name: import.to_owned(), problem: problem.into(), hint }
+fn filesystem_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    p2::filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, Sandbox::filesystem)?;
+    p2::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Sandbox::filesystem)?;
+    dir::wasi_0_2::add_to_linker(linker)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn filesystem_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    p3::filesystem::add_to_linker(linker)?;
+    dir::wasi_0_3::add_to_linker(linker)
+}
 
-    #[test]
-    fn every_minor_of_0_2_and_the_final_0_3_are_provided() {
-        for version in ["0.2.0", "0.2.3", "0.2.12", "0.2.99", "0.3.0", "0.3.1"] {
-            assert_eq!(missing(&format!("wasi:cli/environment@{version}")), None);
-        }
-    }
+fn http_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    http::wasi_0_3::add_to_linker(linker)
+}
 
-    #[test]
-    fn a_skew_names_both_versions() {
-        let skew = missing("wasi:cli/environment@0.3.0-rc-2026-03-15").unwrap();
-        assert!(
-            skew.problem.contains("draft") && skew.problem.contains("0.2.12 and wasi:cli/environment@0.3.0"),
-            "{skew:?}"
-        );
-        assert!(missing("wasi:io/streams@0.3.0").unwrap().problem.contains("Walnut has wasi:io/streams@0.2.12"));
+fn io_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    struct Table;
+    impl HasData for Table {
+        type Data<'a> = &'a mut ResourceTable;
     }
+    io::error::add_to_linker::<_, Table>(linker, |sandbox: &mut Sandbox| &mut sandbox.table)?;
+    io::poll::add_to_linker::<_, Table>(linker, |sandbox: &mut Sandbox| &mut sandbox.table)?;
+    io::streams::add_to_linker::<_, Table>(linker, |sandbox: &mut Sandbox| &mut sandbox.table)
+}
 
-    #[test]
-    fn a_misspelt_interface_is_recognised() {
-        assert_eq!(missing("wasi:cli/enviroment@0.2.0").unwrap().hint, "did you mean `wasi:cli/environment`?");
-        assert!(missing("acme:missing/thing@1.0.0").unwrap().hint.contains("compose"));
-    }
+fn random_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    p2::random::random::add_to_linker::<_, WasiRandom>(linker, Sandbox::random)?;
+    p2::random::insecure::add_to_linker::<_, WasiRandom>(linker, Sandbox::random)?;
+    p2::random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, Sandbox::random)
+}
+
+fn sockets_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    use p2::sockets::{instance_network, ip_name_lookup, network, tcp, tcp_create_socket, udp, udp_create_socket};
+    tcp::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
+    tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
+    udp::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
+    udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
+    instance_network::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
+    network::add_to_linker::<_, WasiSockets>(linker, &network::LinkOptions::default(), Sandbox::sockets)?;
+    ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
+    sockets::add_to_linker_0_2(linker)?;
+    dns::resolve::add_to_linker_0_2(linker)
+}
+
+fn sockets_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    p3::sockets::add_to_linker(linker)?;
+    sockets::add_to_linker_0_3(linker)?;
+    dns::resolve::add_to_linker_0_3(linker)
 }

@@ -1,6 +1,7 @@
 //! What sandboxes use, for whoever counts it.
 
 use crate::failure::error::Failure;
+use crate::limits::Limit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,3 +21,9 @@ pub trait Usage: Send + Sync {
 /// Hears of each limit that was reached and did not end a sandbox, since whoever ran into it is told by an error and may go on.
 /// It is called by the threads that run guests, as often as a guest likes, and so must be quick.
 pub type Excess = Arc<dyn Fn(&Failure) + Send + Sync>;
+
+/// Tells of limits that are reached and that end no sandbox.
+pub(crate) trait LimitReporter: Send + Sync {
+    /// `limit` was reached.
+    fn exceeded(&self, limit: Limit);
+}

@@ -1,7 +1,7 @@
 //! Counts a sandbox's outbound connections: TCP sockets that connect, and HTTP requests, whether or not they share one.
 
-use crate::compile::prepared::Setup;
 use crate::limits::Limit;
+use crate::observer::LimitReporter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -9,25 +9,26 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Clone)]
 pub(crate) struct Connections {
     open: Arc<AtomicU64>,
-    setup: Arc<Setup>,
+    most: u64,
+    reporter: Arc<dyn LimitReporter>,
 }
 
 /// One open connection; dropped when it is closed.
 pub(crate) struct Connection(Arc<AtomicU64>);
 
 impl Connections {
-    /// None yet, and no more than the limit of `setup`.
-    pub fn new(setup: &Arc<Setup>) -> Self {
-        Connections { open: Arc::default(), setup: setup.clone() }
+    /// None yet, and no more than `most`. `reporter` hears of each that is one too many.
+    pub fn new(most: u64, reporter: Arc<dyn LimitReporter>) -> Self {
+        Connections { open: Arc::default(), most, reporter }
     }
 
     /// Room for one more, if there is any.
     pub fn open(&self) -> Option<Connection> {
         let connection = Connection(self.open.clone());
-        if self.open.fetch_add(1, Relaxed) < self.setup.limits.connections {
+        if self.open.fetch_add(1, Relaxed) < self.most {
             return Some(connection);
         }
-        self.setup.exceeded(Limit::Connections);
+        self.reporter.exceeded(Limit::Connections);
         None
     }
 }
@@ -44,6 +45,7 @@ mod tests {
     use crate::failure::error::Failure;
     use crate::gate::gate::Gate;
     use crate::limits::Limits;
+    use crate::sandbox::setup::Setup;
     use crate::sandbox::stdio::Stdio;
     use std::sync::Mutex;
     use walnut_policy::Policy;
@@ -56,7 +58,7 @@ mod tests {
         let told = Arc::<Mutex<Vec<Failure>>>::default();
         let hears = told.clone();
         setup.excess = Some(Arc::new(move |failure| hears.lock().unwrap().push(failure.clone())));
-        let connections = Connections::new(&Arc::new(setup));
+        let connections = Connections::new(2, Arc::new(setup));
         let first = connections.open().unwrap();
         let _second = connections.open().unwrap();
         assert!(told.lock().unwrap().is_empty());

@@ -1,7 +1,8 @@
 //! `connect` and `listen`: TCP and UDP. wasmtime's sockets ask before every operation; the answer comes from the gate.
 
+use crate::capabilities::dns::learned_names::LearnedNames;
 use crate::component::wasi::{WASI_0_2, WASI_0_3};
-use crate::gate::gate::{Gate, LearnedNames};
+use crate::gate::gate::Gate;
 use crate::sandbox::sandbox::Sandbox;
 use std::collections::VecDeque;
 use std::net::SocketAddr;

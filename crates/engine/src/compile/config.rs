@@ -1,5 +1,6 @@
 //! The one place where wasmtime is configured.
 
+use crate::component::concurrency::ASYNC;
 use crate::failure::error::LoadError;
 use crate::limits::{Limits, STACK};
 use wasmtime::{
@@ -119,13 +120,6 @@ pub(crate) enum Calls {
     /// The component model's async: tasks, streams and futures.
     Concurrent,
 }
-
-/// What a component of [`Calls::Serial`] has no use for.
-pub(crate) const ASYNC: WasmFeatures = WasmFeatures::CM_ASYNC
-    .union(WasmFeatures::CM_ASYNC_STACKFUL)
-    .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
-    .union(WasmFeatures::CM_THREADING)
-    .union(WasmFeatures::CM_ERROR_CONTEXT);
 
 impl Calls {
     fn configure(self, config: &mut Config) {

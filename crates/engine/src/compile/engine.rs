@@ -9,42 +9,27 @@
 //! have a thousand components of one file. It is kept for as long as one of them has it.
 
 use crate::compile::cache::Cache;
+use crate::compile::code::Code;
+use crate::compile::compile_error::compile_error;
 use crate::compile::config::{Calls, Compiler, EngineConfig, Tiers};
-use crate::compile::prepared::{Code, Prepared};
+use crate::compile::prepared::Prepared;
+use crate::compile::shared_code::SharedTier;
+use crate::compile::tier::Tier;
 use crate::component::adapt;
-use crate::component::artifact::{Artifact, Digest};
-use crate::failure::error::{LoadError, parser_words};
-use crate::limits::size;
-use crate::scheduler::meter::Ticker;
+use crate::component::artifact::Artifact;
+use crate::component::concurrency;
+use crate::failure::error::LoadError;
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
-use tokio::sync::Notify;
+use std::sync::{Arc, OnceLock};
 use wasmtime::component::Component;
 
 /// Compiles and runs components. One per process and purpose.
 pub struct Engine {
     config: EngineConfig,
     /// By its calls and its compiler. Each is made when it is needed, which on most starts only one is.
-    tiers: [[OnceLock<Arc<Tier>>; 3]; 2],
+    tiers: [[OnceLock<SharedTier>; 3]; 2],
     cache: Option<Cache>,
-}
-
-/// A compiler, and what runs its code.
-pub(crate) struct Tier {
-    pub wasmtime: wasmtime::Engine,
-    pub ticker: Arc<Ticker>,
-    calls: Calls,
-    compiler: Compiler,
-    /// The hash of everything that affects compiled code.
-    hash: u64,
-    /// The code that somebody has.
-    in_use: Mutex<HashMap<Digest, Weak<Code>>>,
-    /// Tells sandboxes that idle that one that has a request needs their room.
-    pub needed: Arc<Notify>,
 }
 
 /// What is compiled: an artifact, and the component that it is or becomes, made when it is first needed. Mostly the code is in
@@ -142,7 +127,7 @@ impl Engine {
     }
 
     /// The tier's code of `artifact`, if it is there without compiling it.
-    fn at_hand(&self, tier: &Arc<Tier>, artifact: &Artifact) -> Result<Option<Arc<Code>>, LoadError> {
+    fn at_hand(&self, tier: &SharedTier, artifact: &Artifact) -> Result<Option<Arc<Code>>, LoadError> {
         if let Some(code) = tier.in_use(&artifact.code) {
             return Ok(Some(code));
         }
@@ -152,21 +137,21 @@ impl Engine {
     /// How `artifact` is called. A command has no use for the cheaper way, and a component that could go it does without
     /// where the address space has no room for another pool.
     fn calls(&self, artifact: &Artifact) -> Calls {
-        if !self.config.is_service() || adapt::imports_0_3(artifact) {
+        if !self.config.is_service() || concurrency::imports_0_3(artifact) {
             return Calls::Concurrent;
         }
         let Ok(tier) = self.tier(Calls::Serial, Compiler::Optimising) else { return Calls::Concurrent };
         // What has code of this kind in the cache was looked at when that was made, which takes long for a large one.
-        let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&artifact.code, tier.hash));
-        if is_kept || adapt::is_serial(artifact) { Calls::Serial } else { Calls::Concurrent }
+        let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&artifact.code, tier.tier.hash));
+        if is_kept || concurrency::is_serial(artifact) { Calls::Serial } else { Calls::Concurrent }
     }
 
-    fn tier(&self, calls: Calls, compiler: Compiler) -> Result<&Arc<Tier>, LoadError> {
+    fn tier(&self, calls: Calls, compiler: Compiler) -> Result<&SharedTier, LoadError> {
         let place = &self.tiers[calls as usize][compiler as usize];
         if let Some(tier) = place.get() {
             return Ok(tier);
         }
-        let new = Tier::new(&self.config, calls, compiler)?;
+        let new = SharedTier::new(Tier::new(&self.config, calls, compiler)?);
         Ok(place.get_or_init(|| new))
     }
 
@@ -183,7 +168,7 @@ impl Engine {
         if let Some(code) = tier.in_use(&artifact.code) {
             return Ok(Prepared::new(code, artifact, None));
         }
-        let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.code, tier.hash).ok());
+        let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.code, tier.tier.hash).ok());
         if let Some(code) = self.at_hand(tier, artifact)? {
             return Ok(Prepared::new(code, artifact, None));
         }
@@ -195,76 +180,38 @@ impl Engine {
         Ok(Prepared::new(tier.share(&component?, artifact)?, artifact, None))
     }
 
-    fn cached(&self, tier: &Tier, artifact: &Artifact) -> Option<Component> {
-        let path = self.cache.as_ref()?.get(&artifact.code, tier.hash)?;
+    fn cached(&self, tier: &SharedTier, artifact: &Artifact) -> Option<Component> {
+        let path = self.cache.as_ref()?.get(&artifact.code, tier.tier.hash)?;
         // SAFETY: the file is an entry of the cache, which only this user can write to, was written by an engine of the
         // same version and settings (its name says so), and has passed its checksum.
-        unsafe { Component::deserialize_file(&tier.wasmtime, path) }.ok()
+        unsafe { Component::deserialize_file(&tier.tier.wasmtime, path) }.ok()
     }
 
     /// Compiles, and keeps the code in the cache. What is optimised takes the place of what was quick to make, unless it is too
     /// large to be kept.
     fn compile(
         &self,
-        tier: &Tier,
+        tier: &SharedTier,
         source: &Source<'_>,
         progress: Option<&dyn Progress>,
     ) -> Result<Component, LoadError> {
         let (artifact, bytes) = (source.artifact, source.component()?);
         let _shown = progress.map(|p| p.compiling(&artifact.name, bytes.len()));
-        let failed = |e: &wasmtime::Error| failed(artifact, e);
+        let failed = |e: &wasmtime::Error| compile_error(artifact, e);
         let Some(cache) = &self.cache else {
-            return Component::from_binary(&tier.wasmtime, bytes).map_err(|e| failed(&e));
+            return Component::from_binary(&tier.tier.wasmtime, bytes).map_err(|e| failed(&e));
         };
-        let code = tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?;
+        let code = tier.tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?;
         // A cache that cannot be written to costs time, not the run.
-        let is_kept = cache.put(&artifact.code, tier.hash, &code).is_ok();
-        if is_kept && tier.compiler == Compiler::Optimising {
+        let is_kept = cache.put(&artifact.code, tier.tier.hash, &code).is_ok();
+        if is_kept && tier.tier.compiler == Compiler::Optimising {
             let before = [Compiler::Baseline, Compiler::Plain];
-            let made = before.iter().filter_map(|compiler| self.tiers[tier.calls as usize][*compiler as usize].get());
-            made.for_each(|tier| cache.remove(&artifact.code, tier.hash));
+            let made =
+                before.iter().filter_map(|compiler| self.tiers[tier.tier.calls as usize][*compiler as usize].get());
+            made.for_each(|tier| cache.remove(&artifact.code, tier.tier.hash));
         }
         // SAFETY: this engine compiled the code just now.
-        unsafe { Component::deserialize(&tier.wasmtime, &code) }.map_err(|e| failed(&e))
-    }
-}
-
-impl Tier {
-    fn new(config: &EngineConfig, calls: Calls, compiler: Compiler) -> Result<Arc<Self>, LoadError> {
-        let wasmtime = config.engine(calls, compiler)?;
-        let mut hasher = DefaultHasher::new();
-        adapt::REVISION.hash(&mut hasher);
-        wasmtime.precompile_compatibility_hash().hash(&mut hasher);
-        let ticker = Ticker::new(&wasmtime, tick(config));
-        Ok(Arc::new(Tier {
-            wasmtime,
-            ticker,
-            calls,
-            compiler,
-            hash: hasher.finish(),
-            in_use: Mutex::default(),
-            needed: Arc::default(),
-        }))
-    }
-
-    fn in_use(&self, digest: &Digest) -> Option<Arc<Code>> {
-        self.lock().get(digest)?.upgrade()
-    }
-
-    /// Links `component` for all who run these bytes. When somebody was faster, what they made is the one that is shared.
-    fn share(self: &Arc<Self>, component: &Component, artifact: &Artifact) -> Result<Arc<Code>, LoadError> {
-        let made = Arc::new(Code::new(self, component, artifact)?);
-        let mut in_use = self.lock();
-        if let Some(theirs) = in_use.get(&artifact.code).and_then(Weak::upgrade) {
-            return Ok(theirs);
-        }
-        in_use.retain(|_, code| code.strong_count() > 0);
-        in_use.insert(artifact.code, Arc::downgrade(&made));
-        Ok(made)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Weak<Code>>> {
-        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+        unsafe { Component::deserialize(&tier.tier.wasmtime, &code) }.map_err(|e| failed(&e))
     }
 }
 
@@ -274,44 +221,6 @@ fn give_way() {
     // Linux has a priority for each thread, elsewhere it is the process's.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 5);
-}
-
-/// Often enough that a limit holds to a few percent, seldom enough that it costs nothing. Where others wait for a guest that
-/// computes, it lets go of its thread as often.
-fn tick(config: &EngineConfig) -> Duration {
-    if config.is_service() {
-        return Duration::from_micros(500);
-    }
-    (config.limits.cpu.min(config.limits.deadline) / 50).clamp(Duration::from_millis(1), Duration::from_millis(10))
-}
-
-/// How large the pool says that a memory is from the start, when that is more than its slots hold.
-fn minimum_memory(message: &str) -> Option<String> {
-    let bytes = message.split_once("minimum byte size of ")?.1.split(' ').next()?;
-    Some(size(bytes.parse().ok()?))
-}
-
-/// A component is validated where it is compiled, so what fails may be either.
-fn failed(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
-    let name = artifact.name.clone();
-    if let Some(e) = error.chain().find_map(|e| e.downcast_ref::<wasmparser::BinaryReaderError>()) {
-        return adapt::invalid(artifact, e);
-    }
-    let cause = error.root_cause().to_string();
-    let cause = cause.lines().next().unwrap_or_default();
-    // The compiler reads functions by itself, and what it says of them has no type here.
-    let unread = cause.strip_prefix("Invalid input WebAssembly code at offset ").and_then(|rest| rest.split_once(": "));
-    if cause.starts_with("section range ") {
-        return LoadError::Invalid { name, reason: "it ends in the middle".into() };
-    }
-    // Some of what is not in the baseline compiler has no words but these.
-    let cause = cause.strip_prefix("Compilation error: ").unwrap_or(cause);
-    let cause = cause.split_once(" (at offset ").map_or(cause, |(words, _)| words);
-    match (minimum_memory(cause), unread) {
-        (Some(needs), _) => LoadError::Memory { name, needs },
-        (None, Some((_, words))) => LoadError::Invalid { name, reason: parser_words(words) },
-        (None, None) => LoadError::Compile { name, reason: cause.to_owned() },
-    }
 }
 
 #[cfg(test)]
@@ -417,6 +326,10 @@ mod tests {
         drop(other);
         assert!(code.upgrade().is_none());
         let next = engine.prepare(&artifacts(&ADD.replace("add", "sub"))[0], None).unwrap();
-        assert_eq!(next.code.tier.lock().len(), 1, "nothing is left of what is gone");
+        assert_eq!(
+            engine.tier(Calls::Serial, next.code.tier.compiler).unwrap().count(),
+            1,
+            "nothing is left of what is gone"
+        );
     }
 }

@@ -1,16 +1,14 @@
 //! From any WebAssembly to a component, so that there is one path from here on.
 
-use crate::compile::config::ASYNC;
 use crate::component::adapter;
 use crate::component::artifact::Artifact;
 use crate::component::core_exports;
 use crate::component::rewrite;
-use crate::component::wasi::{Package, WASI_0_3};
 use crate::failure::error::{LoadError, MissingImport};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use walnut_policy::Printable;
-use wasmparser::{ComponentImportSectionReader, Encoding, Parser, Payload, TypeRef, Validator, WasmFeatures};
+use wasmparser::{Parser, Payload, TypeRef, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
 
 /// Counts the ways in which modules have been made components. Raise it with every change to that, or the cache goes on
@@ -49,48 +47,6 @@ impl CoreModule {
     }
 }
 
-/// Whether the bytes are a component rather than a core module. Fails on what is neither.
-pub(crate) fn is_component(artifact: &Artifact) -> Result<bool, LoadError> {
-    match Parser::new(0).parse_all(&artifact.bytes).next() {
-        Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding == Encoding::Component),
-        Some(Err(e)) => Err(invalid(artifact, &e)),
-        _ => Err(LoadError::Invalid { name: artifact.name.clone(), reason: "it has no WebAssembly header".into() }),
-    }
-}
-
-/// Whether a component uses nothing of the component model's async, in itself or from WASI. What cannot be read says no, and
-/// is told what is wrong with it when it is compiled.
-pub(crate) fn is_serial(artifact: &Artifact) -> bool {
-    let mut validator = Validator::new_with_features(WasmFeatures::all().difference(ASYNC));
-    let mut depth = 0_usize;
-    Parser::new(0).parse_all(&artifact.bytes).all(|payload| {
-        let Ok(payload) = payload else { return false };
-        match &payload {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(imports) if depth == 0 && any_of_0_3(imports) => return false,
-            // Have no say in it, and are most of what there is.
-            Payload::CodeSectionStart { .. } | Payload::CodeSectionEntry(_) => return true,
-            Payload::ElementSection(_) | Payload::DataSection(_) => return true,
-            _ => {}
-        }
-        validator.payload(&payload).is_ok()
-    })
-}
-
-/// Whether a component imports anything of WASI 0.3 before the modules in it begin, as tools write it.
-pub(crate) fn imports_0_3(artifact: &Artifact) -> bool {
-    let payloads = Parser::new(0).parse_all(&artifact.bytes).map_while(Result::ok);
-    payloads
-        .take_while(|payload| !matches!(payload, Payload::ModuleSection { .. } | Payload::CodeSectionStart { .. }))
-        .any(|payload| matches!(payload, Payload::ComponentImportSection(imports) if any_of_0_3(&imports)))
-}
-
-fn any_of_0_3(imports: &ComponentImportSectionReader<'_>) -> bool {
-    let of_0_3 = |name: &str| Package::of(name).is_some_and(|p| p.version == WASI_0_3);
-    imports.clone().into_iter().any(|import| import.is_ok_and(|import| of_0_3(import.name.name)))
-}
-
 /// Whether a module's adapter has room for what its program starts with. It keeps the list of arguments (or variables)
 /// and one string of it at a time in a page of its own, and traps when that is full.
 pub(crate) fn check_start(name: &str, args: &[String], env: &[(String, String)]) -> Result<(), LoadError> {
@@ -108,12 +64,12 @@ pub(crate) fn check_start(name: &str, args: &[String], env: &[(String, String)])
 
 /// The component that these bytes are, or that they become.
 pub(crate) fn to_component(artifact: &Artifact) -> Result<Cow<'_, [u8]>, LoadError> {
-    if is_component(artifact)? {
+    if artifact.is_component()? {
         reject(artifact, shared_memory(&artifact.bytes).into_iter().collect())?;
         return Ok(Cow::Borrowed(&artifact.bytes));
     }
     let mut validator = Validator::new_with_features(WasmFeatures::all());
-    validator.validate_all(&artifact.bytes).map_err(|e| invalid(artifact, &e))?;
+    validator.validate_all(&artifact.bytes).map_err(|e| artifact.invalid(&e))?;
     let module = read_module(artifact)?;
     reject_unknown_imports(artifact, &module)?;
     encode(artifact, &module).map(Cow::Owned)
@@ -124,10 +80,10 @@ pub(crate) fn read_module(artifact: &Artifact) -> Result<CoreModule, LoadError> 
     let mut module = CoreModule::default();
     let mut count = 0;
     for payload in Parser::new(0).parse_all(&artifact.bytes) {
-        match payload.map_err(|e| invalid(artifact, &e))? {
+        match payload.map_err(|e| artifact.invalid(&e))? {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
-                    let import = import.map_err(|e| invalid(artifact, &e))?;
+                    let import = import.map_err(|e| artifact.invalid(&e))?;
                     count += 1;
                     if count > MOST_IMPORTS {
                         let reason = format!("it has more than {MOST_IMPORTS} imports");
@@ -142,18 +98,13 @@ pub(crate) fn read_module(artifact: &Artifact) -> Result<CoreModule, LoadError> 
             Payload::MemorySection(section) => module.has_memory |= section.count() > 0,
             Payload::ExportSection(section) => {
                 for export in section {
-                    module.exports.push(export.map_err(|e| invalid(artifact, &e))?.name.to_owned());
+                    module.exports.push(export.map_err(|e| artifact.invalid(&e))?.name.to_owned());
                 }
             }
             _ => {}
         }
     }
     Ok(module)
-}
-
-/// An error of the parser, without the offsets that help nobody who did not write the bytes.
-pub(crate) fn invalid(artifact: &Artifact, error: &wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::Invalid { name: artifact.name.clone(), reason: crate::failure::error::parser_words(error.message()) }
 }
 
 fn reject_unknown_imports(artifact: &Artifact, module: &CoreModule) -> Result<(), LoadError> {
@@ -288,31 +239,4 @@ fn functions_of_0_1() -> Vec<String> {
     let adapter = Artifact::binary("", crate::component::artifact::Digest::of(&[]), bytes);
     let exports = read_module(&adapter).map(|module| module.exports).unwrap_or_default();
     exports.into_iter().filter(|e| !e.contains([':', '#'])).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use walnut_test_programs::{Guest, RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO};
-
-    fn is_serial(bytes: Vec<u8>) -> bool {
-        super::is_serial(&Artifact::from_bytes("test", bytes).expect("it is WebAssembly"))
-    }
-
-    #[test]
-    fn only_what_uses_nothing_of_async_is_serial() {
-        let read = |guest: Guest| std::fs::read(guest.path()).expect("the guests are built");
-        assert!(is_serial(read(RUST_P2_HTTP_ECHO)));
-        assert!(!is_serial(read(RUST_P3_HTTP_ECHO)));
-        let imports_0_3 = |bytes| imports_0_3(&Artifact::from_bytes("test", bytes).expect("it is WebAssembly"));
-        assert!(imports_0_3(read(RUST_P3_HTTP_ECHO)) && !imports_0_3(read(RUST_P2_HTTP_ECHO)));
-        let text = |text: &str| is_serial(text.as_bytes().to_vec());
-        assert!(text(r#"(component (import "wasi:clocks/monotonic-clock@0.2.3" (instance)))"#));
-        // What WASI 0.3 provides is linked as one, also where a component takes only what is not async of it.
-        assert!(!text(r#"(component (import "wasi:clocks/monotonic-clock@0.3.0" (instance)))"#));
-        assert!(text(r#"(component (component (import "wasi:clocks/monotonic-clock@0.3.0" (instance))))"#));
-        assert!(!text(r#"(component (component (import "f" (func async))))"#));
-        assert!(!text(r#"(component (core module) (type (stream u8)))"#));
-        assert!(!text(r#"(component (core func (canon task.cancel)))"#));
-    }
 }

@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read, Seek};
 use std::path::Path;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
+use wasmparser::{Encoding, Parser, Payload};
 
 /// Text with longer lines than this gets no line numbers in its traps.
 const LONGEST_LINE: usize = 16 << 10;
@@ -148,6 +149,20 @@ impl Artifact {
     /// The last part of the name, which a guest sees as its own (`argv[0]`).
     pub fn short_name(&self) -> &str {
         self.name.rsplit(['/', '\\']).next().unwrap_or(&self.name)
+    }
+
+    /// Whether the bytes are a component rather than a core module. Fails on what is neither.
+    pub(crate) fn is_component(&self) -> Result<bool, LoadError> {
+        match Parser::new(0).parse_all(&self.bytes).next() {
+            Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding == Encoding::Component),
+            Some(Err(e)) => Err(self.invalid(&e)),
+            _ => Err(LoadError::Invalid { name: self.name.clone(), reason: "it has no WebAssembly header".into() }),
+        }
+    }
+
+    /// An error of the parser, without the offsets that help nobody who did not write the bytes.
+    pub(crate) fn invalid(&self, error: &wasmparser::BinaryReaderError) -> LoadError {
+        LoadError::Invalid { name: self.name.clone(), reason: crate::failure::error::parser_words(error.message()) }
     }
 
     /// How many bytes of binary there are.

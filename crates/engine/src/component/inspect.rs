@@ -2,38 +2,14 @@
 
 use crate::component::adapt;
 use crate::component::artifact::Artifact;
+use crate::component::imports;
+use crate::component::wasi::Package;
+use crate::component::world::{World, worlds};
 use crate::failure::error::LoadError;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use wasmparser::{Parser, Payload};
 use wit_parser::WorldKey;
-
-/// A world that Walnut knows how to start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum World {
-    Command0_2,
-    Command0_3,
-    Service0_2,
-    Service0_3,
-}
-
-impl World {
-    pub fn is_service(&self) -> bool {
-        matches!(self, World::Service0_2 | World::Service0_3)
-    }
-}
-
-/// The worlds that these exports make.
-pub(crate) fn worlds<'a>(exports: impl Iterator<Item = &'a str>) -> Vec<World> {
-    let world = |name: &str| match name.split_once('@') {
-        Some(("wasi:cli/run", v)) if v.starts_with("0.2.") => Some(World::Command0_2),
-        Some(("wasi:cli/run", v)) if v.starts_with("0.3.") => Some(World::Command0_3),
-        Some(("wasi:http/incoming-handler", v)) if v.starts_with("0.2.") => Some(World::Service0_2),
-        Some(("wasi:http/handler", v)) if v.starts_with("0.3.") => Some(World::Service0_3),
-        _ => None,
-    };
-    exports.filter_map(world).collect()
-}
 
 /// What an artifact is. Its JSON form is versioned: fields may be added, what is there keeps its meaning.
 #[derive(Clone, Debug, Serialize)]
@@ -103,30 +79,14 @@ pub struct CapabilityUse {
     pub imports: Vec<String>,
 }
 
-/// Which capabilities decide over an interface. Some interfaces serve several.
-fn capabilities_of(interface: &str) -> &'static [&'static str] {
-    match interface {
-        "wasi:filesystem/types" | "wasi:filesystem/preopens" => &["dir"],
-        "wasi:cli/environment" => &["env"],
-        "wasi:sockets/tcp"
-        | "wasi:sockets/udp"
-        | "wasi:sockets/types"
-        | "wasi:sockets/tcp-create-socket"
-        | "wasi:sockets/udp-create-socket" => &["connect", "listen"],
-        "wasi:sockets/ip-name-lookup" => &["resolve"],
-        "wasi:http/outgoing-handler" | "wasi:http/client" => &["http"],
-        _ => &[],
-    }
-}
-
 impl Inspection {
     /// Reads `artifact`.
     pub fn of(artifact: &Artifact) -> Result<Self, LoadError> {
-        let kind = if adapt::is_component(artifact)? { Kind::Component } else { Kind::Module };
+        let kind = if artifact.is_component()? { Kind::Component } else { Kind::Module };
         let outline = Outline::read(artifact)?;
         let (imports, exports, missing) = match kind {
             Kind::Component => {
-                let missing: Vec<_> = outline.imports.iter().filter_map(|i| crate::linker::missing(i)).collect();
+                let missing: Vec<_> = outline.imports.iter().filter_map(|i| imports::missing(i)).collect();
                 (outline.imports.clone(), outline.exports.clone(), missing)
             }
             Kind::Module => module_view(artifact)?,
@@ -140,7 +100,7 @@ impl Inspection {
             digest: artifact.sha256().to_owned(),
             kind,
             wasi: wasi_versions(kind, &imports, &exports),
-            world: found.first().map(|w| world_name(*w)),
+            world: found.first().map(|w| w.name()),
             verb: verb(&found),
             capabilities,
             harmless_imports: harmless,
@@ -207,15 +167,14 @@ fn group<'a>(imports: impl Iterator<Item = &'a String>) -> (Vec<CapabilityUse>, 
     let mut uses: Vec<CapabilityUse> = Vec::new();
     let mut harmless = Vec::new();
     for import in imports {
-        let interface = import.split('@').next().unwrap_or(import);
-        let capabilities = capabilities_of(interface);
+        let capabilities = Package::capabilities_of(import);
         if capabilities.is_empty() {
             harmless.push(import.clone());
         }
         for capability in capabilities {
-            match uses.iter_mut().find(|u| u.capability == *capability) {
+            match uses.iter_mut().find(|u| u.capability == capability.name()) {
                 Some(found) => found.imports.push(import.clone()),
-                None => uses.push(CapabilityUse { capability, imports: vec![import.clone()] }),
+                None => uses.push(CapabilityUse { capability: capability.name(), imports: vec![import.clone()] }),
             }
         }
     }
@@ -233,14 +192,6 @@ fn wasi_versions(kind: Kind, imports: &[String], exports: &[String]) -> Vec<Stri
         .chain(exports)
         .filter_map(|name| name.strip_prefix("wasi:")?.split_once('@').map(|(_, v)| v.to_owned()));
     versions.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
-}
-
-fn world_name(world: World) -> &'static str {
-    match world {
-        World::Command0_2 | World::Command0_3 => "wasi:cli/command",
-        World::Service0_2 => "wasi:http/proxy",
-        World::Service0_3 => "wasi:http/service",
-    }
 }
 
 fn verb(worlds: &[World]) -> Verb {
@@ -266,7 +217,7 @@ struct Outline {
 
 impl Outline {
     fn read(artifact: &Artifact) -> Result<Self, LoadError> {
-        let invalid = |e: wasmparser::BinaryReaderError| adapt::invalid(artifact, &e);
+        let invalid = |e: wasmparser::BinaryReaderError| artifact.invalid(&e);
         let mut outline = Outline::default();
         let mut depth = 0usize;
         for payload in Parser::new(0).parse_all(&artifact.bytes) {

@@ -1,186 +1,146 @@
-//! The packages of WASI that Walnut provides, and how each gets into a linker: first as wasmtime defines it, then, under the
-//! same names, what the gate must decide.
+//! The packages of WASI that Walnut provides: versions, interfaces, and the capabilities that decide over each.
 
-use crate::capabilities::dir::{wasi_0_2 as dir_0_2, wasi_0_3 as dir_0_3};
-use crate::capabilities::dns::resolve;
-use crate::capabilities::http::wasi_0_3 as http_0_3;
-use crate::capabilities::{env, sockets};
-use crate::sandbox::sandbox::Sandbox;
-use wasmtime::component::{HasData, Linker, ResourceTable};
-use wasmtime_wasi::cli::{WasiCli, WasiCliView};
-use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
-use wasmtime_wasi::p2::bindings as p2;
-use wasmtime_wasi::p3;
-use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
-use wasmtime_wasi_io::bindings::wasi::io;
+use walnut_policy::Capability;
 
 /// The versions of WASI that the engine implements; every other 0.2 resolves to the first.
 pub(crate) const WASI_0_2: &str = "0.2.12";
 pub(crate) const WASI_0_3: &str = "0.3.0";
 
-/// A package of WASI in one version.
+/// A package of WASI in one version. `linker.rs` knows how to define each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum PackageId {
+    Cli0_2,
+    Cli0_3,
+    Clocks0_2,
+    Clocks0_3,
+    Filesystem0_2,
+    Filesystem0_3,
+    Http0_2,
+    Http0_3,
+    Io0_2,
+    Random0_2,
+    Random0_3,
+    Sockets0_2,
+    Sockets0_3,
+}
+
+/// A row of the table.
 pub(crate) struct Package {
+    pub id: PackageId,
     /// Without version: `wasi:cli`.
     pub name: &'static str,
     /// The version that the engine implements.
     pub version: &'static str,
-    /// Without their package: `environment`.
-    pub interfaces: &'static [&'static str],
-    /// Defines all of it. The linker allows that a name is defined a second time.
-    pub add_to_linker: fn(&mut Linker<Sandbox>) -> wasmtime::Result<()>,
+    pub interfaces: &'static [Interface],
+}
+
+/// An interface of a package.
+pub(crate) struct Interface {
+    /// Without its package: `environment`.
+    pub name: &'static str,
+    /// The capabilities that its functions ask for. An interface without any gives no authority.
+    pub capabilities: &'static [Capability],
 }
 
 /// Everything that Walnut provides.
 pub(crate) const PACKAGES: [Package; 13] = [
-    package("wasi:cli", WASI_0_2, &CLI_0_2, cli_0_2),
-    package("wasi:cli", WASI_0_3, &CLI_0_3, cli_0_3),
-    package("wasi:clocks", WASI_0_2, &["monotonic-clock", "wall-clock"], clocks_0_2),
-    package("wasi:clocks", WASI_0_3, &["monotonic-clock", "system-clock", "types"], p3::clocks::add_to_linker),
-    package("wasi:filesystem", WASI_0_2, &["preopens", "types"], filesystem_0_2),
-    package("wasi:filesystem", WASI_0_3, &["preopens", "types"], filesystem_0_3),
-    package(
-        "wasi:http",
-        WASI_0_2,
-        &["outgoing-handler", "types"],
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async,
-    ),
-    package("wasi:http", WASI_0_3, &["client", "types"], http_0_3),
-    package("wasi:io", WASI_0_2, &["error", "poll", "streams"], io_0_2),
-    package("wasi:random", WASI_0_2, &["insecure", "insecure-seed", "random"], random_0_2),
-    package("wasi:random", WASI_0_3, &["insecure", "insecure-seed", "random"], p3::random::add_to_linker),
-    package("wasi:sockets", WASI_0_2, &SOCKETS_0_2, sockets_0_2),
-    package("wasi:sockets", WASI_0_3, &["ip-name-lookup", "types"], sockets_0_3),
+    package(PackageId::Cli0_2, "wasi:cli", WASI_0_2, &CLI_0_2),
+    package(PackageId::Cli0_3, "wasi:cli", WASI_0_3, &CLI_0_3),
+    package(PackageId::Clocks0_2, "wasi:clocks", WASI_0_2, &[harmless("monotonic-clock"), harmless("wall-clock")]),
+    package(PackageId::Clocks0_3, "wasi:clocks", WASI_0_3, &CLOCKS_0_3),
+    package(PackageId::Filesystem0_2, "wasi:filesystem", WASI_0_2, &FILESYSTEM),
+    package(PackageId::Filesystem0_3, "wasi:filesystem", WASI_0_3, &FILESYSTEM),
+    package(PackageId::Http0_2, "wasi:http", WASI_0_2, &[asks("outgoing-handler", HTTP), harmless("types")]),
+    package(PackageId::Http0_3, "wasi:http", WASI_0_3, &[asks("client", HTTP), harmless("types")]),
+    package(PackageId::Io0_2, "wasi:io", WASI_0_2, &[harmless("error"), harmless("poll"), harmless("streams")]),
+    package(PackageId::Random0_2, "wasi:random", WASI_0_2, &RANDOM),
+    package(PackageId::Random0_3, "wasi:random", WASI_0_3, &RANDOM),
+    package(PackageId::Sockets0_2, "wasi:sockets", WASI_0_2, &SOCKETS_0_2),
+    package(PackageId::Sockets0_3, "wasi:sockets", WASI_0_3, &SOCKETS_0_3),
 ];
 
-const CLI_0_2: [&str; 10] = [
-    "environment",
-    "exit",
-    "stderr",
-    "stdin",
-    "stdout",
-    "terminal-input",
-    "terminal-output",
-    "terminal-stderr",
-    "terminal-stdin",
-    "terminal-stdout",
+const HTTP: &[Capability] = &[Capability::Http];
+const RESOLVE: &[Capability] = &[Capability::Resolve];
+/// A socket connects or listens.
+const SOCKET: &[Capability] = &[Capability::Connect, Capability::Listen];
+
+const CLI_0_2: [Interface; 10] = [
+    asks("environment", &[Capability::Env]),
+    harmless("exit"),
+    harmless("stderr"),
+    harmless("stdin"),
+    harmless("stdout"),
+    harmless("terminal-input"),
+    harmless("terminal-output"),
+    harmless("terminal-stderr"),
+    harmless("terminal-stdin"),
+    harmless("terminal-stdout"),
 ];
-const CLI_0_3: [&str; 11] = [
-    "environment",
-    "exit",
-    "stderr",
-    "stdin",
-    "stdout",
-    "terminal-input",
-    "terminal-output",
-    "terminal-stderr",
-    "terminal-stdin",
-    "terminal-stdout",
-    "types",
+const CLI_0_3: [Interface; 11] = [
+    asks("environment", &[Capability::Env]),
+    harmless("exit"),
+    harmless("stderr"),
+    harmless("stdin"),
+    harmless("stdout"),
+    harmless("terminal-input"),
+    harmless("terminal-output"),
+    harmless("terminal-stderr"),
+    harmless("terminal-stdin"),
+    harmless("terminal-stdout"),
+    harmless("types"),
 ];
-const SOCKETS_0_2: [&str; 7] =
-    ["instance-network", "ip-name-lookup", "network", "tcp", "tcp-create-socket", "udp", "udp-create-socket"];
+const CLOCKS_0_3: [Interface; 3] = [harmless("monotonic-clock"), harmless("system-clock"), harmless("types")];
+const FILESYSTEM: [Interface; 2] = [asks("preopens", &[Capability::Dir]), asks("types", &[Capability::Dir])];
+const RANDOM: [Interface; 3] = [harmless("insecure"), harmless("insecure-seed"), harmless("random")];
+const SOCKETS_0_2: [Interface; 7] = [
+    harmless("instance-network"),
+    asks("ip-name-lookup", RESOLVE),
+    harmless("network"),
+    asks("tcp", SOCKET),
+    asks("tcp-create-socket", SOCKET),
+    asks("udp", SOCKET),
+    asks("udp-create-socket", SOCKET),
+];
+const SOCKETS_0_3: [Interface; 2] = [asks("ip-name-lookup", RESOLVE), asks("types", SOCKET)];
 
 const fn package(
+    id: PackageId,
     name: &'static str,
     version: &'static str,
-    interfaces: &'static [&'static str],
-    add_to_linker: fn(&mut Linker<Sandbox>) -> wasmtime::Result<()>,
+    interfaces: &'static [Interface],
 ) -> Package {
-    Package { name, version, interfaces, add_to_linker }
+    Package { id, name, version, interfaces }
+}
+
+const fn asks(name: &'static str, capabilities: &'static [Capability]) -> Interface {
+    Interface { name, capabilities }
+}
+
+const fn harmless(name: &'static str) -> Interface {
+    Interface { name, capabilities: &[] }
 }
 
 impl Package {
-    /// The package that provides `import`, such as `wasi:cli/environment@0.2.3`.
+    /// Finds the package that provides `import`, such as `wasi:cli/environment@0.2.3`.
     pub fn of(import: &str) -> Option<&'static Package> {
-        let (interface, version) = import.split_once('@')?;
-        let (name, interface) = interface.split_once('/')?;
-        PACKAGES.iter().find(|p| p.name == name && p.is(version) && p.interfaces.contains(&interface))
+        Some(Self::find(import)?.0)
     }
 
-    /// Whether this is what a component means by `version`: any release of the same minor version.
+    /// Returns the capabilities that `import` can ask for; none if nothing provides it.
+    pub fn capabilities_of(import: &str) -> &'static [Capability] {
+        Self::find(import).map_or(&[], |(_, interface)| interface.capabilities)
+    }
+
+    fn find(import: &str) -> Option<(&'static Package, &'static Interface)> {
+        let (interface, version) = import.split_once('@')?;
+        let (name, interface) = interface.split_once('/')?;
+        let mut packages = PACKAGES.iter().filter(|p| p.name == name && p.is(version));
+        packages.find_map(|p| Some((p, p.interfaces.iter().find(|i| i.name == interface)?)))
+    }
+
+    /// Whether a component means this package by `version`: any release of the same minor version.
     fn is(&self, version: &str) -> bool {
         let patch = self.version.rsplit_once('.').and_then(|(minor, _)| version.strip_prefix(minor)?.strip_prefix('.'));
         patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
     }
-}
-
-fn cli_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    use p2::cli::{
-        environment, exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
-        terminal_stdout,
-    };
-    exit::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    environment::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    stdin::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    stdout::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    stderr::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    terminal_input::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    terminal_output::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    terminal_stdin::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    terminal_stdout::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    terminal_stderr::add_to_linker::<_, WasiCli>(linker, Sandbox::cli)?;
-    env::add_to_linker(linker, WASI_0_2)
-}
-
-fn cli_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    p3::cli::add_to_linker(linker)?;
-    env::add_to_linker(linker, WASI_0_3)
-}
-
-fn clocks_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    p2::clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Sandbox::clocks)?;
-    p2::clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Sandbox::clocks)
-}
-
-fn filesystem_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    p2::filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, Sandbox::filesystem)?;
-    p2::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Sandbox::filesystem)?;
-    dir_0_2::add_to_linker(linker)
-}
-
-fn filesystem_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    p3::filesystem::add_to_linker(linker)?;
-    dir_0_3::add_to_linker(linker)
-}
-
-fn http_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p3::add_to_linker(linker)?;
-    http_0_3::add_to_linker(linker)
-}
-
-fn io_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    struct Table;
-    impl HasData for Table {
-        type Data<'a> = &'a mut ResourceTable;
-    }
-    io::error::add_to_linker::<_, Table>(linker, |sandbox: &mut Sandbox| &mut sandbox.table)?;
-    io::poll::add_to_linker::<_, Table>(linker, |sandbox: &mut Sandbox| &mut sandbox.table)?;
-    io::streams::add_to_linker::<_, Table>(linker, |sandbox: &mut Sandbox| &mut sandbox.table)
-}
-
-fn random_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    p2::random::random::add_to_linker::<_, WasiRandom>(linker, Sandbox::random)?;
-    p2::random::insecure::add_to_linker::<_, WasiRandom>(linker, Sandbox::random)?;
-    p2::random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, Sandbox::random)
-}
-
-fn sockets_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    use p2::sockets::{instance_network, ip_name_lookup, network, tcp, tcp_create_socket, udp, udp_create_socket};
-    tcp::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
-    tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
-    udp::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
-    udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
-    instance_network::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
-    network::add_to_linker::<_, WasiSockets>(linker, &network::LinkOptions::default(), Sandbox::sockets)?;
-    ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, Sandbox::sockets)?;
-    sockets::add_to_linker_0_2(linker)?;
-    resolve::add_to_linker_0_2(linker)
-}
-
-fn sockets_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
-    p3::sockets::add_to_linker(linker)?;
-    sockets::add_to_linker_0_3(linker)?;
-    resolve::add_to_linker_0_3(linker)
 }

@@ -1,3 +1,6 @@
 //! Decides each request of a guest, and tells listeners.
 
+pub(crate) mod audit;
+pub(crate) mod event;
+pub(crate) mod explainer;
 pub(crate) mod gate;

@@ -1,7 +1,7 @@
 //! `run`: a command from start to exit.
 
 use crate::compile::prepared::Ready;
-use crate::component::inspect::World;
+use crate::component::world::World;
 use crate::failure::error::{Failure, LoadError};
 use crate::failure::explain;
 use crate::sandbox::sandbox::Sandbox;

@@ -94,7 +94,7 @@ fn size_of_fields(fields: &FieldMap, seen: &mut Seen) -> usize {
 mod tests {
     use super::*;
     use crate::capabilities::connection_limit::Connections;
-    use crate::capabilities::http::http::Outbound;
+    use crate::capabilities::http::outbound::Outbound;
     use crate::{Gate, Limits, Setup, Stdio};
     use http::HeaderValue;
     use std::sync::Arc;
@@ -103,7 +103,7 @@ mod tests {
     fn fields(bytes: usize) -> FieldMap {
         let gate = Gate::new("it", Policy::sealed(), Vec::new());
         let setup = Arc::new(Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap());
-        let mut hooks = Outbound::new(&setup, Connections::new(&setup));
+        let mut hooks = Outbound::new(setup.clone(), setup.version, Connections::new(1, setup.clone()));
         let value = HeaderValue::from_bytes(&vec![b'a'; bytes]).unwrap();
         FieldMap::new_immutable(&mut hooks, HeaderMap::from_iter([(http::header::COOKIE, value)]))
     }

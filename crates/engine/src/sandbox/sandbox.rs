@@ -2,19 +2,22 @@
 
 use crate::capabilities::connection_limit::{Connection, Connections};
 use crate::capabilities::dir::dir::Files;
-use crate::capabilities::http::http::Outbound;
-use crate::compile::engine::Tier;
-use crate::compile::prepared::Setup;
+use crate::capabilities::dns::learned_names::LearnedNames;
+use crate::capabilities::http::outbound::Outbound;
 use crate::failure::error::LimitReached;
-use crate::gate::gate::{Gate, LearnedNames};
-use crate::limits::{Limit, Limits};
+use crate::gate::gate::Gate;
+use crate::limits::Limit;
 use crate::sandbox::host_memory::Scales;
+use crate::sandbox::memory::{GROWN, MemoryLimit};
+use crate::sandbox::setup::Setup;
 use crate::sandbox::stdio::Said;
+use crate::scheduler::background_drop::drop_in_background;
 use crate::scheduler::meter::Meter;
 use crate::scheduler::turns;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use wasmtime::component::{Instance, InstancePre, ResourceTable};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -51,7 +54,7 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// A store with a new sandbox in it, its limits on.
     pub fn store(engine: &wasmtime::Engine, setup: &Arc<Setup>) -> Store<Sandbox> {
-        Self::store_with(engine, setup, Meter::new(setup), Said::new(&setup.stdio))
+        Self::store_with(engine, setup, setup.meter(), Said::new(&setup.stdio))
     }
 
     /// The same, for those who count its time and tell what it says.
@@ -89,8 +92,18 @@ impl Sandbox {
         Ok(instance)
     }
 
+    /// Ends a sandbox, with whatever else ends with it.
+    pub fn end(mut store: Store<Sandbox>, with: impl Send + 'static) {
+        let sandbox = store.data_mut();
+        if sandbox.has_grown() {
+            // Connections end now, and streams of 0.2. Those of 0.3 are the store's.
+            sandbox.table = ResourceTable::new();
+            drop_in_background((store, with));
+        }
+    }
+
     /// Whether there is so much memory to give back that it takes a while.
-    pub fn has_grown(&self) -> bool {
+    fn has_grown(&self) -> bool {
         self.memory.grown > GROWN
     }
 
@@ -101,7 +114,7 @@ impl Sandbox {
 
     fn new(setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Self {
         let limits = &setup.limits;
-        let connections = Connections::new(setup);
+        let connections = Connections::new(limits.connections, setup.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
         let mut http = WasiHttpCtx::new();
@@ -113,7 +126,7 @@ impl Sandbox {
             meter,
             wasi: None,
             http,
-            outbound: Outbound::new(setup, connections.clone()),
+            outbound: Outbound::new(setup.clone(), setup.version, connections.clone()),
             connections,
             connected: HashMap::new(),
             memory: MemoryLimit::new(limits),
@@ -138,11 +151,11 @@ fn new_wasi(setup: &Setup, said: &Said, gate: &Gate, names: &LearnedNames) -> Wa
 
 /// Waits a moment when a sandbox could not start because the engine's pools are full: those that idle or were given up leave
 /// them when their threads get to it. Any other error is handed back.
-pub(crate) async fn wait_for_room(error: wasmtime::Error, tier: &Tier) -> wasmtime::Result<()> {
+pub(crate) async fn wait_for_room(error: wasmtime::Error, needed: &Notify) -> wasmtime::Result<()> {
     if !error.is::<PoolConcurrencyLimitError>() {
         return Err(error);
     }
-    tier.needed.notify_waiters();
+    needed.notify_waiters();
     tokio::time::sleep(Duration::from_millis(1)).await;
     Ok(())
 }
@@ -165,47 +178,8 @@ impl WasiHttpView for Sandbox {
     }
 }
 
-/// The sum over all memories and tables of a sandbox.
-struct MemoryLimit {
-    used: u64,
-    /// What of it was there not from the start: hardly anybody asks for that without writing to it.
-    grown: u64,
-    most: u64,
-}
-
-/// In bytes: to give back as much takes about a millisecond.
-const GROWN: u64 = 16 << 20;
-
 /// What an element of a table takes on the host.
 const TABLE_ELEMENT: u64 = 16;
-
-impl MemoryLimit {
-    fn new(limits: &Limits) -> Self {
-        MemoryLimit { used: 0, grown: 0, most: limits.memory }
-    }
-
-    fn left(&self) -> u64 {
-        self.most.saturating_sub(self.used).min(4 << 30)
-    }
-
-    /// Takes what a memory or a table wants to have more, its elements of `size` bytes. A growth that goes over ends the
-    /// sandbox: a guest that was refused memory seldom says so in words.
-    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, size: u64) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|most| desired > most) && desired as u64 * size <= self.most {
-            // The module's own maximum: the guest is told no, as the specification has it.
-            return Ok(false);
-        }
-        let used = self.used.saturating_add((desired - current) as u64 * size);
-        if used > self.most {
-            return Err(LimitReached(Limit::Memory).into());
-        }
-        if current > 0 {
-            self.grown += used - self.used;
-        }
-        self.used = used;
-        Ok(true)
-    }
-}
 
 impl Sandbox {
     /// What the host keeps for a guest is memory too.
@@ -241,6 +215,7 @@ impl ResourceLimiter for Sandbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
     use crate::sandbox::stdio::Stdio;
     use walnut_policy::Policy;
 
@@ -252,15 +227,5 @@ mod tests {
         assert!(store.data().wasi.is_none());
         assert!(WasiHttpView::http(store.data_mut()).table.is_empty() && store.data().wasi.is_none());
         assert!(store.data_mut().ctx().table.is_empty() && store.data().wasi.is_some());
-    }
-
-    #[test]
-    fn what_a_memory_has_from_the_start_is_no_growth() {
-        let mut memory = MemoryLimit { used: 0, grown: 0, most: 100 };
-        for (current, desired, grown) in [(0, 60, 0), (60, 70, 10), (70, 90, 30)] {
-            assert!(memory.grow(current, desired, None, 1).unwrap());
-            assert_eq!((memory.used, memory.grown), (desired as u64, grown));
-        }
-        assert!(memory.grow(90, 101, None, 1).is_err());
     }
 }

@@ -3,26 +3,13 @@
 //! To give back 128 MiB is one call of the system that takes 10 ms and more, in which the thread serves nobody. So a sandbox that
 //! has grown is dropped on a thread that has less of a processor than those that serve.
 
-use crate::sandbox::sandbox::Sandbox;
 use crate::scheduler::priority::{be_modest, be_prompt};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use wasmtime::Store;
-use wasmtime::component::ResourceTable;
 
 /// A sandbox, and whatever counts it. It has its room in the engine's pools until it is dropped, so there are never more than may live.
 type Ending = Box<dyn Send>;
-
-/// Ends a sandbox, with whatever else ends with it.
-pub(crate) fn end(mut store: Store<Sandbox>, with: impl Send + 'static) {
-    let sandbox = store.data_mut();
-    if sandbox.has_grown() {
-        // Connections end now, and streams of 0.2. Those of 0.3 are the store's.
-        sandbox.table = ResourceTable::new();
-        drop_aside((store, with));
-    }
-}
 
 static ASIDE: OnceLock<Option<Sender<Ending>>> = OnceLock::new();
 
@@ -35,7 +22,7 @@ pub(crate) fn prepare() {
 }
 
 /// Drops `ending` soon, or at once where the system refuses the thread.
-fn drop_aside(ending: impl Send + 'static) {
+pub(crate) fn drop_in_background(ending: impl Send + 'static) {
     if let Some(aside) = ASIDE.get_or_init(start) {
         // What cannot be sent comes back, and is dropped here.
         let _ = aside.send(Box::new(ending));
@@ -70,7 +57,7 @@ mod tests {
     #[test]
     fn all_ends_on_another_thread() {
         let (send, dropped) = channel();
-        (0..3).for_each(|_| drop_aside(Tells(send.clone())));
+        (0..3).for_each(|_| drop_in_background(Tells(send.clone())));
         for _ in 0..3 {
             let there = dropped.recv_timeout(Duration::from_secs(60)).expect("it is dropped");
             assert_ne!(there, thread::current().id());

@@ -4,21 +4,19 @@
 //! then fails, and [`Meter::check`] decides between going on and ending the sandbox. [`Metered`] wraps whatever drives a
 //! guest and counts the time that the thread spends in it, so that waiting is free and other work is not charged.
 
-use crate::compile::prepared::Setup;
 use crate::failure::error::{Failure, LimitReached};
 use crate::failure::explain;
 use crate::failure::host_calls::{self, Ring};
 use crate::limits::{Limit, Limits};
 use crate::observer::Usage;
+use crate::scheduler::epoch_ticker::{Pace, Ticker};
 use crate::scheduler::offload::{self, Habit, MayLeave};
-use crate::scheduler::priority::be_prompt;
 use crate::scheduler::thread_clock;
-use crate::scheduler::turns::{self, Party};
+use crate::scheduler::{fair_queue::Party, turns};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// The processor time of one sandbox.
@@ -51,27 +49,14 @@ const LONG: u64 = 1_000_000;
 /// In nanoseconds.
 const SHORT_STAY: u64 = 100_000;
 
-/// While guests are short and nobody else waits for them, ticks come so much more seldom, but at least every [`RARE`].
-const SELDOM: u32 = 4;
-const RARE: Duration = Duration::from_millis(2);
-
-/// For so many ticks they come as often as they were told to.
-const PACED_TICKS: u32 = 100;
-
-/// So much more often than else they come where a guest that computes for long was entered among others.
-const HURRY: u32 = 2;
-
 /// A limit that is shorter does not wait for ticks that come seldom.
 const TIGHT: Duration = Duration::from_millis(20);
 
-/// Ticks without a guest, before the ticker sleeps: to wake it costs more than they do.
-const IDLE_TICKS: u32 = 10;
-
 impl Meter {
     /// With the time of one request.
-    pub fn new(setup: &Setup) -> Arc<Self> {
+    pub fn new(limits: &Limits, usage: Option<Arc<dyn Usage>>, party: Party, habit: Arc<Habit>) -> Arc<Self> {
         Arc::new(Meter {
-            budget: AtomicU64::new(nanoseconds(setup.limits.cpu)),
+            budget: AtomicU64::new(nanoseconds(limits.cpu)),
             turn: AtomicU64::new(u64::MAX),
             long: AtomicU64::new(LONG),
             interrupted: AtomicU64::new(0),
@@ -79,10 +64,10 @@ impl Meter {
             entered: AtomicU64::new(OUTSIDE),
             deadline: OnceLock::new(),
             may_leave: AtomicBool::new(false),
-            is_tight: setup.limits.cpu.min(setup.limits.deadline) < TIGHT,
-            usage: setup.usage.clone(),
-            party: setup.party,
-            habit: setup.habit.clone(),
+            is_tight: limits.cpu.min(limits.deadline) < TIGHT,
+            usage,
+            party,
+            habit,
         })
     }
 
@@ -253,153 +238,6 @@ impl<F: Future> MayLeave for Metered<F> {
     }
 }
 
-/// Advances the epoch while a guest runs, and sleeps while none does. Most guests of a service are gone before a tick would notice them,
-/// and each tick takes the processor from one: so ticks are rare until somebody computes for long, or others wait.
-pub(crate) struct Ticker {
-    engine: wasmtime::EngineWeak,
-    period: Duration,
-    running: AtomicUsize,
-    asleep: AtomicBool,
-    /// For how many ticks more they come at each pace.
-    steady: AtomicU32,
-    hurried: AtomicU32,
-    thread: OnceLock<Thread>,
-    stuck: OnceLock<Stuck>,
-}
-
-/// What to do when a guest's thread is held by the system beyond its deadline.
-struct Stuck {
-    at: Instant,
-    act: Box<dyn Fn() + Send + Sync>,
-}
-
-impl Ticker {
-    /// A tick every `period`; its thread starts with the first guest.
-    pub fn new(engine: &wasmtime::Engine, period: Duration) -> Arc<Self> {
-        Arc::new(Ticker {
-            engine: engine.weak(),
-            period,
-            running: AtomicUsize::new(0),
-            asleep: AtomicBool::new(false),
-            steady: AtomicU32::new(0),
-            hurried: AtomicU32::new(0),
-            thread: OnceLock::new(),
-            stuck: OnceLock::new(),
-        })
-    }
-
-    /// Calls `act` when a guest runs at `at`, as it cannot when its thread heeds the deadline.
-    pub fn when_stuck(&self, at: Instant, act: impl Fn() + Send + Sync + 'static) {
-        let _ = self.stuck.set(Stuck { at, act: Box::new(act) });
-    }
-
-    /// The ticks go on for as long as the guard lives.
-    fn running(self: &Arc<Self>) -> Running<'_> {
-        self.running.fetch_add(1, SeqCst);
-        let thread = self.start_once();
-        if self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
-            thread.unpark();
-        }
-        Running(self)
-    }
-
-    /// Ticks come at this pace for a while.
-    fn pace(&self, pace: Pace) {
-        let left = match pace {
-            Pace::Steady => &self.steady,
-            Pace::Hurried => &self.hurried,
-        };
-        // Most are at it already, and then leave it in the caches of the others.
-        if left.load(Relaxed) != PACED_TICKS {
-            left.store(PACED_TICKS, Relaxed);
-        }
-    }
-
-    /// How long it is until the next tick.
-    fn pause(&self) -> Duration {
-        let is = |left: &AtomicU32| {
-            let ticks = left.load(Relaxed);
-            left.store(ticks.saturating_sub(1), Relaxed);
-            ticks > 0
-        };
-        match (is(&self.hurried), is(&self.steady)) {
-            (true, _) => self.period / HURRY,
-            (false, true) => self.period,
-            (false, false) => self.period.max(RARE.min(self.period * SELDOM)),
-        }
-    }
-
-    fn start_once(self: &Arc<Self>) -> &Thread {
-        self.thread.get_or_init(|| self.start())
-    }
-
-    fn start(self: &Arc<Self>) -> Thread {
-        let weak = Arc::downgrade(self);
-        let name = thread::Builder::new().name("walnut-ticker".into());
-        let tick = move || {
-            be_prompt();
-            // The thread ends with the engine: when nobody holds the ticker, or the engine, any more.
-            let mut idle = 0;
-            while let Some(ticker) = weak.upgrade() {
-                if !ticker.tick(&mut idle) {
-                    return;
-                }
-                let pause = ticker.pause();
-                drop(ticker);
-                thread::sleep(pause);
-            }
-        };
-        match name.spawn(tick) {
-            Ok(handle) => handle.thread().clone(),
-            Err(e) => panic!("the system refuses a thread, without which no limit holds: {e}"),
-        }
-    }
-
-    /// Whether the engine is still there. Counts the ticks at which no guest ran.
-    fn tick(&self, idle: &mut u32) -> bool {
-        if self.running.load(SeqCst) > 0 {
-            *idle = 0;
-        } else if *idle < IDLE_TICKS {
-            *idle += 1;
-            return true;
-        }
-        if self.running.load(SeqCst) == 0 {
-            self.asleep.store(true, SeqCst);
-            // A guest that started in between saw `asleep` unset and will not wake this thread.
-            if self.running.load(SeqCst) == 0 {
-                thread::park_timeout(Duration::from_secs(1));
-            }
-            self.asleep.store(false, SeqCst);
-        } else if let Some(stuck) = self.stuck.get()
-            && Instant::now() > stuck.at
-        {
-            (stuck.act)();
-        }
-        match self.engine.upgrade() {
-            Some(engine) => {
-                engine.increment_epoch();
-                true
-            }
-            None => false,
-        }
-    }
-}
-
-/// How often ticks come, where it is not seldom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
-    Steady,
-    Hurried,
-}
-
-struct Running<'a>(&'a Ticker);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, SeqCst);
-    }
-}
-
 fn nanoseconds(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
 }
@@ -408,6 +246,7 @@ fn nanoseconds(d: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::gate::gate::Gate;
+    use crate::sandbox::setup::Setup;
     use crate::sandbox::stdio::Stdio;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::task::Waker;
@@ -422,7 +261,7 @@ mod tests {
         let second = turns::before(noisy, now).expect("the other has its turn");
         turns::begin(first);
         let ticker = Ticker::new(&wasmtime::Engine::default(), Duration::from_millis(1));
-        let meter = Meter::new(&setup(Duration::from_secs(1)));
+        let meter = setup(Duration::from_secs(1)).meter();
         let mut guest = Metered::new(async { panic!("on purpose") }, meter, ticker);
         let mut cx = Context::from_waker(Waker::noop());
         let poll = AssertUnwindSafe(|| Pin::new(&mut guest).poll(&mut cx).is_ready());
@@ -441,7 +280,7 @@ mod tests {
         for (spent, served, usual) in [(2 * LONG, true, true), (LONG / 2, true, false), (2 * LONG, false, false)] {
             let setup = setup(Duration::from_secs(1));
             for _ in 0..100 {
-                let meter = Meter::new(&setup);
+                let meter = setup.meter();
                 meter.spent.store(spent, Relaxed);
                 if served {
                     meter.let_leave();
@@ -456,25 +295,9 @@ mod tests {
         for (cpu, is_steady) in [(TIGHT / 2, true), (2 * TIGHT, false)] {
             // One that ticks once.
             let ticker = Ticker::new(&wasmtime::Engine::default(), Duration::from_secs(1000));
-            let mut guest = Metered::new(std::future::pending::<()>(), Meter::new(&setup(cpu)), ticker.clone());
+            let mut guest = Metered::new(std::future::pending::<()>(), setup(cpu).meter(), ticker.clone());
             assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            assert_eq!(ticker.steady.load(Relaxed) > 0, is_steady, "{cpu:?}");
+            assert_eq!(ticker.is_steady(), is_steady, "{cpu:?}");
         }
-    }
-
-    #[test]
-    fn ticks_come_as_often_as_somebody_has_use_for_them() {
-        let period = Duration::from_micros(500);
-        let ticker = Ticker::new(&wasmtime::Engine::default(), period);
-        let next = || (0..2 * PACED_TICKS).map(|_| ticker.pause()).collect::<Vec<_>>();
-        let of = |pause: Duration, all: &[Duration]| all.iter().filter(|one| **one == pause).count();
-        assert_eq!(of(RARE, &next()), 2 * PACED_TICKS as usize);
-        for (pace, often) in [(Pace::Steady, period), (Pace::Hurried, period / HURRY)] {
-            ticker.pace(pace);
-            let all = next();
-            assert_eq!((of(often, &all), of(RARE, &all)), (PACED_TICKS as usize, PACED_TICKS as usize), "{pace:?}");
-        }
-        let slow = Ticker::new(&wasmtime::Engine::default(), 10 * RARE);
-        assert_eq!(slow.pause(), 10 * RARE, "a limit of seconds has ticks that are seldom enough");
     }
 }

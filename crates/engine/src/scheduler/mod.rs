@@ -1,6 +1,8 @@
 //! Shares processor time between sandboxes.
 
 pub(crate) mod background_drop;
+pub(crate) mod epoch_ticker;
+pub(crate) mod fair_queue;
 pub(crate) mod meter;
 pub(crate) mod offload;
 pub(crate) mod priority;

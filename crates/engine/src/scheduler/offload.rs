@@ -213,7 +213,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scheduler::turns::Party;
+    use crate::scheduler::fair_queue::Party;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::task::Waker;
     use std::time::{Duration, Instant};

@@ -1,16 +1,17 @@
 //! A connection that requests are sent on: how it is made, and what it speaks.
 
-use crate::capabilities::http::pool::Pool;
+use crate::capabilities::http::destination::Destination;
+use crate::capabilities::http::tls::tls_error;
 use crate::gate::gate::Permit;
 use http::header::HOST;
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioTimer;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,35 +28,6 @@ const WINDOW: u32 = 256 << 10;
 const ALL_WINDOWS: u32 = MOST_AT_ONCE as u32 * WINDOW;
 /// How often a connection of HTTP/2 with requests under way is asked whether it is still there, and how long it may think.
 const ALIVE: Duration = Duration::from_secs(10);
-
-/// Where a request goes. Those that go to the same may go on one connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Destination {
-    pub tls: bool,
-    /// Without brackets.
-    pub host: String,
-    pub port: u16,
-}
-
-impl Destination {
-    pub fn of(uri: &Uri) -> Result<Self, Error> {
-        let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-        // RFC 9110 section 4.2.4: a user and a password are an error here, and in what is granted. They would be sent as part of `Host`.
-        if authority.as_str().contains('@') {
-            return Err(Error::HttpRequestUriInvalid);
-        }
-        let tls = uri.scheme() == Some(&Scheme::HTTPS);
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() {
-            return Err(Error::HttpRequestUriInvalid);
-        }
-        Ok(Destination { tls, host, port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
-    }
-
-    pub fn scheme(&self) -> &'static str {
-        if self.tls { "https" } else { "http" }
-    }
-}
 
 /// An address that may be connected to.
 pub(super) type Permitted = (Permit, SocketAddr);
@@ -77,15 +49,20 @@ enum Sender {
 }
 
 impl Line {
-    /// Connects to the first address that answers, and agrees with it on what to speak.
-    pub async fn connect(addresses: Vec<Permitted>, destination: &Destination, pool: &Pool) -> Result<Self, Error> {
+    /// Connects to the first address that answers, and agrees with it on what to speak. `tls` gives the settings that the
+    /// component's TLS connections share.
+    pub async fn connect(
+        addresses: Vec<Permitted>,
+        destination: &Destination,
+        tls: impl FnOnce() -> Option<Arc<rustls::ClientConfig>>,
+    ) -> Result<Self, Error> {
         let (stream, address) = connect_to_first(addresses).await?;
         if !destination.tls {
             return Line::http1(stream, address).await;
         }
         let name =
             rustls::pki_types::ServerName::try_from(destination.host.clone()).map_err(|_| Error::TlsProtocolError)?;
-        let connector = tokio_rustls::TlsConnector::from(pool.tls().ok_or(Error::ConfigurationError)?);
+        let connector = tokio_rustls::TlsConnector::from(tls().ok_or(Error::ConfigurationError)?);
         let stream = connector.connect(name, stream).await.map_err(tls_error)?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             Line::http2(stream, address).await
@@ -247,54 +224,4 @@ async fn connect_to_first(addresses: Vec<Permitted>) -> Result<(TcpStream, Socke
         }
     }
     Err(last)
-}
-
-/// A certificate that is not trusted has a word of its own in WASI.
-fn tls_error(error: std::io::Error) -> Error {
-    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
-    if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
-        Error::TlsCertificateError
-    } else {
-        Error::Tls(error)
-    }
-}
-
-/// Settings that share their roots with all others, and no sessions.
-pub(super) fn tls_config() -> Option<rustls::ClientConfig> {
-    static CONFIG: LazyLock<Option<rustls::ClientConfig>> = LazyLock::new(|| {
-        let builder = rustls::ClientConfig::builder().with_root_certificates(trusted_roots()?);
-        let mut config = builder.with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Some(config)
-    });
-    let mut config = CONFIG.clone()?;
-    config.resumption = rustls::client::Resumption::default();
-    Some(config)
-}
-
-/// Whose certificates are trusted: the public roots of the web, or those in the file that `SSL_CERT_FILE` names. `None` when
-/// that cannot be read.
-pub fn trusted_roots() -> Option<rustls::RootCertStore> {
-    use rustls::pki_types::pem::PemObject;
-    let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) else {
-        return Some(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() });
-    };
-    let certificates = rustls::pki_types::CertificateDer::pem_file_iter(file).ok()?;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-    Some(roots)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_user_is_no_part_of_where_a_request_goes() {
-        let to = |url: &str| Destination::of(&url.parse().unwrap());
-        assert_eq!(to("http://127.0.0.1:9120/a@b").unwrap().port, 9120);
-        for url in ["http://user:pw@127.0.0.1:9120/", "https://user@test/", "http://@test/"] {
-            assert!(matches!(to(url), Err(Error::HttpRequestUriInvalid)), "{url}");
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! The use of a connection by one request, from its answer to the end of both bodies.
 
 use crate::capabilities::connection_limit::Connection;
-use crate::capabilities::http::connection::{Destination, Line};
+use crate::capabilities::http::connection::Line;
+use crate::capabilities::http::destination::Destination;
 use crate::capabilities::http::pool::Pool;
 use crate::http::hop_by_hop;
 use bytes::Bytes;

@@ -3,7 +3,9 @@
 //! They outlive the sandbox that made them, and lead where the gate let it go. Whoever takes one asks the gate again: what
 //! the pool hands out is of no use without a permit.
 
-use crate::capabilities::http::connection::{Destination, Line, tls_config};
+use crate::capabilities::http::connection::Line;
+use crate::capabilities::http::destination::Destination;
+use crate::capabilities::http::tls::tls_config;
 use crate::gate::gate::Permit;
 use crate::scheduler::offload::home;
 use std::collections::VecDeque;

@@ -5,8 +5,8 @@
 //! computes and nothing else in it can go on meanwhile; and when a deadline passed in it, because there is no way to end
 //! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
 
-use crate::capabilities::http::http::Trace;
-use crate::compile::prepared::{Ready, Setup};
+use crate::capabilities::http::trace::Trace;
+use crate::compile::prepared::Ready;
 use crate::failure::error::Failure;
 use crate::failure::explain;
 use crate::http::body::Begun;
@@ -14,8 +14,8 @@ use crate::limits::Limits;
 use crate::request_id::RequestId;
 use crate::run::service::service::{Answer, GuestRequest, GuestResponse, Report, Rest, words};
 use crate::sandbox::sandbox::{Sandbox, wait_for_room};
+use crate::sandbox::setup::Setup;
 use crate::sandbox::stdio::{During, Said};
-use crate::scheduler::background_drop::end;
 use crate::scheduler::meter::{Meter, Metered};
 use crate::scheduler::turns;
 use futures_channel::oneshot;
@@ -310,7 +310,7 @@ impl Worker {
         let (tell, ended) = watch::channel(None);
         let counts = Arc::<Counts>::default();
         let (ready, limits) = (shared.ready.clone(), shared.limits());
-        let (meter, ticker) = (Meter::new(&ready.setup), ready.code.tier.ticker.clone());
+        let (meter, ticker) = (ready.setup.meter(), ready.code.tier.ticker.clone());
         let said = Said::new(&ready.setup.stdio);
         let requests = Requests {
             inbox,
@@ -384,7 +384,7 @@ async fn start(
                 ready.setup.started(began.into());
                 return Ok((store, Proxy::P3(proxy)));
             }
-            Err(e) => wait_for_room(e, &ready.code.tier).await?,
+            Err(e) => wait_for_room(e, &ready.code.tier.needed).await?,
         }
     }
 }
@@ -399,7 +399,7 @@ async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Request
     if let Err(failure) = &ended {
         let _ = requests.counts.failed.set(failure.clone());
     }
-    end(store, ());
+    Sandbox::end(store, ());
     ended
 }
 

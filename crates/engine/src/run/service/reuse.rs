@@ -9,7 +9,6 @@ use crate::request_id::RequestId;
 use crate::run::service::service::GuestRequest;
 use crate::sandbox::sandbox::{Sandbox, wait_for_room};
 use crate::sandbox::stdio::Said;
-use crate::scheduler::background_drop::end;
 use crate::scheduler::meter::Meter;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -51,7 +50,7 @@ impl Alone {
                     ready.setup.started(began.into());
                     return Ok(Alone { store, proxy });
                 }
-                Err(e) => wait_for_room(e, &ready.code.tier).await?,
+                Err(e) => wait_for_room(e, &ready.code.tier.needed).await?,
             }
         }
     }
@@ -92,7 +91,7 @@ impl<S: Send + 'static> Life<S> {
 impl<S: Send + 'static> Drop for Life<S> {
     fn drop(&mut self) {
         if let Some(alone) = self.alone.take() {
-            end(alone.store, self.slot.take());
+            Sandbox::end(alone.store, self.slot.take());
         }
     }
 }

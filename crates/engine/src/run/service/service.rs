@@ -7,18 +7,20 @@
 //! A component of WASI 0.3 decides over its own concurrency: one sandbox takes many requests at once, as `run/service/concurrent.rs`
 //! says.
 
-use crate::capabilities::http::http::Trace;
-use crate::compile::prepared::{Prepared, Ready, Setup};
-use crate::component::inspect::World;
+use crate::capabilities::http::trace::Trace;
+use crate::compile::prepared::{Prepared, Ready};
+use crate::component::world::World;
 use crate::failure::error::{Failure, LoadError};
 use crate::failure::explain;
 use crate::http::body::{Begun, Bounded, Continued};
 use crate::http::content_length::content_length;
 use crate::limits::{Limit, Limits};
+use crate::observer::LimitReporter;
 use crate::request_id::RequestId;
 use crate::run::service::concurrent::{Shared, Stay};
 use crate::run::service::reuse::{Alone, Life, Loan, Reused};
 use crate::sandbox::sandbox::Sandbox;
+use crate::sandbox::setup::Setup;
 use crate::scheduler::meter::{Meter, Metered};
 use crate::scheduler::offload::Apart;
 use crate::scheduler::turns::{self, Turn};
@@ -197,7 +199,7 @@ impl Service {
                     running: running.clone(),
                     pre: pre.clone(),
                     reused: reused.clone(),
-                    meter: Meter::new(&self.setup),
+                    meter: self.setup.meter(),
                     id,
                     cut: Arc::default(),
                 };

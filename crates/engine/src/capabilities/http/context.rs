@@ -1,0 +1,23 @@
+//! What outbound requests take from the component that sends them.
+
+use crate::capabilities::dns::lookups::Lookups;
+use crate::capabilities::http::pool::Pool;
+use crate::gate::gate::Gate;
+use crate::limits::Limits;
+use crate::observer::LimitReporter;
+use std::sync::Arc;
+
+/// What outbound requests take from the component that sends them.
+pub(crate) trait HttpContext: LimitReporter {
+    /// Decides about each request.
+    fn gate(&self) -> &Gate;
+
+    /// Bounds the sizes of bodies.
+    fn limits(&self) -> &Limits;
+
+    /// Keeps connections for the next request.
+    fn pool(&self) -> &Arc<Pool>;
+
+    /// Resolves host names.
+    fn lookups(&self) -> &Lookups;
+}

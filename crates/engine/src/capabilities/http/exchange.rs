@@ -1,0 +1,166 @@
+//! One outbound request and its answer.
+
+use crate::capabilities::connection_limit::Connection;
+use crate::capabilities::http::connection::{Head, Line, Permitted};
+use crate::capabilities::http::context::HttpContext;
+use crate::capabilities::http::destination::Destination;
+use crate::capabilities::http::lease::{Lease, Leased};
+use crate::gate::gate::Permit;
+use crate::http::body::{Bounded, Patient};
+use crate::http::hop_by_hop;
+use crate::limits::Limit;
+use crate::scheduler::offload::at_home;
+use futures_channel::oneshot;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use walnut_policy::Request;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+/// Where the guest sets no time-out of its own. The sandbox's deadline is usually sooner.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+pub(super) type Completion = Box<dyn Future<Output = Result<(), Error>> + Send>;
+pub(super) type Sent = Result<(http::Response<WasiBody>, Completion), Error>;
+
+pub(super) struct Patience {
+    connect: Duration,
+    first_byte: Duration,
+    between_bytes: Duration,
+}
+
+impl Patience {
+    pub fn of(options: Option<RequestOptions>) -> Self {
+        let options = options.as_ref();
+        Patience {
+            connect: options.and_then(|o| o.connect_timeout).unwrap_or(PATIENCE),
+            first_byte: options.and_then(|o| o.first_byte_timeout).unwrap_or(PATIENCE),
+            between_bytes: options.and_then(|o| o.between_bytes_timeout).unwrap_or(PATIENCE),
+        }
+    }
+}
+
+/// One request and its answer.
+pub(super) struct Exchange {
+    pub context: Arc<dyn HttpContext>,
+    /// The request's body has it too, until all of it is sent.
+    pub slot: Arc<Connection>,
+    pub import: &'static str,
+    pub patience: Patience,
+}
+
+/// An error, and the request if nothing of it was sent.
+struct Unanswered(Error, Option<http::Request<WasiBody>>);
+
+impl Exchange {
+    pub async fn send(self, request: http::Request<WasiBody>) -> Sent {
+        let destination = Destination::of(request.uri())?;
+        let asked = Request::Http {
+            method: request.method().as_str().to_owned(),
+            scheme: destination.scheme().to_owned(),
+            host: destination.host.clone(),
+            port: destination.port,
+            path: request.uri().path().to_owned(),
+        };
+        let permit = self.context.gate().check(self.import, asked).map_err(|_| Error::HttpRequestDenied)?;
+        let (line, mut response) = self.answered(permit, &destination, request).await?;
+        let named = hop_by_hop::remove_named(response.headers_mut());
+        let (left, patience) = (self.context.limits().response_body, self.patience.between_bytes);
+        let (context, pool) = (self.context.clone(), self.context.pool().clone());
+        let too_large = move || {
+            context.exceeded(Limit::ResponseBody);
+            Error::HttpResponseBodySize(None)
+        };
+        let bounded = |inner| Bounded { inner, left, too_large, broken: Error::from };
+        let patient = |body| Patient::new(body, patience, || Error::ConnectionReadTimeout);
+        let (over, is_over) = oneshot::channel();
+        let lease = Lease { line, destination, pool, slot: self.slot, over };
+        let response = response.map(|incoming| Leased::new(patient(bounded(incoming)), lease, named).boxed_unsync());
+        Ok((response, Box::new(async { is_over.await.unwrap_or(Ok(())) })))
+    }
+
+    /// The answer to a request, and the connection that it comes on.
+    async fn answered(
+        &self,
+        permit: Permit,
+        destination: &Destination,
+        mut request: http::Request<WasiBody>,
+    ) -> Result<(Line, http::Response<Incoming>), Error> {
+        let head = Head::of(&request)?;
+        if self.context.pool().knows(destination) {
+            // The runtime looks at its sockets, so that what the peer closed is known to be.
+            tokio::task::yield_now().await;
+            if let Some(mut line) = self.waiting(&permit, destination) {
+                match self.ask(&mut line, request, &head).await {
+                    Ok(response) => return Ok((line, response)),
+                    // It was closed all the same.
+                    Err(Unanswered(_, Some(unsent))) => request = unsent,
+                    Err(Unanswered(error, None)) => return Err(error),
+                }
+            }
+        }
+        let connecting = timeout(self.patience.connect, self.connect(&permit, destination));
+        let mut line = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
+        let asked = self.ask(&mut line, request, &head).await;
+        asked.map(|response| (line, response)).map_err(|Unanswered(error, _)| error)
+    }
+
+    /// A connection that waits for a request, if the gate lets this one go where it leads.
+    fn waiting(&self, _: &Permit, destination: &Destination) -> Option<Line> {
+        let waiting = self.context.pool().take(destination)?;
+        let permit = self.permit(destination, waiting.address())?;
+        Some(waiting.open(permit))
+    }
+
+    async fn connect(&self, permit: &Permit, destination: &Destination) -> Result<Line, Error> {
+        let addresses = self.permitted_addresses(destination).await?;
+        let (to, pool) = (destination.clone(), self.context.pool().clone());
+        // Later requests use it too, of guests that are not where this one is.
+        let line = at_home(async move { Line::connect(addresses, &to, || pool.tls()).await }).await?;
+        let Some(share) = line.share() else { return Ok(line) };
+        // Of several that were made at once, one takes all the requests.
+        if let Some(other) = self.waiting(permit, destination) {
+            return Ok(other);
+        }
+        self.context.pool().keep(destination.clone(), share);
+        Ok(line)
+    }
+
+    async fn permitted_addresses(&self, destination: &Destination) -> Result<Vec<Permitted>, Error> {
+        let found = self.context.lookups().addresses(&destination.host, destination.port).await;
+        let found = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
+        if found.is_empty() {
+            return Err(Error::DestinationNotFound);
+        }
+        let permitted = found.into_iter().filter_map(|address| Some((self.permit(destination, address)?, address)));
+        let permitted: Vec<_> = permitted.collect();
+        if permitted.is_empty() { Err(Error::DestinationIpProhibited) } else { Ok(permitted) }
+    }
+
+    fn permit(&self, destination: &Destination, address: SocketAddr) -> Option<Permit> {
+        let (scheme, host) = (destination.scheme().to_owned(), destination.host.clone());
+        self.context.gate().check(self.import, Request::HttpAddress { scheme, host, address }).ok()
+    }
+
+    async fn ask(
+        &self,
+        line: &mut Line,
+        request: http::Request<WasiBody>,
+        head: &Head,
+    ) -> Result<http::Response<Incoming>, Unanswered> {
+        match timeout(self.patience.first_byte, line.send(request, head)).await {
+            Err(_) => Err(Unanswered(Error::ConnectionReadTimeout, None)),
+            Ok(Err(mut failed)) => {
+                let unsent = failed.take_message();
+                Err(Unanswered(failed.into_error().into(), unsent))
+            }
+            Ok(Ok(response)) => Ok(response),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

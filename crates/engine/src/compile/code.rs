@@ -1,0 +1,55 @@
+//! Compiled code that is linked.
+
+use crate::compile::tier::Tier;
+use crate::component::artifact::Artifact;
+use crate::component::imports;
+use crate::component::wasi::{Package, WASI_0_2, WASI_0_3};
+use crate::component::world::{World, worlds};
+use crate::failure::error::LoadError;
+use crate::linker;
+use crate::sandbox::sandbox::Sandbox;
+use std::sync::Arc;
+use wasmtime::ResourcesRequired;
+use wasmtime::component::{Component, InstancePre};
+
+/// The code of a component, linked with everything that there is. All who run the same bytes on the same tier share it: what
+/// each of them may do and use is in its [`Setup`], which host functions find in the sandbox.
+pub(crate) struct Code {
+    pub tier: Arc<Tier>,
+    pub pre: InstancePre<Sandbox>,
+    pub worlds: Vec<World>,
+    /// Whether it was a module of WASI 0.1.
+    pub adapted: bool,
+    /// What it has from the start, as far as that is known before.
+    pub needs: Option<ResourcesRequired>,
+    /// The version of WASI by which the component asks for things.
+    pub version: &'static str,
+}
+
+impl Code {
+    /// Checks that everything is there that the `component` of `artifact` imports, and links it.
+    pub fn new(tier: &Arc<Tier>, component: &Component, artifact: &Artifact) -> Result<Self, LoadError> {
+        let (engine, ty) = (&tier.wasmtime, component.component_type());
+        let imports = || ty.imports(engine).map(|(name, _)| name);
+        let missing: Vec<_> = imports().filter_map(imports::missing).collect();
+        if !missing.is_empty() {
+            return Err(LoadError::MissingImports { name: artifact.name.clone(), imports: missing });
+        }
+        let linker = linker::linker(engine, imports()).map_err(|e| LoadError::Engine(format!("{e:#}")))?;
+        let pre = linker.instantiate_pre(component).map_err(|e| LoadError::WrongWorld {
+            name: artifact.name.clone(),
+            verb: "linked",
+            reason: format!("{:#}", e),
+            hint: "it was built for another version of an interface; rebuild it with a toolchain for WASI 0.2 or the final 0.3".into(),
+        })?;
+        let is_0_3 = |name| Package::of(name).is_some_and(|p| p.version == WASI_0_3);
+        Ok(Code {
+            tier: tier.clone(),
+            pre,
+            worlds: worlds(ty.exports(engine).map(|(name, _)| name)),
+            adapted: !artifact.is_component()?,
+            needs: component.resources_required(),
+            version: if imports().any(is_0_3) { WASI_0_3 } else { WASI_0_2 },
+        })
+    }
+}

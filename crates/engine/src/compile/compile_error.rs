@@ -1,0 +1,34 @@
+//! From the compiler's errors to words.
+
+use crate::component::artifact::Artifact;
+use crate::failure::error::{LoadError, parser_words};
+use crate::limits::size;
+
+/// How large the pool says that a memory is from the start, when that is more than its slots hold.
+fn minimum_memory(message: &str) -> Option<String> {
+    let bytes = message.split_once("minimum byte size of ")?.1.split(' ').next()?;
+    Some(size(bytes.parse().ok()?))
+}
+
+/// A component is validated where it is compiled, so what fails may be either.
+pub(crate) fn compile_error(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
+    let name = artifact.name.clone();
+    if let Some(e) = error.chain().find_map(|e| e.downcast_ref::<wasmparser::BinaryReaderError>()) {
+        return artifact.invalid(e);
+    }
+    let cause = error.root_cause().to_string();
+    let cause = cause.lines().next().unwrap_or_default();
+    // The compiler reads functions by itself, and what it says of them has no type here.
+    let unread = cause.strip_prefix("Invalid input WebAssembly code at offset ").and_then(|rest| rest.split_once(": "));
+    if cause.starts_with("section range ") {
+        return LoadError::Invalid { name, reason: "it ends in the middle".into() };
+    }
+    // Some of what is not in the baseline compiler has no words but these.
+    let cause = cause.strip_prefix("Compilation error: ").unwrap_or(cause);
+    let cause = cause.split_once(" (at offset ").map_or(cause, |(words, _)| words);
+    match (minimum_memory(cause), unread) {
+        (Some(needs), _) => LoadError::Memory { name, needs },
+        (None, Some((_, words))) => LoadError::Invalid { name, reason: parser_words(words) },
+        (None, None) => LoadError::Compile { name, reason: cause.to_owned() },
+    }
+}

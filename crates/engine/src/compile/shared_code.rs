@@ -1,0 +1,47 @@
+//! Code that is shared by those who run the same bytes on the same tier.
+
+use crate::compile::code::Code;
+use crate::compile::tier::Tier;
+use crate::component::artifact::{Artifact, Digest};
+use crate::failure::error::LoadError;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use wasmtime::component::Component;
+
+/// A tier with the code that somebody has of it.
+pub(crate) struct SharedTier {
+    pub tier: Arc<Tier>,
+    in_use: Mutex<HashMap<Digest, Weak<Code>>>,
+}
+
+impl SharedTier {
+    pub fn new(tier: Arc<Tier>) -> Self {
+        SharedTier { tier, in_use: Mutex::default() }
+    }
+
+    pub fn in_use(&self, digest: &Digest) -> Option<Arc<Code>> {
+        self.lock().get(digest)?.upgrade()
+    }
+
+    /// Links `component` for all who run these bytes. When somebody was faster, what they made is the one that is shared.
+    pub fn share(&self, component: &Component, artifact: &Artifact) -> Result<Arc<Code>, LoadError> {
+        let made = Arc::new(Code::new(&self.tier, component, artifact)?);
+        let mut in_use = self.lock();
+        if let Some(theirs) = in_use.get(&artifact.code).and_then(Weak::upgrade) {
+            return Ok(theirs);
+        }
+        in_use.retain(|_, code| code.strong_count() > 0);
+        in_use.insert(artifact.code, Arc::downgrade(&made));
+        Ok(made)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Weak<Code>>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the digests in the map, also of code that is gone.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+}

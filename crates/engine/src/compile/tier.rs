@@ -1,0 +1,42 @@
+//! A compiler, with the wasmtime engine that runs its code.
+
+use crate::compile::config::{Calls, Compiler, EngineConfig};
+use crate::component::adapt;
+use crate::failure::error::LoadError;
+use crate::scheduler::epoch_ticker::Ticker;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// A compiler, and what runs its code.
+pub(crate) struct Tier {
+    pub wasmtime: wasmtime::Engine,
+    pub ticker: Arc<Ticker>,
+    pub calls: Calls,
+    pub compiler: Compiler,
+    /// The hash of everything that affects compiled code.
+    pub hash: u64,
+    /// Tells sandboxes that idle that one that has a request needs their room.
+    pub needed: Arc<Notify>,
+}
+
+impl Tier {
+    pub fn new(config: &EngineConfig, calls: Calls, compiler: Compiler) -> Result<Arc<Self>, LoadError> {
+        let wasmtime = config.engine(calls, compiler)?;
+        let mut hasher = DefaultHasher::new();
+        adapt::REVISION.hash(&mut hasher);
+        wasmtime.precompile_compatibility_hash().hash(&mut hasher);
+        let ticker = Ticker::new(&wasmtime, tick(config));
+        Ok(Arc::new(Tier { wasmtime, ticker, calls, compiler, hash: hasher.finish(), needed: Arc::default() }))
+    }
+}
+
+/// Often enough that a limit holds to a few percent, seldom enough that it costs nothing. Where others wait for a guest that
+/// computes, it lets go of its thread as often.
+fn tick(config: &EngineConfig) -> Duration {
+    if config.is_service() {
+        return Duration::from_micros(500);
+    }
+    (config.limits.cpu.min(config.limits.deadline) / 50).clamp(Duration::from_millis(1), Duration::from_millis(10))
+}

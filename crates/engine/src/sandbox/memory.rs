@@ -1,0 +1,64 @@
+//! How much memory a sandbox has.
+
+use crate::failure::error::LimitReached;
+use crate::limits::{Limit, Limits};
+
+/// The sum over all memories and tables of a sandbox.
+pub(super) struct MemoryLimit {
+    pub used: u64,
+    /// What of it was there not from the start: hardly anybody asks for that without writing to it.
+    pub grown: u64,
+    pub most: u64,
+}
+
+/// In bytes: to give back as much takes about a millisecond.
+pub(super) const GROWN: u64 = 16 << 20;
+
+impl MemoryLimit {
+    pub fn new(limits: &Limits) -> Self {
+        MemoryLimit { used: 0, grown: 0, most: limits.memory }
+    }
+
+    pub fn left(&self) -> u64 {
+        self.most.saturating_sub(self.used).min(4 << 30)
+    }
+
+    /// Takes what a memory or a table wants to have more, its elements of `size` bytes. A growth that goes over ends the
+    /// sandbox: a guest that was refused memory seldom says so in words.
+    pub fn grow(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+        size: u64,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|most| desired > most) && desired as u64 * size <= self.most {
+            // The module's own maximum: the guest is told no, as the specification has it.
+            return Ok(false);
+        }
+        let used = self.used.saturating_add((desired - current) as u64 * size);
+        if used > self.most {
+            return Err(LimitReached(Limit::Memory).into());
+        }
+        if current > 0 {
+            self.grown += used - self.used;
+        }
+        self.used = used;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_memory_has_from_the_start_is_no_growth() {
+        let mut memory = MemoryLimit { used: 0, grown: 0, most: 100 };
+        for (current, desired, grown) in [(0, 60, 0), (60, 70, 10), (70, 90, 30)] {
+            assert!(memory.grow(current, desired, None, 1).unwrap());
+            assert_eq!((memory.used, memory.grown), (desired as u64, grown));
+        }
+        assert!(memory.grow(90, 101, None, 1).is_err());
+    }
+}

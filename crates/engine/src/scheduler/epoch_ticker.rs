@@ -1,0 +1,194 @@
+//! The clock that interrupts guests.
+
+use crate::scheduler::priority::be_prompt;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+/// While guests are short and nobody else waits for them, ticks come so much more seldom, but at least every [`RARE`].
+const SELDOM: u32 = 4;
+const RARE: Duration = Duration::from_millis(2);
+
+/// For so many ticks they come as often as they were told to.
+const PACED_TICKS: u32 = 100;
+
+/// So much more often than else they come where a guest that computes for long was entered among others.
+const HURRY: u32 = 2;
+
+/// Ticks without a guest, before the ticker sleeps: to wake it costs more than they do.
+const IDLE_TICKS: u32 = 10;
+
+/// Advances the epoch while a guest runs, and sleeps while none does. Most guests of a service are gone before a tick would notice them,
+/// and each tick takes the processor from one: so ticks are rare until somebody computes for long, or others wait.
+pub(crate) struct Ticker {
+    engine: wasmtime::EngineWeak,
+    period: Duration,
+    running: AtomicUsize,
+    asleep: AtomicBool,
+    /// For how many ticks more they come at each pace.
+    steady: AtomicU32,
+    hurried: AtomicU32,
+    thread: OnceLock<Thread>,
+    stuck: OnceLock<Stuck>,
+}
+
+/// What to do when a guest's thread is held by the system beyond its deadline.
+struct Stuck {
+    at: Instant,
+    act: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Ticker {
+    /// A tick every `period`; its thread starts with the first guest.
+    pub fn new(engine: &wasmtime::Engine, period: Duration) -> Arc<Self> {
+        Arc::new(Ticker {
+            engine: engine.weak(),
+            period,
+            running: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            steady: AtomicU32::new(0),
+            hurried: AtomicU32::new(0),
+            thread: OnceLock::new(),
+            stuck: OnceLock::new(),
+        })
+    }
+
+    /// Calls `act` when a guest runs at `at`, as it cannot when its thread heeds the deadline.
+    pub fn when_stuck(&self, at: Instant, act: impl Fn() + Send + Sync + 'static) {
+        let _ = self.stuck.set(Stuck { at, act: Box::new(act) });
+    }
+
+    /// The ticks go on for as long as the guard lives.
+    pub fn running(self: &Arc<Self>) -> Running<'_> {
+        self.running.fetch_add(1, SeqCst);
+        let thread = self.start_once();
+        if self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
+            thread.unpark();
+        }
+        Running(self)
+    }
+
+    /// Ticks come at this pace for a while.
+    pub fn pace(&self, pace: Pace) {
+        let left = match pace {
+            Pace::Steady => &self.steady,
+            Pace::Hurried => &self.hurried,
+        };
+        // Most are at it already, and then leave it in the caches of the others.
+        if left.load(Relaxed) != PACED_TICKS {
+            left.store(PACED_TICKS, Relaxed);
+        }
+    }
+
+    /// Whether ticks come at [`Pace::Steady`] next.
+    #[cfg(test)]
+    pub fn is_steady(&self) -> bool {
+        self.steady.load(Relaxed) > 0
+    }
+
+    /// How long it is until the next tick.
+    fn pause(&self) -> Duration {
+        let is = |left: &AtomicU32| {
+            let ticks = left.load(Relaxed);
+            left.store(ticks.saturating_sub(1), Relaxed);
+            ticks > 0
+        };
+        match (is(&self.hurried), is(&self.steady)) {
+            (true, _) => self.period / HURRY,
+            (false, true) => self.period,
+            (false, false) => self.period.max(RARE.min(self.period * SELDOM)),
+        }
+    }
+
+    pub fn start_once(self: &Arc<Self>) -> &Thread {
+        self.thread.get_or_init(|| self.start())
+    }
+
+    fn start(self: &Arc<Self>) -> Thread {
+        let weak = Arc::downgrade(self);
+        let name = thread::Builder::new().name("walnut-ticker".into());
+        let tick = move || {
+            be_prompt();
+            // The thread ends with the engine: when nobody holds the ticker, or the engine, any more.
+            let mut idle = 0;
+            while let Some(ticker) = weak.upgrade() {
+                if !ticker.tick(&mut idle) {
+                    return;
+                }
+                let pause = ticker.pause();
+                drop(ticker);
+                thread::sleep(pause);
+            }
+        };
+        match name.spawn(tick) {
+            Ok(handle) => handle.thread().clone(),
+            Err(e) => panic!("the system refuses a thread, without which no limit holds: {e}"),
+        }
+    }
+
+    /// Whether the engine is still there. Counts the ticks at which no guest ran.
+    fn tick(&self, idle: &mut u32) -> bool {
+        if self.running.load(SeqCst) > 0 {
+            *idle = 0;
+        } else if *idle < IDLE_TICKS {
+            *idle += 1;
+            return true;
+        }
+        if self.running.load(SeqCst) == 0 {
+            self.asleep.store(true, SeqCst);
+            // A guest that started in between saw `asleep` unset and will not wake this thread.
+            if self.running.load(SeqCst) == 0 {
+                thread::park_timeout(Duration::from_secs(1));
+            }
+            self.asleep.store(false, SeqCst);
+        } else if let Some(stuck) = self.stuck.get()
+            && Instant::now() > stuck.at
+        {
+            (stuck.act)();
+        }
+        match self.engine.upgrade() {
+            Some(engine) => {
+                engine.increment_epoch();
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// How often ticks come, where it is not seldom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Steady,
+    Hurried,
+}
+
+pub(crate) struct Running<'a>(&'a Ticker);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_come_as_often_as_somebody_has_use_for_them() {
+        let period = Duration::from_micros(500);
+        let ticker = Ticker::new(&wasmtime::Engine::default(), period);
+        let next = || (0..2 * PACED_TICKS).map(|_| ticker.pause()).collect::<Vec<_>>();
+        let of = |pause: Duration, all: &[Duration]| all.iter().filter(|one| **one == pause).count();
+        assert_eq!(of(RARE, &next()), 2 * PACED_TICKS as usize);
+        for (pace, often) in [(Pace::Steady, period), (Pace::Hurried, period / HURRY)] {
+            ticker.pace(pace);
+            let all = next();
+            assert_eq!((of(often, &all), of(RARE, &all)), (PACED_TICKS as usize, PACED_TICKS as usize), "{pace:?}");
+        }
+        let slow = Ticker::new(&wasmtime::Engine::default(), 10 * RARE);
+        assert_eq!(slow.pause(), 10 * RARE, "a limit of seconds has ticks that are seldom enough");
+    }
+}
