@@ -4,7 +4,7 @@
 //! the engine out of them. While many small responses come in quick succession, a response waits
 //! for those that are ready soon after it on the same thread, and they are sent in a row: the cost
 //! is paid once for several. A response that comes alone is sent at once ([ADR
-//! 0010](../../../../docs/adr/0010-answers-written-together.md)).
+//! 0010](../../../../docs/adr/0010-write-coalescing.md)).
 
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::RefCell;
