@@ -4,7 +4,7 @@ use crate::app::Node;
 use crate::http::context::{ServerConfig, ServerContext};
 use crate::http::router::Router;
 use crate::http::slots::{ConnectionSlots, Slot};
-use crate::http::worker::{Worker, WorkerThread};
+use crate::http::worker::{WorkerHandle, WorkerThread};
 use crate::shutdown::ShutdownSignal;
 use crate::trigger::{Drained, Trigger};
 use async_trait::async_trait;
@@ -47,7 +47,7 @@ impl Trigger for Server {
         let count = config.workers.max(1);
         let router = Router::observing(&node);
         let context = Arc::new(ServerContext { node, router, config });
-        let workers = (0..count).map(|n| Worker::start(n, context.clone())).collect::<io::Result<Vec<_>>>()?;
+        let workers = (0..count).map(|n| WorkerHandle::start(n, context.clone())).collect::<io::Result<Vec<_>>>()?;
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&listener, &mut slots) => accepted,
@@ -61,7 +61,7 @@ impl Trigger for Server {
             }
         }
         drop(listener);
-        let drained = join_all(workers.into_iter().map(Worker::drain)).await;
+        let drained = join_all(workers.into_iter().map(WorkerHandle::drain)).await;
         let (drained, threads): (Vec<_>, Vec<_>) = drained.into_iter().unzip();
         join_all(threads.into_iter().map(WorkerThread::end)).await;
         Ok(Drained::all(drained))

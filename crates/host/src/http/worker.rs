@@ -23,7 +23,7 @@ use tokio::time::timeout;
 type Accepted = (TcpStream, Arc<Slot>);
 
 /// Handle of a worker.
-pub(crate) struct Worker {
+pub(crate) struct WorkerHandle {
     inbox: mpsc::UnboundedSender<Accepted>,
     /// Number of its connections.
     load: Arc<AtomicUsize>,
@@ -46,7 +46,7 @@ impl WorkerThread {
     }
 }
 
-impl Worker {
+impl WorkerHandle {
     /// Starts a worker's thread.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Worker {
             runtime.shutdown_background();
             drop(ended_sender);
         })?;
-        Ok(Worker { inbox, load, drained, thread: WorkerThread { end, ended } })
+        Ok(WorkerHandle { inbox, load, drained, thread: WorkerThread { end, ended } })
     }
 
     /// Returns the number of its connections.

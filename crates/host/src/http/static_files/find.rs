@@ -11,7 +11,7 @@ use std::time::SystemTime;
 const INDEX: &str = "index.html";
 
 /// Result of a lookup.
-pub(super) enum Lookup {
+pub(super) enum FileOrFolder {
     /// A regular file.
     File(OpenFile),
     /// A folder whose path was sent without the final slash.
@@ -29,16 +29,16 @@ pub(super) struct OpenFile {
 }
 
 /// Opens the file at `path`, or its precompressed variant in the first of `encodings` that exists.
-pub(super) fn find(dir: &Dir, target: &RelativePath, encodings: &[Encoding]) -> io::Result<Lookup> {
+pub(super) fn find(dir: &Dir, target: &RelativePath, encodings: &[Encoding]) -> io::Result<FileOrFolder> {
     let path = match (target.path.as_str(), target.is_folder) {
         ("", true) => INDEX.to_owned(),
-        ("", false) => return Ok(Lookup::Folder),
+        ("", false) => return Ok(FileOrFolder::Folder),
         (path, true) => format!("{path}/{INDEX}"),
         (path, false) => path.to_owned(),
     };
     let (file, metadata) = open(dir, &path)?;
     if metadata.is_dir() && !target.is_folder {
-        return Ok(Lookup::Folder);
+        return Ok(FileOrFolder::Folder);
     }
     if !metadata.is_file() {
         return Err(io::ErrorKind::NotFound.into());
@@ -47,10 +47,10 @@ pub(super) fn find(dir: &Dir, target: &RelativePath, encodings: &[Encoding]) -> 
         if let Ok((file, metadata)) = open(dir, &format!("{path}{}", encoding.suffix()))
             && metadata.is_file()
         {
-            return Ok(Lookup::File(OpenFile::new(file, &metadata, Some(*encoding), path)));
+            return Ok(FileOrFolder::File(OpenFile::new(file, &metadata, Some(*encoding), path)));
         }
     }
-    Ok(Lookup::File(OpenFile::new(file, &metadata, None, path)))
+    Ok(FileOrFolder::File(OpenFile::new(file, &metadata, None, path)))
 }
 
 impl OpenFile {

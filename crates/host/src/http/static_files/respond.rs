@@ -2,7 +2,7 @@
 
 use super::body::{CHUNK, read};
 use super::encoding::Encoding;
-use super::find::{Lookup, OpenFile, find};
+use super::find::{FileOrFolder, OpenFile, find};
 use super::path::RelativePath;
 use super::preconditions::{self, Precondition, Validators};
 use super::range::{RequestedRange, requested_range};
@@ -41,8 +41,8 @@ pub(super) enum FileContent {
 /// Responds to `request` with the file at `path` in `dir`.
 pub(super) fn respond(dir: &Dir, path: &RelativePath, request: &Parts) -> io::Result<FileAnswer> {
     let opened = match find(dir, path, &Encoding::accepted(&request.headers))? {
-        Lookup::File(opened) => opened,
-        Lookup::Folder => return Ok(FileAnswer::Folder),
+        FileOrFolder::File(opened) => opened,
+        FileOrFolder::Folder => return Ok(FileAnswer::Folder),
     };
     let size = opened.size;
     let variant = opened.encoding.map_or("", Encoding::name);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::app::OPEN_FILES;
 use crate::app::{App, Node, RouteTarget};
-use crate::http::static_files::find::{Lookup, LookupError, classify, find};
+use crate::http::static_files::find::{FileOrFolder, LookupError, classify, find};
 use crate::telemetry::Logs;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -40,8 +40,8 @@ impl World {
     fn get(&self, rest: &str) -> Result<String, LookupError> {
         let wanted = RelativePath::parse(rest).ok_or(LookupError::Absent)?;
         match find(&self.dir, &wanted, &[]).map_err(|error| classify(&error))? {
-            Lookup::Folder => Ok("folder".to_owned()),
-            Lookup::File(mut opened) => {
+            FileOrFolder::Folder => Ok("folder".to_owned()),
+            FileOrFolder::File(mut opened) => {
                 let mut text = String::new();
                 opened.file.read_to_string(&mut text).unwrap();
                 Ok(text)
