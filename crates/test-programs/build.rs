@@ -1,7 +1,8 @@
-//! Writes the list of guests from the layout of `guests/`: one entry of a language folder is one guest.
+//! Writes the list of guests from the layout of `guests/`: each entry of a language's folder is a
+//! guest.
 //!
-//! It only reads names. Building guests needs toolchains that a host build must not ask for, so that is
-//! `cargo xtask guests`.
+//! The build only reads names. Building guests needs toolchains that a host build must not need;
+//! `cargo xtask guests` does that.
 
 use std::{env, error::Error, fmt::Write, fs, path::Path};
 
@@ -13,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-            // What is not named after its language is shared by the guests (a manifest, the `wit` folder).
+            // Entries without the name of the language are shared, such as a manifest.
             if name.starts_with(&format!("{language}_")) {
                 let file = format!("{name}.{}", if language == "wat" { "wat" } else { "wasm" });
                 guests.push((name.to_owned(), file));

@@ -3,7 +3,7 @@
 use super::context::HttpBench;
 use super::machine::MachineInfo;
 use super::options::HttpOptions;
-use super::report::{HttpReport, Section};
+use super::report::{HttpReport, ReportSection};
 use super::{bodies, crowd, echo, latency, neighbours, overload, routes, swap, throughput};
 use crate::cold;
 use crate::error::BenchResult;
@@ -24,13 +24,13 @@ pub fn run(arguments: &[String]) -> BenchResult {
     }
 }
 
-/// One topic: whether it is wanted, its key, and the function that measures it.
-type Topic = (bool, &'static str, fn(&HttpBench) -> BenchResult<Section>);
+/// A topic: whether it is wanted, its key, and the function that measures it.
+type Topic = (bool, &'static str, fn(&HttpBench) -> BenchResult<ReportSection>);
 
-fn measure(bench: &HttpBench) -> BenchResult<Vec<Section>> {
+fn measure(bench: &HttpBench) -> BenchResult<Vec<ReportSection>> {
     let wanted = &bench.options.topics;
     let throughput = if bench.options.rounds > 0 { throughput::measure(bench)? } else { Vec::new() };
-    let latency = if wanted.latency { latency::measure(bench, &throughput)? } else { Section::empty("latency") };
+    let latency = if wanted.latency { latency::measure(bench, &throughput)? } else { ReportSection::empty("latency") };
     let topics: [Topic; 8] = [
         (wanted.body, "body", echo::measure),
         (wanted.body, "bodies", bodies::measure),
@@ -43,14 +43,14 @@ fn measure(bench: &HttpBench) -> BenchResult<Vec<Section>> {
     ];
     let mut sections = vec![throughput::section(&throughput), latency];
     for (wanted, key, measure) in topics {
-        sections.push(if wanted { measure(bench)? } else { Section::empty(key) });
+        sections.push(if wanted { measure(bench)? } else { ReportSection::empty(key) });
     }
     Ok(sections)
 }
 
-fn measure_cold(bench: &HttpBench) -> BenchResult<Section> {
+fn measure_cold(bench: &HttpBench) -> BenchResult<ReportSection> {
     let rows = cold::measure_service(&bench.binaries.walnut, bench.options.short)?;
-    Ok(Section {
+    Ok(ReportSection {
         key: "cold",
         markdown: format!("\n{}", cold::table(&rows)),
         rows: rows.iter().map(cold::ColdRow::json).collect(),

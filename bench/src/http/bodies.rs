@@ -2,7 +2,7 @@
 
 use super::context::HttpBench;
 use super::load::{CONNECTIONS, WARM_UP};
-use super::report::Section;
+use super::report::ReportSection;
 use super::running::RunningServer;
 use super::sample::LoadSample;
 use super::servers::{NATIVE, ServerSpec};
@@ -26,14 +26,14 @@ struct BodyDirection {
     load: [&'static str; 3],
 }
 
-/// One server and one direction.
+/// A server and a direction.
 struct BodiesRow {
     direction: &'static str,
     name: &'static str,
     samples: Vec<LoadSample>,
 }
 
-pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+pub fn measure(bench: &HttpBench) -> BenchResult<ReportSection> {
     let servers = |direction| servers(bench, direction).into_iter().map(move |server| (direction, server));
     let turns: Vec<_> = DIRECTIONS.iter().flat_map(servers).collect();
     let mut rows: Vec<_> = turns
@@ -48,7 +48,7 @@ pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
             row.samples.push(sample);
         }
     }
-    Ok(Section {
+    Ok(ReportSection {
         key: "bodies",
         markdown: markdown(&rows),
         rows: rows.iter().map(BodiesRow::json).collect(),

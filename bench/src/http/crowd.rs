@@ -2,7 +2,7 @@
 
 use super::context::HttpBench;
 use super::load::{CONNECTIONS, CROWD, WARM_UP};
-use super::report::Section;
+use super::report::ReportSection;
 use super::running::{MEMORY_READINGS, RunningServer};
 use super::sample::LoadSample;
 use super::servers::ServerSpec;
@@ -11,7 +11,7 @@ use crate::error::BenchResult;
 use crate::stats::group_digits;
 use serde_json::{Value, json};
 
-/// One server.
+/// The results of a server.
 struct CrowdRow {
     name: &'static str,
     /// With few connections.
@@ -21,10 +21,10 @@ struct CrowdRow {
     memory: Vec<f64>,
 }
 
-pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+pub fn measure(bench: &HttpBench) -> BenchResult<ReportSection> {
     let rows =
         bench.binaries.hello().iter().map(|server| measure_turn(bench, server)).collect::<BenchResult<Vec<_>>>()?;
-    Ok(Section {
+    Ok(ReportSection {
         key: "crowd",
         markdown: markdown(&rows, bench.options.stay),
         rows: rows.iter().map(CrowdRow::json).collect(),

@@ -1,7 +1,7 @@
 //! A large body through an echo: its rate, and the memory that it takes.
 
 use super::context::HttpBench;
-use super::report::Section;
+use super::report::ReportSection;
 use super::running::RunningServer;
 use super::servers::{NATIVE, ServerSpec};
 use super::stats::ratio;
@@ -14,7 +14,7 @@ use walnut_test_programs::RUST_P2_HTTP_ECHO;
 /// Lengths of the bodies. The smaller body shows how much of the memory is due to the length.
 const BODIES_MIB: [u32; 2] = [16, 64];
 
-/// One server.
+/// The results of a server.
 struct EchoRow {
     name: &'static str,
     /// MiB a second, of the largest body.
@@ -23,7 +23,7 @@ struct EchoRow {
     growth: [Vec<f64>; BODIES_MIB.len()],
 }
 
-pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+pub fn measure(bench: &HttpBench) -> BenchResult<ReportSection> {
     let servers = bench.binaries.with_guest(RUST_P2_HTTP_ECHO);
     let row =
         |server: &ServerSpec| EchoRow { name: server.name, rates: Vec::new(), growth: BODIES_MIB.map(|_| Vec::new()) };
@@ -35,7 +35,12 @@ pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
             row.rates.push(rate);
         }
     }
-    Ok(Section { key: "body", markdown: markdown(&rows), rows: rows.iter().map(EchoRow::json).collect(), failures: 0 })
+    Ok(ReportSection {
+        key: "body",
+        markdown: markdown(&rows),
+        rows: rows.iter().map(EchoRow::json).collect(),
+        failures: 0,
+    })
 }
 
 /// Sends each body once, and returns the rate of the largest.

@@ -3,7 +3,7 @@
 use super::context::HttpBench;
 use super::fixed_rate::{FixedRateRuns, P99_COLUMNS};
 use super::load::WARM_UP;
-use super::report::Section;
+use super::report::ReportSection;
 use super::running::RunningServer;
 use super::servers::{NATIVE, ServerSpec, WALNUT};
 use super::throughput::ThroughputRow;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// Shares of walnut's capacity.
 const SHARES: [f64; 3] = [0.3, 0.5, 0.7];
 
-/// One server at one rate.
+/// A server at a rate.
 struct LatencyRow {
     name: &'static str,
     share: f64,
@@ -25,7 +25,7 @@ struct LatencyRow {
     runs: FixedRateRuns,
 }
 
-pub fn measure(bench: &HttpBench, throughput: &[ThroughputRow]) -> BenchResult<Section> {
+pub fn measure(bench: &HttpBench, throughput: &[ThroughputRow]) -> BenchResult<ReportSection> {
     let servers = bench.binaries.hello();
     let mut rows = rows(&servers, throughput)?;
     for round in 1..=bench.options.rounds {
@@ -37,7 +37,7 @@ pub fn measure(bench: &HttpBench, throughput: &[ThroughputRow]) -> BenchResult<S
             row.runs.0.push(report);
         }
     }
-    Ok(Section {
+    Ok(ReportSection {
         key: "latency",
         markdown: markdown(&rows),
         rows: rows.iter().map(LatencyRow::json).collect(),

@@ -2,7 +2,7 @@
 //!
 //! The server has one core and the load generator another. Each server is started anew for its
 //! turn, so that no idle server disturbs it. Each file measures one topic and returns a
-//! [`Section`](report::Section) of the report.
+//! [`ReportSection`](report::ReportSection) of the report.
 
 mod bench;
 mod bodies;

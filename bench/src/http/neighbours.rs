@@ -3,7 +3,7 @@
 use super::context::{HttpBench, write_manifest};
 use super::fixed_rate::{FixedRateRuns, P99_COLUMNS};
 use super::load::{CONNECTIONS, WARM_UP};
-use super::report::Section;
+use super::report::ReportSection;
 use super::running::RunningServer;
 use super::servers::ServerSpec;
 use crate::error::BenchResult;
@@ -57,7 +57,7 @@ struct NeighbourRow {
     runs: FixedRateRuns,
 }
 
-pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+pub fn measure(bench: &HttpBench) -> BenchResult<ReportSection> {
     let server = two_apps(bench)?;
     let rate = capacity(bench, &server)? * SHARE;
     let row = |noise| NeighbourRow { noise, rate, runs: FixedRateRuns::default() };
@@ -70,7 +70,7 @@ pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
             row.runs.0.push(report);
         }
     }
-    Ok(Section {
+    Ok(ReportSection {
         key: "neighbours",
         markdown: markdown(&rows),
         rows: rows.iter().map(NeighbourRow::json).collect(),

@@ -2,7 +2,7 @@
 
 use super::context::HttpBench;
 use super::load::{CONNECTIONS, CROWD, WARM_UP};
-use super::report::Section;
+use super::report::ReportSection;
 use super::running::{MEMORY_READINGS, RunningServer};
 use super::sample::LoadSample;
 use super::servers::ServerSpec;
@@ -18,7 +18,7 @@ const TIMES: f64 = 2.0;
 /// A generator that uses more than this share of its core may be the limit.
 const GENERATOR_LIMIT: f64 = 0.9;
 
-/// One server.
+/// The results of a server.
 struct OverloadRow {
     name: &'static str,
     /// With closed-loop load.
@@ -31,9 +31,9 @@ struct OverloadRow {
     core_used: f64,
 }
 
-pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+pub fn measure(bench: &HttpBench) -> BenchResult<ReportSection> {
     let rows = servers(bench).iter().map(|server| measure_turn(bench, server)).collect::<BenchResult<Vec<_>>>()?;
-    Ok(Section {
+    Ok(ReportSection {
         key: "overload",
         markdown: markdown(&rows),
         rows: rows.iter().map(OverloadRow::json).collect(),

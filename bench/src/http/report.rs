@@ -4,7 +4,7 @@ use super::machine::MachineInfo;
 use serde_json::{Map, Value, json};
 
 /// The results of one topic.
-pub struct Section {
+pub struct ReportSection {
     /// Key of the topic in the JSON report.
     pub key: &'static str,
     pub markdown: String,
@@ -13,7 +13,7 @@ pub struct Section {
     pub failures: u64,
 }
 
-impl Section {
+impl ReportSection {
     /// A topic that was not measured.
     pub fn empty(key: &'static str) -> Self {
         Self { key, markdown: String::new(), rows: Vec::new(), failures: 0 }
@@ -22,7 +22,7 @@ impl Section {
 
 pub struct HttpReport {
     pub machine: MachineInfo,
-    pub sections: Vec<Section>,
+    pub sections: Vec<ReportSection>,
 }
 
 impl HttpReport {

@@ -2,7 +2,7 @@
 
 use super::context::{HttpBench, write_manifest};
 use super::load::{CONNECTIONS, WARM_UP};
-use super::report::Section;
+use super::report::ReportSection;
 use super::running::RunningServer;
 use super::sample::LoadSample;
 use super::stats::{ratio, spread};
@@ -21,7 +21,7 @@ const SHORT: usize = 2;
 /// Longest wait until a response is counted.
 const MAX_COUNT_DELAY: Duration = Duration::from_secs(10);
 
-/// One app.
+/// The results of an app.
 struct RoutesRow {
     routes: usize,
     samples: Vec<LoadSample>,
@@ -31,7 +31,7 @@ struct RoutesRow {
     memory: Vec<f64>,
 }
 
-pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+pub fn measure(bench: &HttpBench) -> BenchResult<ReportSection> {
     let counts = if bench.options.short { &ROUTES[..SHORT] } else { &ROUTES };
     let row = |&routes| RoutesRow { routes, samples: Vec::new(), starts: Vec::new(), memory: Vec::new() };
     let mut rows: Vec<_> = counts.iter().map(row).collect();
@@ -42,7 +42,7 @@ pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
             bench.print_progress(round, &format!("{} routes: {rate:.0} req/s", row.routes));
         }
     }
-    Ok(Section {
+    Ok(ReportSection {
         key: "routes",
         markdown: markdown(&rows),
         rows: rows.iter().map(RoutesRow::json).collect(),

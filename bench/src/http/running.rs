@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// Readings of a server's memory during a long overload.
 pub const MEMORY_READINGS: u32 = 4;
-/// Longest wait for a server that starts. One core takes long to compile the 13 MB of JavaScript.
+/// Longest wait for a server that starts: a single core takes long to compile 13 MB of JavaScript.
 const MAX_START: Duration = Duration::from_secs(120);
 /// Longest wait for a message in the log.
 const MAX_MESSAGE_DELAY: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 //! serves.
 
 use super::context::HttpBench;
-use super::report::Section;
+use super::report::ReportSection;
 use super::running::RunningServer;
 use super::servers::ServerSpec;
 use crate::cargo::scratch_folder;
@@ -27,7 +27,7 @@ struct SwapRow {
     failed: usize,
 }
 
-pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
+pub fn measure(bench: &HttpBench) -> BenchResult<ReportSection> {
     let cache = scratch_folder()?.join("swap");
     let _ = std::fs::remove_dir_all(&cache);
     // A debug build would compile the large guest for a minute.
@@ -40,7 +40,7 @@ pub fn measure(bench: &HttpBench) -> BenchResult<Section> {
         eprintln!("there was no optimised code yet after {} s: give --stay more", bench.options.stay);
     }
     let rows: Vec<_> = rows(&report, changed).into_iter().filter(|row| !row.latencies.is_empty()).collect();
-    Ok(Section {
+    Ok(ReportSection {
         key: "swap",
         markdown: markdown(&rows),
         rows: rows.iter().map(SwapRow::json).collect(),

@@ -3,7 +3,7 @@
 
 use super::context::HttpBench;
 use super::load::{CONNECTIONS, WARM_UP};
-use super::report::Section;
+use super::report::ReportSection;
 use super::running::RunningServer;
 use super::sample::LoadSample;
 use super::servers::{NATIVE, NODE, ServerSpec, WASMTIME};
@@ -86,8 +86,8 @@ impl ThroughputRow {
     }
 }
 
-pub fn section(rows: &[ThroughputRow]) -> Section {
-    Section {
+pub fn section(rows: &[ThroughputRow]) -> ReportSection {
+    ReportSection {
         key: "throughput",
         markdown: if rows.is_empty() { String::new() } else { markdown(rows) },
         rows: rows.iter().map(ThroughputRow::json).collect(),

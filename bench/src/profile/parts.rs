@@ -100,7 +100,7 @@ const CRATES: [(RequestPart, &[&str]); 3] = [
     (Http, &["hyper", "http", "h2", "tokio", "mio", "bytes"]),
 ];
 
-/// One function on the stack of a sample.
+/// A function on the stack of a sample.
 #[derive(Clone, Copy)]
 pub struct StackFrame<'a> {
     pub symbol: &'a str,

@@ -59,7 +59,7 @@ impl ProfileOptions {
     }
 }
 
-/// One column of the table.
+/// A column of the table.
 struct ServerProfile {
     name: &'static str,
     /// Processor time of a request while perf does not run.

@@ -25,9 +25,8 @@ impl FrontDoor {
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap() };
-        let thread = thread::spawn(move || {
-            runtime.block_on(run_triggers(vec![Box::new(server)], node, stopped)).unwrap()
-        });
+        let thread =
+            thread::spawn(move || runtime.block_on(run_triggers(vec![Box::new(server)], node, stopped)).unwrap());
         FrontDoor { address, stop, thread }
     }
 

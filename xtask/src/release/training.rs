@@ -71,7 +71,7 @@ impl Training {
     fn serve(&self, guest: Guest, flags: &[&str], work: impl Fn(&str) -> std::io::Result<()>) -> TaskResult {
         let mut command = self.command("serve");
         command.args(["--tier", "optimised", "--workers", "1", "--addr", "127.0.0.1:0"]).args(flags).arg(guest.path());
-        let mut server = KilledOnDrop(command.stderr(Stdio::piped()).spawn()?);
+        let mut server = ServerProcess(command.stderr(Stdio::piped()).spawn()?);
         let mut messages = BufReader::new(server.0.stderr.take().ok_or("no standard error")?);
         let address = announced_address(&mut messages).ok_or_else(|| format!("{command:?} does not serve"))?;
         // A server whose messages nobody reads would stop at a full pipe.
@@ -91,9 +91,9 @@ fn announced_address(messages: &mut impl BufRead) -> Option<String> {
 }
 
 /// Kills the process when dropped.
-struct KilledOnDrop(Child);
+struct ServerProcess(Child);
 
-impl Drop for KilledOnDrop {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

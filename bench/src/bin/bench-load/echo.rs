@@ -1,4 +1,4 @@
-//! One body through an echo.
+//! Sends a body through an echo.
 
 use crate::client::connect;
 use crate::error::LoadResult;

@@ -26,8 +26,8 @@ pub trait Language: Sync {
         Vec::new()
     }
 
-    /// The parts of the build itself: its source text, and files that it adds to the guest. A change
-    /// of one rebuilds the guest.
+    /// The parts of the build itself: its source text, and files that it adds to the guest. A
+    /// change of one rebuilds the guest.
     fn recipe(&self, guest: &GuestSource) -> Vec<&'static [u8]>;
 
     /// Builds a core module or a component, as the name of the guest says.
