@@ -89,3 +89,64 @@ fn arrows_up(source: &CrateSource, imports: &ImportGraph, order: &[&str]) -> Vec
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The findings of a crate `house` with these files, whose folder is left out of them.
+    fn findings(order: &str, files: &[(&str, &str)]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let house = folder.path().join("house");
+        for (name, text) in files {
+            let path = house.join("src").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let order_file = folder.path().join("structure.toml");
+        fs::write(&order_file, order).unwrap();
+        let found = check(&[CrateSource::read(&house).unwrap()], &order_file).unwrap();
+        let src = format!("{}/", house.join("src").display());
+        found.into_iter().map(|finding| finding.replace(&src, "")).collect()
+    }
+
+    const ORDER: &str = "house = [\"cellar\", \"roof\"]";
+    const ROOT: (&str, &str) = ("lib.rs", "mod cellar;\nmod roof;\npub use roof::Roof;\n");
+
+    #[test]
+    fn arrows_down_are_fine() {
+        let files = [ROOT, ("cellar.rs", "pub struct Cellar;"), ("roof.rs", "pub struct Roof(crate::cellar::Cellar);")];
+        assert_eq!(findings(ORDER, &files), [""; 0]);
+    }
+
+    #[test]
+    fn an_arrow_up_is_found_through_a_re_export() {
+        let cellar = ("cellar.rs", "use crate::Roof;\npub struct Cellar(Roof);");
+        let files =
+            [ROOT, cellar, ("roof/mod.rs", "mod tiles;\npub use tiles::Roof;"), ("roof/tiles.rs", "pub struct Roof;")];
+        assert_eq!(findings(ORDER, &files), ["arrow up: cellar.rs → roof/tiles.rs"]);
+    }
+
+    #[test]
+    fn a_circle_is_found_through_paths_in_code() {
+        let cellar = ("cellar.rs", "pub fn dig() { super::roof::climb() }");
+        let roof = ("roof.rs", "use super::cellar;\npub struct Roof;\npub fn climb() { cellar::dig() }");
+        let found = findings("", &[ROOT, cellar, roof]);
+        assert_eq!(found, ["import circle: cellar.rs → roof.rs → cellar.rs"]);
+    }
+
+    #[test]
+    fn tests_may_look_anywhere() {
+        let cellar = ("cellar.rs", "#[cfg(test)]\nmod tests { use crate::roof::Roof; }");
+        let files = [ROOT, cellar, ("roof.rs", "use crate::cellar;\npub struct Roof;")];
+        assert_eq!(findings(ORDER, &files), [""; 0]);
+    }
+
+    #[test]
+    fn logic_in_an_index_and_a_file_without_a_place_are_found() {
+        let files = [("lib.rs", "mod attic;\npub fn logic() {}"), ("attic.rs", "")];
+        let found = findings(ORDER, &files);
+        assert_eq!(found[0], "lib.rs: holds logic; move it to a file that says what it is");
+        assert_eq!(found[1], "attic.rs: has no place in tools/structure.toml");
+    }
+}
