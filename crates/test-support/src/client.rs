@@ -2,7 +2,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Longer than any answer takes on a slow machine.
+/// Time-out of reads and writes: longer than any response takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A client's connection on which anything can be sent, well-formed or not.
@@ -10,18 +10,18 @@ pub struct Connection {
     stream: BufReader<TcpStream>,
 }
 
-/// What a server answered.
+/// Response of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
-    /// The status code.
+    /// Status code.
     pub status: u16,
-    /// Names in lower case.
+    /// Header fields; names in lower case.
     pub headers: Vec<(String, String)>,
-    /// As it was sent, without the chunks around it.
+    /// Body, without the framing of its chunks.
     pub body: Vec<u8>,
-    /// Names in lower case.
+    /// Trailer fields; names in lower case.
     pub trailers: Vec<(String, String)>,
-    /// Whether it came to its end, as its head announced it.
+    /// Whether the body came to the end that the head announced.
     pub whole: bool,
 }
 
@@ -35,7 +35,7 @@ impl Connection {
         Ok(Connection { stream: BufReader::new(stream) })
     }
 
-    /// The same connection, to send on from another thread.
+    /// Returns the same connection, to send on from another thread.
     pub fn writer(&self) -> Connection {
         let stream = self.stream.get_ref().try_clone().expect("the system has room for a file");
         Connection { stream: BufReader::new(stream) }
@@ -46,7 +46,7 @@ impl Connection {
         self.stream.get_mut().write_all(bytes.as_ref())
     }
 
-    /// Sends one part of a chunked body.
+    /// Sends a chunk of a chunked body.
     pub fn send_chunk(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let bytes = bytes.as_ref();
         self.send(format!("{:x}\r\n", bytes.len()))?;
@@ -54,26 +54,26 @@ impl Connection {
         self.send("\r\n")
     }
 
-    /// A GET and its answer.
+    /// Sends a GET and reads the response.
     #[track_caller]
     pub fn get(&mut self, target: &str) -> Response {
         self.ask(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n"))
     }
 
-    /// Sends bytes as they are and reads one answer.
+    /// Sends bytes as they are and reads a response.
     #[track_caller]
     pub fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Response {
         self.send(bytes).expect("the server reads");
         self.response()
     }
 
-    /// Reads one answer to a request that is not HEAD.
+    /// Reads the response to a request that is not HEAD.
     #[track_caller]
     pub fn response(&mut self) -> Response {
         self.try_response().expect("the server answers")
     }
 
-    /// Reads one answer to a request that is not HEAD. Fails when not even a head comes.
+    /// Reads the response to a request that is not HEAD. Fails when no head comes.
     pub fn try_response(&mut self) -> io::Result<Response> {
         let mut response = self.head()?;
         if (100..200).contains(&response.status) {
@@ -83,7 +83,7 @@ impl Connection {
         Ok(response)
     }
 
-    /// Reads the head of an answer.
+    /// Reads the head of a response.
     pub fn head(&mut self) -> io::Result<Response> {
         let line = self.line()?;
         let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
@@ -91,7 +91,7 @@ impl Connection {
         Ok(Response { status, headers: self.fields()?, whole: true, ..Response::default() })
     }
 
-    /// Reads one part of a chunked body; empty is its end.
+    /// Reads a chunk of a chunked body; an empty one is its end.
     pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
         let line = self.line()?;
         let size = usize::from_str_radix(line.trim(), 16).map_err(|_| io::Error::other("not a chunk"))?;
@@ -116,21 +116,21 @@ impl Connection {
         }
     }
 
-    /// The next `count` bytes.
+    /// Reads the next `count` bytes.
     pub fn exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         self.stream.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Everything that still comes, until the server closes the connection or breaks it.
+    /// Reads everything until the server closes or breaks the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let _ = self.stream.read_to_end(&mut bytes);
         bytes
     }
 
-    /// Whether the server closed the connection: waits for it.
+    /// Waits until the server closes the connection; `false` when it does not.
     pub fn is_closed(&mut self) -> bool {
         match self.stream.fill_buf() {
             Ok(bytes) => bytes.is_empty(),
@@ -138,12 +138,12 @@ impl Connection {
         }
     }
 
-    /// Says that nothing more is sent.
+    /// Closes the sending side.
     pub fn finish(&mut self) {
         let _ = self.stream.get_ref().shutdown(Shutdown::Write);
     }
 
-    /// How long reads wait from now on.
+    /// Sets the time-out of reads and writes.
     pub fn patience(&mut self, patience: Duration) {
         let _ = self.stream.get_ref().set_read_timeout(Some(patience));
         let _ = self.stream.get_ref().set_write_timeout(Some(patience));
@@ -174,7 +174,7 @@ impl Connection {
 
     fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
-        // A server under test may do anything; a line has an end all the same.
+        // A server under test may send anything, so the length of a line is bounded.
         self.stream.by_ref().take(1 << 20).read_until(b'\n', &mut line)?;
         match line.strip_suffix(b"\r\n") {
             Some(line) => Ok(String::from_utf8_lossy(line).into_owned()),
@@ -184,17 +184,17 @@ impl Connection {
 }
 
 impl Response {
-    /// The body, as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The value of a header; `name` in lower case.
+    /// Returns the value of a header; `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// Asserts that it is whole and has this status and text.
+    /// Asserts that the response is whole and has this status and text.
     #[track_caller]
     pub fn is(&self, status: u16, text: &str) {
         assert!(self.whole, "it was cut short: {self:?}");

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use opentelemetry_proto::tonic::logs::v1::LogRecord;
 pub use opentelemetry_proto::tonic::trace::v1::Span;
 
-/// A collector for OpenTelemetry: takes traces and logs over HTTP, as OTLP has it, and keeps them.
+/// A collector for OpenTelemetry: receives traces and logs over OTLP/HTTP and keeps them.
 pub struct Collector {
     address: String,
     taken: Arc<Mutex<Taken>>,
@@ -28,7 +28,7 @@ struct Taken {
     connections: usize,
 }
 
-/// What a span or a record says, by name.
+/// Attributes of a span or a record, by name.
 pub type Attributes = BTreeMap<String, String>;
 
 impl Collector {
@@ -37,7 +37,8 @@ impl Collector {
         Self::with_patience(usize::MAX)
     }
 
-    /// Like [`Collector::start`]. It closes a connection, without a word, after so many batches.
+    /// Listens like [`Collector::start`], and closes a connection without a response after
+    /// `batches` batches.
     pub fn with_patience(batches: usize) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
         let address = listener.local_addr().expect("it has an address").to_string();
@@ -49,7 +50,7 @@ impl Collector {
                 lock(&kept).connections += 1;
                 thread::spawn(move || {
                     let mut reader = BufReader::new(stream);
-                    // A client that leaves is its own affair.
+                    // A client may leave at any time.
                     (0..batches).try_for_each(|_| take(&mut reader, &kept))
                 });
             }
@@ -57,44 +58,44 @@ impl Collector {
         Collector { address, taken }
     }
 
-    /// Where it is, as `OTEL_EXPORTER_OTLP_ENDPOINT` has it.
+    /// Returns the URL for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The spans, once there are as many.
+    /// Waits for `count` spans and returns them.
     #[track_caller]
     pub fn spans(&self, count: usize) -> Vec<Span> {
         self.when(|taken| (taken.spans.len() >= count).then(|| taken.spans.clone()))
     }
 
-    /// The log records, once there are as many.
+    /// Waits for `count` log records and returns them.
     #[track_caller]
     pub fn records(&self, count: usize) -> Vec<LogRecord> {
         self.when(|taken| (taken.records.len() >= count).then(|| taken.records.clone()))
     }
 
-    /// How many connections were made to it.
+    /// Returns the number of connections.
     pub fn connections(&self) -> usize {
         lock(&self.taken).connections
     }
 
-    /// The names of the services that sent something.
+    /// Returns the names of the services that sent something.
     pub fn services(&self) -> Vec<String> {
         self.resources().into_iter().filter_map(|mut resource| resource.remove("service.name")).collect()
     }
 
-    /// What each part of a batch said of who sent it.
+    /// Returns the resource attributes of each part of a batch.
     pub fn resources(&self) -> Vec<Attributes> {
         lock(&self.taken).resources.clone()
     }
 
-    /// The headers of each batch, by their names in lower case, and its path as `:path`.
+    /// Returns the headers of each batch, by their names in lower case, and its path as `:path`.
     pub fn headers(&self) -> Vec<Attributes> {
         lock(&self.taken).headers.clone()
     }
 
-    /// By name, as text.
+    /// Returns an attribute as text.
     pub fn attributes(of: &[KeyValue]) -> Attributes {
         let text = |value: &Value| match value {
             Value::StringValue(text) => text.clone(),
@@ -122,7 +123,7 @@ fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes one batch.
+/// Receives one batch.
 fn take(reader: &mut BufReader<TcpStream>, taken: &Mutex<Taken>) -> io::Result<()> {
     let (mut path, mut length, mut headers) = (String::new(), 0, Attributes::new());
     for line in reader.by_ref().lines() {
@@ -143,7 +144,7 @@ fn take(reader: &mut BufReader<TcpStream>, taken: &Mutex<Taken>) -> io::Result<(
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let mut kept = lock(taken);
-    // A client that has no more to send has said nothing.
+    // The client has closed the connection.
     if !path.is_empty() {
         headers.insert(":path".into(), path.clone());
         kept.headers.push(headers);

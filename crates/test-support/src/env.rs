@@ -8,22 +8,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::Guest;
 
-/// Longer than any honest run on a slow machine. What takes longer hangs.
+/// Time-out of a run: longer than any honest run on a slow machine.
 const HANGS: Duration = Duration::from_secs(120);
 
-/// One test's world. It is removed when this is dropped.
+/// Environment of one test. Removed on drop.
 #[derive(Debug)]
 pub struct TestEnv {
     binary: PathBuf,
     cache: PathBuf,
-    /// The home and current folder.
+    /// Home and current folder.
     dir: PathBuf,
-    /// Where the binary puts temporary files: outside `dir`, so that a mount of `dir` shows what the test put there.
+    /// Folder for temporary files of the binary: outside `dir`, so that a mount of `dir` shows only
+    /// files of the test.
     temp: PathBuf,
     _root: tempfile::TempDir,
 }
 
-/// The world of a test of the `walnut` crate, where cargo says where the binary is.
+/// Creates the environment of a test of the `walnut` crate, where cargo tells the path of the
+/// binary.
 #[macro_export]
 macro_rules! test_env {
     () => {
@@ -31,16 +33,17 @@ macro_rules! test_env {
     };
 }
 
-/// A guest's path, as it is typed.
+/// Returns the path of a guest as text.
 pub fn guest(guest: Guest) -> String {
     guest.path().into_os_string().into_string().expect("the path is text")
 }
 
 impl TestEnv {
-    /// A world with `binary` in it; `shared` is a folder that all tests may use. Called through [`test_env!`].
+    /// Creates an environment for `binary`; `shared` is a folder that all tests use. Called by
+    /// [`test_env!`].
     pub fn new(binary: impl Into<PathBuf>, shared: impl Into<PathBuf>) -> Self {
         let root = tempfile::Builder::new().prefix("walnut-test-").tempdir().expect("there is a place for a folder");
-        // A path as the system itself tells it, or messages would show another.
+        // Resolves links, since messages show the resolved path.
         let place = fs::canonicalize(root.path()).expect("the folder is there");
         let env = TestEnv {
             binary: binary.into(),
@@ -54,40 +57,40 @@ impl TestEnv {
         env
     }
 
-    /// A cache of its own instead of the shared one, at first empty.
+    /// Uses an empty cache instead of the shared one.
     pub fn with_own_cache(mut self) -> Self {
         self.cache = self.dir.with_file_name("cache");
         self
     }
 
-    /// The home, which is the current folder too.
+    /// Returns the home, which is also the current folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// `path` below the home.
+    /// Returns `path` below the home.
     pub fn path(&self, path: &str) -> PathBuf {
         self.dir.join(path)
     }
 
-    /// A folder beside the home, which no mount of the home shows.
+    /// Creates a folder beside the home, which no mount of the home shows.
     pub fn outside(&self) -> PathBuf {
         let outside = self.dir.with_file_name("outside");
         fs::create_dir_all(&outside).expect("a folder can be made");
         outside
     }
 
-    /// Where compiled code is kept.
+    /// Returns the folder of the code cache.
     pub fn cache(&self) -> &Path {
         &self.cache
     }
 
-    /// Where the binary puts temporary files.
+    /// Returns the folder for temporary files of the binary.
     pub fn temp(&self) -> &Path {
         &self.temp
     }
 
-    /// Makes a file below the home, with the folders that lead there, and tells its path.
+    /// Creates a file below the home, with its folders, and returns its path.
     pub fn file(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir.join(path);
         fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder can be made");
@@ -95,32 +98,32 @@ impl TestEnv {
         path
     }
 
-    /// Makes a folder below the home and tells its path.
+    /// Creates a folder below the home and returns its path.
     pub fn folder(&self, path: &str) -> PathBuf {
         let path = self.dir.join(path);
         fs::create_dir_all(&path).expect("a folder can be made");
         path
     }
 
-    /// What a file below the home holds.
+    /// Reads a file below the home.
     pub fn read(&self, path: &str) -> String {
         fs::read_to_string(self.dir.join(path)).unwrap_or_else(|e| panic!("{path} cannot be read: {e}"))
     }
 
-    /// Runs `walnut` with these arguments, to its end.
+    /// Runs `walnut` with these arguments to its end.
     #[must_use = "snapshot it, or assert how it ended"]
     pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
         self.walnut(args).run()
     }
 
-    /// `walnut` with these arguments, not started yet.
+    /// Prepares a run of `walnut` with these arguments.
     pub fn walnut<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Invocation<'_> {
         let mut command = self.command();
         command.args(args);
         Invocation { env: self, command, input: Vec::new() }
     }
 
-    /// The binary as a plain command: in this world, with nothing of the machine's environment.
+    /// Returns a command that runs the binary in this environment, with no variable of the machine.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.current_dir(&self.dir).env_clear();
@@ -133,7 +136,7 @@ impl TestEnv {
         command
     }
 
-    /// Text that differs between machines, and what stands for it.
+    /// Text that differs between machines, and its replacement.
     pub fn replacements(&self) -> Vec<(String, &'static str)> {
         let guests = walnut_test_programs::folder();
         let text = walnut_test_programs::ALL.iter().find(|guest| guest.is_text()).map(Guest::path);
@@ -150,7 +153,7 @@ impl TestEnv {
     }
 }
 
-/// One call of the binary.
+/// A run of the binary that is being prepared.
 #[must_use = "it is not started yet"]
 pub struct Invocation<'a> {
     env: &'a TestEnv,
@@ -159,20 +162,20 @@ pub struct Invocation<'a> {
 }
 
 impl Invocation<'_> {
-    /// Gives it these bytes on standard input, and then its end.
+    /// Sends these bytes to standard input, and closes it.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = bytes.into();
         self
     }
 
-    /// Sets a variable of its environment.
+    /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.command.env(name, value.into());
         self
     }
 
-    /// Lets it have a terminal for its standard streams, instead of pipes. What it says on either of them is on the
-    /// terminal, as `stdout`, with the terminal's ends of lines.
+    /// Runs the binary on a terminal instead of pipes. Both output streams are then in `stdout`,
+    /// with the terminal's line ends.
     pub fn on_a_terminal(mut self) -> Self {
         let mut command = Command::new("python3");
         command.args(["-c", "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"]);
@@ -183,16 +186,16 @@ impl Invocation<'_> {
         self.env("TERM", "xterm")
     }
 
-    /// Runs it in this folder.
+    /// Runs the binary in this folder.
     pub fn current_dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
     }
 
-    /// Runs it to its end.
+    /// Runs the binary to its end.
     ///
     /// # Panics
-    /// When it cannot be started, or hangs.
+    /// When the binary cannot be started, or hangs.
     #[must_use = "snapshot it, or assert how it ended"]
     #[track_caller]
     pub fn run(mut self) -> Output {
@@ -201,7 +204,7 @@ impl Invocation<'_> {
         let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
         let mut stdin = child.stdin.take();
         let feed = thread::spawn(move || {
-            // A guest that does not read leaves a broken pipe, which is its right.
+            // A guest that does not read leaves a broken pipe.
             let _ = stdin.as_mut().map(|stdin| stdin.write_all(&self.input));
         });
         let ended = wait(&mut child);
@@ -217,7 +220,8 @@ impl Invocation<'_> {
     }
 }
 
-/// Reads a stream to its end beside the process, which would otherwise wait for a full pipe.
+/// Reads a stream to its end while the process runs, so that the process does not wait for a full
+/// pipe.
 fn drain(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
     let mut stream = stream.expect("it is piped");
     thread::spawn(move || {
@@ -227,7 +231,7 @@ fn drain(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u
     })
 }
 
-/// How it ended; `None` when it had to be killed.
+/// Waits for the end; `None` when the process had to be killed.
 fn wait(child: &mut Child) -> Option<ExitStatus> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);

@@ -1,83 +1,84 @@
-//! HTTP/2 by hand: frames as bytes, for clients that break its rules. Numbers are those of RFC 9113.
+//! HTTP/2 by hand: frames as bytes, for clients that break its rules. Numbers are those of RFC
+//! 9113.
 
 use crate::{Connection, ServeProcess};
 use std::io;
 
-/// A kind of frame.
+/// Type of a frame.
 pub const DATA: u8 = 0;
-/// A kind of frame.
+/// Type of a frame.
 pub const HEADERS: u8 = 1;
-/// A kind of frame.
+/// Type of a frame.
 pub const PRIORITY: u8 = 2;
-/// A kind of frame.
+/// Type of a frame.
 pub const RST_STREAM: u8 = 3;
-/// A kind of frame.
+/// Type of a frame.
 pub const SETTINGS: u8 = 4;
-/// A kind of frame.
+/// Type of a frame.
 pub const PUSH_PROMISE: u8 = 5;
-/// A kind of frame.
+/// Type of a frame.
 pub const PING: u8 = 6;
-/// A kind of frame.
+/// Type of a frame.
 pub const GOAWAY: u8 = 7;
-/// A kind of frame.
+/// Type of a frame.
 pub const WINDOW_UPDATE: u8 = 8;
-/// A kind of frame.
+/// Type of a frame.
 pub const CONTINUATION: u8 = 9;
 
-/// A flag of DATA and HEADERS: the stream's last.
+/// Flag of DATA and HEADERS: the last frame of the stream.
 pub const END_STREAM: u8 = 1;
-/// A flag of SETTINGS and PING: the answer to one.
+/// Flag of SETTINGS and PING: an acknowledgement.
 pub const ACK: u8 = 1;
-/// A flag of HEADERS and CONTINUATION: the head's last.
+/// Flag of HEADERS and CONTINUATION: the last frame of the head.
 pub const END_HEADERS: u8 = 4;
-/// A flag of DATA and HEADERS: padding follows.
+/// Flag of DATA and HEADERS: padding follows.
 pub const PADDED: u8 = 8;
-/// A flag of HEADERS: what the stream depends on comes first.
+/// Flag of HEADERS: the stream's dependency comes first.
 pub const WITH_PRIORITY: u8 = 32;
 
-/// Why a stream or a connection ends.
+/// Error code of a stream or connection.
 pub const PROTOCOL_ERROR: u32 = 1;
-/// Why a stream or a connection ends.
+/// Error code of a stream or connection.
 pub const FLOW_CONTROL_ERROR: u32 = 3;
-/// Why a stream or a connection ends.
+/// Error code of a stream or connection.
 pub const STREAM_CLOSED: u32 = 5;
-/// Why a stream or a connection ends.
+/// Error code of a stream or connection.
 pub const FRAME_SIZE_ERROR: u32 = 6;
-/// Why a stream or a connection ends.
+/// Error code of a stream or connection.
 pub const REFUSED_STREAM: u32 = 7;
-/// Why a stream or a connection ends.
+/// Error code of a stream or connection.
 pub const CANCEL: u32 = 8;
-/// Why a stream or a connection ends.
+/// Error code of a stream or connection.
 pub const COMPRESSION_ERROR: u32 = 9;
-/// Why a stream or a connection ends.
+/// Error code of a stream or connection.
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// How HPACK begins a head with status 200.
+/// HPACK's first byte of a head with status 200.
 pub const OK: u8 = 0x88;
-/// How HPACK begins a head with status 204.
+/// HPACK's first byte of a head with status 204.
 pub const NO_CONTENT: u8 = 0x89;
-/// How HPACK begins a head with status 400.
+/// HPACK's first byte of a head with status 400.
 pub const BAD_REQUEST: u8 = 0x8c;
-/// How HPACK begins a head with a status that its table does not have.
+/// HPACK's first byte of a head with a status that is not in its static table.
 pub const OTHER: u8 = 0x48;
 
-/// What each connection begins with.
+/// Preface of each connection.
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A frame that came.
+/// A frame that was received.
 pub struct Frame {
-    /// Its kind.
+    /// Type of the frame.
     pub kind: u8,
-    /// Its flags.
+    /// Flags of the frame.
     pub flags: u8,
-    /// 0 is the connection itself.
+    /// Stream identifier; 0 is the connection itself.
     pub stream: u32,
-    /// What follows its head.
+    /// Payload, without the frame header.
     pub payload: Vec<u8>,
 }
 
 impl Frame {
-    /// Why a stream (RST_STREAM) or the connection (GOAWAY) ends.
+    /// Returns the error code of RST_STREAM or GOAWAY.
     pub fn reason(&self) -> Option<u32> {
         let bytes = match self.kind {
             RST_STREAM => self.payload.first_chunk(),
@@ -88,19 +89,19 @@ impl Frame {
     }
 }
 
-/// A frame as it is sent.
+/// Encodes a frame.
 ///
 /// # Panics
-/// When the payload is larger than any may be.
+/// When the payload is longer than a frame may be.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("it is small").to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A header field in HPACK, neither indexed nor compressed.
+/// Encodes a header field in HPACK, neither indexed nor compressed.
 ///
 /// # Panics
-/// When it is larger than any may be.
+/// When the field is longer than HPACK can express.
 pub fn field(name: &str, value: &str) -> Vec<u8> {
     [&[0], &text(name)[..], &text(value)].concat()
 }
@@ -108,7 +109,7 @@ pub fn field(name: &str, value: &str) -> Vec<u8> {
 fn text(text: &str) -> Vec<u8> {
     match u8::try_from(text.len()) {
         Ok(length @ 0..127) => [&[length], text.as_bytes()].concat(),
-        // A prefix of 7 bits, and the rest in groups of 7.
+        // HPACK's integers have a prefix of 7 bits, then groups of 7 bits.
         _ => {
             let (mut rest, mut bytes) = (text.len() - 127, vec![127]);
             while rest >= 128 {
@@ -122,32 +123,32 @@ fn text(text: &str) -> Vec<u8> {
     }
 }
 
-/// The head of a request for `path`.
+/// Encodes the head of a request for `path`.
 pub fn get(path: &str) -> Vec<u8> {
     [field(":method", "GET"), field(":scheme", "http"), field(":path", path), field(":authority", "test")].concat()
 }
 
 /// A client's connection on which any frame can be sent.
 pub struct Frames {
-    /// What they are sent on.
+    /// Connection that carries the frames.
     pub connection: Connection,
     stream: u32,
 }
 
 impl Frames {
-    /// Connects, and has the first settings of both sides behind it.
+    /// Connects and exchanges the first settings with the server.
     ///
     /// # Panics
-    /// When the server does not take it.
+    /// When the server refuses the connection.
     #[track_caller]
     pub fn open(server: &ServeProcess) -> Self {
         Self::with_settings(server, &[])
     }
 
-    /// Like [`Frames::open`], with these settings.
+    /// Connects with these settings.
     ///
     /// # Panics
-    /// When the server does not take it.
+    /// When the server refuses the connection.
     #[track_caller]
     pub fn with_settings(server: &ServeProcess, settings: &[u8]) -> Self {
         let mut connection = server.connect();
@@ -162,7 +163,7 @@ impl Frames {
     /// Sends the head of a request without a body.
     ///
     /// # Panics
-    /// When the server does not take it.
+    /// When the server does not read.
     #[track_caller]
     pub fn head(&mut self, block: &[u8]) {
         let head = frame(HEADERS, END_HEADERS | END_STREAM, self.stream, block);
@@ -170,7 +171,7 @@ impl Frames {
         self.stream += 2;
     }
 
-    /// The next frame. A PING is answered.
+    /// Receives the next frame. Answers a PING on the way.
     pub fn read(&mut self) -> io::Result<Frame> {
         let head = self.connection.exactly(9)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -182,7 +183,7 @@ impl Frames {
         Ok(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
-    /// The next frame that is `wanted`.
+    /// Receives the next frame that is `wanted`.
     pub fn until(&mut self, wanted: impl Fn(&Frame) -> bool) -> io::Result<Frame> {
         loop {
             let frame = self.read()?;
@@ -192,19 +193,20 @@ impl Frames {
         }
     }
 
-    /// The first byte of the next head, which tells its status.
+    /// Receives the next head and returns its first byte, which encodes the status.
     ///
     /// # Panics
-    /// When none comes.
+    /// When no head comes.
     #[track_caller]
     pub fn status(&mut self) -> u8 {
         self.until(|frame| frame.kind == HEADERS).expect("the server answers").payload[0]
     }
 
-    /// Why the server ends the connection, if it says so: waits for the end, and gives the last reason before it.
+    /// Waits for the end of the connection, and returns the error code of the last GOAWAY, if there
+    /// was one.
     ///
     /// # Panics
-    /// When it does not end it.
+    /// When the server does not end the connection.
     #[track_caller]
     pub fn goodbye(&mut self) -> Option<u32> {
         let mut reason = None;

@@ -14,17 +14,17 @@ use tokio::task::JoinHandle;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-/// Longer than any answer takes on a slow machine.
+/// Time-out of every wait: longer than any response takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A client's connection of HTTP/2, on which several requests can be under way.
+/// A client's HTTP/2 connection, which can have several requests in flight.
 pub struct Http2 {
-    // Before the runtime, which its connection runs on.
+    // Declared before the runtime, on which the connection runs, and so dropped first.
     requests: SendRequest<Bytes>,
     runtime: Runtime,
 }
 
-/// One request and its answer, part by part.
+/// One request and its response, part by part.
 pub struct Exchange<'a> {
     runtime: &'a Runtime,
     sends: SendStream<Bytes>,
@@ -33,14 +33,14 @@ pub struct Exchange<'a> {
 }
 
 impl Http2 {
-    /// Connects in the clear, with the knowledge that the server speaks it.
+    /// Connects in the clear, with prior knowledge.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
         let runtime = runtime();
         let requests = runtime.block_on(async { shake(stream(address).await?).await })?;
         Ok(Http2 { requests, runtime })
     }
 
-    /// Connects with TLS, trusting `certificate` alone (PEM), and agrees on HTTP/2 there.
+    /// Connects over TLS, trusting only `certificate` (PEM), and agrees on HTTP/2 by ALPN.
     pub fn over_tls(address: SocketAddr, certificate: &[u8]) -> io::Result<Self> {
         let runtime = runtime();
         let config = tls::client(certificate, &["h2"], &[]);
@@ -55,31 +55,32 @@ impl Http2 {
         Ok(Http2 { requests, runtime })
     }
 
-    /// A GET and its answer.
+    /// Sends a GET and reads the response.
     #[track_caller]
     pub fn get(&mut self, target: &str) -> Response {
         self.ask(request("GET", target), b"")
     }
 
-    /// A request with a whole body, and its answer.
+    /// Sends a request with a whole body, and reads the response.
     #[track_caller]
     pub fn ask(&mut self, request: Request<()>, body: &[u8]) -> Response {
         let mut exchange = self.start(request, body.is_empty());
         if !body.is_empty() {
-            // A server that refuses a body by its head need not read it.
+            // A server that refuses a body because of the head need not read it.
             let _ = exchange.send(body);
             let _ = exchange.finish(&[]);
         }
         exchange.response()
     }
 
-    /// Sends the head of a request; `ends` if that is all.
+    /// Sends the head of a request; `ends` when there is no body.
     #[track_caller]
     pub fn start(&mut self, request: Request<()>, ends: bool) -> Exchange<'_> {
         self.try_start(request, ends).expect("the server takes a request")
     }
 
-    /// Like [`Http2::start`]; fails when the server takes no more requests on this connection.
+    /// Sends the head of a request. Fails when the server takes no more requests on this
+    /// connection.
     pub fn try_start(&mut self, request: Request<()>, ends: bool) -> io::Result<Exchange<'_>> {
         let requests = &mut self.requests;
         let sent = self.runtime.block_on(async {
@@ -90,7 +91,7 @@ impl Http2 {
         Ok(Exchange { runtime: &self.runtime, sends, answer: Some(answer), receives: None })
     }
 
-    /// Sends many heads of requests without bodies, and gives all the answers, each of which is read as it comes.
+    /// Sends many heads of requests without bodies, and reads each response as it comes.
     #[track_caller]
     pub fn ask_all(&mut self, requests: impl IntoIterator<Item = Request<()>>) -> Vec<Response> {
         let sends = &mut self.requests;
@@ -110,7 +111,7 @@ impl Http2 {
 }
 
 impl Exchange<'_> {
-    /// Sends a part of the body, as the server makes room for it.
+    /// Sends a part of the body, as flow control allows it.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let mut bytes = Bytes::copy_from_slice(bytes.as_ref());
         let sends = &mut self.sends;
@@ -134,12 +135,12 @@ impl Exchange<'_> {
         self.sends.send_trailers(fields.collect()).map_err(io::Error::other)
     }
 
-    /// Takes the request back.
+    /// Resets the stream.
     pub fn reset(mut self) {
         self.sends.send_reset(Reason::CANCEL);
     }
 
-    /// Waits for an answer that comes before the answer, such as 100.
+    /// Waits for an interim response, such as 100.
     pub fn informational(&mut self) -> io::Result<u16> {
         let answer = self.answer.as_mut().expect("the head was not read yet");
         within(self.runtime, async {
@@ -149,7 +150,7 @@ impl Exchange<'_> {
         .map(|early| early.status().as_u16())
     }
 
-    /// Reads the head of the answer.
+    /// Reads the head of the response.
     pub fn head(&mut self) -> io::Result<Response> {
         let answer = self.answer.take().expect("there is one head");
         let (head, body) = within(self.runtime, head(answer))?;
@@ -157,7 +158,7 @@ impl Exchange<'_> {
         Ok(head)
     }
 
-    /// Reads a part of the answer's body; empty is its end.
+    /// Reads a part of the response body; an empty one is its end.
     pub fn part(&mut self) -> io::Result<Vec<u8>> {
         let body = self.receives.as_mut().expect("the head was read");
         within(self.runtime, part(body))
@@ -169,7 +170,7 @@ impl Exchange<'_> {
         within(self.runtime, trailers(body))
     }
 
-    /// Reads the answer to its end.
+    /// Reads the response to its end.
     #[track_caller]
     pub fn response(mut self) -> Response {
         let answer = self.answer.take().expect("the head was not read yet");
@@ -199,7 +200,7 @@ async fn trailers(body: &mut RecvStream) -> io::Result<Vec<(String, String)>> {
     Ok(trailers.as_ref().map(fields).unwrap_or_default())
 }
 
-/// An answer, which is not [`Response::whole`] when its body breaks off.
+/// Reads a response. It is not [`Response::whole`] when its body breaks off.
 async fn whole(answer: ResponseFuture) -> io::Result<Response> {
     let (mut response, mut body) = head(answer).await?;
     response.whole = loop {
@@ -218,16 +219,16 @@ async fn whole(answer: ResponseFuture) -> io::Result<Response> {
     Ok(response)
 }
 
-/// The head of a request to the host `test`.
+/// Creates the head of a request to the host `test`.
 ///
 /// # Panics
-/// When it is none.
+/// When method or target are not valid.
 pub fn request(method: &str, target: &str) -> Request<()> {
     Request::builder().method(method).uri(format!("http://test{target}")).body(()).expect("it is one")
 }
 
 fn runtime() -> Runtime {
-    // The connection is driven while the test thinks.
+    // Drives the connection while the test does other work.
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().build().expect("the system has room for a thread")
 }

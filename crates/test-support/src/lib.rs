@@ -1,8 +1,9 @@
-//! Runs the `walnut` binary for tests, away from everything that is on the machine.
+//! Runs the `walnut` binary for tests, isolated from the machine.
 //!
-//! [`TestEnv`] is one test's world: an empty home that is also the current folder, an empty environment, and the code
-//! cache that all tests share, so that each guest is compiled once. What ran comes back as an [`Output`], which shows
-//! itself the way snapshots want it. A dev-dependency, never part of the product.
+//! [`TestEnv`] is the environment of one test: an empty home that is also the current folder, no
+//! environment variables, and the code cache that all tests share, so that each guest is compiled
+//! once. A run returns an [`Output`], which formats itself for snapshots. A dev-dependency, never
+//! part of the product.
 
 #![forbid(unsafe_code)]
 

@@ -1,43 +1,43 @@
 use std::fmt;
 use std::process::ExitStatus;
 
-/// What one run of the binary said and how it ended.
+/// Output of one run of the binary, and how the run ended.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// Standard output. What is not text is replaced.
+    /// Standard output. Bytes that are not UTF-8 are replaced.
     pub stdout: String,
-    /// Standard error, in the same way.
+    /// Standard error. Bytes that are not UTF-8 are replaced.
     pub stderr: String,
-    /// How the process ended.
+    /// Status of the process.
     pub status: ExitStatus,
-    /// Text that differs between machines, and what stands for it.
+    /// Text that differs between machines, and its replacement.
     pub(crate) replacements: Vec<(String, &'static str)>,
 }
 
 impl Output {
-    /// The exit code.
+    /// Returns the exit code.
     ///
     /// # Panics
-    /// When a signal ended the process: walnut itself must survive whatever a guest does.
+    /// When a signal ended the process: walnut itself must survive everything that a guest does.
     #[track_caller]
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("walnut was killed: {}\n{self}", self.status))
     }
 
-    /// Asserts that it ended with `code`, and gives itself back.
+    /// Asserts that the exit code is `code`. Returns the output.
     #[track_caller]
     pub fn exits_with(self, code: i32) -> Self {
         assert_eq!(self.code(), code, "exit code; the run was:\n{self}");
         self
     }
 
-    /// Asserts that it ended with 0, and gives itself back.
+    /// Asserts that the exit code is 0. Returns the output.
     #[track_caller]
     pub fn succeeds(self) -> Self {
         self.exits_with(0)
     }
 
-    /// Asserts that it succeeded and printed exactly `text`.
+    /// Asserts that the run succeeded and printed exactly `text`.
     #[track_caller]
     pub fn prints(self, text: &str) -> Self {
         let this = self.succeeds();
@@ -45,7 +45,7 @@ impl Output {
         this
     }
 
-    /// Asserts that `text` is somewhere in what it said to the person.
+    /// Asserts that standard error contains `text`.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "nothing says {text:?}; the run was:\n{self}");
@@ -57,13 +57,13 @@ impl Output {
     }
 }
 
-/// Both streams and the end, with what differs between machines replaced.
+/// Formats both streams and the exit code, with text that differs between machines replaced.
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if !text.is_empty() {
                 write!(f, "--- {name} ---\n{}", self.shown(text))?;
-                // A last line that does not end must be told from one that does.
+                // Marks a last line without a newline.
                 if !text.ends_with('\n') {
                     writeln!(f, "[no end of line]")?;
                 }

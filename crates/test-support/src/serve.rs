@@ -10,10 +10,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use walnut_test_programs::Guest;
 
-/// Longer than anything here takes on a slow machine, the first compilation of an interpreter included.
+/// Time-out of every wait: longer than anything takes on a slow machine, the first compilation of
+/// an interpreter included.
 const HANGS: Duration = Duration::from_secs(120);
 
-/// A running `walnut serve` on a free port of 127.0.0.1. Killed when this is dropped; what it said is shown if the test fails.
+/// A running `walnut serve` on a free port of 127.0.0.1. Killed on drop; its messages are shown if
+/// the test fails.
 pub struct ServeProcess {
     child: Child,
     address: SocketAddr,
@@ -26,7 +28,7 @@ impl ServeProcess {
     /// Serves `program`, with more flags.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When the server does not start.
     #[track_caller]
     pub fn start<A: AsRef<OsStr>>(env: &TestEnv, program: Guest, flags: impl IntoIterator<Item = A>) -> Self {
         let mut command = env.command();
@@ -34,10 +36,10 @@ impl ServeProcess {
         Self::launch(env, command)
     }
 
-    /// Serves `program`, with more flags and these variables in its environment.
+    /// Serves `program`, with more flags and with these variables in the environment.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When the server does not start.
     #[track_caller]
     pub fn start_with(env: &TestEnv, variables: &[(&str, &str)], program: Guest, flags: &[&str]) -> Self {
         let mut command = env.command();
@@ -49,16 +51,16 @@ impl ServeProcess {
     /// Serves these apps.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When the server does not start.
     #[track_caller]
     pub fn of_apps<A: AsRef<OsStr>>(env: &TestEnv, apps: impl IntoIterator<Item = A>) -> Self {
         Self::of_apps_with(env, &[], apps)
     }
 
-    /// Serves these apps, with these variables in its environment.
+    /// Serves these apps, with these variables in the environment.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When the server does not start.
     #[track_caller]
     pub fn of_apps_with<A: AsRef<OsStr>>(
         env: &TestEnv,
@@ -70,10 +72,11 @@ impl ServeProcess {
         Self::launch(env, command)
     }
 
-    /// Serves these apps, once it has said `refusal` and what is wrong was put right by `mend`.
+    /// Serves these apps: waits for the message `refusal`, has `mend` fix the error, and waits for
+    /// the server.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When the server does not start.
     #[track_caller]
     pub fn of_mended_apps<A: AsRef<OsStr>>(
         env: &TestEnv,
@@ -86,10 +89,11 @@ impl ServeProcess {
         waits.when_up()
     }
 
-    /// Starts to serve these apps with this standard input, and has said `said` and does not serve yet.
+    /// Starts to serve these apps with this standard input, and waits for the message `said`,
+    /// before the server is up.
     ///
     /// # Panics
-    /// When it does not say so.
+    /// When the message does not come.
     #[track_caller]
     pub fn that_waits<A: AsRef<OsStr>>(
         env: &TestEnv,
@@ -107,7 +111,7 @@ impl ServeProcess {
     /// Serves `program` from standard input, with these targets beside it.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When the server does not start.
     #[track_caller]
     pub fn of_input<A: AsRef<OsStr>>(env: &TestEnv, program: Guest, targets: impl IntoIterator<Item = A>) -> Self {
         let mut command = env.command();
@@ -121,7 +125,7 @@ impl ServeProcess {
     }
 
     fn spawn(env: &TestEnv, mut command: Command, input: Stdio) -> Self {
-        // What fails without a guest must not leave a server behind.
+        // Comes first: a panic here, when guests are missing, must not leave a server behind.
         let replacements = env.replacements();
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
@@ -130,10 +134,10 @@ impl ServeProcess {
         ServeProcess { child, address, stdout, stderr, replacements }
     }
 
-    /// The same once it serves.
+    /// Waits until the server is up.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// When the server does not start.
     #[track_caller]
     pub fn when_up(mut self) -> Self {
         let is_up = self.stderr.wait(|text| text.contains("\n  ") && announced(text).is_some());
@@ -142,80 +146,82 @@ impl ServeProcess {
         self
     }
 
-    /// Where it listens; nowhere before it does.
+    /// Returns the address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A new connection.
+    /// Opens a connection.
     #[track_caller]
     pub fn connect(&self) -> Connection {
         Connection::open(self.address).expect("the server takes a connection")
     }
 
-    /// A GET on a connection of its own.
+    /// Sends a GET on a connection of its own.
     #[track_caller]
     pub fn get(&self, target: &str) -> Response {
         self.connect().get(target)
     }
 
-    /// A POST of `body` on a connection of its own.
+    /// Sends a POST of `body` on a connection of its own.
     #[track_caller]
     pub fn post(&self, target: &str, body: impl AsRef<[u8]>) -> Response {
         let body = body.as_ref();
         let mut connection = self.connect();
         let head = format!("POST {target} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n", body.len());
         connection.send(head).expect("the server reads");
-        // A server that refuses a body by its head need not read it.
+        // A server that refuses a body because of the head need not read it.
         let _ = connection.send(body);
         connection.response()
     }
 
-    /// What it has said so far on standard error.
+    /// Returns standard error so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// Waits until standard error has `text` in it.
+    /// Waits until standard error contains `text`.
     #[track_caller]
     pub fn says(&self, text: &str) {
         assert!(self.stderr.wait(|said| said.contains(text)), "nothing says {text:?}:\n{}", self.stderr());
     }
 
-    /// Waits until standard error has `text` in it this many times.
+    /// Waits until standard error contains `text` this many times.
     #[track_caller]
     pub fn says_times(&self, text: &str, times: usize) {
         let enough = |said: &str| said.matches(text).count() >= times;
         assert!(self.stderr.wait(enough), "nothing says {text:?} {times} times:\n{}", self.stderr());
     }
 
-    /// Whether standard error is read; at first it is. At its end it is read in any case.
+    /// Sets whether standard error is read, as it is at first. Once the process has ended, it is
+    /// read in any case.
     pub fn read_stderr(&self, is_read: bool) {
         self.stderr.is_left.store(!is_read, SeqCst);
     }
 
-    /// Bytes of memory that the system holds for it; `None` where the system does not tell.
+    /// Returns the resident memory in bytes; `None` where the system does not tell.
     pub fn resident(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
     }
 
-    /// How many parts of files whose names end so it has mapped; `None` where the system does not tell.
+    /// Returns the number of mapped file parts whose names end in `end`; `None` where the system
+    /// does not tell.
     pub fn mappings(&self, end: &str) -> Option<usize> {
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.child.id())).ok()?;
         Some(maps.lines().filter(|line| line.ends_with(end)).count())
     }
 
-    /// The names of its threads; `None` where the system does not tell.
+    /// Returns the names of the threads; `None` where the system does not tell.
     pub fn threads(&self) -> Option<Vec<String>> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
-        // One may have ended since.
+        // A thread may have ended since.
         let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
         Some(tasks.flatten().filter_map(name).map(|name| name.trim().to_owned()).collect())
     }
 
-    /// Whether it still runs.
+    /// Returns whether the process is still running.
     pub fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -254,7 +260,7 @@ impl ServeProcess {
     /// Waits for the end.
     ///
     /// # Panics
-    /// When it does not come.
+    /// When the process does not end.
     #[track_caller]
     pub fn wait(mut self) -> Output {
         let started = Instant::now();
@@ -286,13 +292,13 @@ impl Drop for ServeProcess {
     }
 }
 
-/// The address in "serving X on http://ADDRESS", or https.
+/// Finds the address in "serving X on http://ADDRESS" or https.
 fn announced(stderr: &str) -> Option<SocketAddr> {
     let line = stderr.lines().find(|line| line.starts_with("serving "))?;
     line.rsplit_once("://")?.1.parse().ok()
 }
 
-/// A stream that is read beside the process, which would otherwise wait for a full pipe.
+/// A stream that is read while the process runs, so that the process does not wait for a full pipe.
 struct Captured {
     shared: Arc<(Mutex<String>, Condvar)>,
     /// Nothing is read while this is set.
@@ -325,7 +331,7 @@ impl Captured {
         lock(&self.shared.0).clone()
     }
 
-    /// Everything, once the process has ended.
+    /// Returns everything, once the process has ended.
     fn when_ended(&mut self) -> String {
         self.is_left.store(false, SeqCst);
         if let Some(reader) = self.reader.take() {
@@ -334,7 +340,7 @@ impl Captured {
         self.text()
     }
 
-    /// Whether `enough` becomes true of the text while the stream is open.
+    /// Waits until `enough` is true of the text; `false` when the stream ends first.
     fn wait(&self, enough: impl Fn(&str) -> bool) -> bool {
         let started = Instant::now();
         let mut text = lock(&self.shared.0);

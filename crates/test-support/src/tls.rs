@@ -10,36 +10,36 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// Longer than a handshake takes on a slow machine.
+/// Time-out of a handshake: longer than it takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Vouched for by nobody but itself, and right in everything else: it is for `localhost` and 127.0.0.1, until 2126.
+/// A self-signed certificate for `localhost` and 127.0.0.1, valid until 2126.
 const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.pem");
 const KEY: &[u8] = include_bytes!("tls/key.pem");
-/// The same, issued again with another key.
+/// The same certificate, issued again with another key.
 const RENEWED: (&[u8], &[u8]) = (include_bytes!("tls/renewed-certificate.pem"), include_bytes!("tls/renewed-key.pem"));
 
-/// The versions of TLS that are in use.
+/// Versions of TLS that are in use.
 pub const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// A certificate for `localhost` and its key, as PEM.
+/// Returns a certificate for `localhost` and its key, as PEM.
 pub fn certificate_and_key() -> (&'static [u8], &'static [u8]) {
     (CERTIFICATE, KEY)
 }
 
-/// The same, issued again with another key.
+/// Returns a certificate for the same names, issued with another key.
 pub fn renewed_certificate_and_key() -> (&'static [u8], &'static [u8]) {
     RENEWED
 }
 
-/// A client's connection with TLS.
+/// A client's TLS connection.
 pub struct Secure {
     stream: StreamOwned<ClientConnection, TcpStream>,
 }
 
 impl Secure {
-    /// Connects to `localhost` at `address`, trusting `certificate` alone (PEM). `protocols` are offered for what is spoken
-    /// inside, `versions` of TLS itself; none means all.
+    /// Connects to `localhost` at `address`, trusting only `certificate` (PEM). Offers `protocols`
+    /// by ALPN and `versions` of TLS; an empty list offers all.
     pub fn open(
         address: SocketAddr,
         certificate: &[u8],
@@ -57,7 +57,7 @@ impl Secure {
         Ok(Secure { stream: StreamOwned::new(client, stream) })
     }
 
-    /// What both sides agreed to speak inside.
+    /// Returns the protocol that both sides agreed on.
     pub fn protocol(&self) -> Option<String> {
         Some(String::from_utf8_lossy(self.stream.conn.alpn_protocol()?).into_owned())
     }
@@ -89,16 +89,16 @@ pub(crate) fn client(
     Arc::new(config)
 }
 
-/// A server that answers each request with "answer", with TLS and without on one port of 127.0.0.1.
+/// A server that answers each request with "answer", with and without TLS on one port of 127.0.0.1.
 ///
-/// Its certificate is its own, so that only who is told to trust it does.
+/// Its certificate is self-signed, so that only clients that are told to trust it do.
 pub struct TlsServer {
     address: SocketAddr,
     outcomes: Receiver<String>,
 }
 
 impl TlsServer {
-    /// Serves for as long as the test runs.
+    /// Serves until the end of the test.
     ///
     /// # Panics
     /// When no port is free.
@@ -118,17 +118,18 @@ impl TlsServer {
         TlsServer { address, outcomes }
     }
 
-    /// Its certificate, as PEM.
+    /// Returns the certificate, as PEM.
     pub fn certificate(&self) -> &'static [u8] {
         CERTIFICATE
     }
 
-    /// Where it listens.
+    /// Returns the address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How the next handshake ended: `agreed`, or rustls' own words, which name the client's alert.
+    /// Returns how the next handshake ended: `agreed`, or the error of rustls, which names the
+    /// client's alert.
     ///
     /// # Panics
     /// When no client comes.
@@ -144,7 +145,7 @@ fn certificate() -> CertificateDer<'static> {
 
 fn serve(mut stream: TcpStream, config: Arc<ServerConfig>, tell: &Sender<String>) {
     let mut first = [0];
-    // The record of a handshake starts with 22, and a request with a letter.
+    // A handshake record starts with the byte 22, an HTTP request with a letter.
     if !stream.peek(&mut first).is_ok_and(|length| length == 1 && first == [22]) {
         let _ = answer(&mut stream);
         return;
@@ -173,7 +174,7 @@ fn answer(stream: &mut (impl Read + Write)) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Or a test of who does not trust it would show nothing.
+    /// Control: without it, tests of distrust would show nothing.
     #[test]
     fn who_is_told_to_trust_the_certificate_does() {
         let server = TlsServer::start();

@@ -8,15 +8,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Longer than anything that is waited for takes on a slow machine.
+/// Time-out of every wait: longer than anything takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// More than the system buffers for a connection.
+/// Size of a body that is larger than the system's buffers of a connection.
 const BIG: usize = 32 << 20;
 
-/// A server that guests send requests to, on a port of 127.0.0.1. It answers them with 200 and nothing else, and tells which
-/// came on which connection.
+/// A server for the requests of guests, on a port of 127.0.0.1. It answers each with 200 and an
+/// empty body, and records which request came on which connection.
 ///
-/// After `/close` the connection is closed, which the answer does not announce. `/big` has a body of 32 MiB.
+/// After `/close` it closes the connection without announcing that. `/big` has a body of 32 MiB.
 pub struct Upstream {
     address: SocketAddr,
     seen: Arc<Seen>,
@@ -33,12 +33,12 @@ struct Counts {
     connections: usize,
     closed: usize,
     requests: Vec<(usize, String)>,
-    /// Of HTTP/2, which wait for each other.
+    /// HTTP/2 requests that wait for each other.
     waiting: Vec<SendResponse<bytes::Bytes>>,
 }
 
 impl Upstream {
-    /// Speaks HTTP/1.1 in the clear.
+    /// Serves HTTP/1.1 in the clear.
     ///
     /// # Panics
     /// When no port is free.
@@ -57,7 +57,8 @@ impl Upstream {
         upstream
     }
 
-    /// Speaks HTTP/2 over TLS alone, with the certificate of [`certificate_and_key`]. It answers when `at_once` requests wait.
+    /// Serves HTTP/2 over TLS only, with the certificate of [`certificate_and_key`]. It answers
+    /// once `at_once` requests wait.
     ///
     /// # Panics
     /// When no port is free.
@@ -78,25 +79,25 @@ impl Upstream {
         (listener, Upstream { address, seen: Arc::default() })
     }
 
-    /// Where it listens.
+    /// Returns the address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections came.
+    /// Returns the number of connections.
     pub fn connections(&self) -> usize {
         self.seen.lock().connections
     }
 
-    /// Each request's connection, counted from 1, and what it asked for: its method and its target.
+    /// Returns the requests: the number of the connection, from 1, and method and target.
     pub fn requests(&self) -> Vec<(usize, String)> {
         self.seen.lock().requests.clone()
     }
 
-    /// Waits until this many connections of HTTP/1.1 were closed by both sides.
+    /// Waits until this many HTTP/1.1 connections were closed by both sides.
     ///
     /// # Panics
-    /// When they are not.
+    /// When they are not closed in time.
     #[track_caller]
     pub fn has_closed(&self, connections: usize) {
         let waited =
