@@ -1,4 +1,4 @@
-//! The list of guests is made from their folder, and this keeps it honest.
+//! Checks the list of guests, which is made from their folder.
 
 use walnut_test_programs::{ALL, Guest, assert_test_exists, foreach_guest};
 

@@ -1,5 +1,5 @@
 // flags: -g -O0
-// Crashes as its argument says. Built with debug information, so that a report can name a line here.
+// Crashes as its argument says. Has debug information, for the lines in reports.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// The first program, in Go: says hello, shows a file (`read PATH`), or grows its heap and looks at it (`heap MIB`).
+// Says hello, shows a file (`read PATH`), or grows its heap and checks it (`heap MIB`).
 package main
 
 import (
@@ -41,7 +41,7 @@ func act(args []string) error {
 // A size that leaves no hole in the heap, the pages where it starts to grow included.
 const chunkSize = 4096
 
-// Go takes memory where its own ended, and the host may have taken some there: calls come in between.
+// Go extends its memory at the end. The host may have extended it since, so calls come in between.
 func heap(mib int) error {
 	chunks := make([][]byte, mib<<20/chunkSize)
 	for i := range chunks {

@@ -1,4 +1,4 @@
-// A server in the style of browsers' workers: `/` says hello, `/throw` throws, `/json` gives back the JSON it gets.
+// A server in the style of web workers: `/` says hello, `/throw` throws, `/json` echoes JSON.
 addEventListener("fetch", (event) => event.respondWith(answer(event.request)));
 
 async function answer(request) {

@@ -1,4 +1,4 @@
-"""The first program, in Python: says hello or shows its arguments; `--exit-failure` fails, `--read PATH` shows a file."""
+"""Says hello or shows its arguments; `--exit-failure` fails, `--read PATH` shows a file."""
 
 import sys
 

@@ -22,9 +22,9 @@ class IncomingHandler(exports.IncomingHandler):
         response = OutgoingResponse(Fields.from_list([("content-type", b"text/plain")]))
         body = response.body()
         ResponseOutparam.set(response_out, Ok(response))
-        # A stream is a child of its body, and a body is finished when it has none.
+        # A stream is a child of its body, and only a body without children can be finished.
         with body.write() as stream:
-            # One write takes so many bytes at most.
+            # A write takes a limited number of bytes.
             for start in range(0, len(content), 4096):
                 stream.blocking_write_and_flush(content[start : start + 4096])
         OutgoingBody.finish(body, None)

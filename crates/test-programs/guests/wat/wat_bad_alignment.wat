@@ -1,5 +1,5 @@
-;; Breaks the rules of the component model at the moment of returning: each function hands back a pointer that the host
-;; must not follow.
+;; Breaks the rules of the component model when it returns: each function returns a pointer that the
+;; host must not follow.
 (component
   (core module $m
     (memory (export "memory") 1)

@@ -1,4 +1,4 @@
-;; Never gets as far as being called: its start function does not end.
+;; Never reaches its first call: the start function does not end.
 (module
   (func $forever (loop $again (br $again)))
   (start $forever)

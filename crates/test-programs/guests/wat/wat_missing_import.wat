@@ -1,4 +1,4 @@
-;; A program that needs what no host has: acme:missing/thing@1.0.0.
+;; A program with an import that no host provides: acme:missing/thing@1.0.0.
 (component
   (import "acme:missing/thing@1.0.0" (instance $thing
     (export "do-it" (func (param "how-often" u32)))))

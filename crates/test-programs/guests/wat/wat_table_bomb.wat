@@ -1,5 +1,5 @@
-;; Takes memory of the host's through a table, which no limit on memories sees. Ends when the table does not grow.
-;; `elements` says how many it got.
+;; Takes memory of the host through a table, which no limit on memories sees. Ends when the table does
+;; not grow. `elements` returns the number of its elements.
 (module
   (table $table 1 funcref)
   (memory (export "memory") 1)

@@ -1,5 +1,5 @@
-;; Two memories that grow in turn, so that a limit on each alone lets twice as much through. Ends when neither grows.
-;; `pages` says how many both have.
+;; Two memories that grow in turn, so that a limit on each alone would allow twice as much. Ends when
+;; neither grows. `pages` returns the pages of both.
 (module
   (memory $one (export "memory") 1)
   (memory $two 1)

@@ -1,4 +1,4 @@
-;; Made for a WASI that never was: the name is known, the version is not.
+;; Made for a version of WASI that never existed: the name is known, the version is not.
 (component
   (import "wasi:cli/environment@0.9.0" (instance $environment
     (export "get-arguments" (func (result (list string))))))

@@ -1,4 +1,4 @@
-//! Every way in which a program goes wrong. Built with debug information, so that a report can name a line here.
+//! All ways in which a program goes wrong. Has debug information, for the lines in reports.
 
 use std::{
     arch::wasm32,
@@ -46,12 +46,12 @@ fn number(text: &str) -> usize {
 
 #[inline(never)]
 fn divide(dividend: u32) -> u32 {
-    // SAFETY: none, and that is the point: the check that Rust would make is left out, so that the instruction traps.
+    // SAFETY: none, on purpose: without Rust's check, the instruction itself traps.
     let zero = unsafe { NonZeroU32::new_unchecked(black_box(0)) };
     dividend / zero
 }
 
-/// Endless for every limit that is never reached, which the compiler cannot know.
+/// Endless unless a limit is reached, which the compiler cannot know.
 #[inline(never)]
 fn recurse(depth: u64, limit: u64) -> u64 {
     if depth == limit {
@@ -64,11 +64,11 @@ fn recurse(depth: u64, limit: u64) -> u64 {
 #[inline(never)]
 fn out_of_bounds() -> u8 {
     let far = black_box(0xffff_fff0_usize) as *const u8;
-    // SAFETY: none, and that is the point: no memory is there, so that the instruction traps.
+    // SAFETY: none, on purpose: no memory is there, so that the instruction traps.
     unsafe { far.read_volatile() }
 }
 
-/// Takes memory the way programs do: the allocator asks for it, and every page is used.
+/// Takes memory as programs do: the allocator asks for it, and every page is used.
 fn memory(mib: usize) {
     let mut kept = Vec::new();
     for _ in 0..mib {
@@ -77,7 +77,7 @@ fn memory(mib: usize) {
     println!("touched {} MiB", kept.len());
 }
 
-/// Takes all the memory there is and lives on.
+/// Takes all the memory there is and goes on.
 fn grow() {
     let pages_at_once = MIB / 65536;
     while wasm32::memory_grow::<0>(pages_at_once) != usize::MAX {}
@@ -91,7 +91,7 @@ fn spin() {
     }
 }
 
-/// Never computes anything of its own for long: it is the host that works.
+/// Computes little itself: the host does the work.
 #[inline(never)]
 fn storm() {
     loop {

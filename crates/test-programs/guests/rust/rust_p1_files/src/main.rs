@@ -1,4 +1,4 @@
-//! One file operation per run, and the system's own answer when it is refused.
+//! Does one file operation per run. A refusal is shown as the system's own error.
 
 use std::{
     env,
@@ -37,7 +37,7 @@ fn act(arguments: &[&str]) -> io::Result<()> {
             names.iter().for_each(|name| println!("{}", name.display()));
             Ok(())
         }
-        // Of the link itself, not of what it leads to.
+        // The link itself, not its target.
         ["stat", path] => {
             let about = fs::symlink_metadata(path)?;
             let kind = match about.file_type() {
@@ -49,7 +49,7 @@ fn act(arguments: &[&str]) -> io::Result<()> {
             println!("{kind} {}", about.len());
             Ok(())
         }
-        // To change the times of a file it need not be open to write.
+        // The times of a file can be changed without opening it for writing.
         ["touch-open", path] => File::open(path)?.set_modified(SystemTime::now()),
         ["mkdir", path] => fs::create_dir(path),
         ["rmdir", path] => fs::remove_dir(path),
@@ -61,7 +61,7 @@ fn act(arguments: &[&str]) -> io::Result<()> {
     }
 }
 
-/// std has this for WASI on nightly only.
+/// Creates a symbolic link; std has this for WASI on nightly only.
 fn symlink(target: &str, link: &str) -> io::Result<()> {
     let (target, link) = (CString::new(target)?, CString::new(link)?);
     // SAFETY: both are strings that end in NUL and live until the call returns.

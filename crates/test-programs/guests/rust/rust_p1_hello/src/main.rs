@@ -1,4 +1,4 @@
-//! The first program: says hello, or does the one thing that its arguments ask.
+//! Says hello, or does the one thing that its arguments ask for.
 
 use std::{env, io, process};
 

@@ -12,7 +12,7 @@ pub extern "C" fn add(left: i32, right: i32) -> i32 {
     left.wrapping_add(right)
 }
 
-/// How often `add` was called in this instance.
+/// Calls of `add` in this instance.
 #[unsafe(no_mangle)]
 pub extern "C" fn calls() -> i32 {
     CALLS.get()

@@ -1,4 +1,4 @@
-//! The first program again, as a component: every call goes straight to WASI 0.2.
+//! Says hello as a component: every call goes straight to WASI 0.2.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ fn main() -> io::Result<()> {
     let mut out = stdout::get_stdout();
     match arguments[..] {
         [] => out.write_all(b"hello from a sealed component\n")?,
-        // 0.2 itself knows only success and failure.
+        // WASI 0.2 has only success and failure.
         ["--exit", "0"] => exit::exit(Ok(())),
         ["--exit", _] => exit::exit(Err(())),
         ["--stdin"] => {

@@ -1,4 +1,5 @@
-//! A server that misbehaves on request: one path, one way. What the host lets pass is said in the answer.
+//! A server that misbehaves on request, each path in its own way. The response tells what the host
+//! let pass.
 
 use std::{
     hint::black_box,
@@ -24,7 +25,7 @@ use wasip2::{
 
 const MIB: usize = 1024 * 1024;
 
-/// Requests that this sandbox got.
+/// Requests of this sandbox.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 struct Bad;
@@ -62,13 +63,13 @@ impl Guest for Bad {
                 }
                 say(out, &format!("holding {} handles", kept.len()));
             }
-            // What is forgotten stays on the host for as long as the sandbox lives.
+            // A forgotten handle stays on the host for the life of the sandbox.
             "/forget" => {
                 let handles = query_number(query, "count").unwrap_or(1);
                 (0..handles).for_each(|_| mem::forget(monotonic_clock::subscribe_duration(u64::MAX)));
                 say(out, &format!("{count}: forgot {handles} handles"));
             }
-            // Memory of the host's, behind handles.
+            // Memory of the host, behind handles.
             "/hoard-fields" => {
                 let count = query_number(query, "count").unwrap_or(1000);
                 (0..count).for_each(|_| mem::forget(large_fields()));
@@ -109,7 +110,7 @@ impl Guest for Bad {
                 drop(stream);
                 mem::forget(body);
             }
-            // What computes this long twice has no time left for a second time.
+            // Computes so long that a second time would exceed the limit.
             "/compute" => {
                 let until = monotonic_clock::now() + query_number(query, "ms").unwrap_or(100) * 1_000_000;
                 while monotonic_clock::now() < until {
@@ -198,7 +199,7 @@ fn large_fields() -> Fields {
     fields
 }
 
-/// Answers with one line of text.
+/// Responds with one line of text.
 fn say(out: ResponseOutparam, text: &str) {
     answer(out, OutgoingResponse::new(Fields::new()), format!("{text}\n").as_bytes());
 }
@@ -207,7 +208,7 @@ fn answer(out: ResponseOutparam, response: OutgoingResponse, bytes: &[u8]) {
     let body = response.body().expect("the first body");
     ResponseOutparam::set(out, Ok(response));
     let mut stream = body.write().expect("the first stream");
-    // The client may be gone; that is not this guest's trouble.
+    // The client may be gone.
     let _ = stream.write_all(bytes).and_then(|()| Write::flush(&mut stream));
     drop(stream);
     let _ = OutgoingBody::finish(body, None);
@@ -218,7 +219,7 @@ fn bad_trailer(out: ResponseOutparam) {
     let body = response.body().expect("the first body");
     ResponseOutparam::set(out, Ok(response));
     let mut stream = body.write().expect("the first stream");
-    // These would change how the message is framed, were they believed.
+    // These headers would change the framing of the message.
     let trailers = Fields::new();
     for (name, value) in [("content-length", "5"), ("transfer-encoding", "chunked"), ("x-split", "a\r\nb: c")] {
         let text = match trailers.append(name, value.as_bytes()) {
@@ -248,7 +249,7 @@ fn big(out: ResponseOutparam, mib: usize) {
     let _ = OutgoingBody::finish(body, None);
 }
 
-/// Calls another server; the status, or the name of the error.
+/// Sends a request to another server, and returns the status or the name of the error.
 fn outbound(url: &str) -> Result<String, String> {
     let (scheme, authority, target) = split_url(url).ok_or("not-a-url")?;
     let request = OutgoingRequest::new(Fields::new());
@@ -282,7 +283,7 @@ fn read_file(path: &str) -> Result<Vec<u8>, String> {
     Err("no-folder".to_owned())
 }
 
-/// Endless for every limit that is never reached, which the compiler cannot know.
+/// Endless unless a limit is reached, which the compiler cannot know.
 #[inline(never)]
 fn recurse(depth: u64, limit: u64) -> u64 {
     if depth == limit {

@@ -1,8 +1,9 @@
-//! Gives back what it gets, as it comes: body, `x-*` headers, trailers.
+//! An echo server: sends back body, `x-*` headers and trailers as they come.
 //!
-//! `/echo` (and every other path), `/upper` (in capitals), `/hash` (how many bytes), `/method` (method and target). The last
-//! two answer when they have read everything. Calls of gRPC get their messages back and a status, `/walnut.Echo/Refuse`
-//! a status alone, and `/walnut.Echo/Repeat` and `/walnut.Echo/Join` several messages for one and one for several.
+//! Paths: `/echo` (and every other path), `/upper` (in capitals), `/hash` (the number of bytes),
+//! `/method` (method and target). The last two respond once they have read everything. A gRPC call
+//! gets its messages back and a status; `/walnut.Echo/Refuse` a status alone; `/walnut.Echo/Repeat`
+//! several messages for each, and `/walnut.Echo/Join` a single message for several.
 
 use std::io::{Read, Write};
 
@@ -55,7 +56,8 @@ impl Guest for Echo {
         loop {
             let length = match Read::read(&mut input, &mut buffer) {
                 Ok(length @ 1..) => length,
-                // A failed body is an ended one here: the answer is cut short and the host knows why.
+                // A failed body counts as an ended body: the response is cut short, and the host
+                // knows why.
                 Err(_) if !streams => return,
                 _ => break,
             };
@@ -70,7 +72,7 @@ impl Guest for Echo {
                 "/upper" => part.make_ascii_uppercase(),
                 _ => {}
             }
-            // The client may be gone; then nobody waits for the rest.
+            // The client may be gone, and nobody waits for the rest.
             if output.write_all(part).and_then(|()| Write::flush(&mut output)).is_err() {
                 return;
             }
@@ -85,7 +87,7 @@ impl Guest for Echo {
         }
         let _ = output.write_all(&rest).and_then(|()| Write::flush(&mut output));
 
-        // Streams are children of their bodies, and a body is finished when it has none.
+        // Streams are children of their body, and only a body without children can be finished.
         drop((input, output));
         let trailers = IncomingBody::finish(incoming);
         trailers.subscribe().block();

@@ -1,4 +1,4 @@
-//! The smallest useful server, which is what gets measured: no formatting, no panics with messages.
+//! The smallest useful server, for benchmarks: no formatting, no panics with messages.
 
 use wasip2::{
     exports::http::incoming_handler::Guest,

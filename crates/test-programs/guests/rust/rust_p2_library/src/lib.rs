@@ -1,6 +1,6 @@
-//! A library: nothing to run, functions to call, over every kind of type that WIT has.
+//! A library: nothing to run, and functions over every kind of type that WIT has.
 
-// What `generate!` writes is not ours to tidy.
+// The lints do not apply to the output of `generate!`.
 #![allow(clippy::all, reason = "generated code")]
 
 use std::{cell::Cell, f64::consts::PI, hint::black_box};

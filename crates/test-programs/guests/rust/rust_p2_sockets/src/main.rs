@@ -1,4 +1,4 @@
-//! One network operation per run, and WASI's own name for the error when it is refused.
+//! Does one network operation per run. A refusal is shown as WASI's name of the error.
 
 use std::{
     collections::BTreeMap,
@@ -68,7 +68,7 @@ impl From<wasip2::http::types::ErrorCode> for Failure {
         Self(error_name(&error))
     }
 }
-/// A stream that broke: its text is the host's, so it is not shown as a name.
+/// Describes a broken stream. Its text is the host's, so it is not shown as a name.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self(format!("stream: {error}"))
@@ -109,7 +109,7 @@ fn tcp_name(name: &str, port: &str, text: &str) -> Outcome {
     last
 }
 
-/// Connections that are all held until the last was tried.
+/// Opens connections and holds all of them until the last was tried.
 fn tcp_storm(address: SocketAddr, count: &str) -> Outcome {
     let count: usize = count.parse().map_err(|_| "bad-count")?;
     let mut tally: BTreeMap<String, usize> = BTreeMap::new();
@@ -140,7 +140,7 @@ fn udp(address: SocketAddr, text: &str) -> Outcome {
         outgoing.subscribe().block();
     }
     outgoing.send(&[OutgoingDatagram { data: text.as_bytes().to_vec(), remote_address: None }])?;
-    // Nothing says that a datagram will ever be answered.
+    // A datagram may never get an answer.
     let patience = monotonic_clock::subscribe_duration(5_000_000_000);
     loop {
         if let Some(datagram) = incoming.receive(1)?.first() {
@@ -155,7 +155,7 @@ fn udp(address: SocketAddr, text: &str) -> Outcome {
     }
 }
 
-/// Answers one datagram with what it said.
+/// Answers one datagram with its own bytes.
 fn listen_udp(address: SocketAddr) -> Outcome {
     let socket = create_udp_socket(family(&address))?;
     socket.start_bind(&instance_network(), to_wasi(address))?;
@@ -288,7 +288,7 @@ fn receive(coming: &FutureIncomingResponse) -> Outcome<IncomingResponse> {
     Ok(answer?)
 }
 
-/// Asks again each time the host says that it is worth asking.
+/// Tries again each time the host says `would-block`.
 fn wait<T>(
     mut ask: impl FnMut() -> Result<T, ErrorCode>,
     pollable: impl Fn() -> poll::Pollable,

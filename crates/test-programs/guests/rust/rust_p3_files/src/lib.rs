@@ -1,4 +1,4 @@
-//! One file operation per run over WASI 0.3, and WASI's own name for the error when it is refused.
+//! Does one file operation per run over WASI 0.3. A refusal is shown as WASI's name of the error.
 
 use shared::error_name;
 use wasip3::{
@@ -26,7 +26,7 @@ async fn act(arguments: &[&str]) -> Result<(), String> {
     let name = |error: ErrorCode| error_name(&error);
     match *arguments {
         ["read", path] => read(open(path, OpenFlags::empty(), DescriptorFlags::READ).await?).await,
-        // From a folder that was opened before.
+        // Opens from a folder that was opened before.
         ["read-in", folder, path] => {
             let folder = open(folder, OpenFlags::DIRECTORY, DescriptorFlags::READ).await?;
             let file =
@@ -57,7 +57,7 @@ async fn act(arguments: &[&str]) -> Result<(), String> {
             print(names.concat().into_bytes()).await;
             done.await.map_err(name)
         }
-        // Of the link itself, not of what it leads to.
+        // The link itself, not its target.
         ["stat", path] => {
             let (folder, rest) = locate(path)?;
             let about = folder.stat_at(PathFlags::empty(), rest).await.map_err(name)?;
@@ -110,7 +110,7 @@ async fn act(arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// The folder that was given for a path, and the rest of the path.
+/// Returns the preopened folder of a path, and the rest of the path.
 fn locate(path: &str) -> Result<(Descriptor, String), String> {
     for (folder, prefix) in preopens::get_directories() {
         if let Some(rest) = path.strip_prefix(prefix.trim_end_matches('/'))

@@ -1,4 +1,4 @@
-//! The first program once more, over WASI 0.3: output is a stream that the host reads.
+//! Says hello over WASI 0.3: output is a stream that the host reads.
 
 use wasip3::{
     cli::{environment, exit, stderr, stdin, stdout},
@@ -41,7 +41,7 @@ async fn print(text: String) -> Result<(), ()> {
     let (mut writer, reader) = wit_stream::new();
     let done = stdout::write_via_stream(reader);
     writer.write_all(text.into_bytes()).await;
-    // The host is done when the stream has an end.
+    // The host is done when the stream ends.
     drop(writer);
     done.await.map_err(drop)
 }

@@ -1,12 +1,13 @@
-//! Gives back what it gets over WASI 0.3, several requests at a time in one instance.
+//! An echo server over WASI 0.3, with several requests at a time in one instance.
 //!
-//! `/echo` (and every other path: the body's stream itself is the answer), `/upper` (each part in capitals), `/hash`
-//! (how many bytes), `/sleep?ms=N`, `/count` (how many requests this instance got), `/loop`, `/panic`, `/split` (what
-//! would split the answer), `/handles?count=N` and `/log-bomb?mib=N` (so many, or without end),
-//! `/outbound?url=URL` (the status of the answer from there; with `ms=N` asked for so much later, and with `trace=VALUE` as
-//! a part of that trace) and `/outbound-after?url=URL` (the same, when the answer is on its way). Calls of gRPC get their
-//! messages back and a status, `/walnut.Echo/Refuse` a status alone, and `/walnut.Echo/Repeat` and `/walnut.Echo/Join` several
-//! messages for one and one for several.
+//! Paths: `/echo` (and every other path: the request's stream itself is the response body),
+//! `/upper` (each part in capitals), `/hash` (the number of bytes), `/sleep?ms=N`, `/count` (the
+//! requests of this instance), `/loop`, `/panic`, `/split` (headers that would split the response),
+//! `/handles?count=N` and `/log-bomb?mib=N` (without a number: without end), `/outbound?url=URL`
+//! (the status of that URL; `ms=N` delays it, `trace=VALUE` makes it a part of that trace) and
+//! `/outbound-after?url=URL` (the same, while the response is on its way). A gRPC call gets its
+//! messages back and a status; `/walnut.Echo/Refuse` a status alone; `/walnut.Echo/Repeat` several
+//! messages for each, and `/walnut.Echo/Join` a single message for several.
 
 use std::{cell::Cell, hint::black_box};
 
@@ -79,7 +80,7 @@ impl Guest for Echo {
                 }
                 Ok(say(headers, format!("holding {} handles\n", kept.len())))
             }
-            // Memory of the host's, behind handles that are never given back.
+            // Memory of the host, behind handles that are never given back.
             "/hoard-fields" => {
                 let count = query_number(query, "count").unwrap_or(1000);
                 for _ in 0..count {
@@ -127,14 +128,15 @@ impl Guest for Echo {
                 trailers.await?;
                 Ok(called(headers, grpc_answer(path, &messages)))
             }
-            // The stream itself as the answer would bring the client's trailers, whatever the guest has.
+            // With the request's stream as its body, the response would have the client's trailers
+            // instead.
             _ if is_grpc => Ok(copied(headers, body, trailers, |_| (), status)),
             _ => Ok(Response::new(headers, Some(body), trailers).0),
         }
     }
 }
 
-/// Asks for the URL of `query`.
+/// Sends a request to the URL of `query`.
 async fn outbound(query: &str) -> Result<String, String> {
     let url = query_value(query, "url").unwrap_or_default();
     let (scheme, authority, target) = split_url(&url).ok_or("not-a-url")?;
@@ -153,7 +155,7 @@ async fn outbound(query: &str) -> Result<String, String> {
     Ok(format!("status {}\n", response.get_status_code()))
 }
 
-/// Tries to put into the answer what only the host may write there, and says how that went.
+/// Tries to set headers that only the host may set, and describes the result.
 fn split() -> Response {
     let (headers, trailers) = (Fields::new(), Fields::new());
     let mut said = String::new();
@@ -169,7 +171,7 @@ fn split() -> Response {
                 &format!("{name:?} {}\n", outcome.map_or_else(|error| error_name(&error), |()| "accepted".to_owned()));
         }
     }
-    // What frames a body has no business behind it.
+    // Fields that frame a body are not allowed in its trailers.
     let _ = trailers.append("content-length", b"5");
     let _ = trailers.append("x-good", b"yes");
     let (trailers_writer, answer_trailers) = wit_future::new(|| Ok(None));
@@ -186,7 +188,8 @@ fn split() -> Response {
     response
 }
 
-/// An answer of the same parts, each `changed`, with the client's trailers, or with `others` if it sent none.
+/// Creates a response of the same parts, each `changed`, with the client's trailers, or with
+/// `others` if it sent none.
 fn copied(
     headers: Fields,
     mut body: StreamReader<u8>,
@@ -201,7 +204,7 @@ fn copied(
             let (result, mut part) = body.read(Vec::with_capacity(64 * 1024)).await;
             changed(&mut part);
             let rest = writer.write_all(part).await;
-            // Nobody reads, or nothing comes.
+            // Nobody reads any more, or nothing more comes.
             if !rest.is_empty() || !matches!(result, StreamResult::Complete(_)) {
                 break;
             }
@@ -213,12 +216,12 @@ fn copied(
     Response::new(headers, Some(contents), trailers).0
 }
 
-/// What says that a call of gRPC went well.
+/// Trailers of a successful gRPC call.
 fn status() -> Option<Fields> {
     Some(Fields::from_list(&[("grpc-status".to_owned(), b"0".to_vec())]).expect("fine trailers"))
 }
 
-/// The answer of a call of gRPC that went well.
+/// Response of a successful gRPC call.
 fn called(headers: Fields, messages: Vec<u8>) -> Response {
     let (mut writer, contents) = wit_stream::new();
     let (trailers_writer, trailers) = wit_future::new(|| Ok(None));

@@ -23,7 +23,7 @@ impl Guest for Hello {
         let (no_trailers, trailers) = wit_future::new(|| Ok(None));
         drop(no_trailers);
         let (response, _sent) = Response::new(headers, Some(contents), trailers);
-        // The host reads the body after it has the response.
+        // The host reads the body once it has the response.
         spawn_local(async move {
             writer.write_all(BODY.to_vec()).await;
         });

@@ -1,4 +1,5 @@
-//! One network operation per run over WASI 0.3, and WASI's own name for the error when it is refused.
+//! Does one network operation per run over WASI 0.3. A refusal is shown as WASI's name of the
+//! error.
 
 use std::{
     collections::BTreeMap,
@@ -62,7 +63,7 @@ fn parse(address: &str) -> Result<SocketAddr, String> {
     address.parse().map_err(|_| "bad-address".to_owned())
 }
 
-/// For `map_err`.
+/// For use in `map_err`.
 fn name(error: impl Debug) -> String {
     error_name(&error)
 }
@@ -92,7 +93,7 @@ async fn tcp_name(host: &str, port: &str, text: &str) -> Result<(), String> {
     last
 }
 
-/// Connections that are all held until the last was tried.
+/// Opens connections and holds all of them until the last was tried.
 async fn tcp_storm(address: &str, count: &str) -> Result<(), String> {
     let (address, count) = (parse(address)?, count.parse::<usize>().map_err(|_| "bad-count")?);
     let mut tally: BTreeMap<String, usize> = BTreeMap::new();
@@ -135,13 +136,13 @@ async fn listen(address: &str) -> Result<(), String> {
     let bound = from_wasi(socket.get_local_address().map_err(name)?);
     print(format!("listening on {bound}\n").into_bytes()).await;
     let connection = connections.next().await.ok_or("no-connection")?;
-    // What comes in is what goes out: the host moves the bytes.
+    // The stream that comes in is the stream that goes out: the host moves the bytes.
     let (incoming, received) = connection.receive();
     connection.send(incoming).await.map_err(name)?;
     received.await.map_err(name)
 }
 
-/// Answers one datagram with what it said.
+/// Answers one datagram with its own bytes.
 async fn listen_udp(address: &str) -> Result<(), String> {
     let address = parse(address)?;
     let socket = UdpSocket::create(family(&address)).map_err(name)?;
@@ -168,7 +169,7 @@ async fn http(method: &str, url: &str, body: &str) -> Result<(), String> {
     trailers.await.map(drop).map_err(name)
 }
 
-/// Responses that are all held until the last was asked for.
+/// Sends requests and holds all responses until the last was asked for.
 async fn http_storm(url: &str, count: &str) -> Result<(), String> {
     let count: usize = count.parse().map_err(|_| "bad-count")?;
     let mut tally: BTreeMap<String, usize> = BTreeMap::new();

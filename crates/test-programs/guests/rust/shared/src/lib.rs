@@ -1,12 +1,12 @@
-//! What several guests do alike: names of errors, and addresses taken apart.
+//! Code that several guests share: names of errors, and parsed URLs.
 
 use std::fmt::Debug;
 
-/// The name that WIT gives to an error, from the variant that bindings made of it:
-/// `ErrorCode::DnsError(..)` is `dns-error`.
+/// Returns the WIT name of an error, from the variant of its bindings: `ErrorCode::DnsError(..)` is
+/// `dns-error`.
 pub fn error_name(error: &impl Debug) -> String {
     let shown = format!("{error:?}");
-    // A payload may hold names of its own, so it goes first.
+    // A payload may contain names of its own, so it is removed first.
     let variant = shown.split(['(', '{', ' ']).next().unwrap_or_default();
     let variant = variant.rsplit("::").next().unwrap_or_default();
     let mut name = String::new();
@@ -19,7 +19,7 @@ pub fn error_name(error: &impl Debug) -> String {
     name
 }
 
-/// `http://host:port/path?query` as scheme, authority and the rest.
+/// Splits `http://host:port/path?query` into scheme, authority and the rest.
 pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     Some(match rest.find(['/', '?']) {
@@ -28,12 +28,12 @@ pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
     })
 }
 
-/// `/path?query` as both.
+/// Splits `/path?query` into path and query.
 pub fn split_path(target: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
 
-/// What a query says for a name, with percent signs resolved.
+/// Returns the value of a name in a query, percent-decoded.
 pub fn query_value(query: &str, wanted: &str) -> Option<String> {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == wanted).map(|(_, value)| {
         let mut plain = Vec::new();
@@ -52,13 +52,14 @@ pub fn query_value(query: &str, wanted: &str) -> Option<String> {
     })
 }
 
-/// The number that a query says for a name.
+/// Returns the number of a name in a query.
 pub fn query_number(query: &str, wanted: &str) -> Option<u64> {
     query_value(query, wanted)?.parse().ok()
 }
 
-/// What a call of gRPC gets that is answered when all its messages are there: `/walnut.Echo/Repeat` each of them twenty times,
-/// `/walnut.Echo/Join` one with what all of them say. Nothing for another path.
+/// Returns the response of a gRPC call whose messages are all there: for `/walnut.Echo/Repeat` each
+/// of them twenty times, for `/walnut.Echo/Join` a single one with the text of all. `None` for
+/// another path.
 pub fn grpc_answer(path: &str, mut messages: &[u8]) -> Vec<u8> {
     if path == "/walnut.Echo/Repeat" {
         return messages.repeat(20);
