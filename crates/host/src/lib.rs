@@ -18,7 +18,11 @@ mod trigger;
 
 pub use crate::http::{CertificateReload, Server, ServerConfig, Tls, TlsError};
 pub use admin::Admin;
-pub use app::{Admission, AdmissionLimits, App, DeployedComponent, Node, RouteTarget, ServedDir};
+pub use app::{
+    Admission, AdmissionLimits, App, AppError, AppErrors, AppSummary, ComponentDefaults, DeployedComponent, Deployment,
+    ErrorClass, FrontDoor, Inputs, LimitNotices, Loader, LoaderConfig, Node, Notice, Notices, RouteTarget, ServedDir,
+    Severity, manifest_of,
+};
 pub use fingerprint::Fingerprint;
 pub use shutdown::ShutdownSignal;
 pub use telemetry::{

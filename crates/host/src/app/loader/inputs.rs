@@ -1,0 +1,65 @@
+//! Input files of a load, and whether they have changed since.
+
+use crate::fingerprint::Fingerprint;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use walnut_engine::{Artifact, LoadError};
+
+/// Reads the files of apps, and remembers the state of each file and folder that the latest load
+/// used.
+#[derive(Default)]
+pub struct Inputs {
+    used: Mutex<Vec<(PathBuf, Option<Fingerprint>)>>,
+    /// Standard input can be read only once, so later loads get the same bytes.
+    standard_input: Mutex<Option<Artifact>>,
+}
+
+impl Inputs {
+    /// Forgets the files of the previous load.
+    pub(crate) fn begin(&self) {
+        lock(&self.used).clear();
+    }
+
+    /// Reads a component; `-` is standard input.
+    pub(crate) fn artifact(&self, target: &str) -> Result<Artifact, LoadError> {
+        if target != "-" {
+            self.note(Path::new(target));
+            return Artifact::load(target);
+        }
+        let mut kept = lock(&self.standard_input);
+        if let Some(artifact) = &*kept {
+            return Ok(artifact.clone());
+        }
+        Ok(kept.insert(Artifact::load(target)?).clone())
+    }
+
+    /// Reads a manifest. Text that is not UTF-8 is an error of the kind
+    /// [`io::ErrorKind::InvalidData`].
+    pub(crate) fn text(&self, path: &Path) -> io::Result<String> {
+        self.note(path);
+        String::from_utf8(fs::read(path)?).map_err(|e| {
+            let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not text in UTF-8"))
+        })
+    }
+
+    /// Remembers the state of a file or folder. To be called before it is opened, so that a later
+    /// change is noticed.
+    pub(crate) fn note(&self, path: &Path) {
+        lock(&self.used).push((path.to_owned(), Fingerprint::of(path)));
+    }
+
+    /// Returns the present state of the inputs if any of them differs from when it was read. Blocks
+    /// while the file system answers.
+    pub fn changed(&self) -> Option<Vec<Option<Fingerprint>>> {
+        let used = lock(&self.used).clone();
+        let now: Vec<_> = used.iter().map(|(path, _)| Fingerprint::of(path)).collect();
+        used.iter().map(|(_, before)| before).ne(&now).then_some(now)
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
