@@ -1,111 +1,75 @@
-//! The one error at the edge: what happened, what to do, and the exit code.
+//! The error of a command: message, details, hints, and the reason for the exit code.
 
-use crate::exit::Code;
+use crate::exit::ExitReason;
 use crate::printer::Printer;
 use std::error::Error;
+use std::fmt::Display;
 use walnut_engine::{CacheError, Failure, LoadError};
+use walnut_host::{AppError, AppErrors, Notice, TlsError};
 use walnut_policy::PatternError;
 
-/// What a command failed with.
+/// Outcome of a command: its exit code, or its error.
+pub type CommandResult = Result<i32, CommandError>;
+
+/// Error that ends a command.
 #[derive(Debug)]
 pub struct CommandError {
-    code: Code,
+    reason: ExitReason,
     message: String,
     details: Vec<String>,
     hints: Vec<String>,
-    /// What else is wrong.
+    /// Further errors. The reason is that of the first.
     more: Vec<CommandError>,
 }
 
 impl CommandError {
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
-        CommandError { code, message: message.into(), details: Vec::new(), hints: Vec::new(), more: Vec::new() }
+    pub fn new(reason: ExitReason, message: impl Into<String>) -> Self {
+        CommandError { reason, message: message.into(), details: Vec::new(), hints: Vec::new(), more: Vec::new() }
     }
 
-    /// All that was made, or all that is wrong: who mends one thing is not told of the next only then.
-    pub fn all<T>(outcomes: impl IntoIterator<Item = Result<T, Self>>) -> Result<Vec<T>, Self> {
-        let (mut made, mut wrong) = (Vec::new(), Vec::new());
-        for outcome in outcomes {
-            match outcome {
-                Ok(one) => made.push(one),
-                Err(error) => wrong.push(error),
-            }
-        }
-        let mut wrong = wrong.into_iter();
-        match wrong.next() {
-            None => Ok(made),
-            Some(first) => Err(first.and(wrong)),
-        }
-    }
-
-    /// With what else is wrong. The code is that of the first.
-    pub fn and(mut self, others: impl IntoIterator<Item = Self>) -> Self {
-        self.more.extend(others);
-        self
-    }
-
-    /// The first line of the message, and each that belongs to it: the rest of it, details and hints.
-    pub fn into_lines(self) -> (String, Vec<String>) {
-        let mut lines = self.message.lines().map(str::to_owned);
-        let first = lines.next().unwrap_or_default();
-        (first, lines.chain(self.details).chain(self.hints).collect())
-    }
-
+    #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// More lines that belong to the message.
-    pub fn details(mut self, details: impl IntoIterator<Item = String>) -> Self {
-        self.details.extend(details);
-        self
+    /// Creates the error of a guest called `name` that failed.
+    pub fn of_failure(name: &str, failure: &Failure) -> Self {
+        let Notice { message, details, hints, .. } = Notice::failure(name, failure);
+        CommandError { reason: failure.into(), message, details, hints, more: Vec::new() }
     }
 
-    pub fn code(&self) -> Code {
-        self.code
+    /// Returns why the command failed.
+    pub fn reason(&self) -> ExitReason {
+        self.reason
     }
 
-    /// Prints it all: message, details, hints.
+    /// Prints message, details and hints, and then further errors.
     pub fn print(&self, printer: &Printer) {
         printer.error(&self.message);
         self.details.iter().for_each(|line| printer.detail(line));
         self.hints.iter().for_each(|hint| printer.hint(hint));
         self.more.iter().for_each(|error| error.print(printer));
     }
+}
 
-    /// Says it as something that did not end what it happened to.
-    pub fn warn(&self, printer: &Printer) {
-        printer.warning(&self.message);
-        self.hints.iter().for_each(|hint| printer.hint(hint));
+impl From<&AppError> for CommandError {
+    fn from(error: &AppError) -> Self {
+        CommandError { hints: error.hints(), ..CommandError::new(error.class().into(), error.to_string()) }
     }
+}
 
-    /// A guest's failure, with the target's name in front.
-    pub fn of_failure(name: &str, failure: &Failure) -> Self {
-        let message = match failure {
-            Failure::Trap { cause, .. } => format!("{name} trapped: {cause}"),
-            Failure::Limit { limit, value, .. } => format!("{name} {} (limit: {value})", limit.deed()),
-            other => format!("{name}: {other}"),
-        };
-        CommandError {
-            code: Code::of_failure(failure),
-            message,
-            details: failure.details().to_vec(),
-            hints: failure.hint().into_iter().collect(),
-            more: Vec::new(),
-        }
+impl From<AppErrors> for CommandError {
+    fn from(errors: AppErrors) -> Self {
+        let mut all = errors.iter().map(CommandError::from);
+        let first = all.next().unwrap_or_else(|| CommandError::new(errors.class().into(), errors.to_string()));
+        CommandError { more: all.collect(), ..first }
     }
 }
 
 impl From<LoadError> for CommandError {
     fn from(error: LoadError) -> Self {
-        CommandError {
-            code: Code::of_load(&error),
-            message: error.to_string(),
-            details: Vec::new(),
-            hints: error.hints(),
-            more: Vec::new(),
-        }
+        CommandError { hints: error.hints(), ..CommandError::new((&error).into(), error.to_string()) }
     }
 }
 
@@ -115,16 +79,23 @@ impl From<CacheError> for CommandError {
             CacheError::Size(_) => "set WALNUT_CACHE_SIZE to what the cache may hold, or leave it unset",
             _ => "set WALNUT_CACHE_DIR to a folder that is yours alone",
         };
-        CommandError::new(Code::Host, error.to_string()).hint(hint)
+        CommandError::new(ExitReason::Host, error.to_string()).hint(hint)
     }
 }
 
-/// A grant that could not be read, in the flag `flag`.
-pub fn of_pattern(flag: &str, error: &PatternError) -> CommandError {
-    CommandError::new(Code::Usage, format!("--{flag}: {error}")).hint(error.hint.clone())
+impl From<TlsError> for CommandError {
+    fn from(error: TlsError) -> Self {
+        let hints = error.hint().map(str::to_owned).into_iter().collect();
+        CommandError { hints, ..CommandError::new(ExitReason::Host, error.to_string()) }
+    }
 }
 
-/// Something of the operating system, with what was being done.
-pub fn of_system(doing: impl std::fmt::Display, error: &dyn Error) -> CommandError {
-    CommandError::new(Code::Host, format!("{doing}: {error}"))
+/// Creates the error of a grant in `--flag` that could not be parsed.
+pub fn of_pattern(flag: &str, error: &PatternError) -> CommandError {
+    CommandError::new(ExitReason::Usage, format!("--{flag}: {error}")).hint(error.hint.clone())
+}
+
+/// Creates an error of the operating system. `doing` says what was tried.
+pub fn of_system(doing: impl Display, error: &dyn Error) -> CommandError {
+    CommandError::new(ExitReason::Host, format!("{doing}: {error}"))
 }

@@ -1,15 +1,17 @@
-//! Exit codes. A guest's own code is passed on; these are Walnut's, in the numbers that container tools use.
+//! Exit codes. A guest's own code is passed on; these are Walnut's, in the numbers that container
+//! tools use.
 
 use walnut_engine::{Failure, Limit, LoadError};
+use walnut_host::ErrorClass;
 
-/// Why Walnut, rather than the guest, set the exit code. The table in the guide is made from this.
+/// Reason why Walnut, rather than the guest, set the exit code. The value is the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub enum ExitReason {
     /// Wrong usage: a flag, a pattern, a call.
     Usage = 2,
-    /// The deadline or the processor time was used up.
+    /// The deadline or the CPU time was used up.
     Time = 124,
-    /// The host failed, or the configuration is bad.
+    /// The host failed, or the configuration is wrong.
     Host = 125,
     /// The target was found but cannot run.
     CannotRun = 126,
@@ -21,31 +23,33 @@ pub enum Code {
     Memory = 137,
 }
 
-impl Code {
-    /// The code for a target that could not be loaded.
-    pub fn of_load(error: &LoadError) -> Self {
-        match error {
-            LoadError::NotFound(_) => Code::NotFound,
-            LoadError::Call(_) | LoadError::Start { .. } => Code::Usage,
-            LoadError::Mounts(_) | LoadError::Engine(_) | LoadError::Unreadable { .. } => Code::Host,
-            LoadError::Memory { .. } => Code::Memory,
-            LoadError::TooLarge { .. }
-            | LoadError::Text { .. }
-            | LoadError::NotWasm { .. }
-            | LoadError::Invalid { .. }
-            | LoadError::MissingImports { .. }
-            | LoadError::WrongWorld { .. }
-            | LoadError::Compile { .. } => Code::CannotRun,
+impl From<ErrorClass> for ExitReason {
+    fn from(class: ErrorClass) -> Self {
+        match class {
+            ErrorClass::Usage => ExitReason::Usage,
+            ErrorClass::NotFound => ExitReason::NotFound,
+            ErrorClass::CannotRun => ExitReason::CannotRun,
+            ErrorClass::Memory => ExitReason::Memory,
+            ErrorClass::Host => ExitReason::Host,
         }
     }
+}
 
-    /// The code for a guest that did not end well.
-    pub fn of_failure(failure: &Failure) -> Self {
+impl From<&LoadError> for ExitReason {
+    fn from(error: &LoadError) -> Self {
+        ErrorClass::from(error).into()
+    }
+}
+
+impl From<&Failure> for ExitReason {
+    fn from(failure: &Failure) -> Self {
         match failure {
-            Failure::Limit { limit: Limit::Deadline | Limit::Cpu, .. } => Code::Time,
-            Failure::Limit { limit: Limit::Memory, .. } => Code::Memory,
-            Failure::Limit { .. } | Failure::Trap { .. } | Failure::NoResponse | Failure::GuestError(_) => Code::Trap,
-            Failure::Busy | Failure::Host(_) => Code::Host,
+            Failure::Limit { limit: Limit::Deadline | Limit::Cpu, .. } => ExitReason::Time,
+            Failure::Limit { limit: Limit::Memory, .. } => ExitReason::Memory,
+            Failure::Limit { .. } | Failure::Trap { .. } | Failure::NoResponse | Failure::GuestError(_) => {
+                ExitReason::Trap
+            }
+            Failure::Busy | Failure::Host(_) => ExitReason::Host,
         }
     }
 }

@@ -2,21 +2,18 @@
 
 use std::process::ExitCode;
 
-mod apps;
-mod args;
 mod audit;
-mod clients;
+mod cache;
 mod commands;
 mod error;
 mod exit;
-mod grants;
-mod limits;
-mod optimiser;
+mod flags;
+mod gate;
 mod printer;
 mod progress;
-mod reload;
-mod sources;
+mod serving;
+mod settings;
 
 fn main() -> ExitCode {
-    commands::run(args::parse())
+    commands::run_verb(flags::parse())
 }

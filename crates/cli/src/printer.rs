@@ -1,4 +1,5 @@
-//! Everything that Walnut says. stdout is data, stderr is talk; colours only on a terminal.
+//! Output of this process: data on standard output, messages on standard error, colours only on a
+//! terminal.
 
 use anstyle::{AnsiColor, Style};
 use std::borrow::Cow;
@@ -6,68 +7,71 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Instant;
 use walnut_engine::OutputLine;
-use walnut_host::{Entry, LogWriter};
+use walnut_host::{Entry, LogWriter, Notice, Notices, Severity};
 use walnut_policy::is_hidden;
 
-/// Bytes of each stream that wait to be written. Lines beyond that are lost.
-const WAITING: usize = 4 << 20;
+/// Bytes of each stream that may wait to be written. Lines beyond that are lost.
+const MAX_QUEUED: usize = 4 << 20;
 
-/// Says things on the standard streams.
+/// Writes to the standard streams.
 #[derive(Clone, Copy)]
 pub struct Printer {
     colour: bool,
-    /// Where what is said on standard output and on standard error waits to be written. Without, it is written at once.
+    /// Queues of standard output and standard error. Without them, lines are written at once.
     queues: Option<&'static [Arc<LogWriter<String>>; 2]>,
 }
 
 impl Printer {
+    /// Creates a printer that writes at once. `NO_COLOR` and `TERM=dumb` turn colours off.
     pub fn new() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
             && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
         Printer { colour: wanted && io::stderr().is_terminal(), queues: None }
     }
 
-    /// The same for a process that serves: whoever says something does not wait until somebody reads it.
+    /// Creates a printer for a server: lines are queued and written by other threads, so that a slow
+    /// reader of the output does not hold up requests.
     pub fn queued(self) -> io::Result<Self> {
         let lost = move |count: u64, stream: &str| {
             let lines = if count == 1 { "1 line was".to_owned() } else { format!("{count} lines were") };
-            self.heading("warning", AnsiColor::Yellow, &format!("{lines} lost, since standard {stream} took no more"))
+            self.label("warning", AnsiColor::Yellow, &format!("{lines} lost, since standard {stream} took no more"))
                 + "\n"
         };
         let stderr = queue("walnut-stderr", io::stderr(), move |count, text| text.push_str(&lost(count, "error")))?;
         let talk = stderr.clone();
         let stdout = queue("walnut-stdout", io::stdout(), move |count, _| hand_over(&talk, lost(count, "output")))?;
-        // It lives as long as the process.
+        // The queues live as long as the process.
         Ok(Printer { queues: Some(Box::leak(Box::new([stdout, stderr]))), ..self })
     }
 
-    /// What waits to be written, by the name of its stream.
+    /// Returns the queues, by the name of their stream.
     pub fn queues(&self) -> Vec<(&'static str, Arc<LogWriter<String>>)> {
         self.queues.map_or_else(Vec::new, |queues| ["stdout", "stderr"].into_iter().zip(queues.clone()).collect())
     }
 
-    /// Waits until what was said is written, but no longer than to `until`.
+    /// Waits until all queued lines are written, but no longer than to `until`.
     pub fn flush(&self, until: Instant) {
         self.queues.into_iter().flatten().for_each(|lines| lines.flush(until));
     }
 
-    /// Data, to standard output. A reader that went away is no error.
+    /// Writes data to standard output. A reader that has gone away is not an error.
     pub fn data(&self, text: &str) {
         let mut out = io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
-    /// Data that holds names of a component author's choice.
-    pub fn names(&self, text: &str) {
-        self.data(&shown(text));
+    /// Writes data that contains names which the author of a component chose.
+    pub fn escaped_data(&self, text: &str) {
+        self.data(&escape(text));
     }
 
-    /// Talk, as it is.
-    pub fn say(&self, text: &str) {
+    /// Writes a line to standard error as it is.
+    pub fn info(&self, text: &str) {
         self.line(format!("{text}\n"), true);
     }
 
-    /// A line with its end. It is in one piece: standard error has no buffer, and each piece would be a call of the system.
+    /// Writes a line, which ends in a newline. The line is one string, since standard error is not
+    /// buffered and each piece would be a system call.
     fn line(&self, line: String, is_stderr: bool) {
         match self.queues {
             Some(queues) => hand_over(&queues[usize::from(is_stderr)], line),
@@ -78,9 +82,10 @@ impl Printer {
         }
     }
 
-    /// A line that the guest `name` wrote, to the stream that it wrote it to. In front is who wrote it, and for which request.
+    /// Writes a line of the guest `name` to the stream that the guest wrote it to, with the name and
+    /// the request in front.
     pub fn guest_line(&self, name: &str, line: OutputLine<'_>) {
-        let (name, text) = (shown(name), shown(line.text));
+        let (name, text) = (escape(name), escape(line.text));
         let tagged = match line.request {
             Some(request) => format!("{name} {request}: {text}\n"),
             None => format!("{name}: {text}\n"),
@@ -88,54 +93,70 @@ impl Printer {
         self.line(tagged, line.is_stderr);
     }
 
-    /// A line of a guest that tells already who wrote it, to the stream that it wrote it to.
-    pub fn guest_text(&self, text: &str, is_stderr: bool) {
+    /// Writes a line of a guest that is JSON, and so names the guest already.
+    pub fn guest_json(&self, text: &str, is_stderr: bool) {
         self.line(format!("{text}\n"), is_stderr);
     }
 
+    /// Writes an error message to standard error.
     pub fn error(&self, text: &str) {
-        self.headed("error", AnsiColor::Red, text);
+        self.labelled("error", AnsiColor::Red, text);
     }
 
+    /// Writes a warning to standard error.
     pub fn warning(&self, text: &str) {
-        self.headed("warning", AnsiColor::Yellow, text);
+        self.labelled("warning", AnsiColor::Yellow, text);
     }
 
+    /// Writes a hint, which belongs to the message before it.
     pub fn hint(&self, text: &str) {
-        self.headed("hint", AnsiColor::Cyan, text);
+        self.labelled("hint", AnsiColor::Cyan, text);
     }
 
-    /// A line that belongs to what was said before.
+    /// Writes a detail of the message before it, indented.
     pub fn detail(&self, text: &str) {
-        self.say(&format!("  {}", shown(text)));
+        self.info(&format!("  {}", escape(text)));
     }
 
-    /// An explanation of the gate: its first word is its heading.
+    /// Writes the explanation of a denial. Its first word is its label.
     pub fn explanation(&self, text: &str) {
         let mut lines = text.lines();
-        if let Some((heading, rest)) = lines.next().and_then(|first| first.split_once(": ")) {
-            self.headed(heading, AnsiColor::Yellow, rest);
+        if let Some((label, rest)) = lines.next().and_then(|first| first.split_once(": ")) {
+            self.labelled(label, AnsiColor::Yellow, rest);
         }
-        lines.for_each(|line| self.say(&shown(line)));
+        lines.for_each(|line| self.info(&escape(line)));
     }
 
-    fn headed(&self, heading: &str, colour: AnsiColor, text: &str) {
-        self.say(&self.heading(heading, colour, text));
+    fn labelled(&self, label: &str, colour: AnsiColor, text: &str) {
+        self.info(&self.label(label, colour, text));
     }
 
-    fn heading(&self, heading: &str, colour: AnsiColor, text: &str) -> String {
+    fn label(&self, label: &str, colour: AnsiColor, text: &str) -> String {
         let style = if self.colour { Style::new().fg_color(Some(colour.into())).bold() } else { Style::new() };
-        format!("{style}{heading}:{style:#} {}", shown(text))
+        format!("{style}{label}:{style:#} {}", escape(text))
     }
 }
 
-/// A thread of this `name` that writes to `out`, and has `lost` tell of lines that were lost.
+impl Notices for Printer {
+    fn notify(&self, notice: &Notice) {
+        match notice.severity {
+            Severity::Info => self.info(&notice.message),
+            Severity::Warning => self.warning(&notice.message),
+            Severity::Error => self.error(&notice.message),
+        }
+        notice.details.iter().for_each(|line| self.detail(line));
+        notice.hints.iter().for_each(|hint| self.hint(hint));
+    }
+}
+
+/// Starts a thread called `name` that writes queued lines to `out`. `lost` describes lines that were
+/// lost.
 fn queue(
     name: &str,
     out: impl Write + Send + 'static,
     mut lost: impl FnMut(u64, &mut String) + Send + 'static,
 ) -> io::Result<Arc<LogWriter<String>>> {
-    LogWriter::start(name, WAITING, out, move |said: Entry<String>, text: &mut String| match said {
+    LogWriter::start(name, MAX_QUEUED, out, move |entry: Entry<String>, text: &mut String| match entry {
         Entry::Line(line) => text.push_str(&line),
         Entry::Lost(count) => lost(count, text),
     })
@@ -146,28 +167,28 @@ fn hand_over(to: &LogWriter<String>, line: String) {
     to.push(line, size);
 }
 
-/// Text in which names may be the component author's choice: what would drive the terminal is spelt out. Guests log without
-/// end, so text without any of it is left as it is.
-fn shown(text: &str) -> Cow<'_, str> {
-    let drives = |c: char| !matches!(c, '\n' | '\t') && is_hidden(c);
-    if !text.contains(drives) {
+/// Escapes characters that would control the terminal: names in `text` may be chosen by the author
+/// of a component. Text without such characters is not copied, since guests log a lot.
+fn escape(text: &str) -> Cow<'_, str> {
+    let is_control = |c: char| !matches!(c, '\n' | '\t') && is_hidden(c);
+    if !text.contains(is_control) {
         return text.into();
     }
-    let mut spelt = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        match drives(c) {
-            true => spelt.extend(c.escape_unicode()),
-            false => spelt.push(c),
+        match is_control(c) {
+            true => escaped.extend(c.escape_unicode()),
+            false => escaped.push(c),
         }
     }
-    spelt.into()
+    escaped.into()
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn names_in_messages_cannot_drive_the_terminal() {
-        assert_eq!(super::shown("it needs `a\u{1b}[2J`\n  b"), "it needs `a\\u{1b}[2J`\n  b");
-        assert_eq!(super::shown("a\tb\nç"), "a\tb\nç");
+        assert_eq!(super::escape("it needs `a\u{1b}[2J`\n  b"), "it needs `a\\u{1b}[2J`\n  b");
+        assert_eq!(super::escape("a\tb\nç"), "a\tb\nç");
     }
 }

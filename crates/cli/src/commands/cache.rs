@@ -1,25 +1,11 @@
-use super::Outcome;
-use crate::error::of_system;
+//! `walnut cache`.
+
+use crate::error::{CommandResult, of_system};
+use crate::flags::{CacheArgs, CacheVerb};
 use crate::printer::Printer;
-use clap::{Args, Subcommand};
 use walnut_engine::{Cache, CacheUsage};
 
-/// Show or clear the cache of compiled code
-#[derive(Args, Debug)]
-pub struct CacheArgs {
-    #[command(subcommand)]
-    verb: Option<CacheVerb>,
-}
-
-#[derive(Subcommand, Debug)]
-enum CacheVerb {
-    /// Print where the cache is, how much it holds and how much it may (what happens without a word, too)
-    Show,
-    /// Remove all compiled code; it is compiled again when it is needed
-    Clear,
-}
-
-pub fn run(args: &CacheArgs, printer: Printer) -> Outcome {
+pub fn run(args: &CacheArgs, printer: Printer) -> CommandResult {
     let cache = Cache::open()?;
     match args.verb {
         None | Some(CacheVerb::Show) => {
@@ -29,7 +15,7 @@ pub fn run(args: &CacheArgs, printer: Printer) -> Outcome {
         }
         Some(CacheVerb::Clear) => {
             let usage = cache.clear().map_err(|e| of_system("the cache cannot be cleared", &e))?;
-            printer.say(&format!("removed {}", amount(usage)));
+            printer.info(&format!("removed {}", amount(usage)));
         }
     }
     Ok(0)

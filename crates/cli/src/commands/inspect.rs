@@ -1,25 +1,14 @@
-use super::{Outcome, load};
-use crate::error::of_system;
+//! `walnut inspect`.
+
+use crate::commands::guest::load;
+use crate::error::{CommandError, CommandResult, of_system};
+use crate::flags::InspectArgs;
 use crate::printer::Printer;
-use clap::Args;
 use std::fmt::Write;
 use walnut_engine::{Inspection, Kind, Verb};
 use walnut_policy::Printable;
 
-/// Tell what a target is and what it would ask for, without running it
-#[derive(Args, Debug)]
-pub struct InspectArgs {
-    /// A .wasm or .wat file, or `-` for standard input
-    target: String,
-    /// Print its world as WIT
-    #[arg(long, conflicts_with = "json")]
-    wit: bool,
-    /// Print everything as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-pub fn run(args: &InspectArgs, printer: Printer) -> Outcome {
+pub fn run(args: &InspectArgs, printer: Printer) -> CommandResult {
     let artifact = load(&args.target)?;
     let text = if args.wit {
         Inspection::wit(&artifact)?
@@ -31,11 +20,11 @@ pub fn run(args: &InspectArgs, printer: Printer) -> Outcome {
         }
         describe(&inspection, &args.target)
     };
-    printer.names(&text);
+    printer.escaped_data(&text);
     Ok(0)
 }
 
-fn json(inspection: &Inspection) -> Result<String, crate::error::CommandError> {
+fn json(inspection: &Inspection) -> Result<String, CommandError> {
     serde_json::to_string_pretty(inspection)
         .map(|text| text + "\n")
         .map_err(|e| of_system("the description cannot be written as JSON", &e))

@@ -1,13 +1,10 @@
-//! The flags that set limits. Their defaults differ by command and come from the engine, so that help cannot be wrong.
+//! Flags for limits. Their defaults differ by command and come from the engine, so the help cannot
+//! disagree with it.
 
-use crate::error::CommandError;
-use crate::printer::Printer;
+use crate::flags::numbers::parse_count;
 use clap::{Args, Command};
-use std::fmt::Display;
-use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use walnut_engine::{Failure, Limit, Limits, STACK, parse_duration, parse_size};
+use walnut_engine::{Limit, Limits, STACK, parse_duration, parse_size};
 
 /// What the guest may use. Each limit is always on.
 #[derive(Args, Debug)]
@@ -45,21 +42,6 @@ fn parse_stack(text: &str) -> Result<u64, String> {
     if STACK.contains(&size) { Ok(size) } else { Err("a call stack has between 64KiB and 256MiB".into()) }
 }
 
-fn parse_count(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a number; write one without a unit, such as `100`"))
-}
-
-/// Reads a number between these two.
-pub fn number<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
-where
-    T: FromStr + PartialOrd + Display + Copy + Send + Sync,
-{
-    move |text| {
-        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-        number.ok_or_else(|| format!("write a number between {least} and {most}"))
-    }
-}
-
 impl LimitFlags {
     pub fn limits(&self) -> Limits {
         Limits {
@@ -71,18 +53,6 @@ impl LimitFlags {
             request_body: self.request_body,
             response_body: self.response_body,
             connections: self.connections,
-        }
-    }
-}
-
-/// Says of each limit once that `name` reached it and went on: a guest may run into one without end.
-pub fn said_once(name: String, printer: Printer) -> impl Fn(&Failure) + Send + Sync {
-    let said: [AtomicBool; Limit::ALL.len()] = Default::default();
-    move |failure| {
-        if let Failure::Limit { limit, .. } = failure
-            && !said[*limit as usize].swap(true, Relaxed)
-        {
-            CommandError::of_failure(&name, failure).warn(&printer);
         }
     }
 }

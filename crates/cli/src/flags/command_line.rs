@@ -1,14 +1,19 @@
-//! What can be typed.
+//! The definition of the command line, and tips for words of other tools.
 
-use crate::commands::{cache::CacheArgs, call::CallArgs, inspect::InspectArgs, run::RunArgs, serve::ServeArgs};
-use crate::limits::with_defaults;
+use crate::flags::cache::CacheArgs;
+use crate::flags::call::CallArgs;
+use crate::flags::inspect::InspectArgs;
+use crate::flags::limits::with_defaults;
+use crate::flags::run::RunArgs;
+use crate::flags::serve::ServeArgs;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command, FromArgMatches, Subcommand};
 use std::path::Path;
 use walnut_engine::Limits;
 
+/// Arguments of the chosen verb.
 #[derive(Subcommand, Debug)]
-pub enum Verb {
+pub enum VerbArgs {
     Run(RunArgs),
     Serve(ServeArgs),
     Inspect(InspectArgs),
@@ -16,7 +21,7 @@ pub enum Verb {
     Cache(CacheArgs),
 }
 
-/// Adds to a command what a verb takes, the defaults of limits filled in.
+/// Adds the arguments of a verb to a command, with the defaults of limits.
 type Define = fn(Command) -> Command;
 
 const VERBS: [(&str, Define); 5] = [
@@ -27,12 +32,12 @@ const VERBS: [(&str, Define); 5] = [
     ("cache", CacheArgs::augment_args),
 ];
 
-/// The command line's definition.
+/// Returns the whole definition.
 fn definition() -> Command {
     definition_of(|_| true)
 }
 
-/// The same with the verbs that are wanted.
+/// Returns the definition with the wanted verbs only.
 fn definition_of(is_wanted: impl Fn(&str) -> bool) -> Command {
     let root = Command::new("walnut")
         .version(env!("CARGO_PKG_VERSION"))
@@ -47,17 +52,17 @@ fn definition_of(is_wanted: impl Fn(&str) -> bool) -> Command {
     wanted.fold(root, |root, (name, define)| root.subcommand(define(Command::new(name))))
 }
 
-/// Reads the command line; usage errors and help end the process here, with 2 and 0.
-pub fn parse() -> Verb {
-    // To define every verb takes a good part of a short start, and when one is named the others are not needed.
+/// Parses the command line. Usage errors and help end the process here, with 2 and 0.
+pub fn parse() -> VerbArgs {
+    // Defining all verbs would take a good part of a short start, so only the chosen verb is defined.
     let first = std::env::args_os().nth(1);
     let named = VERBS.iter().find(|(name, _)| first.as_ref().is_some_and(|first| first == name));
     let definition = named.map_or_else(definition, |(named, _)| definition_of(|name| name == *named));
     let matches = definition.try_get_matches().unwrap_or_else(|e| with_tip(e).exit());
-    Verb::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
+    VerbArgs::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
 }
 
-/// Says what to type instead, where somebody typed what other tools understand.
+/// Adds a tip to the error of a word that other tools understand.
 fn with_tip(mut error: clap::Error) -> clap::Error {
     let tip = match (error.kind(), error.get(ContextKind::InvalidSubcommand), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word)), _) => run_tip(word),
@@ -70,13 +75,13 @@ fn with_tip(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// For a target where a verb should be.
+/// Returns a tip for a target in the place of the verb.
 fn run_tip(word: &str) -> Option<String> {
     let is_target = word.ends_with(".wasm") || word.ends_with(".wat") || Path::new(word).is_file();
     is_target.then(|| format!("to run it, write 'walnut run {word}'"))
 }
 
-/// For a flag of container tools that has another name here.
+/// Returns a tip for a flag of container tools that has another name here.
 fn flag_tip(flag: &str) -> Option<&'static str> {
     Some(match flag {
         "-v" | "--volume" | "--mount" => "a folder is granted with '--dir HOST::GUEST', and '::rw' after it to write",
@@ -86,7 +91,7 @@ fn flag_tip(flag: &str) -> Option<&'static str> {
         }
         "--network" | "--net" => "the network is granted by what is reached: '--http URL', '--connect HOST:PORT'",
         "-m" => "the limit of memory is '--memory SIZE'",
-        "--cpus" => "the limit of processor time is '--cpu TIME'",
+        "--cpus" => "the limit of CPU time is '--cpu TIME'",
         "-i" | "-t" | "--rm" => "leave it out: standard streams are passed through, and nothing is left behind",
         _ => return None,
     })
@@ -99,7 +104,7 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         let definition = definition();
-        let derived = Verb::augment_subcommands(Command::new("walnut"));
+        let derived = VerbArgs::augment_subcommands(Command::new("walnut"));
         let names = |command: &Command| command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
         let (defined, derived): (Vec<_>, Vec<_>) = (names(&definition), names(&derived));
         assert_eq!(defined, derived);

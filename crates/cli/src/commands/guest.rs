@@ -1,0 +1,99 @@
+//! Steps that `run`, `call` and `inspect` share: from a target to a component that is ready to
+//! start.
+
+use crate::cache::open_cache;
+use crate::error::{CommandError, of_system};
+use crate::exit::ExitReason;
+use crate::gate::{env_values, gate};
+use crate::printer::Printer;
+use crate::progress::TerminalProgress;
+use crate::settings::GuestSettings;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use walnut_engine::{Artifact, Engine, EngineConfig, Gate, Prepared, Ready, Setup, Stdio};
+use walnut_host::{LimitNotices, Notice, Notices, manifest_of};
+use walnut_policy::Printable;
+
+/// Delay of the optimising compiler: a program that ends sooner is not compiled again.
+const OPTIMISE_AFTER: Duration = Duration::from_millis(20);
+
+/// Loads a component. An app is refused with a hint: apps are for `serve`.
+pub fn load(target: &str) -> Result<Artifact, CommandError> {
+    Artifact::load(target).map_err(|error| match manifest_of(target).filter(|manifest| manifest.is_file()) {
+        Some(_) => {
+            CommandError::new(ExitReason::from(&error), format!("{} is an app, not a component", Printable(target)))
+                .hint(format!("serve it: `walnut serve {target}`"))
+        }
+        None => error.into(),
+    })
+}
+
+/// Loads, compiles and links the target.
+pub fn prepare(settings: &GuestSettings, printer: Printer) -> Result<Ready, CommandError> {
+    walnut_engine::record_host_calls();
+    let artifact = load(&settings.target)?;
+    let gate = gate(artifact.short_name(), &settings.grants, &settings.arguments, printer)?;
+    let config = EngineConfig { tiers: settings.tiers, ..EngineConfig::command(settings.limits.clone()) };
+    let cache = open_cache(printer);
+    let is_kept = cache.is_some();
+    let engine = Engine::new(&config, cache);
+    let prepared = engine.prepare(&artifact, Some(&TerminalProgress))?;
+    // When standard error is no terminal, it is the program's own, and nobody waits at it.
+    if let Some(reason) = prepared.unfit_for_baseline().filter(|_| io::stderr().is_terminal()) {
+        printer.notify(&Notice::slow_compilation(artifact.short_name(), reason));
+    }
+    let ready = prepared.ready(setup(settings, gate, artifact.short_name(), printer)?)?;
+    if is_kept && engine.can_optimise(&prepared) {
+        optimise_meanwhile(engine, artifact, prepared);
+    }
+    Ok(ready)
+}
+
+fn setup(settings: &GuestSettings, gate: Gate, name: &str, printer: Printer) -> Result<Setup, CommandError> {
+    let env = env_values(gate.policy(), printer);
+    let mut setup = Setup::new(gate, settings.limits.clone(), Stdio::Inherit, true)?;
+    setup.args = std::iter::once(name.to_owned()).chain(settings.arguments.iter().cloned()).collect();
+    setup.env = env;
+    let notices = LimitNotices::new(settings.target.clone());
+    setup.excess = Some(Arc::new(move |failure| {
+        if let Some(notice) = notices.first(failure) {
+            printer.notify(&notice);
+        }
+    }));
+    Ok(setup)
+}
+
+/// Compiles optimised code for the program's next start while the program runs. Code that is not
+/// ready at its end is given up.
+fn optimise_meanwhile(engine: Arc<Engine>, artifact: Artifact, quick: Prepared) {
+    thread::spawn(move || {
+        thread::sleep(OPTIMISE_AFTER);
+        // The program runs whether or not this succeeds.
+        let _ = engine.optimise(&artifact, &quick);
+    });
+}
+
+/// Ends the process when the deadline has passed while the system holds the guest's thread. A guest
+/// that itself holds the thread is ended, and explained, by the engine.
+#[expect(clippy::exit, reason = "the thread that would return the code is the one that is held")]
+pub fn end_when_stuck(ready: &Ready, target: &str, printer: Printer) {
+    let target = target.to_owned();
+    ready.when_stuck(move || {
+        printer.error(&format!("{target} used up its time while it waited for the system"));
+        std::process::exit(ExitReason::Time as i32);
+    });
+}
+
+/// Runs `work` to its end on this thread.
+pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| of_system("the runtime could not start", &e))?;
+    let result = runtime.block_on(work);
+    // A blocked read of standard input must not delay the end.
+    runtime.shutdown_background();
+    Ok(result)
+}

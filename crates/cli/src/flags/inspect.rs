@@ -1,0 +1,14 @@
+use clap::Args;
+
+/// Tell what a target is and what it would ask for, without running it
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// A .wasm or .wat file, or `-` for standard input
+    pub target: String,
+    /// Print its world as WIT
+    #[arg(long, conflicts_with = "json")]
+    pub wit: bool,
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+}
