@@ -2,11 +2,12 @@
 
 use crate::error::{CommandError, of_system};
 use crate::printer::Printer;
+use parking_lot::Mutex;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use walnut_engine::Audit;
 use walnut_host::{Entry, LogWriter};
@@ -22,7 +23,7 @@ const QUEUE_TIMEOUT: Duration = Duration::from_millis(100);
 pub fn of_command(path: &Path, printer: Printer) -> Result<Audit, CommandError> {
     let out = Mutex::new(AuditFile::open(path, printer)?);
     Ok(Audit::new(move |line| {
-        let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = out.lock();
         // A full disk must not end the guest. `AuditFile` has warned of it.
         let _ = out.write_all(line.as_bytes());
     }))

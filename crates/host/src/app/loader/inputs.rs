@@ -1,10 +1,10 @@
 //! Input files of a load, and whether they have changed since.
 
 use crate::fingerprint::Fingerprint;
+use parking_lot::Mutex;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use walnut_engine::{Artifact, LoadError};
 
 /// Reads the files of apps, and remembers the state of each file and folder that the latest load
@@ -19,7 +19,7 @@ pub struct Inputs {
 impl Inputs {
     /// Forgets the files of the previous load.
     pub(crate) fn begin(&self) {
-        lock(&self.used).clear();
+        self.used.lock().clear();
     }
 
     /// Reads a component; `-` is standard input.
@@ -28,7 +28,7 @@ impl Inputs {
             self.note(Path::new(target));
             return Artifact::load(target);
         }
-        let mut kept = lock(&self.standard_input);
+        let mut kept = self.standard_input.lock();
         if let Some(artifact) = &*kept {
             return Ok(artifact.clone());
         }
@@ -48,18 +48,14 @@ impl Inputs {
     /// Remembers the state of a file or folder. To be called before it is opened, so that a later
     /// change is noticed.
     pub(crate) fn note(&self, path: &Path) {
-        lock(&self.used).push((path.to_owned(), Fingerprint::of(path)));
+        self.used.lock().push((path.to_owned(), Fingerprint::of(path)));
     }
 
     /// Returns the present state of the inputs if any of them differs from when it was read. Blocks
     /// while the file system answers.
     pub fn changed(&self) -> Option<Vec<Option<Fingerprint>>> {
-        let used = lock(&self.used).clone();
+        let used = self.used.lock().clone();
         let now: Vec<_> = used.iter().map(|(path, _)| Fingerprint::of(path)).collect();
         used.iter().map(|(_, before)| before).ne(&now).then_some(now)
     }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
