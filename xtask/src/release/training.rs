@@ -146,3 +146,15 @@ fn request_echo(address: &str) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_messages_at_the_start() {
+        let messages = b"compiling\nserving hello.wasm on http://127.0.0.1:41235\nmore\n";
+        assert_eq!(announced_address(&mut &messages[..]), Some("127.0.0.1:41235".to_owned()));
+        assert_eq!(announced_address(&mut &b"error: no such file\n"[..]), None);
+    }
+}

@@ -64,8 +64,8 @@ enum Marker {
 impl Marker {
     fn of(file: &Path) -> Option<Self> {
         let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        let is_script =
-            extension.is_empty() && file.parent().is_some_and(|p| p.ends_with("tools") || p.ends_with(".ci"));
+        let is_script = extension.is_empty()
+            && file.parent().and_then(Path::file_name).is_some_and(|name| name == "tools" || name == ".ci");
         match extension {
             "rs" | "c" | "go" | "js" => Some(Marker::Slashes),
             "toml" | "py" | "sh" => Some(Marker::Hash),
