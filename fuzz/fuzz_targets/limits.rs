@@ -1,7 +1,7 @@
 //! Sizes and durations as people type them.
 //!
-//! A bug is: a panic; a size or a duration that reads back as another once its unit is spelled out; a duration of zero,
-//! which would end every sandbox before it starts.
+//! A bug is: a panic; a size or a duration that reads back as another once its unit is spelled out;
+//! a duration of zero, which would end every sandbox before it starts.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,8 +1,8 @@
 //! Manifests as people write them, and worse.
 //!
-//! A bug is: a panic; an error that shows what a terminal would obey, or lies outside the file; errors out of order; a
-//! manifest without a name, with two routes for the same
-//! requests, or a route to a component that is not there; a route that its own path does not reach.
+//! A bug is: a panic; an error that shows what a terminal would obey, or lies outside the file;
+//! errors out of order; a manifest without a name, with two routes for the same requests, or a
+//! route to a component that is not there; a route that its own path does not reach.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

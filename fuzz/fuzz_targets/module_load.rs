@@ -1,7 +1,8 @@
-//! Loading: arbitrary bytes, binary or text, through everything that reads them before anything is compiled.
+//! Loading: arbitrary bytes, binary or text, through everything that reads them before anything is
+//! compiled.
 //!
-//! A bug is: a panic; a hang; memory out of proportion to the input; an error text with a hex offset or a Rust name in it,
-//! which would tell a person nothing.
+//! A bug is: a panic; a hang; memory out of proportion to the input; an error text with a hex
+//! offset or a Rust name in it, which would tell a person nothing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

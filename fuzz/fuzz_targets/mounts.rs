@@ -1,10 +1,12 @@
 //! Mounts as people write them, and the paths of a guest.
 //!
-//! The input is lines: the first is the guest's path, the second a denied path, the others are mounts.
+//! The input is lines: the first is the guest's path, the second a denied path, the others are
+//! mounts.
 //!
-//! A bug is: a panic; a path that, once normal, is not so for good, or leads above the root; a mount that, printed, does not
-//! read as the same; a path that is reached outside every mount, or inside a denied folder, or written to in a read-only
-//! mount; a fix that does not allow what was refused.
+//! A bug is: a panic; a path that, once normal, is not so for good, or leads above the root; a
+//! mount that, printed, does not read as the same; a path that is reached outside every mount, or
+//! inside a denied folder, or written to in a read-only mount; a fix that does not allow what was
+//! refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,9 +1,12 @@
-//! Grants and denials as people write them, and the requests of a guest that wants more than it has.
+//! Grants and denials as people write them, and the requests of a guest that wants more than it
+//! has.
 //!
-//! The input is lines: the first is what the guest asks for, the others are grants and, after a `!`, denials.
+//! The input is lines: the first is what the guest asks for, the others are grants and, after a
+//! `!`, denials.
 //!
-//! A bug is: a panic or a hang; a pattern that, printed, does not read as the same; a denial that takes nothing away; a
-//! refusal whose fix is not accepted, or does not allow what was refused; a fix that a terminal or a shell reads otherwise.
+//! A bug is: a panic or a hang; a pattern that, printed, does not read as the same; a denial that
+//! takes nothing away; a refusal whose fix is not accepted, or does not allow what was refused; a
+//! fix that a terminal or a shell reads otherwise.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

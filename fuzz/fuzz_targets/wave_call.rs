@@ -1,7 +1,8 @@
-//! `function(arguments)` as people type it for `walnut call`: the name is split off, the arguments are read as WAVE and
-//! fitted to types.
+//! `function(arguments)` as people type it for `walnut call`: the name is split off, the arguments
+//! are read as WAVE and fitted to types.
 //!
-//! A bug is: a panic; a stack overflow by nesting; a hang; values that, written out again, do not read back as the same.
+//! A bug is: a panic; a stack overflow by nesting; a hang; values that, written out again, do not
+//! read back as the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -22,7 +23,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// One list of parameters for each kind of type, so that every branch of the conversion is reached.
+/// A list of parameters for each kind of type, so that every branch of the conversion is reached.
 fn signatures() -> Vec<Vec<Type>> {
     let record = Type::record([("x", Type::S32), ("label", Type::option(Type::STRING))]).expect("it has fields");
     let variant = Type::variant([("none", None), ("some-of", Some(Type::list(Type::U8)))]).expect("it has cases");

@@ -41,12 +41,13 @@ def compute_argv(test_path: str,
     for name, value in env.items():
         argv += ["--env", f"{name}={value}"]
     if root:
-        # A case may leave a link behind, which the runner does not remove and the next case trips over.
+        # A case may leave a link, which the runner does not remove and which disturbs the next
+        # case.
         for link in Path(root).glob("**/*.cleanup"):
             if link.is_symlink():
                 link.unlink()
         argv += ["--dir", f"{root}::/::rw"]
-    # What a case needs of the network, and not more: this machine.
+    # Cases need no network but this machine.
     if "sockets" in proposals:
         # Some cases bind addresses that are not this machine's, to see the error of the system.
         argv += ["--connect", "127.0.0.0/8:*", "--connect", "[::1]:*", "--listen", "*:*", "--resolve", "*"]
