@@ -1,18 +1,24 @@
 //! `env`: a guest sees the variables that were granted, and no others.
 
-use crate::sandbox::sandbox::Sandbox;
+use crate::capabilities::state::HostState;
 use walnut_policy::Request;
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
-pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>, version: &str) -> wasmtime::Result<()> {
-    linker.instance(&format!("wasi:cli/environment@{version}"))?.func_wrap("get-environment", get_environment)
+/// What this capability keeps for a guest.
+pub(crate) trait EnvState: HostState {
+    /// The values of the variables that may be seen. The gate decides which of them are.
+    fn env(&self) -> &[(String, String)];
 }
 
-fn get_environment(cx: StoreContextMut<'_, Sandbox>, (): ()) -> wasmtime::Result<(Vec<(String, String)>,)> {
-    let sandbox = cx.data();
+pub(crate) fn add_to_linker<T: EnvState>(linker: &mut Linker<T>, version: &str) -> wasmtime::Result<()> {
+    linker.instance(&format!("wasi:cli/environment@{version}"))?.func_wrap("get-environment", get_environment::<T>)
+}
+
+fn get_environment<T: EnvState>(cx: StoreContextMut<'_, T>, (): ()) -> wasmtime::Result<(Vec<(String, String)>,)> {
+    let state = cx.data();
     let permitted = |(name, _): &&(String, String)| {
-        sandbox.gate.check("wasi:cli/environment.get-environment", Request::Env { name: name.clone() }).is_ok()
+        state.gate().check("wasi:cli/environment.get-environment", Request::Env { name: name.clone() }).is_ok()
     };
-    Ok((sandbox.setup.env.iter().filter(permitted).cloned().collect(),))
+    Ok((state.env().iter().filter(permitted).cloned().collect(),))
 }

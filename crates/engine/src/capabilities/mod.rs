@@ -10,3 +10,4 @@ pub(crate) mod dns;
 pub(crate) mod env;
 pub(crate) mod http;
 pub(crate) mod sockets;
+pub(crate) mod state;

@@ -1,10 +1,11 @@
 //! `connect` and `listen`: TCP and UDP. wasmtime's sockets ask before every operation; the answer comes from the gate.
 
+use crate::capabilities::connection_limit::{Connection, Connections};
 use crate::capabilities::dns::learned_names::LearnedNames;
+use crate::capabilities::state::HostState;
 use crate::component::wasi::{WASI_0_2, WASI_0_3};
 use crate::gate::gate::Gate;
-use crate::sandbox::sandbox::Sandbox;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,66 +18,84 @@ use wasmtime_wasi::p2::bindings::sockets::{network as p2_network, tcp as p2_tcp}
 use wasmtime_wasi::p3::bindings::sockets::types as p3;
 use wasmtime_wasi::sockets::{SocketAddrUse, TcpSocket, WasiSockets, WasiSocketsView};
 
+/// What this capability keeps for a guest.
+pub(crate) trait SocketsState: HostState {
+    fn connections(&mut self) -> &mut SocketConnections;
+}
+
+/// The connections of a sandbox's TCP sockets.
+pub(crate) struct SocketConnections {
+    limit: Connections,
+    /// By the handle of the socket.
+    open: HashMap<u32, Connection>,
+}
+
+impl SocketConnections {
+    pub fn new(limit: Connections) -> Self {
+        SocketConnections { limit, open: HashMap::new() }
+    }
+}
+
 /// Counts connections. Everything else about sockets is decided by what [`connect`] puts in.
-pub(crate) fn add_to_linker_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker_0_2<T: SocketsState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut tcp = linker.instance(&format!("wasi:sockets/tcp@{WASI_0_2}"))?;
     tcp.func_wrap("[method]tcp-socket.start-connect", start_connect_0_2)?;
     tcp.resource("tcp-socket", ResourceType::host::<p2::TcpSocket>(), |mut cx, handle| {
-        let sandbox: &mut Sandbox = cx.data_mut();
-        sandbox.connected.remove(&handle);
-        sandbox.table.delete(Resource::<p2::TcpSocket>::new_own(handle))?;
+        let state = cx.data_mut();
+        state.connections().open.remove(&handle);
+        state.table_mut().delete(Resource::<p2::TcpSocket>::new_own(handle))?;
         Ok(())
     })
 }
 
 /// As [`add_to_linker_0_2`].
-pub(crate) fn add_to_linker_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker_0_3<T: SocketsState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance(&format!("wasi:sockets/types@{WASI_0_3}"))?;
-    types.func_wrap_concurrent("[method]tcp-socket.connect", |accessor: &Accessor<Sandbox>, (socket, address)| {
+    types.func_wrap_concurrent("[method]tcp-socket.connect", |accessor: &Accessor<T>, (socket, address)| {
         Box::pin(async move { Ok((connect_0_3(accessor, socket, address).await?,)) })
     })?;
     types.resource("tcp-socket", ResourceType::host::<TcpSocket>(), |mut cx, handle| {
-        let sandbox: &mut Sandbox = cx.data_mut();
-        sandbox.connected.remove(&handle);
-        sandbox.table.delete(Resource::<TcpSocket>::new_own(handle))?;
+        let state = cx.data_mut();
+        state.connections().open.remove(&handle);
+        state.table_mut().delete(Resource::<TcpSocket>::new_own(handle))?;
         Ok(())
     })
 }
 
 type Connecting0_2 = (Resource<p2::TcpSocket>, Resource<p2::Network>, p2_network::IpSocketAddress);
 
-fn start_connect_0_2(
-    mut cx: StoreContextMut<'_, Sandbox>,
+fn start_connect_0_2<T: SocketsState>(
+    mut cx: StoreContextMut<'_, T>,
     (socket, network, address): Connecting0_2,
 ) -> wasmtime::Result<(Result<(), p2_network::ErrorCode>,)> {
-    let sandbox = cx.data_mut();
-    let Some(connection) = sandbox.connections.open() else {
+    let state = cx.data_mut();
+    let Some(connection) = state.connections().limit.open() else {
         return Ok((Err(p2_network::ErrorCode::NewSocketLimit),));
     };
     let handle = socket.rep();
-    let mut sockets = sandbox.sockets();
+    let mut sockets = state.sockets();
     match p2_tcp::HostTcpSocket::start_connect(&mut sockets, socket, network, address) {
         Ok(()) => {
-            sandbox.connected.insert(handle, connection);
+            state.connections().open.insert(handle, connection);
             Ok((Ok(()),))
         }
         Err(e) => Ok((Err(p2_network::Host::convert_error_code(&mut sockets, e)?),)),
     }
 }
 
-async fn connect_0_3(
-    accessor: &Accessor<Sandbox>,
+async fn connect_0_3<T: SocketsState>(
+    accessor: &Accessor<T>,
     socket: Resource<TcpSocket>,
     address: p3::IpSocketAddress,
 ) -> wasmtime::Result<Result<(), p3::ErrorCode>> {
-    let Some(connection) = accessor.with(|mut access| access.data_mut().connections.open()) else {
+    let Some(connection) = accessor.with(|mut access| access.data_mut().connections().limit.open()) else {
         return Ok(Err(p3::ErrorCode::Other(Some("connection limit reached".into()))));
     };
     let handle = socket.rep();
-    let sockets = accessor.with_getter::<WasiSockets>(Sandbox::sockets);
-    match <WasiSockets as p3::HostTcpSocketWithStore<Sandbox>>::connect(&sockets, socket, address).await {
+    let sockets = accessor.with_getter::<WasiSockets>(T::sockets);
+    match <WasiSockets as p3::HostTcpSocketWithStore<T>>::connect(&sockets, socket, address).await {
         Ok(()) => {
-            accessor.with(|mut access| access.data_mut().connected.insert(handle, connection));
+            accessor.with(|mut access| access.data_mut().connections().open.insert(handle, connection));
             Ok(Ok(()))
         }
         Err(e) => {
@@ -132,7 +151,7 @@ struct Sockets {
     gate: Gate,
     names: LearnedNames,
     imports: &'static Imports,
-    /// Whether this sandbox was permitted to bind UDP sockets to receive.
+    /// Whether this state was permitted to bind UDP sockets to receive.
     listens_udp: AtomicBool,
     /// Where it was permitted to bind TCP sockets, so that to listen there is not decided again: the last [`MOST_KEPT`].
     bound: Mutex<VecDeque<SocketAddr>>,

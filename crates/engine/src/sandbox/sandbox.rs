@@ -1,9 +1,14 @@
 //! One live instance's state: everything that ends with it.
 
-use crate::capabilities::connection_limit::{Connection, Connections};
-use crate::capabilities::dir::dir::Files;
+use crate::capabilities::connection_limit::Connections;
+use crate::capabilities::dir::dir::{DirState, Files};
 use crate::capabilities::dns::learned_names::LearnedNames;
-use crate::capabilities::http::outbound::Outbound;
+use crate::capabilities::dns::lookups::Lookups;
+use crate::capabilities::dns::resolve::DnsState;
+use crate::capabilities::env::EnvState;
+use crate::capabilities::http::outbound::{HttpState, Outbound};
+use crate::capabilities::sockets::{self, SocketConnections, SocketsState};
+use crate::capabilities::state::HostState;
 use crate::failure::error::LimitReached;
 use crate::gate::gate::Gate;
 use crate::limits::Limit;
@@ -14,7 +19,6 @@ use crate::sandbox::stdio::Said;
 use crate::scheduler::background_drop::drop_in_background;
 use crate::scheduler::meter::Meter;
 use crate::scheduler::turns;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -34,13 +38,11 @@ const MOST_FIELDS: usize = 192 << 10;
 /// The data of a store. Host functions find everything that they need here, and nothing global.
 pub(crate) struct Sandbox {
     pub table: ResourceTable,
-    pub gate: Gate,
-    pub names: LearnedNames,
-    pub files: Files,
+    gate: Gate,
+    names: LearnedNames,
+    files: Files,
     pub meter: Arc<Meter>,
-    pub connections: Connections,
-    /// The connections of TCP sockets, by handle.
-    pub connected: HashMap<u32, Connection>,
+    connections: SocketConnections,
     pub setup: Arc<Setup>,
     pub said: Said,
     /// Made when the guest first asks for something of it: many that answer a request never do.
@@ -127,8 +129,7 @@ impl Sandbox {
             wasi: None,
             http,
             outbound: Outbound::new(setup.clone(), setup.version, connections.clone()),
-            connections,
-            connected: HashMap::new(),
+            connections: SocketConnections::new(connections),
             memory: MemoryLimit::new(limits),
             scales: Scales::default(),
             gate: setup.gate.clone(),
@@ -145,7 +146,7 @@ fn new_wasi(setup: &Setup, said: &Said, gate: &Gate, names: &LearnedNames) -> Wa
     if !setup.may_block {
         wasi.max_random_size(MOST_AT_ONCE as u64);
     }
-    crate::capabilities::sockets::connect(&mut wasi, gate, names, setup.version);
+    sockets::connect(&mut wasi, gate, names, setup.version);
     wasi.build()
 }
 
@@ -199,6 +200,58 @@ impl Sandbox {
             usage.grown(self.memory.used);
         }
         Ok(may)
+    }
+}
+
+impl HostState for Sandbox {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn table(&self) -> &ResourceTable {
+        &self.table
+    }
+
+    fn table_mut(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+impl DirState for Sandbox {
+    fn files(&self) -> &Files {
+        &self.files
+    }
+
+    fn files_mut(&mut self) -> &mut Files {
+        &mut self.files
+    }
+}
+
+impl EnvState for Sandbox {
+    fn env(&self) -> &[(String, String)] {
+        &self.setup.env
+    }
+}
+
+impl SocketsState for Sandbox {
+    fn connections(&mut self) -> &mut SocketConnections {
+        &mut self.connections
+    }
+}
+
+impl DnsState for Sandbox {
+    fn lookups(&self) -> &Arc<Lookups> {
+        &self.setup.lookups
+    }
+
+    fn learned_names(&self) -> &LearnedNames {
+        &self.names
+    }
+}
+
+impl HttpState for Sandbox {
+    fn outbound(&self) -> &Outbound {
+        &self.outbound
     }
 }
 

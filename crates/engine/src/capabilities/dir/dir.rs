@@ -10,6 +10,7 @@
 //! only decided whether the operation may be tried ([`Files::admit`]) and, afterwards, told when it was refused for
 //! leading out ([`Files::refused`]).
 
+use crate::capabilities::state::HostState;
 use crate::failure::error::{LoadError, MountError};
 use crate::gate::gate::{Gate, Permit};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -151,6 +152,12 @@ pub(crate) struct Files {
     mounts: Arc<Mounts>,
     /// The guest path of each open file and folder, by its handle.
     places: HashMap<u32, String>,
+}
+
+/// What this capability keeps for a guest.
+pub(crate) trait DirState: HostState {
+    fn files(&self) -> &Files;
+    fn files_mut(&mut self) -> &mut Files;
 }
 
 /// An operation on a path that may be tried: in `dir`, on `path`.

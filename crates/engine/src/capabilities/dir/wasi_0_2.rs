@@ -1,8 +1,7 @@
 //! `wasi:filesystem` 0.2 behind the gate. WASI 0.1 comes through here too, by its adapter.
 
-use crate::capabilities::dir::dir::{Admitted, Refusal};
+use crate::capabilities::dir::dir::{Admitted, DirState, Refusal};
 use crate::component::wasi::WASI_0_2;
-use crate::sandbox::sandbox::Sandbox;
 use walnut_policy::Access;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
@@ -18,30 +17,30 @@ type Fd = Resource<Descriptor>;
 /// Defines a function on one path: decide, then call wasmtime's on the folder and path that were admitted.
 macro_rules! on_path {
     ($types:ident, $name:literal, $access:expr, ($fd:ident, $path:ident $(, $arg:ident)*) in ($($p:pat_param),*) : ($($ty:ty),*) -> $result:ty, |$view:ident, $dir:ident| $call:expr) => {
-        $types.func_wrap_async(concat!("[method]descriptor.", $name), |mut cx: StoreContextMut<'_, Sandbox>, ($($p,)*): ($($ty,)*)| {
+        $types.func_wrap_async(concat!("[method]descriptor.", $name), |mut cx: StoreContextMut<'_, T>, ($($p,)*): ($($ty,)*)| {
             Box::new(async move {
                 const IMPORT: &str = concat!("wasi:filesystem/types.", $name);
-                let sandbox = cx.data_mut();
-                let admitted = match admit(sandbox, IMPORT, &$fd, &$path, $access) {
+                let state = cx.data_mut();
+                let admitted = match admit(state, IMPORT, &$fd, &$path, $access) {
                     Ok(admitted) => admitted,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let $dir = sandbox.table.push(Descriptor::Dir(admitted.dir.clone()))?;
+                let $dir = state.table_mut().push(Descriptor::Dir(admitted.dir.clone()))?;
                 let handle = $dir.rep();
                 let $path = admitted.path.clone();
                 let result = {
-                    let mut $view = sandbox.filesystem();
+                    let mut $view = state.filesystem();
                     $call.await
                 };
-                sandbox.table.delete(Fd::new_own(handle))?;
-                let result: Result<$result, ErrorCode> = finish(sandbox, IMPORT, &[&admitted], result)?;
+                state.table_mut().delete(Fd::new_own(handle))?;
+                let result: Result<$result, ErrorCode> = finish(state, IMPORT, &[&admitted], result)?;
                 Ok((result,))
             })
         })?;
     };
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<T: DirState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(&format!("wasi:filesystem/preopens@{WASI_0_2}"))?.func_wrap("get-directories", get_directories)?;
     let mut types = linker.instance(&format!("wasi:filesystem/types@{WASI_0_2}"))?;
     types.resource("descriptor", ResourceType::host::<Descriptor>(), drop_descriptor)?;
@@ -52,25 +51,28 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     two_paths(&mut types)
 }
 
-pub(super) fn get_directories(mut cx: StoreContextMut<'_, Sandbox>, (): ()) -> wasmtime::Result<(Vec<(Fd, String)>,)> {
-    let sandbox = cx.data_mut();
+pub(super) fn get_directories<T: DirState>(
+    mut cx: StoreContextMut<'_, T>,
+    (): (),
+) -> wasmtime::Result<(Vec<(Fd, String)>,)> {
+    let state = cx.data_mut();
     let mut directories = Vec::new();
-    for (dir, name) in sandbox.files.start() {
-        let fd = sandbox.table.push(Descriptor::Dir(dir))?;
-        sandbox.files.opened(fd.rep(), &name);
+    for (dir, name) in state.files().start() {
+        let fd = state.table_mut().push(Descriptor::Dir(dir))?;
+        state.files_mut().opened(fd.rep(), &name);
         directories.push((fd, name));
     }
     Ok((directories,))
 }
 
-pub(super) fn drop_descriptor(mut cx: StoreContextMut<'_, Sandbox>, handle: u32) -> wasmtime::Result<()> {
-    let sandbox = cx.data_mut();
-    sandbox.files.closed(handle);
-    sandbox.table.delete(Fd::new_own(handle))?;
+pub(super) fn drop_descriptor<T: DirState>(mut cx: StoreContextMut<'_, T>, handle: u32) -> wasmtime::Result<()> {
+    let state = cx.data_mut();
+    state.files_mut().closed(handle);
+    state.table_mut().delete(Fd::new_own(handle))?;
     Ok(())
 }
 
-fn reading(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+fn reading<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     on_path!(types, "stat-at", Access::Stat, (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> DescriptorStat, |view, dir| {
         HostDescriptor::stat_at(&mut view, dir, flags, path)
     });
@@ -87,46 +89,43 @@ fn reading(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
 struct Entries(Box<dyn Iterator<Item = Result<DirectoryEntry, FsError>> + Send>);
 
 /// What an open folder shows. To open it took a permit; those that only lead to mounts are known here alone.
-fn listing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+fn listing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.resource("directory-entry-stream", ResourceType::host::<Entries>(), |mut cx, handle| {
-        cx.data_mut().table.delete(Resource::<Entries>::new_own(handle))?;
+        cx.data_mut().table_mut().delete(Resource::<Entries>::new_own(handle))?;
         Ok(())
     })?;
-    types.func_wrap_async(
-        "[method]descriptor.read-directory",
-        |mut cx: StoreContextMut<'_, Sandbox>, (fd,): (Fd,)| {
-            Box::new(async move {
-                let sandbox = cx.data_mut();
-                let entries = match entries(sandbox, fd).await {
-                    Ok(entries) => entries,
-                    Err(e) => return Ok((Err(sandbox.filesystem().convert_error_code(e)?),)),
-                };
-                Ok((Ok(sandbox.table.push(entries)?),))
-            })
-        },
-    )?;
+    types.func_wrap_async("[method]descriptor.read-directory", |mut cx: StoreContextMut<'_, T>, (fd,): (Fd,)| {
+        Box::new(async move {
+            let state = cx.data_mut();
+            let entries = match entries(state, fd).await {
+                Ok(entries) => entries,
+                Err(e) => return Ok((Err(state.filesystem().convert_error_code(e)?),)),
+            };
+            Ok((Ok(state.table_mut().push(entries)?),))
+        })
+    })?;
     types.func_wrap(
         "[method]directory-entry-stream.read-directory-entry",
-        |mut cx: StoreContextMut<'_, Sandbox>, (stream,): (Resource<Entries>,)| {
-            let sandbox = cx.data_mut();
-            match sandbox.table.get_mut(&stream)?.0.next().transpose() {
+        |mut cx: StoreContextMut<'_, T>, (stream,): (Resource<Entries>,)| {
+            let state = cx.data_mut();
+            match state.table_mut().get_mut(&stream)?.0.next().transpose() {
                 Ok(entry) => Ok((Ok(entry),)),
-                Err(e) => Ok((Err(sandbox.filesystem().convert_error_code(e)?),)),
+                Err(e) => Ok((Err(state.filesystem().convert_error_code(e)?),)),
             }
         },
     )
 }
 
-async fn entries(sandbox: &mut Sandbox, fd: Fd) -> Result<Entries, FsError> {
+async fn entries<T: DirState>(state: &mut T, fd: Fd) -> Result<Entries, FsError> {
     let folder = |name| Ok(DirectoryEntry { type_: DescriptorType::Directory, name });
-    if let Some(names) = sandbox.files.leads_to(fd.rep()) {
+    if let Some(names) = state.files().leads_to(fd.rep()) {
         return Ok(Entries(Box::new(names.into_iter().map(folder))));
     }
-    let stream = HostDescriptor::read_directory(&mut sandbox.filesystem(), fd).await?;
-    Ok(Entries(sandbox.table.delete(stream)?.into_iter()))
+    let stream = HostDescriptor::read_directory(&mut state.filesystem(), fd).await?;
+    Ok(Entries(state.table_mut().delete(stream)?.into_iter()))
 }
 
-fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+fn writing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     on_path!(types, "create-directory-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |view, dir| {
         HostDescriptor::create_directory_at(&mut view, dir, path)
     });
@@ -141,16 +140,16 @@ fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     });
     types.func_wrap_async(
         "[method]descriptor.set-times",
-        |mut cx: StoreContextMut<'_, Sandbox>, (fd, accessed, modified): (Fd, NewTimestamp, NewTimestamp)| {
+        |mut cx: StoreContextMut<'_, T>, (fd, accessed, modified): (Fd, NewTimestamp, NewTimestamp)| {
             Box::new(async move {
                 const IMPORT: &str = "wasi:filesystem/types.set-times";
-                let sandbox = cx.data_mut();
-                let _permit = match sandbox.files.change(&sandbox.gate, IMPORT, fd.rep()) {
+                let state = cx.data_mut();
+                let _permit = match state.files().change(state.gate(), IMPORT, fd.rep()) {
                     Ok(permit) => permit,
                     Err(refusal) => return Ok((Err(ErrorCode::from(refusal)),)),
                 };
-                let result = HostDescriptor::set_times(&mut sandbox.filesystem(), fd, accessed, modified).await;
-                Ok((finish(sandbox, IMPORT, &[], result)?,))
+                let result = HostDescriptor::set_times(&mut state.filesystem(), fd, accessed, modified).await;
+                Ok((finish(state, IMPORT, &[], result)?,))
             })
         },
     )?;
@@ -161,25 +160,25 @@ fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+fn open_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_async(
         "[method]descriptor.open-at",
-        |mut cx: StoreContextMut<'_, Sandbox>,
+        |mut cx: StoreContextMut<'_, T>,
          (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
             Box::new(async move {
                 const IMPORT: &str = "wasi:filesystem/types.open-at";
-                let sandbox = cx.data_mut();
+                let state = cx.data_mut();
                 let writes = flags.contains(DescriptorFlags::WRITE)
                     || open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
                 let access = if writes { Access::Write } else { Access::Read };
-                let admitted = match admit(sandbox, IMPORT, &fd, &path, access) {
+                let admitted = match admit(state, IMPORT, &fd, &path, access) {
                     Ok(admitted) => admitted,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let dir = sandbox.table.push(Descriptor::Dir(admitted.dir.clone()))?;
+                let dir = state.table_mut().push(Descriptor::Dir(admitted.dir.clone()))?;
                 let handle = dir.rep();
                 let result = HostDescriptor::open_at(
-                    &mut sandbox.filesystem(),
+                    &mut state.filesystem(),
                     dir,
                     path_flags,
                     admitted.path.clone(),
@@ -187,16 +186,16 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                     flags,
                 )
                 .await;
-                sandbox.table.delete(Fd::new_own(handle))?;
-                let result = finish(sandbox, IMPORT, &[&admitted], result)?;
+                state.table_mut().delete(Fd::new_own(handle))?;
+                let result = finish(state, IMPORT, &[&admitted], result)?;
                 if let Ok(opened) = &result
-                    && sandbox.files.opened_denied(&sandbox.gate, IMPORT, sandbox.table.get(opened)?)
+                    && state.files().opened_denied(state.gate(), IMPORT, state.table().get(opened)?)
                 {
-                    sandbox.table.delete(Fd::new_own(opened.rep()))?;
+                    state.table_mut().delete(Fd::new_own(opened.rep()))?;
                     return Ok((Err(ErrorCode::Access),));
                 }
                 if let Ok(opened) = &result {
-                    sandbox.files.opened(opened.rep(), &admitted.guest);
+                    state.files_mut().opened(opened.rep(), &admitted.guest);
                 }
                 Ok((result,))
             })
@@ -204,24 +203,24 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     )
 }
 
-fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_async(
         "[method]descriptor.rename-at",
-        |mut cx: StoreContextMut<'_, Sandbox>, (old_fd, old_path, new_fd, new_path): (Fd, String, Fd, String)| {
+        |mut cx: StoreContextMut<'_, T>, (old_fd, old_path, new_fd, new_path): (Fd, String, Fd, String)| {
             Box::new(async move {
                 const IMPORT: &str = "wasi:filesystem/types.rename-at";
-                let sandbox = cx.data_mut();
-                let (old, new) = match admit_two(sandbox, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path)) {
+                let state = cx.data_mut();
+                let (old, new) = match admit_two(state, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path)) {
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
                 let (old_dir, new_dir) = (
-                    sandbox.table.push(Descriptor::Dir(old.dir.clone()))?,
-                    sandbox.table.push(Descriptor::Dir(new.dir.clone()))?,
+                    state.table_mut().push(Descriptor::Dir(old.dir.clone()))?,
+                    state.table_mut().push(Descriptor::Dir(new.dir.clone()))?,
                 );
                 let handles = [old_dir.rep(), new_dir.rep()];
                 let result = HostDescriptor::rename_at(
-                    &mut sandbox.filesystem(),
+                    &mut state.filesystem(),
                     old_dir,
                     old.path.clone(),
                     new_dir,
@@ -229,30 +228,30 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                 )
                 .await;
                 for handle in handles {
-                    sandbox.table.delete(Fd::new_own(handle))?;
+                    state.table_mut().delete(Fd::new_own(handle))?;
                 }
-                Ok((finish(sandbox, IMPORT, &[&old, &new], result)?,))
+                Ok((finish(state, IMPORT, &[&old, &new], result)?,))
             })
         },
     )?;
     types.func_wrap_async(
         "[method]descriptor.link-at",
-        |mut cx: StoreContextMut<'_, Sandbox>,
+        |mut cx: StoreContextMut<'_, T>,
          (old_fd, flags, old_path, new_fd, new_path): (Fd, PathFlags, String, Fd, String)| {
             Box::new(async move {
                 const IMPORT: &str = "wasi:filesystem/types.link-at";
-                let sandbox = cx.data_mut();
-                let (old, new) = match admit_two(sandbox, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path)) {
+                let state = cx.data_mut();
+                let (old, new) = match admit_two(state, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path)) {
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
                 let (old_dir, new_dir) = (
-                    sandbox.table.push(Descriptor::Dir(old.dir.clone()))?,
-                    sandbox.table.push(Descriptor::Dir(new.dir.clone()))?,
+                    state.table_mut().push(Descriptor::Dir(old.dir.clone()))?,
+                    state.table_mut().push(Descriptor::Dir(new.dir.clone()))?,
                 );
                 let handles = [old_dir.rep(), new_dir.rep()];
                 let result = HostDescriptor::link_at(
-                    &mut sandbox.filesystem(),
+                    &mut state.filesystem(),
                     old_dir,
                     flags,
                     old.path.clone(),
@@ -261,31 +260,37 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                 )
                 .await;
                 for handle in handles {
-                    sandbox.table.delete(Fd::new_own(handle))?;
+                    state.table_mut().delete(Fd::new_own(handle))?;
                 }
-                Ok((finish(sandbox, IMPORT, &[&old, &new], result)?,))
+                Ok((finish(state, IMPORT, &[&old, &new], result)?,))
             })
         },
     )
 }
 
-fn admit(sandbox: &Sandbox, import: &'static str, fd: &Fd, path: &str, access: Access) -> Result<Admitted, ErrorCode> {
-    let base = sandbox.table.get(fd).map_err(|_| ErrorCode::BadDescriptor)?;
-    sandbox.files.admit(&sandbox.gate, import, fd.rep(), base, path, access).map_err(ErrorCode::from)
+fn admit<T: DirState>(
+    state: &T,
+    import: &'static str,
+    fd: &Fd,
+    path: &str,
+    access: Access,
+) -> Result<Admitted, ErrorCode> {
+    let base = state.table().get(fd).map_err(|_| ErrorCode::BadDescriptor)?;
+    state.files().admit(state.gate(), import, fd.rep(), base, path, access).map_err(ErrorCode::from)
 }
 
 /// A hard link or a move changes both ends, so both must be writable.
-fn admit_two(
-    sandbox: &Sandbox,
+fn admit_two<T: DirState>(
+    state: &T,
     import: &'static str,
     old: (&Fd, &str),
     new: (&Fd, &str),
 ) -> Result<(Admitted, Admitted), ErrorCode> {
-    Ok((admit(sandbox, import, old.0, old.1, Access::Write)?, admit(sandbox, import, new.0, new.1, Access::Write)?))
+    Ok((admit(state, import, old.0, old.1, Access::Write)?, admit(state, import, new.0, new.1, Access::Write)?))
 }
 
-fn finish<R>(
-    sandbox: &mut Sandbox,
+fn finish<T: DirState, R>(
+    state: &mut T,
     import: &'static str,
     admitted: &[&Admitted],
     result: Result<R, FsError>,
@@ -294,10 +299,10 @@ fn finish<R>(
         Ok(value) => return Ok(Ok(value)),
         Err(e) => e,
     };
-    let code = sandbox.filesystem().convert_error_code(error)?;
+    let code = state.filesystem().convert_error_code(error)?;
     // The links of /proc, which lead anywhere, are refused as if they led in a circle.
     if matches!(code, ErrorCode::NotPermitted | ErrorCode::Loop) {
-        admitted.iter().for_each(|a| sandbox.files.refused(&sandbox.gate, import, a));
+        admitted.iter().for_each(|a| state.files().refused(state.gate(), import, a));
     }
     Ok(Err(code))
 }

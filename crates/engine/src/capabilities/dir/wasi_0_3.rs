@@ -1,9 +1,8 @@
 //! `wasi:filesystem` 0.3 behind the gate.
 
-use crate::capabilities::dir::dir::{Admitted, Refusal};
+use crate::capabilities::dir::dir::{Admitted, DirState, Refusal};
 use crate::capabilities::dir::wasi_0_2::{drop_descriptor, get_directories};
 use crate::component::wasi::WASI_0_3;
-use crate::sandbox::sandbox::Sandbox;
 use walnut_policy::Access;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{self, Accessor, FutureReader, Linker, LinkerInstance, Resource, ResourceType, StreamReader};
@@ -20,7 +19,7 @@ type Implementation = WasiFilesystem;
 /// Defines a function on one path: decide, then call wasmtime's on the folder and path that were admitted.
 macro_rules! on_path {
     ($types:ident, $name:literal, $access:expr, ($fd:ident, $path:ident) in ($($p:pat_param),*) : ($($ty:ty),*) -> $result:ty, |$files:ident, $dir:ident| $call:expr) => {
-        $types.func_wrap_concurrent(concat!("[method]descriptor.", $name), |accessor: &Accessor<Sandbox>, ($($p,)*): ($($ty,)*)| {
+        $types.func_wrap_concurrent(concat!("[method]descriptor.", $name), |accessor: &Accessor<T>, ($($p,)*): ($($ty,)*)| {
             Box::pin(async move {
                 const IMPORT: &str = concat!("wasi:filesystem/types.", $name);
                 let admitted = match admit(accessor, IMPORT, &$fd, &$path, $access)? {
@@ -29,7 +28,7 @@ macro_rules! on_path {
                 };
                 let $dir = Folder::lend(accessor, &admitted)?;
                 let $path = admitted.path.clone();
-                let $files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let $files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result = $call.await;
                 $dir.give_back(accessor)?;
                 let result: Result<$result, ErrorCode> = finish(accessor, IMPORT, &[&admitted], result)?;
@@ -39,7 +38,7 @@ macro_rules! on_path {
     };
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<T: DirState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(&format!("wasi:filesystem/preopens@{WASI_0_3}"))?.func_wrap("get-directories", get_directories)?;
     let mut types = linker.instance(&format!("wasi:filesystem/types@{WASI_0_3}"))?;
     types.resource("descriptor", ResourceType::host::<Descriptor>(), drop_descriptor)?;
@@ -50,7 +49,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
     two_paths(&mut types)
 }
 
-fn reading(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+fn reading<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     on_path!(types, "stat-at", Access::Stat, (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> DescriptorStat, |files, dir| {
         Implementation::stat_at(&files, dir.fd(), flags, path)
     });
@@ -64,10 +63,10 @@ fn reading(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
 }
 
 /// What an open folder shows. To open it took a permit; those that only lead to mounts are known here alone.
-fn listing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
-    types.func_wrap("[method]descriptor.read-directory", |mut cx: StoreContextMut<'_, Sandbox>, (fd,): (Fd,)| {
-        let Some(names) = cx.data().files.leads_to(fd.rep()) else {
-            let access = component::Access::<_, Implementation>::new(cx, Sandbox::filesystem);
+fn listing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+    types.func_wrap("[method]descriptor.read-directory", |mut cx: StoreContextMut<'_, T>, (fd,): (Fd,)| {
+        let Some(names) = cx.data().files().leads_to(fd.rep()) else {
+            let access = component::Access::<_, Implementation>::new(cx, T::filesystem);
             return Ok((Implementation::read_directory(access, fd)?,));
         };
         let folder = |name| DirectoryEntry { type_: DescriptorType::Directory, name };
@@ -77,7 +76,7 @@ fn listing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     })
 }
 
-fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+fn writing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     on_path!(types, "create-directory-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
         Implementation::create_directory_at(&files, dir.fd(), path)
     });
@@ -92,18 +91,18 @@ fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     });
     types.func_wrap_concurrent(
         "[method]descriptor.set-times",
-        |accessor: &Accessor<Sandbox>, (fd, accessed, modified): (Fd, NewTimestamp, NewTimestamp)| {
+        |accessor: &Accessor<T>, (fd, accessed, modified): (Fd, NewTimestamp, NewTimestamp)| {
             Box::pin(async move {
                 const IMPORT: &str = "wasi:filesystem/types.set-times";
                 let decided = accessor.with(|mut access| {
-                    let sandbox = access.data_mut();
-                    sandbox.files.change(&sandbox.gate, IMPORT, fd.rep())
+                    let state = access.data_mut();
+                    state.files().change(state.gate(), IMPORT, fd.rep())
                 });
                 let _permit = match decided {
                     Ok(permit) => permit,
                     Err(refusal) => return Ok((Err(ErrorCode::from(refusal)),)),
                 };
-                let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result = Implementation::set_times(&files, fd, accessed, modified).await;
                 Ok((finish(accessor, IMPORT, &[], result)?,))
             })
@@ -116,10 +115,10 @@ fn writing(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+fn open_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_concurrent(
         "[method]descriptor.open-at",
-        |accessor: &Accessor<Sandbox>,
+        |accessor: &Accessor<T>,
          (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
             Box::pin(async move {
                 const IMPORT: &str = "wasi:filesystem/types.open-at";
@@ -131,7 +130,7 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                     Err(code) => return Ok((Err(code),)),
                 };
                 let dir = Folder::lend(accessor, &admitted)?;
-                let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result =
                     Implementation::open_at(&files, dir.fd(), path_flags, admitted.path.clone(), open_flags, flags)
                         .await;
@@ -139,13 +138,13 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                 let result = finish(accessor, IMPORT, &[&admitted], result)?;
                 let Ok(opened) = &result else { return Ok((result,)) };
                 let denied = accessor.with(|mut access| {
-                    let sandbox = access.data_mut();
-                    let descriptor = sandbox.table.get(opened)?;
-                    if sandbox.files.opened_denied(&sandbox.gate, IMPORT, descriptor) {
-                        sandbox.table.delete(Fd::new_own(opened.rep()))?;
+                    let state = access.data_mut();
+                    let descriptor = state.table().get(opened)?;
+                    if state.files().opened_denied(state.gate(), IMPORT, descriptor) {
+                        state.table_mut().delete(Fd::new_own(opened.rep()))?;
                         return wasmtime::error::Ok(true);
                     }
-                    sandbox.files.opened(opened.rep(), &admitted.guest);
+                    state.files_mut().opened(opened.rep(), &admitted.guest);
                     Ok(false)
                 })?;
                 Ok((if denied { Err(ErrorCode::Access) } else { result },))
@@ -154,10 +153,10 @@ fn open_at(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     )
 }
 
-fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
+fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_concurrent(
         "[method]descriptor.rename-at",
-        |accessor: &Accessor<Sandbox>, (old_fd, old_path, new_fd, new_path): (Fd, String, Fd, String)| {
+        |accessor: &Accessor<T>, (old_fd, old_path, new_fd, new_path): (Fd, String, Fd, String)| {
             Box::pin(async move {
                 const IMPORT: &str = "wasi:filesystem/types.rename-at";
                 let (old, new) = match admit_two(accessor, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path))? {
@@ -165,7 +164,7 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                     Err(code) => return Ok((Err(code),)),
                 };
                 let (old_dir, new_dir) = (Folder::lend(accessor, &old)?, Folder::lend(accessor, &new)?);
-                let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result =
                     Implementation::rename_at(&files, old_dir.fd(), old.path.clone(), new_dir.fd(), new.path.clone())
                         .await;
@@ -177,8 +176,7 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
     )?;
     types.func_wrap_concurrent(
         "[method]descriptor.link-at",
-        |accessor: &Accessor<Sandbox>,
-         (old_fd, flags, old_path, new_fd, new_path): (Fd, PathFlags, String, Fd, String)| {
+        |accessor: &Accessor<T>, (old_fd, flags, old_path, new_fd, new_path): (Fd, PathFlags, String, Fd, String)| {
             Box::pin(async move {
                 const IMPORT: &str = "wasi:filesystem/types.link-at";
                 let (old, new) = match admit_two(accessor, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path))? {
@@ -186,7 +184,7 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
                     Err(code) => return Ok((Err(code),)),
                 };
                 let (old_dir, new_dir) = (Folder::lend(accessor, &old)?, Folder::lend(accessor, &new)?);
-                let files = accessor.with_getter::<Implementation>(Sandbox::filesystem);
+                let files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result = Implementation::link_at(
                     &files,
                     old_dir.fd(),
@@ -208,8 +206,9 @@ fn two_paths(types: &mut LinkerInstance<'_, Sandbox>) -> wasmtime::Result<()> {
 struct Folder(u32);
 
 impl Folder {
-    fn lend(accessor: &Accessor<Sandbox>, admitted: &Admitted) -> wasmtime::Result<Self> {
-        let fd = accessor.with(|mut access| access.data_mut().table.push(Descriptor::Dir(admitted.dir.clone())))?;
+    fn lend<T: DirState>(accessor: &Accessor<T>, admitted: &Admitted) -> wasmtime::Result<Self> {
+        let fd =
+            accessor.with(|mut access| access.data_mut().table_mut().push(Descriptor::Dir(admitted.dir.clone())))?;
         Ok(Folder(fd.rep()))
     }
 
@@ -217,25 +216,31 @@ impl Folder {
         Fd::new_borrow(self.0)
     }
 
-    fn give_back(self, accessor: &Accessor<Sandbox>) -> wasmtime::Result<()> {
-        accessor.with(|mut access| access.data_mut().table.delete(Fd::new_own(self.0)))?;
+    fn give_back<T: DirState>(self, accessor: &Accessor<T>) -> wasmtime::Result<()> {
+        accessor.with(|mut access| access.data_mut().table_mut().delete(Fd::new_own(self.0)))?;
         Ok(())
     }
 }
 
-type Decided<T> = wasmtime::Result<Result<T, ErrorCode>>;
+type Decided<R> = wasmtime::Result<Result<R, ErrorCode>>;
 
-fn admit(accessor: &Accessor<Sandbox>, import: &'static str, fd: &Fd, path: &str, access: Access) -> Decided<Admitted> {
+fn admit<T: DirState>(
+    accessor: &Accessor<T>,
+    import: &'static str,
+    fd: &Fd,
+    path: &str,
+    access: Access,
+) -> Decided<Admitted> {
     accessor.with(|mut store| {
-        let sandbox = store.data_mut();
-        let base = sandbox.table.get(fd)?;
-        Ok(sandbox.files.admit(&sandbox.gate, import, fd.rep(), base, path, access).map_err(ErrorCode::from))
+        let state = store.data_mut();
+        let base = state.table().get(fd)?;
+        Ok(state.files().admit(state.gate(), import, fd.rep(), base, path, access).map_err(ErrorCode::from))
     })
 }
 
 /// A hard link or a move changes both ends, so both must be writable.
-fn admit_two(
-    accessor: &Accessor<Sandbox>,
+fn admit_two<T: DirState>(
+    accessor: &Accessor<T>,
     import: &'static str,
     old: (&Fd, &str),
     new: (&Fd, &str),
@@ -251,8 +256,8 @@ fn admit_two(
     )
 }
 
-fn finish<R>(
-    accessor: &Accessor<Sandbox>,
+fn finish<T: DirState, R>(
+    accessor: &Accessor<T>,
     import: &'static str,
     admitted: &[&Admitted],
     result: Result<R, FilesystemError>,
@@ -262,10 +267,10 @@ fn finish<R>(
         Err(e) => e,
     };
     accessor.with(|mut access| {
-        let sandbox = access.data_mut();
-        let code = sandbox.filesystem().convert_error_code(error)?;
+        let state = access.data_mut();
+        let code = state.filesystem().convert_error_code(error)?;
         if matches!(code, ErrorCode::NotPermitted | ErrorCode::Loop) {
-            admitted.iter().for_each(|a| sandbox.files.refused(&sandbox.gate, import, a));
+            admitted.iter().for_each(|a| state.files().refused(state.gate(), import, a));
         }
         Ok(Err(code))
     })

@@ -1,9 +1,10 @@
 //! `resolve`: a name is decided before it is looked up, and each of its addresses before the guest learns it.
 
+use crate::capabilities::dns::learned_names::LearnedNames;
 use crate::capabilities::dns::lookups::Lookups;
+use crate::capabilities::state::HostState;
 use crate::component::wasi::{WASI_0_2, WASI_0_3};
 use crate::gate::gate::Permit;
-use crate::sandbox::sandbox::Sandbox;
 use futures_util::FutureExt;
 use futures_util::future::{MaybeDone, maybe_done};
 use std::net::IpAddr;
@@ -21,23 +22,29 @@ use wasmtime_wasi::p3::bindings::sockets::types::IpAddress as P3Address;
 
 const IMPORT: &str = "wasi:sockets/ip-name-lookup.resolve-addresses";
 
+/// What this capability keeps for a guest.
+pub(crate) trait DnsState: HostState {
+    fn lookups(&self) -> &Arc<Lookups>;
+    fn learned_names(&self) -> &LearnedNames;
+}
+
 /// The longest name that there is: 253 bytes (RFC 1035 section 3.1, as text), and a dot at its end.
 const LONGEST_NAME: usize = 254;
 
-pub(crate) fn add_to_linker_0_2(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker_0_2<T: DnsState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_2}"))?;
     lookup.func_wrap("resolve-addresses", resolve_0_2)?;
     lookup.func_wrap("[method]resolve-address-stream.resolve-next-address", next_0_2)?;
     lookup.func_wrap("[method]resolve-address-stream.subscribe", subscribe_0_2)?;
     lookup.resource("resolve-address-stream", ResourceType::host::<Lookup>(), |mut cx, handle| {
-        cx.data_mut().table.delete(Resource::<Lookup>::new_own(handle))?;
+        cx.data_mut().table_mut().delete(Resource::<Lookup>::new_own(handle))?;
         Ok(())
     })
 }
 
-pub(crate) fn add_to_linker_0_3(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker_0_3<T: DnsState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_3}"))?;
-    lookup.func_wrap_concurrent("resolve-addresses", |accessor: &Accessor<Sandbox>, (name,): (String,)| {
+    lookup.func_wrap_concurrent("resolve-addresses", |accessor: &Accessor<T>, (name,): (String,)| {
         Box::pin(async move { Ok((resolve_0_3(accessor, name).await,)) })
     })
 }
@@ -95,56 +102,56 @@ async fn look_up(lookups: &Lookups, name: &str) -> Result<Vec<IpAddr>, Unresolve
     Ok(found.into_iter().map(|address| address.ip().to_canonical()).collect())
 }
 
-fn resolve_0_2(
-    mut cx: StoreContextMut<'_, Sandbox>,
+fn resolve_0_2<T: DnsState>(
+    mut cx: StoreContextMut<'_, T>,
     (network, name): (Resource<Network>, String),
 ) -> wasmtime::Result<(Result<Resource<Lookup>, P2Error>,)> {
-    let sandbox = cx.data_mut();
-    sandbox.table.get(&network)?;
+    let state = cx.data_mut();
+    state.table().get(&network)?;
     if name.len() > LONGEST_NAME {
         return Ok((Err(P2Error::InvalidArgument),));
     }
-    let Ok(_permit) = permit_name(sandbox, &name) else { return Ok((Err(P2Error::AccessDenied),)) };
-    let mut lookup = Lookup::begin(sandbox.setup.lookups.clone(), name);
+    let Ok(_permit) = permit_name(state, &name) else { return Ok((Err(P2Error::AccessDenied),)) };
+    let mut lookup = Lookup::begin(state.lookups().clone(), name);
     if let Some(Err(why)) = lookup.found() {
         return Ok((Err(why.for_0_2()),));
     }
-    Ok((Ok(sandbox.table.push(lookup)?),))
+    Ok((Ok(state.table_mut().push(lookup)?),))
 }
 
-fn next_0_2(
-    mut cx: StoreContextMut<'_, Sandbox>,
+fn next_0_2<T: DnsState>(
+    mut cx: StoreContextMut<'_, T>,
     (lookup,): (Resource<Lookup>,),
 ) -> wasmtime::Result<(Result<Option<P2Address>, P2Error>,)> {
-    let sandbox = cx.data_mut();
-    let name = sandbox.table.get(&lookup)?.name.clone();
+    let state = cx.data_mut();
+    let name = state.table().get(&lookup)?.name.clone();
     loop {
-        let address = match sandbox.table.get_mut(&lookup)?.found() {
+        let address = match state.table_mut().get_mut(&lookup)?.found() {
             None => return Ok((Err(P2Error::WouldBlock),)),
             Some(Err(why)) => return Ok((Err(why.for_0_2()),)),
             Some(Ok(addresses)) => addresses.next(),
         };
         let Some(address) = address else { return Ok((Ok(None),)) };
-        if learn(sandbox, &name, address) {
+        if learn(state, &name, address) {
             return Ok((Ok(Some(address.into())),));
         }
     }
 }
 
-fn subscribe_0_2(
-    mut cx: StoreContextMut<'_, Sandbox>,
+fn subscribe_0_2<T: DnsState>(
+    mut cx: StoreContextMut<'_, T>,
     (lookup,): (Resource<Lookup>,),
 ) -> wasmtime::Result<(Resource<DynPollable>,)> {
-    Ok((subscribe(&mut cx.data_mut().table, lookup)?,))
+    Ok((subscribe(cx.data_mut().table_mut(), lookup)?,))
 }
 
-async fn resolve_0_3(accessor: &Accessor<Sandbox>, name: String) -> Result<Vec<P3Address>, P3Error> {
+async fn resolve_0_3<T: DnsState>(accessor: &Accessor<T>, name: String) -> Result<Vec<P3Address>, P3Error> {
     if name.len() > LONGEST_NAME {
         return Err(P3Error::InvalidArgument);
     }
     let permitted = accessor.with(|mut access| {
-        let sandbox = access.data_mut();
-        permit_name(sandbox, &name).map(|_permit| sandbox.setup.lookups.clone())
+        let state = access.data_mut();
+        permit_name(state, &name).map(|_permit| state.lookups().clone())
     });
     let lookups = permitted.map_err(|_| P3Error::AccessDenied)?;
     let mut addresses = look_up(&lookups, &name).await.map_err(Unresolved::for_0_3)?;
@@ -172,12 +179,12 @@ impl Unresolved {
     }
 }
 
-fn permit_name(sandbox: &Sandbox, name: &str) -> Result<Permit, Denial> {
-    sandbox.gate.check(IMPORT, Request::Resolve { name: name.to_owned() })
+fn permit_name<T: DnsState>(state: &T, name: &str) -> Result<Permit, Denial> {
+    state.gate().check(IMPORT, Request::Resolve { name: name.to_owned() })
 }
 
 /// Whether the guest may learn the address; if so, the name's grants now reach it.
-fn learn(sandbox: &Sandbox, name: &str, address: IpAddr) -> bool {
+fn learn<T: DnsState>(state: &T, name: &str, address: IpAddr) -> bool {
     let asked = Request::ResolvedAddress { name: name.to_owned(), address };
-    sandbox.gate.check(IMPORT, asked).is_ok_and(|permit| sandbox.names.learn(permit, address, name))
+    state.gate().check(IMPORT, asked).is_ok_and(|permit| state.learned_names().learn(permit, address, name))
 }

@@ -8,6 +8,7 @@ use crate::capabilities::connection_limit::Connections;
 use crate::capabilities::http::context::HttpContext;
 use crate::capabilities::http::exchange::{Exchange, Patience, Sent};
 use crate::capabilities::http::trace::Trace;
+use crate::capabilities::state::HostState;
 use crate::component::wasi::WASI_0_3;
 use crate::http::body::{Bounded, Guarded};
 use crate::limits::Limit;
@@ -15,7 +16,12 @@ use http_body_util::BodyExt;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wasmtime::component::GuestTaskId;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, WasiHttpView};
+
+/// What this capability keeps for a guest.
+pub(crate) trait HttpState: HostState + WasiHttpView {
+    fn outbound(&self) -> &Outbound;
+}
 
 /// Sends the requests of one sandbox.
 pub(crate) struct Outbound {

@@ -3,23 +3,23 @@
 //! A request without a path goes to `/` instead of failing, and the guest that waits to hear whether its request was sent
 //! is told when it was not. Both are as the WASI test suite has them (`http-client-path-none`, `http-client-sent`).
 //!
-//! A sandbox answers many requests at once. The engine knows which of their tasks it is that asks, and so to which trace what
+//! A state answers many requests at once. The engine knows which of their tasks it is that asks, and so to which trace what
 //! is sent belongs.
 
+use crate::capabilities::http::outbound::HttpState;
 use crate::component::wasi::WASI_0_3;
-use crate::sandbox::sandbox::Sandbox;
 use futures_channel::oneshot;
 use http::uri::PathAndQuery;
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
-use wasmtime_wasi_http::{Error, WasiHttpView};
+use wasmtime_wasi_http::Error;
 
-pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<T: HttpState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(&format!("wasi:http/client@{WASI_0_3}"))?.func_wrap_concurrent(
         "send",
-        |accessor: &Accessor<Sandbox>, (request,): (Resource<Request>,)| {
+        |accessor: &Accessor<T>, (request,): (Resource<Request>,)| {
             Box::pin(async move { Ok((send(accessor, request).await?,)) })
         },
     )
@@ -27,17 +27,17 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()
 
 type Sent = Result<Resource<Response>, ErrorCode>;
 
-async fn send(accessor: &Accessor<Sandbox>, request: Resource<Request>) -> wasmtime::Result<Sent> {
+async fn send<T: HttpState>(accessor: &Accessor<T>, request: Resource<Request>) -> wasmtime::Result<Sent> {
     let (sent, hears) = oneshot::channel::<Result<(), Error>>();
     let started = accessor.with(|mut access| {
         // The task that the host called, for which the one that asks works.
         let task = access.as_context_mut().async_call_stack()?.last();
-        let mut request = access.data_mut().table.delete(request)?;
+        let mut request = access.data_mut().table_mut().delete(request)?;
         request.path_with_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
         let outcome = async { hears.await.unwrap_or(Ok(())) };
-        match request.into_http_with_getter(&mut access, outcome, Sandbox::http) {
+        match request.into_http_with_getter(&mut access, outcome, T::http) {
             Ok((mut request, options)) => {
-                if let Some(trace) = task.and_then(|task| access.data_mut().outbound.trace_of(task)) {
+                if let Some(trace) = task.and_then(|task| access.data_mut().outbound().trace_of(task)) {
                     trace.pass_on(request.headers_mut());
                 }
                 let done = Box::new(async { Ok(()) });
@@ -63,10 +63,10 @@ async fn send(accessor: &Accessor<Sandbox>, request: Resource<Request>) -> wasmt
         let _ = sent.send(Box::into_pin(connection).await);
     });
     accessor.with(|mut access| {
-        let sandbox = access.data_mut();
+        let state = access.data_mut();
         // What the guest says of the response's body goes nowhere: the exchange is over when the body is dropped.
-        let (response, _) = Response::from_http(sandbox.http().hooks, response);
-        Ok(Ok(sandbox.table.push(response)?))
+        let (response, _) = Response::from_http(state.http().hooks, response);
+        Ok(Ok(state.table_mut().push(response)?))
     })
 }
 
