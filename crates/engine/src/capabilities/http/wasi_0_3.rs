@@ -12,9 +12,9 @@ use futures_channel::oneshot;
 use http::uri::PathAndQuery;
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, Linker, Resource};
+use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
-use wasmtime_wasi_http::Error;
 
 pub(crate) fn add_to_linker<T: HttpState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.instance(&format!("wasi:http/client@{WASI_0_3}"))?.func_wrap_concurrent(

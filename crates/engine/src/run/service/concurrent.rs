@@ -12,7 +12,7 @@ use crate::failure::explain;
 use crate::http::body::Begun;
 use crate::limits::Limits;
 use crate::request_id::RequestId;
-use crate::run::service::service::{Answer, GuestRequest, GuestResponse, Report, Rest, words};
+use crate::run::service::response::{Answer, FailureReporter, GuestRequest, GuestResponse, ResponseTail, words};
 use crate::sandbox::sandbox::{Sandbox, wait_for_room};
 use crate::sandbox::setup::Setup;
 use crate::sandbox::stdio::{During, Said};
@@ -46,23 +46,23 @@ const MOST_IN_ALL: usize = 1000;
 /// How long a request waits for a sandbox whose guest computes before it goes to a new one; longer each time.
 const BUSY: Duration = Duration::from_millis(100);
 
-type Slot = Arc<dyn Any + Send + Sync>;
+type SlotGuard = Arc<dyn Any + Send + Sync>;
 
 /// A 0.3 component, with the current sandbox of each thread.
-pub(super) struct Shared {
+pub(super) struct ConcurrentSandboxes {
     pre: p3::ServicePre<Sandbox>,
     ready: Ready,
-    report: Report,
-    current: Mutex<HashMap<ThreadId, Worker>>,
+    report: FailureReporter,
+    current: Mutex<HashMap<ThreadId, ConcurrentSandbox>>,
     /// One more than there are sandboxes: each has a clone of it.
     live: Arc<()>,
 }
 
-impl Shared {
-    pub fn new(ready: &Ready, report: &Report) -> wasmtime::Result<Self> {
+impl ConcurrentSandboxes {
+    pub fn new(ready: &Ready, report: &FailureReporter) -> wasmtime::Result<Self> {
         let pre = p3::ServicePre::new(ready.code.pre.clone())?;
         let (ready, report) = (ready.clone(), report.clone());
-        Ok(Shared { pre, ready, report, current: Mutex::default(), live: Arc::default() })
+        Ok(ConcurrentSandboxes { pre, ready, report, current: Mutex::default(), live: Arc::default() })
     }
 
     fn limits(&self) -> &Limits {
@@ -90,8 +90,8 @@ impl Shared {
         mut turn: Option<turns::Turn>,
         slot: impl Send + Sync + 'static,
         until: Instant,
-    ) -> Result<Answer, Failure> {
-        let slot: Slot = Arc::new(slot);
+    ) -> Result<Answer<ResponseLease>, Failure> {
+        let slot: SlotGuard = Arc::new(slot);
         let mut request = request;
         let mut tries = 0;
         let sent = loop {
@@ -110,8 +110,8 @@ impl Shared {
             self.replace(&sent.ended);
             tries += 1;
         };
-        let Sent { answered, mut ended, visit, during, counts, .. } = sent;
-        let waits = Visit::new(&counts, |counts| &counts.waiting);
+        let SubmittedRequest { answered, mut ended, visit, during, counts, .. } = sent;
+        let waits = InFlight::new(&counts, |counts| &counts.waiting);
         let answered = timeout_at(until, async {
             match answered.await {
                 Ok(answer) => answer.map_err(|e| request_failure(&e, self.limits())),
@@ -124,24 +124,25 @@ impl Shared {
         if Instant::now() >= until {
             self.replace(&ended);
         }
-        let late = Late { report: self.report.clone(), setup: self.ready.setup.clone(), id };
-        let stay = Stay { until, waits: None, late: Some(late), counts, _visit: visit, _during: during, _slot: slot };
-        Ok((answer?.map(|body| Begun::default().before(body)), Rest::Stay(stay)))
+        let late = OverdueReport { report: self.report.clone(), setup: self.ready.setup.clone(), id };
+        let lease =
+            ResponseLease { until, waits: None, late: Some(late), counts, _visit: visit, _during: during, _slot: slot };
+        Ok((answer?.map(|body| Begun::default().before(body)), Some(lease)))
     }
 
-    fn send(&self, request: GuestRequest, id: RequestId, slot: &Slot, until: Instant) -> Sent {
+    fn send(&self, request: GuestRequest, id: RequestId, slot: &SlotGuard, until: Instant) -> SubmittedRequest {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let (request, here) = (Arc::new(Mutex::new(Some(request))), thread::current().id());
         loop {
-            let worker = current.entry(here).or_insert_with(|| Worker::start(self));
+            let worker = current.entry(here).or_insert_with(|| ConcurrentSandbox::start(self));
             let (answer, answered) = oneshot::channel();
             let (taken, was_taken) = oneshot::channel();
-            let job = Job { request: request.clone(), answer, taken, until, _slot: slot.clone() };
+            let job = QueuedRequest { request: request.clone(), answer, taken, until, _slot: slot.clone() };
             if worker.jobs.try_send(job).is_ok() {
                 let (ended, counts) = (worker.ended.clone(), worker.counts.clone());
-                let visit = Visit::new(&counts, |counts| &counts.visits);
+                let visit = InFlight::new(&counts, |counts| &counts.visits);
                 let (meter, during) = (worker.meter.clone(), worker.said.during(id));
-                return Sent { request, answered, was_taken, ended, visit, during, counts, meter };
+                return SubmittedRequest { request, answered, was_taken, ended, visit, during, counts, meter };
             }
             if let Some(full) = current.remove(&here) {
                 full.leave(self.limits().deadline);
@@ -150,7 +151,7 @@ impl Shared {
     }
 
     /// The next request gets another sandbox than the one that `ended` belongs to.
-    fn replace(&self, ended: &Ended) {
+    fn replace(&self, ended: &SandboxEnd) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let here = thread::current().id();
         if current.get(&here).is_some_and(|worker| worker.ended.same_channel(ended))
@@ -162,25 +163,25 @@ impl Shared {
 }
 
 /// A request that came as the component was replaced may have started another sandbox.
-impl Drop for Shared {
+impl Drop for ConcurrentSandboxes {
     fn drop(&mut self) {
         self.retire();
     }
 }
 
 /// A request that is with a sandbox.
-struct Sent {
+struct SubmittedRequest {
     request: Arc<Mutex<Option<GuestRequest>>>,
     was_taken: oneshot::Receiver<()>,
     answered: oneshot::Receiver<wasmtime::Result<GuestResponse>>,
-    ended: Ended,
-    visit: Visit,
+    ended: SandboxEnd,
+    visit: InFlight,
     during: During,
-    counts: Arc<Counts>,
+    counts: Arc<SandboxCounts>,
     meter: Arc<Meter>,
 }
 
-impl Sent {
+impl SubmittedRequest {
     /// Gives the request back if the sandbox is too busy to take it soon.
     async fn was_left(&mut self, soon: Duration, until: Instant) -> Option<GuestRequest> {
         loop {
@@ -194,7 +195,7 @@ impl Sent {
 }
 
 /// Why a sandbox ended that left a request without an answer.
-async fn why(ended: &mut Ended) -> Failure {
+async fn why(ended: &mut SandboxEnd) -> Failure {
     match ended.wait_for(Option::is_some).await.as_deref() {
         Ok(Some(Err(failure))) => failure.clone(),
         _ => Failure::NoResponse,
@@ -212,31 +213,31 @@ fn request_failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
 }
 
 /// A response's place in its sandbox, until its body has ended or its time is over.
-pub(super) struct Stay {
+pub(super) struct ResponseLease {
     until: Instant,
     /// Wakes at that time, once there is something to wait for.
     waits: Option<Pin<Box<Sleep>>>,
-    late: Option<Late>,
-    counts: Arc<Counts>,
-    _visit: Visit,
+    late: Option<OverdueReport>,
+    counts: Arc<SandboxCounts>,
+    _visit: InFlight,
     _during: During,
-    _slot: Slot,
+    _slot: SlotGuard,
 }
 
 /// Who is to be told when the time is over.
-struct Late {
-    report: Report,
+struct OverdueReport {
+    report: FailureReporter,
     setup: Arc<Setup>,
     id: RequestId,
 }
 
-impl Stay {
+impl ResponseTail for ResponseLease {
     /// How the sandbox failed, if it did before the body's stream ended.
-    pub fn failure(&self) -> Option<&Failure> {
+    fn failure(&self) -> Option<&Failure> {
         self.counts.failed.get()
     }
 
-    pub fn is_over(&mut self) -> bool {
+    fn is_over(&mut self) -> bool {
         let is_over = Instant::now() >= self.until;
         if let Some(late) = self.late.take_if(|_| is_over) {
             (late.report)(&explain::deadline(&late.setup.limits, None), Some(late.id));
@@ -244,18 +245,20 @@ impl Stay {
         is_over
     }
 
-    /// Whether it is, with a wake-up for when it will be.
-    pub fn wakes_when_over(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> bool {
         let until = self.until;
         let waits = self.waits.get_or_insert_with(|| Box::pin(sleep_until(until)));
         waits.as_mut().poll(cx).is_ready() && self.is_over()
     }
+
+    /// Its place is given back when this is dropped.
+    fn abandon(&self) {}
 }
 
 /// What those outside a sandbox and the one who drives it tell each other.
 #[derive(Default)]
-struct Counts {
-    /// Requests in it, to the end of their answers.
+struct SandboxCounts {
+    /// RequestQueue in it, to the end of their answers.
     visits: AtomicUsize,
     /// Those among them that have no answer yet.
     waiting: AtomicUsize,
@@ -264,55 +267,55 @@ struct Counts {
 }
 
 /// Counted while it lives.
-struct Visit {
-    counts: Arc<Counts>,
-    of: fn(&Counts) -> &AtomicUsize,
+struct InFlight {
+    counts: Arc<SandboxCounts>,
+    of: fn(&SandboxCounts) -> &AtomicUsize,
 }
 
-impl Visit {
-    fn new(counts: &Arc<Counts>, of: fn(&Counts) -> &AtomicUsize) -> Self {
+impl InFlight {
+    fn new(counts: &Arc<SandboxCounts>, of: fn(&SandboxCounts) -> &AtomicUsize) -> Self {
         of(counts).fetch_add(1, SeqCst);
-        Visit { counts: counts.clone(), of }
+        InFlight { counts: counts.clone(), of }
     }
 }
 
-impl Drop for Visit {
+impl Drop for InFlight {
     fn drop(&mut self) {
         (self.of)(&self.counts).fetch_sub(1, SeqCst);
     }
 }
 
 /// How a sandbox ended, once it did. Closed without a word when it was ended from outside.
-type Ended = watch::Receiver<Option<Result<(), Failure>>>;
+type SandboxEnd = watch::Receiver<Option<Result<(), Failure>>>;
 
 /// A sandbox that takes requests.
-struct Worker {
-    jobs: mpsc::Sender<Job>,
+struct ConcurrentSandbox {
+    jobs: mpsc::Sender<QueuedRequest>,
     task: JoinHandle<()>,
-    ended: Ended,
-    counts: Arc<Counts>,
+    ended: SandboxEnd,
+    counts: Arc<SandboxCounts>,
     meter: Arc<Meter>,
     said: Said,
 }
 
-struct Job {
+struct QueuedRequest {
     /// Whoever empties it has the request.
     request: Arc<Mutex<Option<GuestRequest>>>,
     taken: oneshot::Sender<()>,
     answer: oneshot::Sender<wasmtime::Result<GuestResponse>>,
     until: Instant,
-    _slot: Slot,
+    _slot: SlotGuard,
 }
 
-impl Worker {
-    fn start(shared: &Shared) -> Self {
+impl ConcurrentSandbox {
+    fn start(shared: &ConcurrentSandboxes) -> Self {
         let (jobs, inbox) = mpsc::channel(MOST_AT_ONCE);
         let (tell, ended) = watch::channel(None);
-        let counts = Arc::<Counts>::default();
+        let counts = Arc::<SandboxCounts>::default();
         let (ready, limits) = (shared.ready.clone(), shared.limits());
         let (meter, ticker) = (ready.setup.meter(), ready.code.tier.ticker.clone());
         let said = Said::new(&ready.setup.stdio);
-        let requests = Requests {
+        let requests = RequestQueue {
             inbox,
             idle: ready.setup.idle,
             needed: ready.code.tier.needed.clone(),
@@ -332,12 +335,12 @@ impl Worker {
             }
             tell.send_replace(Some(outcome));
         });
-        Worker { jobs, task, ended, counts, meter, said }
+        ConcurrentSandbox { jobs, task, ended, counts, meter, said }
     }
 
     /// Takes nothing new. What is in it has its own deadline; what is left then has nobody who waits for it.
     fn leave(self, deadline: Duration) {
-        let Worker { mut task, .. } = self;
+        let ConcurrentSandbox { mut task, .. } = self;
         tokio::spawn(async move {
             if timeout(deadline, &mut task).await.is_err() {
                 task.abort();
@@ -347,20 +350,20 @@ impl Worker {
 }
 
 /// What comes to a sandbox, and what it may use for it.
-struct Requests {
-    inbox: mpsc::Receiver<Job>,
+struct RequestQueue {
+    inbox: mpsc::Receiver<QueuedRequest>,
     /// How long the sandbox waits for more.
     idle: Duration,
     /// Tells that a sandbox that waits is in somebody's way.
     needed: Arc<Notify>,
     limits: Limits,
     meter: Arc<Meter>,
-    counts: Arc<Counts>,
+    counts: Arc<SandboxCounts>,
     said: Said,
 }
 
 /// A store for the sandbox that takes `requests`.
-fn store(ready: &Ready, requests: &Requests) -> wasmtime::Store<Sandbox> {
+fn store(ready: &Ready, requests: &RequestQueue) -> wasmtime::Store<Sandbox> {
     let (meter, said) = (requests.meter.clone(), requests.said.clone());
     let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter, said);
     // The limit is for one request, and the handles of those that were just answered are still being given back.
@@ -374,7 +377,7 @@ fn store(ready: &Ready, requests: &Requests) -> wasmtime::Store<Sandbox> {
 async fn start(
     ready: &Ready,
     pre: &p3::ServicePre<Sandbox>,
-    requests: &Requests,
+    requests: &RequestQueue,
 ) -> wasmtime::Result<(wasmtime::Store<Sandbox>, Proxy)> {
     loop {
         let began = Instant::now();
@@ -389,7 +392,7 @@ async fn start(
     }
 }
 
-async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Requests) -> Result<(), Failure> {
+async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: RequestQueue) -> Result<(), Failure> {
     let limits = requests.limits.clone();
     let failed = |e: wasmtime::Error| explain::failure(&e, &limits);
     let (mut store, proxy) = start(&ready, &pre, &requests).await.map_err(failed)?;
@@ -403,7 +406,7 @@ async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Request
     ended
 }
 
-impl Requests {
+impl RequestQueue {
     /// Takes requests until there are none for a while, or enough were taken.
     async fn serve(&mut self, accessor: &Accessor<Sandbox>, proxy: &Proxy) -> wasmtime::Result<()> {
         let (meter, cpu) = (self.meter.clone(), self.limits.cpu);

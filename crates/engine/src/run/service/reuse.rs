@@ -6,7 +6,7 @@
 
 use crate::compile::prepared::Ready;
 use crate::request_id::RequestId;
-use crate::run::service::service::GuestRequest;
+use crate::run::service::response::GuestRequest;
 use crate::sandbox::sandbox::{Sandbox, wait_for_room};
 use crate::sandbox::stdio::Said;
 use crate::scheduler::meter::Meter;
@@ -28,12 +28,12 @@ use wasmtime_wasi_http::p2::bindings as p2;
 use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 
 /// A sandbox that is instantiated.
-pub(super) struct Alone {
+pub(super) struct Instance {
     pub store: Store<Sandbox>,
     pub proxy: p2::Proxy,
 }
 
-impl Alone {
+impl Instance {
     /// A fresh one for `request`, once the engine has room for it. Its start is counted in `meter`.
     pub async fn start(
         ready: &Ready,
@@ -48,7 +48,7 @@ impl Alone {
             match pre.instantiate_async(&mut store).await {
                 Ok(proxy) => {
                     ready.setup.started(began.into());
-                    return Ok(Alone { store, proxy });
+                    return Ok(Instance { store, proxy });
                 }
                 Err(e) => wait_for_room(e, &ready.code.tier.needed).await?,
             }
@@ -73,68 +73,68 @@ impl Alone {
 }
 
 /// A sandbox with its place, from before its start to its end, however that comes about.
-pub(super) struct Life<S: Send + 'static> {
-    pub alone: Option<Alone>,
+pub(super) struct InstanceGuard<S: Send + 'static> {
+    pub instance: Option<Instance>,
     slot: Option<S>,
 }
 
-impl<S: Send + 'static> Life<S> {
+impl<S: Send + 'static> InstanceGuard<S> {
     pub fn with(slot: S) -> Self {
-        Life { alone: None, slot: Some(slot) }
+        InstanceGuard { instance: None, slot: Some(slot) }
     }
 
-    pub fn of(&mut self, alone: Alone) -> &mut Alone {
-        self.alone.insert(alone)
+    pub fn of(&mut self, instance: Instance) -> &mut Instance {
+        self.instance.insert(instance)
     }
 }
 
-impl<S: Send + 'static> Drop for Life<S> {
+impl<S: Send + 'static> Drop for InstanceGuard<S> {
     fn drop(&mut self) {
-        if let Some(alone) = self.alone.take() {
-            Sandbox::end(alone.store, self.slot.take());
+        if let Some(instance) = self.instance.take() {
+            Sandbox::end(instance.store, self.slot.take());
         }
     }
 }
 
 /// A component's sandboxes that are between two requests.
-pub(super) struct Reused {
+pub(super) struct ReusedSandboxes {
     /// Requests that one takes in all.
     most: u32,
     /// How long one is kept that waits for them.
     patience: Duration,
     /// Tells that those that wait are in somebody's way.
     needed: Arc<Notify>,
-    idle: Mutex<Idle>,
+    idle: Mutex<IdleInstances>,
     /// One more than there are sandboxes: each has a clone of it.
     live: Arc<()>,
 }
 
 #[derive(Default)]
-struct Idle {
+struct IdleInstances {
     /// Those that have been idle for longest first.
-    kept: VecDeque<Kept>,
+    kept: VecDeque<IdleInstance>,
     /// Whether somebody looks after those that idle for too long.
     is_swept: bool,
     /// Whether another version of the component takes the next requests.
     is_over: bool,
 }
 
-struct Kept {
-    tally: Tally,
-    alone: Alone,
+struct IdleInstance {
+    count: RequestCount,
+    instance: Instance,
     since: Instant,
     thread: ThreadId,
 }
 
 /// A sandbox's count of requests.
-pub(super) struct Tally {
+pub(super) struct RequestCount {
     taken: u32,
     _live: Arc<()>,
 }
 
-impl Reused {
+impl ReusedSandboxes {
     pub fn new(most: u32, patience: Duration, needed: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Reused { most, patience, needed, idle: Mutex::default(), live: Arc::default() })
+        Arc::new(ReusedSandboxes { most, patience, needed, idle: Mutex::default(), live: Arc::default() })
     }
 
     /// How many sandboxes live.
@@ -144,23 +144,23 @@ impl Reused {
 
     /// A turn for one request, with the sandbox for it unless that is still to be made. One that ran on this thread last goes
     /// first: its memory is near.
-    pub fn take(&self) -> (Tally, Option<Alone>) {
+    pub fn take(&self) -> (RequestCount, Option<Instance>) {
         let here = thread::current().id();
         let mut idle = self.lock();
         let nearest = idle.kept.iter().rposition(|kept| kept.thread == here).or(idle.kept.len().checked_sub(1));
         match nearest.and_then(|index| idle.kept.remove(index)) {
-            Some(kept) => (kept.tally, Some(kept.alone)),
-            None => (Tally { taken: 0, _live: self.live.clone() }, None),
+            Some(kept) => (kept.count, Some(kept.instance)),
+            None => (RequestCount { taken: 0, _live: self.live.clone() }, None),
         }
     }
 
     /// Takes a sandbox back whose request went well.
-    pub fn keep(self: &Arc<Self>, mut tally: Tally, mut alone: Alone) {
-        tally.taken += 1;
-        if tally.taken >= self.most || !alone.is_clean() {
+    pub fn keep(self: &Arc<Self>, mut count: RequestCount, mut instance: Instance) {
+        count.taken += 1;
+        if count.taken >= self.most || !instance.is_clean() {
             return;
         }
-        let kept = Kept { tally, alone, since: Instant::now(), thread: thread::current().id() };
+        let kept = IdleInstance { count, instance, since: Instant::now(), thread: thread::current().id() };
         let mut idle = self.lock();
         if idle.is_over {
             // It ends when nobody waits for the lock.
@@ -183,7 +183,7 @@ impl Reused {
     }
 
     /// Those that idle for longer than `most`, and whether there are others.
-    fn stale(&self, most: Duration) -> (VecDeque<Kept>, bool) {
+    fn stale(&self, most: Duration) -> (VecDeque<IdleInstance>, bool) {
         let mut idle = self.lock();
         let fresh = idle.kept.iter().position(|kept| kept.since.elapsed() < most).unwrap_or(idle.kept.len());
         let rest = idle.kept.split_off(fresh);
@@ -192,12 +192,12 @@ impl Reused {
         (stale, idle.is_swept)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Idle> {
+    fn lock(&self) -> MutexGuard<'_, IdleInstances> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn sweep(reused: std::sync::Weak<Reused>, patience: Duration, needed: Arc<Notify>) {
+async fn sweep(reused: std::sync::Weak<ReusedSandboxes>, patience: Duration, needed: Arc<Notify>) {
     loop {
         let is_needed = timeout(patience, needed.notified()).await.is_ok();
         let most = if is_needed { Duration::ZERO } else { patience };
@@ -209,34 +209,34 @@ async fn sweep(reused: std::sync::Weak<Reused>, patience: Duration, needed: Arc<
     }
 }
 
-type Body = UnsyncBoxBody<Bytes, HttpError>;
+type InnerBody = UnsyncBoxBody<Bytes, HttpError>;
 
 /// A request's body, which goes back when this is dropped: a guest that keeps it must not hold the client's connection.
-pub(super) struct Loan(Arc<Mutex<Option<Body>>>);
+pub(super) struct BorrowedBody(Arc<Mutex<Option<InnerBody>>>);
 
-impl Loan {
+impl BorrowedBody {
     pub fn of(request: GuestRequest) -> (Self, GuestRequest) {
         let (parts, body) = request.into_parts();
         let body = Arc::new(Mutex::new(Some(body)));
-        (Loan(body.clone()), http::Request::from_parts(parts, Lent(body).boxed_unsync()))
+        (BorrowedBody(body.clone()), http::Request::from_parts(parts, LentBody(body).boxed_unsync()))
     }
 }
 
-impl Drop for Loan {
+impl Drop for BorrowedBody {
     fn drop(&mut self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-struct Lent(Arc<Mutex<Option<Body>>>);
+struct LentBody(Arc<Mutex<Option<InnerBody>>>);
 
-impl Lent {
-    fn lock(&self) -> MutexGuard<'_, Option<Body>> {
+impl LentBody {
+    fn lock(&self) -> MutexGuard<'_, Option<InnerBody>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl HttpBody for Lent {
+impl HttpBody for LentBody {
     type Data = Bytes;
     type Error = HttpError;
 

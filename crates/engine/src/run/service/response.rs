@@ -1,0 +1,132 @@
+//! Responses on their way to the client, with what still runs behind them.
+
+use crate::failure::error::Failure;
+use crate::http::body::Continued;
+use crate::limits::Limit;
+use crate::request_id::RequestId;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use wasmtime_wasi_http::Error as HttpError;
+
+/// A streaming body, with trailers.
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why a body ended early.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe them")]
+pub enum BodyError {
+    #[error("the {0} limit was reached")]
+    TooLarge(Limit),
+    #[error("{0}")]
+    Failed(Failure),
+    #[error("the guest ended it: {0}")]
+    Guest(String),
+    #[error("it cannot be read to its end: {0}")]
+    Source(std::io::Error),
+}
+
+/// Hears of a failure, and of the request that it ended if it was just one.
+pub(super) type FailureReporter = Arc<dyn Fn(&Failure, Option<RequestId>) + Send + Sync>;
+
+pub(super) type GuestRequest = http::Request<UnsyncBoxBody<Bytes, HttpError>>;
+pub(super) type GuestResponse = http::Response<UnsyncBoxBody<Bytes, HttpError>>;
+pub(super) type Answer<T> = (http::Response<Continued<UnsyncBoxBody<Bytes, HttpError>>>, Option<T>);
+
+/// What still runs behind a response, until its body has ended.
+pub(super) trait ResponseTail: Send + Unpin + 'static {
+    /// How the guest failed, if it did before its body's stream ended.
+    fn failure(&self) -> Option<&Failure>;
+
+    /// Whether nobody goes on with it, as its time has passed.
+    fn is_over(&mut self) -> bool;
+
+    /// Like [`ResponseTail::is_over`], with a wake-up for when it will be.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> bool;
+
+    /// The client left before the end of the body.
+    fn abandon(&self);
+}
+
+/// The body of a response whose guest may still run. When the client leaves before its end, the guest is ended too; work
+/// that the guest does after its response is left alone.
+pub(super) struct GuardedBody<B, T: ResponseTail> {
+    inner: B,
+    /// Bytes that are still to come, if the head says how many there are. Nobody asks for more than that.
+    announced: Option<u64>,
+    tail: Option<T>,
+}
+
+impl<B, T: ResponseTail> GuardedBody<B, T> {
+    pub fn new(inner: B, announced: Option<u64>, tail: Option<T>) -> Self {
+        GuardedBody { inner, announced, tail }
+    }
+
+    fn overdue<F>(&mut self) -> Poll<Option<Result<F, BodyError>>> {
+        self.tail = None;
+        Poll::Ready(Some(Err(BodyError::TooLarge(Limit::Deadline))))
+    }
+}
+
+impl<B, T> HttpBody for GuardedBody<B, T>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
+    T: ResponseTail,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.tail.as_mut().is_some_and(ResponseTail::is_over) {
+            return self.overdue();
+        }
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if frame.is_pending() && self.tail.as_mut().is_some_and(|tail| tail.poll_over(cx)) {
+            return self.overdue();
+        }
+        if matches!(frame, Poll::Ready(None | Some(Err(BodyError::Guest(_)))))
+            && let Some(failure) = self.tail.as_ref().and_then(ResponseTail::failure)
+        {
+            return Poll::Ready(Some(Err(BodyError::Failed(failure.clone()))));
+        }
+        if let (Poll::Ready(Some(Ok(frame))), Some(left)) = (&frame, &mut self.announced) {
+            *left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        if matches!(frame, Poll::Ready(None)) || self.inner.is_end_stream() {
+            self.tail = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<B, T: ResponseTail> Drop for GuardedBody<B, T> {
+    fn drop(&mut self) {
+        if let (Some(tail), true) = (&self.tail, self.announced != Some(0)) {
+            tail.abandon();
+        }
+    }
+}
+
+/// `HttpRequestDenied` as `http-request-denied`, the way WIT writes it.
+pub(super) fn words(variant: &str) -> String {
+    let name = variant.split("::").last().unwrap_or(variant).split(['(', '{', ' ']).next().unwrap_or_default();
+    let mut words = String::new();
+    for (i, c) in name.chars().enumerate() {
+        if c.is_uppercase() && i > 0 {
+            words.push('-');
+        }
+        words.extend(c.to_lowercase());
+    }
+    words
+}
