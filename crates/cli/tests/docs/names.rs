@@ -5,6 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Endings of file names, and of folders, which documents write with a slash behind.
+const ENDINGS: [&str; 8] = [".rs", ".md", ".toml", ".json", ".html", ".py", ".sh", "/"];
+
+/// A folder in rules about folders, which stands for any.
+const EXAMPLE: &str = "x/";
+
 /// A promise that names a missing test is held by nothing.
 #[test]
 fn the_specification_names_tests_that_exist() {
@@ -25,6 +31,25 @@ fn the_specification_names_tests_that_exist() {
                 };
                 source = fs::read_to_string(&path).unwrap_or_default();
                 wrong.extend((!path.exists()).then(|| format!("no file {word}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The paths in code font of the documents for contributors, which begin at the root or at `crates/`.
+#[test]
+fn paths_that_the_documents_for_contributors_name_exist() {
+    let mut wrong = Vec::new();
+    for document in ["docs/ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = without_blocks(&read(&root().join(document)));
+        for word in text.lines().flat_map(code_words) {
+            let is_path = word.contains('/')
+                && ENDINGS.iter().any(|ending| word.ends_with(ending))
+                && !word.starts_with(EXAMPLE)
+                && !word.contains(['<', '$', '~', '*', ' ', ':']);
+            if is_path && !root().join(word).exists() && !root().join("crates").join(word).exists() {
+                wrong.push(format!("{document}: no file {word}"));
             }
         }
     }
