@@ -16,7 +16,8 @@ const COLUMNS: &str = "100";
 const HEAD: &str = "\
 # Reference
 
-The help of every command, as `walnut --help` and `walnut COMMAND --help` print it. `cargo xtask generate` writes this file.
+The help of every command, as `walnut --help` and `walnut COMMAND --help` print it.
+`cargo xtask generate` writes this file.
 ";
 
 pub fn run(arguments: &[String]) -> TaskResult {

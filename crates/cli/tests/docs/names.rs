@@ -37,7 +37,7 @@ fn the_specification_names_tests_that_exist() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// The paths in code font of the documents for contributors, which begin at the root or at `crates/`.
+/// The paths in code font of the documents for contributors begin at the root or at `crates/`.
 #[test]
 fn paths_that_the_documents_for_contributors_name_exist() {
     let mut wrong = Vec::new();

@@ -1,9 +1,9 @@
 //! Transcripts in the documents: every block marked `console` is run, and its output compared.
 //!
-//! A block starts in a folder that holds only `examples/`, a guest `api.wasm`, and the document's own
-//! blocks marked `toml` or `wat` whose first line is a comment, `# PATH` or `;; PATH`. Lines after
-//! `$ ` are typed; the lines below are the terminal's output. A line `...` stands for any number of
-//! lines, and `...` in a line for any text.
+//! A block starts in a folder that holds only `examples/`, a guest `api.wasm`, and the document's
+//! own blocks marked `toml` or `wat` whose first line is a comment, `# PATH` or `;; PATH`. Lines
+//! after `$ ` are typed; the lines below are the terminal's output. A line `...` stands for any
+//! number of lines, and `...` in a line for any text.
 
 use crate::shell::Shell;
 use std::fs;
