@@ -499,7 +499,7 @@ fn a_file_that_is_cut_short_never_looks_whole() {
         }
     };
     assert!(broke, "it came to an end");
-    server.says("site/public/big.bin cannot be sent: it was cut short while it was sent");
+    server.says("site/public/big.bin cannot be sent: the file was truncated while it was sent");
     // As it is now, it is whole again.
     assert_eq!(server.get("/static/big.bin").body.len(), 1 << 20);
     let said = server.stop().stdout;

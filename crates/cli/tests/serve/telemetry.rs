@@ -267,8 +267,8 @@ fn what_is_not_spoken_is_refused_at_the_start() {
     for (name, value, words) in [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "set it to http/protobuf"),
         ("OTEL_TRACES_EXPORTER", "zipkin", "can be otlp or none"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "set it to none, or leave it out"),
-        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "zstd", "set it to none, or leave it out"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "set it to none, or unset it"),
+        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "zstd", "set it to none, or unset it"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "write a number of milliseconds, such as 10000"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote", "can be parentbased_always_on, "),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318", "write http://127.0.0.1:4318"),
@@ -307,7 +307,7 @@ fn what_is_set_and_does_nothing_is_told_of_once() {
     let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &set);
     server.get("/fine").is(200, "well behaved\n");
     let said = server.stop().succeeds();
-    let told = "warning: what these variables ask for is not done here: \
+    let told = "warning: these variables have no effect: \
                 OTEL_EXPORTER_OTLP_CERTIFICATE, OTEL_PROPAGATORS\n";
     assert_eq!((said.stderr.matches(told).count(), said.stderr.matches("warning").count()), (1, 1), "{said}");
     // Nothing is sent, and so nothing is missing.

@@ -149,7 +149,7 @@ fn a_broken_new_certificate_leaves_the_old_one_and_is_said_once() {
         thread::sleep(Duration::from_millis(200));
         is_well(&mut server);
     }
-    server.says("cert.pem has no certificate in it; the certificate from before stays in use");
+    server.says("cert.pem contains no certificate; the certificate from before stays in use");
     assert_eq!(server.stderr().matches(kept).count(), 1, "{}", server.stderr());
     fs::remove_file(server.env.path("cert.pem")).unwrap();
     thread::sleep(Duration::from_millis(2500));
@@ -186,12 +186,12 @@ fn what_is_wrong_with_the_files_is_said_before_it_listens() {
     env.file("strange.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
     for (certificate, key, message) in [
         ("none.pem", "key.pem", "error: the certificate none.pem cannot be read: No such file or directory"),
-        ("empty.pem", "key.pem", "error: empty.pem has no certificate in it\nhint: it has to be PEM"),
-        ("key.pem", "key.pem", "error: key.pem has no certificate in it"),
+        ("empty.pem", "key.pem", "error: empty.pem contains no certificate\nhint: use a PEM file"),
+        ("key.pem", "key.pem", "error: key.pem contains no certificate"),
         (
             "cut.pem",
             "key.pem",
-            "error: cut.pem is cut off: it has no `-----END CERTIFICATE-----` line\nhint: copy it again",
+            "error: cut.pem is truncated: it has no `-----END CERTIFICATE-----` line\nhint: copy it again",
         ),
         ("begun.pem", "key.pem", "error: begun.pem is damaged: a line that begins with `-----BEGIN` does not end"),
         (
@@ -201,9 +201,9 @@ fn what_is_wrong_with_the_files_is_said_before_it_listens() {
         ),
         ("cert.pem", "none.pem", "error: the private key none.pem cannot be read: No such file or directory"),
         ("none.pem", "no.pem", "(os error 2); the private key no.pem cannot be read: No such file or directory"),
-        ("cert.pem", "cert.pem", "error: cert.pem has no private key in it\nhint: it has to be PEM"),
+        ("cert.pem", "cert.pem", "error: cert.pem contains no private key\nhint: use a PEM file"),
         ("cert.pem", "encrypted.pem", "error: the private key in encrypted.pem is encrypted\nhint: `openssl pkey"),
-        ("cert.pem", "other.pem", "error: the private key in other.pem is not the one of the certificate in cert.pem"),
+        ("cert.pem", "other.pem", "error: the private key in other.pem does not match the certificate in cert.pem"),
     ] {
         let _said = refused(&env, &["--tls-cert", certificate, "--tls-key", key], 125).says(message);
     }
