@@ -118,7 +118,7 @@ impl ServeSettings {
                 admission: AdmissionLimits {
                     sandboxes: args.sandboxes,
                     queue: args.queue,
-                    queue_timeout: args.patience,
+                    queue_timeout: args.queue_timeout,
                 },
                 reuse: args.reuse,
             },
@@ -139,7 +139,7 @@ impl ServeSettings {
 fn resolve_connections(flags: ConnectionFlags, server: &mut ServerConfig) -> Option<TlsFiles> {
     server.trusts_forwarded = flags.trust_forwarded;
     server.sets_forwarded_for = flags.forward_client;
-    server.max_connections = usize::try_from(flags.clients).unwrap_or(usize::MAX);
+    server.max_connections = usize::try_from(flags.max_connections).unwrap_or(usize::MAX);
     server.head_timeout = flags.head_timeout;
     server.body_timeout = flags.body_timeout;
     server.stall_timeout = flags.stall_timeout;

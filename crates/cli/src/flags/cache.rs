@@ -1,3 +1,5 @@
+//! Arguments of `walnut cache`.
+
 use clap::{Args, Subcommand};
 
 /// Show or clear the cache of compiled code
@@ -7,11 +9,11 @@ pub struct CacheArgs {
     pub verb: Option<CacheVerb>,
 }
 
+/// Action on the cache.
 #[derive(Subcommand, Debug)]
 pub enum CacheVerb {
-    /// Print where the cache is, how much it holds and how much it may (what happens without a
-    /// word, too)
+    /// Print the folder of the cache, how much it holds and how much it may hold (the default)
     Show,
-    /// Remove all compiled code; it is compiled again when it is needed
+    /// Remove all compiled code; it is compiled again when needed
     Clear,
 }

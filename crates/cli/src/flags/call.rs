@@ -1,12 +1,14 @@
+//! Arguments of `walnut call`.
+
 use crate::flags::grants::GrantFlags;
 use crate::flags::limits::LimitFlags;
 use crate::flags::tier::TierFlag;
 use clap::Args;
 
-/// Call one exported function and print its result, both in WAVE
+/// Call an exported function and print its result, both written in WAVE
 #[derive(Args, Debug)]
 #[command(
-    after_help = "WAVE writes values the way WIT names them: 42, \"text\", 'c', [1, 2], {x: 1, y: 2}, some(3), ok(\"yes\"), (1, 2), {flag-a, flag-b}.\n`walnut inspect --wit TARGET` lists the functions."
+    after_help = "WAVE is a notation for values: 42, \"text\", 'c', [1, 2], {x: 1, y: 2}, some(3), ok(\"yes\"), (1, 2), {flag-a, flag-b}.\n`walnut inspect --wit TARGET` lists the functions."
 )]
 pub struct CallArgs {
     /// A .wasm or .wat file, or `-` for standard input

@@ -41,9 +41,9 @@ fn definition() -> Command {
 fn definition_of(is_wanted: impl Fn(&str) -> bool) -> Command {
     let root = Command::new("walnut")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Runs any WebAssembly, sealed: it can do nothing until you grant it")
+        .about("Runs WebAssembly in sealed sandboxes: a program can do nothing until you grant it")
         .after_help(
-            "Try:\n  walnut run app.wasm              run a program\n  walnut serve app.wasm            serve HTTP requests\n  walnut inspect app.wasm          see what it is and what it would ask for",
+            "Try:\n  walnut run app.wasm              run a program\n  walnut serve app.wasm            serve HTTP requests\n  walnut inspect app.wasm          see what it is and what it needs",
         )
         .max_term_width(110)
         .subcommand_required(true)
@@ -54,7 +54,8 @@ fn definition_of(is_wanted: impl Fn(&str) -> bool) -> Command {
 
 /// Parses the command line. Usage errors and help end the process here, with 2 and 0.
 pub fn parse() -> VerbArgs {
-    // Defining all verbs would take a good part of a short start, so only the chosen verb is defined.
+    // Defining all verbs would take a good part of a short start, so only the chosen verb is
+    // defined.
     let first = std::env::args_os().nth(1);
     let named = VERBS.iter().find(|(name, _)| first.as_ref().is_some_and(|first| first == name));
     let definition = named.map_or_else(definition, |(named, _)| definition_of(|name| name == *named));

@@ -5,63 +5,64 @@ use clap::Args;
 use std::path::PathBuf;
 use walnut_policy::{Capability, Policy};
 
-/// What the guest may do. Without any of these it may do nothing.
+/// Grants and denials. Without any, the guest may do nothing.
 #[derive(Args, Debug, Default)]
-#[command(next_help_heading = "Grants (nothing is granted unless you do)")]
+#[command(next_help_heading = "Grants (by default, nothing is granted)")]
 pub struct GrantFlags {
-    /// Let the guest see the folder HOST as GUEST, to read (ro, unless said) or to write too (rw)
+    /// Let the guest see the folder HOST at the path GUEST, read-only (ro, the default) or
+    /// read-write (rw)
     #[arg(long, value_name = "HOST::GUEST[::ro|rw]")]
     dir: Vec<String>,
-    /// Let the guest see an environment variable: with this VALUE, or with the one that is set here
+    /// Let the guest see an environment variable, with VALUE or with its value in this environment
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
     /// Let the guest connect over TCP or UDP: `db.internal:5432`, `*.example.com:443`,
     /// `10.0.0.0/8:*`, `udp:1.1.1.1:53`
     #[arg(long, value_name = "HOST:PORT")]
     connect: Vec<String>,
-    /// Let the guest listen: `127.0.0.1:8080`, `*:9000-9099`
+    /// Let the guest listen on a port: `127.0.0.1:8080`, `*:9000-9099`
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<String>,
-    /// Let the guest look up names; what it may connect to by name it may look up without this
+    /// Let the guest look up host names; names that it may connect to need no grant of their own
     #[arg(long, value_name = "NAME")]
     resolve: Vec<String>,
     /// Let the guest send HTTP requests: `https://api.example.com/**`, `GET,HEAD
     /// https://*.example.com`
     #[arg(long, value_name = "[METHODS] URL")]
     http: Vec<String>,
-    /// Let the guest do everything that no --deny-… forbids. It is then not sealed at all
+    /// Let the guest do everything that no --deny-… flag forbids. It is then not sealed at all
     #[arg(long)]
     pub allow_all: bool,
 
-    /// Deny a guest path and all below it
-    #[arg(long, value_name = "GUEST", help_heading = "Denials (each beats every grant)")]
+    /// Deny a guest path and everything below it
+    #[arg(long, value_name = "GUEST", help_heading = "Denials (each overrides every grant)")]
     deny_dir: Vec<String>,
-    /// Deny a variable: `NAME`, `PREFIX_*` or `*`
-    #[arg(long, value_name = "NAME", help_heading = "Denials (each beats every grant)")]
+    /// Deny an environment variable: `NAME`, `PREFIX_*` or `*`
+    #[arg(long, value_name = "NAME", help_heading = "Denials (each overrides every grant)")]
     deny_env: Vec<String>,
-    /// Deny connections, by name or by address
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Denials (each beats every grant)")]
+    /// Deny connections to a name or an address
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Denials (each overrides every grant)")]
     deny_connect: Vec<String>,
-    /// Deny listening
-    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Denials (each beats every grant)")]
+    /// Deny listening on an address
+    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Denials (each overrides every grant)")]
     deny_listen: Vec<String>,
-    /// Deny looking up names
-    #[arg(long, value_name = "NAME", help_heading = "Denials (each beats every grant)")]
+    /// Deny looking up a host name
+    #[arg(long, value_name = "NAME", help_heading = "Denials (each overrides every grant)")]
     deny_resolve: Vec<String>,
-    /// Deny HTTP requests
-    #[arg(long, value_name = "[METHODS] URL", help_heading = "Denials (each beats every grant)")]
+    /// Deny HTTP requests to a URL
+    #[arg(long, value_name = "[METHODS] URL", help_heading = "Denials (each overrides every grant)")]
     deny_http: Vec<String>,
 
-    /// Do not explain what was refused
-    #[arg(long, short, help_heading = "What you see")]
+    /// Do not explain denials
+    #[arg(long, short, help_heading = "Output")]
     pub quiet: bool,
-    /// Append every decision to FILE, one JSON line each
-    #[arg(long, value_name = "FILE", help_heading = "What you see")]
+    /// Append each decision to FILE, as one line of JSON
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub audit: Option<PathBuf>,
 }
 
 impl GrantFlags {
-    /// The policy that the flags describe.
+    /// Returns the policy that the flags describe.
     pub fn policy(&self) -> Result<Policy, CommandError> {
         let mut policy = Policy::sealed();
         if self.allow_all {
@@ -89,7 +90,7 @@ impl GrantFlags {
         ]
     }
 
-    /// Whether any flag grants or denies something.
+    /// Returns whether no flag grants or denies anything.
     pub fn is_empty(&self) -> bool {
         !self.allow_all
             && self.by_capability().iter().all(|(_, grants, denials)| grants.is_empty() && denials.is_empty())

@@ -1,11 +1,13 @@
+//! Arguments of `walnut inspect`.
+
 use clap::Args;
 
-/// Tell what a target is and what it would ask for, without running it
+/// Describe a target and the capabilities that it would ask for, without running it
 #[derive(Args, Debug)]
 pub struct InspectArgs {
     /// A .wasm or .wat file, or `-` for standard input
     pub target: String,
-    /// Print its world as WIT
+    /// Print its world (imports and exports) as WIT
     #[arg(long, conflicts_with = "json")]
     pub wit: bool,
     /// Print everything as JSON

@@ -7,8 +7,8 @@ use walnut_engine::Tiers;
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Compilation")]
 pub struct TierFlag {
-    /// Which code runs: `both` starts at once with the baseline compiler's and makes the optimised
-    /// code, which is kept, meanwhile; `optimised` waits for it
+    /// Compiled code to run: `both` starts at once with baseline code, and compiles optimised code
+    /// meanwhile, which it caches; `optimised` waits for that code
     #[arg(long, value_name = "TIER", value_enum, default_value = "both")]
     tier: TierName,
 }

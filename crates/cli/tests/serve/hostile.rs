@@ -229,7 +229,7 @@ fn a_client_of_one_byte_a_time_is_served_or_dropped_and_holds_up_nobody() {
 fn a_client_that_pauses_in_its_body_gives_its_sandbox_back() {
     for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
         // Neither the deadline nor impatience ends it.
-        let server = serve(guest, &["--sandboxes", "1", "--patience", "60s", "--deadline", "120s"]);
+        let server = serve(guest, &["--sandboxes", "1", "--queue-timeout", "60s", "--deadline", "120s"]);
         let mut client = server.connect();
         client.send("POST /hash HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\n12345").unwrap();
         thread::sleep(Duration::from_secs(1));

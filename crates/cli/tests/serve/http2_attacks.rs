@@ -287,7 +287,7 @@ fn a_window_that_never_opens_holds_a_stream_for_a_while_and_no_sandbox() {
 /// Whatever a client does with the streams that it may have.
 #[test]
 fn one_connection_leaves_sandboxes_to_others() {
-    let server = serve(RUST_P2_HTTP_ECHO, &["--patience", "100ms", "--sandboxes", "110"]);
+    let server = serve(RUST_P2_HTTP_ECHO, &["--queue-timeout", "100ms", "--sandboxes", "110"]);
     let mut frames = Frames::open(&server);
     for stream in (1..).step_by(2).take(110) {
         frames.connection.send(frame(HEADERS, END_HEADERS, stream, &get("/echo"))).unwrap();

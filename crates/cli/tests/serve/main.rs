@@ -5,7 +5,7 @@
 mod access;
 mod admin;
 mod apps;
-mod clients;
+mod client_limits;
 mod drain;
 mod files;
 mod grants;

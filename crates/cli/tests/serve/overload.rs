@@ -77,7 +77,7 @@ fn sandboxes_that_idle_have_room_on_a_small_node() {
 /// A component that keeps every place of its node busy makes others wait, and they are told when that takes too long.
 #[test]
 fn who_waits_too_long_for_the_node_is_told_to_come_again() {
-    let server = serve(RUST_P2_HTTP_BAD, &["--node-sandboxes", "2", "--patience", "500ms"]);
+    let server = serve(RUST_P2_HTTP_BAD, &["--node-sandboxes", "2", "--queue-timeout", "500ms"]);
     let mut busy = ask(&server, 2, "/sleep?ms=8000");
     std::thread::sleep(Duration::from_millis(500));
     for client in &mut ask(&server, 10, "/fine") {

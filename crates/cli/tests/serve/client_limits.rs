@@ -13,7 +13,7 @@ const SOON_FOR_HEADS: Duration = Duration::from_secs(9);
 
 #[test]
 fn as_many_clients_are_connected_as_said() {
-    let server = serve(RUST_P2_HTTP_ECHO, &["--clients", "2", "--head-timeout", "1h"]);
+    let server = serve(RUST_P2_HTTP_ECHO, &["--max-connections", "2", "--head-timeout", "1h"]);
     let mut first = server.connect();
     first.get("/method").is(200, "GET /method\n");
     let mut second = server.connect();
