@@ -168,7 +168,7 @@ fn a_client_that_does_not_read_gives_way_when_none_idles() {
     let mut newer = Vec::new();
     for _ in 0..2 {
         let mut next = server.connect();
-        next.patience(Duration::from_secs(20));
+        next.set_timeout(Duration::from_secs(20));
         next.send("GET /big HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
         assert_eq!(next.head().unwrap().status, 200);
         newer.push(next);

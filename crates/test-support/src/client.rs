@@ -3,7 +3,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Time-out of reads and writes: longer than any response takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A client's connection on which anything can be sent, well-formed or not.
 pub struct Connection {
@@ -30,8 +30,8 @@ impl Connection {
     pub fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Connection { stream: BufReader::new(stream) })
     }
 
@@ -144,9 +144,9 @@ impl Connection {
     }
 
     /// Sets the time-out of reads and writes.
-    pub fn patience(&mut self, patience: Duration) {
-        let _ = self.stream.get_ref().set_read_timeout(Some(patience));
-        let _ = self.stream.get_ref().set_write_timeout(Some(patience));
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        let _ = self.stream.get_ref().set_read_timeout(Some(timeout));
+        let _ = self.stream.get_ref().set_write_timeout(Some(timeout));
     }
 
     fn body(&mut self, response: &mut Response) -> io::Result<()> {

@@ -34,12 +34,12 @@ pub type Attributes = BTreeMap<String, String>;
 impl Collector {
     /// Listens on a free port.
     pub fn start() -> Self {
-        Self::with_patience(usize::MAX)
+        Self::closing_after(usize::MAX)
     }
 
     /// Listens like [`Collector::start`], and closes a connection without a response after
     /// `batches` batches.
-    pub fn with_patience(batches: usize) -> Self {
+    pub fn closing_after(batches: usize) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
         let address = listener.local_addr().expect("it has an address").to_string();
         let taken = Arc::<Mutex<Taken>>::default();

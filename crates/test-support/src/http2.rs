@@ -15,7 +15,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 /// Time-out of every wait: longer than any response takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A client's HTTP/2 connection, which can have several requests in flight.
 pub struct Http2 {
@@ -84,7 +84,7 @@ impl Http2 {
     pub fn try_start(&mut self, request: Request<()>, ends: bool) -> io::Result<Exchange<'_>> {
         let requests = &mut self.requests;
         let sent = self.runtime.block_on(async {
-            timeout(PATIENCE, poll_fn(|cx| requests.poll_ready(cx))).await?.map_err(io::Error::other)?;
+            timeout(TIMEOUT, poll_fn(|cx| requests.poll_ready(cx))).await?.map_err(io::Error::other)?;
             requests.send_request(request, ends).map_err(io::Error::other)
         });
         let (answer, sends) = sent?;
@@ -98,7 +98,7 @@ impl Http2 {
         let answers = requests.into_iter().map(|request| {
             self.runtime.block_on(poll_fn(|cx| sends.poll_ready(cx))).expect("the server takes a request");
             let (answer, _) = sends.send_request(request, true).expect("the server takes a request");
-            self.runtime.spawn(async { timeout(PATIENCE, whole(answer)).await })
+            self.runtime.spawn(async { timeout(TIMEOUT, whole(answer)).await })
         });
         let answers: Vec<_> = answers.collect();
         let read = |answer: JoinHandle<Result<_, Elapsed>>| {
@@ -248,7 +248,7 @@ async fn shake(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::
 }
 
 fn within<T>(runtime: &Runtime, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    runtime.block_on(async { timeout(PATIENCE, work).await? })
+    runtime.block_on(async { timeout(TIMEOUT, work).await? })
 }
 
 fn fields(of: &HeaderMap) -> Vec<(String, String)> {

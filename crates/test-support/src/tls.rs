@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Time-out of a handshake: longer than it takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A self-signed certificate for `localhost` and 127.0.0.1, valid until 2126.
 const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.pem");
@@ -49,8 +49,8 @@ impl Secure {
         let mut client =
             ClientConnection::new(client(certificate, protocols, versions), name()).map_err(io::Error::other)?;
         let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         while client.is_handshaking() {
             client.complete_io(&mut stream)?;
         }
@@ -135,7 +135,7 @@ impl TlsServer {
     /// When no client comes.
     #[track_caller]
     pub fn handshake(&self) -> String {
-        self.outcomes.recv_timeout(PATIENCE).expect("a client comes")
+        self.outcomes.recv_timeout(TIMEOUT).expect("a client comes")
     }
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Time-out of every wait: longer than anything takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 /// Size of a body that is larger than the system's buffers of a connection.
 const BIG: usize = 32 << 20;
 
@@ -101,7 +101,7 @@ impl Upstream {
     #[track_caller]
     pub fn has_closed(&self, connections: usize) {
         let waited =
-            self.seen.changed.wait_timeout_while(self.seen.lock(), PATIENCE, |counts| counts.closed < connections);
+            self.seen.changed.wait_timeout_while(self.seen.lock(), TIMEOUT, |counts| counts.closed < connections);
         let (counts, _) = waited.unwrap_or_else(PoisonError::into_inner);
         assert!(counts.closed >= connections, "{} of {} connections are closed", counts.closed, counts.connections);
     }

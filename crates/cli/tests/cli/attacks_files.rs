@@ -1,4 +1,4 @@
-//! Attempts to reach a file outside the mounts. Each has its allowed twin beside it.
+//! Attempts to reach a file outside the mounts. Each has an allowed twin.
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 use std::fs;
@@ -11,7 +11,7 @@ use walnut_test_support::{Output, TestEnv, guest, test_env};
 
 const SECRET: &str = "what nobody granted\n";
 
-/// A world with a secret beside the mount and something open in it.
+/// An environment with a secret next to the mount and a public file in it.
 fn world() -> TestEnv {
     let env = test_env!();
     fs::write(env.outside().join("secret"), SECRET).expect("it can be written");
@@ -27,7 +27,7 @@ fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> Output {
     env.run(["run", "--dir", "data::/data::rw"].iter().chain(flags).chain(&[program]).chain(args))
 }
 
-/// It fails in the guest, says nothing of the secret, and tells the person.
+/// Asserts that the guest fails, shows nothing of the secret, and that the denial is explained.
 #[track_caller]
 fn is_refused(output: &Output) {
     output.clone().exits_with(1).says("denied: ");
@@ -65,7 +65,7 @@ fn absolute_paths_are_the_guests_own() {
         is_refused(&run(&env, &program, &[], &["read", &secret]));
         is_refused(&run(&env, &program, &[], &["stat", &secret]));
         is_refused(&run(&env, &program, &[], &["write", &secret, "x"]));
-        // The host's path of a file in the mount means nothing to the guest either.
+        // The host's path of a file in the mount means nothing to the guest, either.
         is_refused(&run(&env, &program, &[], &["read", env.path("data/inside").to_str().expect("text")]));
         run(&env, &program, &[], &["read", "/data/inside"]).prints("inside\n");
     }
@@ -91,7 +91,7 @@ fn links_that_lead_out_are_not_followed() {
         is_refused(&run(&env, &program, &[], &["mkdir", "/data/folder/new"]));
         is_refused(&run(&env, &program, &[], &["remove", "/data/folder/secret"]));
         run(&env, &program, &[], &["read", "/data/good"]).prints("inside\n");
-        // The link itself lies in the mount and may be looked at.
+        // The link itself lies in the mount and may be read.
         run(&env, &program, &[], &["stat", "/data/absolute"]).succeeds();
     }
     assert_eq!(fs::read_to_string(env.outside().join("secret")).expect("it is there"), SECRET);
@@ -103,7 +103,7 @@ fn a_link_that_the_guest_makes_leads_nowhere() {
     for program in programs() {
         let env = world();
         is_refused(&run(&env, &program, &[], &["symlink", &outside(&env, "secret"), "/data/absolute"]));
-        // A relative one cannot be told from a good one until it is followed.
+        // A relative link cannot be told from a good one until it is followed.
         let _ = run(&env, &program, &[], &["symlink", "../../outside/secret", "/data/relative"]);
         let output = run(&env, &program, &[], &["read", "/data/relative"]);
         output.clone().exits_with(1);
@@ -121,7 +121,7 @@ fn a_hard_link_to_an_outside_file_cannot_be_made() {
         is_refused(&run(&env, &program, &[], &["link", &outside(&env, "secret"), "/data/hard"]));
         is_refused(&run(&env, &program, &[], &["link", "/data/../../outside/secret", "/data/hard"]));
         assert!(!env.path("data/hard").exists());
-        // Linking the link makes another link, which leads nowhere just the same.
+        // Linking the link makes another link, which leads nowhere, either.
         let _ = run(&env, &program, &[], &["link", "/data/link", "/data/hard"]);
         is_refused(&run(&env, &program, &[], &["read", "/data/link"]));
         let output = run(&env, &program, &[], &["read", "/data/hard"]).exits_with(1);
@@ -143,7 +143,8 @@ fn nothing_is_moved_in_or_out() {
     }
 }
 
-/// A link is exchanged with a file while the guest reads, so that a check before the use would be fooled.
+/// A link is swapped with a file while the guest reads, so that a check before the use would be
+/// fooled.
 #[test]
 fn a_link_swapped_during_the_call() {
     let env = world();
@@ -180,7 +181,7 @@ fn a_folder_swapped_during_the_call() {
     assert_eq!(fs::read_dir(env.outside()).expect("it is there").count(), 1, "nothing was made outside");
 }
 
-/// Exchanges two paths as fast as it can while `work` goes on.
+/// Swaps two paths as fast as possible while `work` runs.
 fn while_swapping(one: &Path, other: &Path, work: impl FnOnce()) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -212,7 +213,7 @@ fn the_hosts_special_folders_are_not_there() {
         {
             is_refused(&run(&env, &program, &[], &["read", path]));
         }
-        // A mount of them may be granted; then it is what it is.
+        // A mount of such a folder may be granted, with everything in it.
         env.run(["run", "--dir", "/proc/self::/proc/self", &program, "read", "/proc/self/comm"]).succeeds();
     }
 }
@@ -243,7 +244,7 @@ fn devices_are_refused() {
             assert!(started.elapsed() < Duration::from_secs(30));
         }
         is_refused(&env.run(["run", "--dir", "/dev::/dev::rw", &program, "write", "/dev/null", "x"]));
-        // What is allowed to everything may open them, if nothing denies it.
+        // A guest that may do everything may open them, if nothing denies it.
         env.run(["run", "--allow-all", &program, "read", "/dev/null"]).prints("");
     }
 }
@@ -256,7 +257,8 @@ fn a_pipe_is_refused_at_once() {
     let _socket = std::os::unix::net::UnixListener::bind(env.path("data/socket")).expect("a socket can be made");
     for program in programs() {
         for path in ["/data/pipe", "/data/to-pipe", "/data/socket"] {
-            // Nobody is at the other end: an open that waits for one hangs, and the run is killed.
+            // Nobody is at the other end: an open that waits for a peer hangs, and the run is
+            // killed.
             let output = run(&env, &program, &[], &["read", path]);
             is_refused(&output);
             output.says("a mount gives files and folders only");

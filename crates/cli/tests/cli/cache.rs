@@ -1,4 +1,5 @@
-//! The cache of compiled code: a second run takes what the first left, and nothing damaged ever runs.
+//! The cache of compiled code: a second run uses the code of the first, and no damaged code ever
+//! runs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,7 @@ fn run(env: &TestEnv) {
     env.run(["run", "--tier", "optimised", &guest(RUST_P1_HELLO)]).prints(HELLO);
 }
 
-/// Every file of compiled code, with what changes when it is written again.
+/// Lists the files of compiled code, with a value that changes when a file is written again.
 fn entries(env: &TestEnv) -> BTreeMap<PathBuf, (SystemTime, u64)> {
     let folder = fs::read_dir(env.cache().join("code")).expect("the cache is there");
     let about = |path: PathBuf| {
@@ -54,7 +55,7 @@ fn a_damaged_entry_is_compiled_again() {
     }
 }
 
-/// What a process that died in the middle of a write leaves.
+/// Remains of a process that died in the middle of a write.
 #[test]
 fn a_part_of_an_entry_is_never_taken() {
     let env = test_env!().with_own_cache();
@@ -126,7 +127,7 @@ fn show_and_clear() {
     run(&env);
 }
 
-/// Whoever writes makes room; whoever starts from the cache does not.
+/// Only a process that writes to the cache makes room in it.
 #[test]
 fn the_cache_has_a_bound() {
     let env = test_env!().with_own_cache();
@@ -138,7 +139,7 @@ fn the_cache_has_a_bound() {
     let (first, (_, length)) = entries(&env).pop_first().expect("there is one");
     run(RUST_P1_HELLO, "1");
     assert!(entries(&env).contains_key(&first), "a start from it removes nothing");
-    // A day later, so to speak: it is the older one, whatever the clock's steps are.
+    // Sets the age of the entry, so that it is older whatever the resolution of the clock.
     let file = fs::File::options().write(true).open(&first).expect("it is there");
     file.set_modified(SystemTime::now() - Duration::from_secs(3600)).expect("it is ours");
     run(RUST_P2_HELLO, "1GiB");
@@ -147,7 +148,7 @@ fn the_cache_has_a_bound() {
     let left = entries(&env);
     assert!(!left.contains_key(&first) && !left.is_empty(), "the oldest one went: {left:?}");
     assert!(left.values().map(|(_, length)| length).sum::<u64>() <= 3 * length, "{left:?}");
-    // What does not fit at all is not kept, and runs.
+    // Code that is larger than the cache is not kept, and runs.
     env.run(["cache", "clear"]).succeeds();
     run(RUST_P1_HELLO, "0");
     assert!(entries(&env).is_empty());

@@ -1,4 +1,4 @@
-//! `walnut call`: any export, with values of every kind, in WAVE.
+//! `walnut call`: calls any export, with values of every kind, in WAVE.
 
 use walnut_test_programs::{
     RUST_P1_REACTOR, RUST_P2_HTTP_HELLO, RUST_P2_LIBRARY, RUST_P3_HELLO, RUST_P3_HTTP_HELLO, WAT_CORE_ADD,
@@ -140,7 +140,7 @@ fn what_has_no_written_form_cannot_be_called() {
     for (service, function) in [(RUST_P2_HTTP_HELLO, "handle(1, 2)"), (RUST_P3_HTTP_HELLO, "handle(1)")] {
         env.run(["call", &guest(service), function]).exits_with(2).says("WAVE has no form for handles");
     }
-    // A function of WASI 0.3 that has one can be.
+    // A function of WASI 0.3 with such a name can be called.
     env.run(["call", &guest(RUST_P3_HELLO), "run()"]).prints("hello from a sealed component\nok\n");
 }
 

@@ -1,4 +1,4 @@
-//! Variables of the environment.
+//! Environment variables.
 
 use walnut_test_programs::{RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO};
 use walnut_test_support::{guest, test_env};
@@ -22,7 +22,7 @@ fn a_value_can_be_given() {
     for program in programs() {
         let flags = ["run", "--env", "A=1", "--env", "B=x=y", "--env", "C=", &program, "--env"];
         env.run(flags).prints("A=1\nB=x=y\nC=\n");
-        // What is given beats what is there.
+        // A given value takes precedence over the inherited one.
         env.walnut(["run", "--env", "A=1", &program, "--env"]).env("A", "2").run().prints("A=1\n");
     }
 }

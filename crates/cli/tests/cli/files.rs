@@ -1,15 +1,15 @@
-//! Mounts: what a guest sees of the files, for every WASI alike.
+//! Mounts: the files that a guest sees, for every WASI alike.
 
 use std::fs;
 use walnut_test_programs::{RUST_P1_FILES, RUST_P3_FILES};
 use walnut_test_support::{Output, TestEnv, guest, test_env};
 
-/// 0.1 goes the same way as 0.2 from the adapter on.
+/// From the adapter on, 0.1 takes the same path as 0.2.
 fn programs() -> [String; 2] {
     [RUST_P1_FILES, RUST_P3_FILES].map(guest)
 }
 
-/// `program` with these flags and then these arguments.
+/// Runs `program` with these flags and then these arguments.
 fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> Output {
     env.run(["run"].iter().chain(flags).chain(&[program]).chain(args))
 }
@@ -199,7 +199,7 @@ fn a_folder_on_the_way_to_an_inner_mount_is_the_outer_mounts() {
         run(&env, &program, &flags, &["list", "/data/way"]).prints("a\n");
         run(&env, &program, &flags, &["read", "/data/way/inner/a"]).prints("inner");
     }
-    // From the folder itself, once it is open.
+    // Relative to the folder, once it is open.
     let program = guest(RUST_P3_FILES);
     run(&env, &program, &flags, &["read-in", "/data/way", "a"]).prints("outer");
     run(&env, &program, &flags, &["read-in", "/data/way", "inner/a"]).prints("inner");
@@ -329,7 +329,7 @@ fn a_denial_beats_every_grant() {
         }
         run(&env, &program, &["--dir", "data::/data"], &["read", "/data/private/a"]).prints("private");
     }
-    // A folder that holds a denied one cannot be carried away with it.
+    // A folder that contains a denied one cannot be renamed away with it.
     let flags = ["--dir", ".::/all::rw", "--deny-dir", "/all/data/private"];
     for program in programs() {
         run(&env, &program, &flags, &["rename", "/all/data", "/all/elsewhere"]).exits_with(1).says("deny-dir");
@@ -345,7 +345,8 @@ fn what_is_asked_again_is_explained_once() {
     let output = env.run(["run", &storm, "http-storm", "http://example.com/", "50"]);
     assert_eq!(output.stderr.matches("denied: ").count(), 1, "{output}");
     let files = guest(RUST_P1_FILES);
-    // Two different files of one folder: one grant, one explanation. Python looks at a path more than once.
+    // Two files of one folder need one grant, and get one explanation. Python looks at a path more
+    // than once.
     let output = env.run(["run", &crate::python(), "--read", "/data/a"]).exits_with(1);
     assert_eq!(output.stderr.matches("denied: ").count(), 1, "{output}");
     let output = env.run(["run", &files, "rename", "/one/a", "/two/b"]).exits_with(1);

@@ -19,7 +19,7 @@ fn call(program: Guest, call: &str) -> Output {
     test_env!().run(["call", &guest(program), call])
 }
 
-/// What the tests of `serve` run for real.
+/// Guests that the tests of `serve` exercise.
 #[track_caller]
 fn is_a_service(program: Guest) {
     let output = test_env!().run(["inspect", &guest(program)]).succeeds();
@@ -45,7 +45,7 @@ fn go_p1_hello() {
     let _refused = refused.says("allow it: --dir ./data::/data");
 }
 
-/// Go's heap holds what comes after it for its own, where the adapter of 0.1 has its state.
+/// Go's heap takes the memory after it for its own, where the adapter of 0.1 has its state.
 #[test]
 fn go_grows_its_heap() {
     run(programs::GO_P1_HELLO, &["heap", "64"]).prints("whole: 64 MiB\n");
@@ -155,7 +155,7 @@ fn wat_core_add() {
     call(programs::WAT_CORE_ADD, "add-floats(0.5, 0.25)").prints("0.75\n");
 }
 
-/// It has no good path: the best that it can do is to be stopped.
+/// It has no good path; at best it is stopped.
 #[test]
 fn wat_loop_in_start() {
     let path = guest(programs::WAT_LOOP_IN_START);

@@ -1,4 +1,4 @@
-//! The whole of `--help`, as people read it. A change of it is a change that somebody looks at.
+//! The whole of `--help`. The snapshot makes every change of it visible in a review.
 
 use std::fmt::Write;
 use walnut_test_support::test_env;
@@ -24,7 +24,8 @@ fn the_version_is_told() {
     assert_eq!(output.stdout, concat!("walnut ", env!("CARGO_PKG_VERSION"), "\n"));
 }
 
-/// Every command that starts a guest has every grant, denial and limit, and says the limits' defaults.
+/// Every command that starts a guest has all grants, denials and limits, and shows the defaults of
+/// the limits.
 #[test]
 fn grants_and_limits_are_everywhere() {
     let env = test_env!();

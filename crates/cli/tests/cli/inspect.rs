@@ -1,4 +1,4 @@
-//! `walnut inspect`: what a thing is, without running it.
+//! `walnut inspect`: describes a target without running it.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -220,7 +220,7 @@ fn json_is_versioned_and_complete() {
     assert!(about["wasi"].as_array().is_some_and(|w| w.iter().any(is_0_3)), "{about}");
 }
 
-/// The guide's table of the fields is the whole of them, and each says what it should.
+/// The guide's table has all fields of the JSON, each with the right type.
 #[test]
 fn json_has_the_fields_that_the_guide_names() {
     let guide = include_str!("../../../../docs/guide/inspect-and-call.md");
@@ -250,7 +250,7 @@ fn the_digest_is_that_of_the_file() {
     let env = test_env!();
     env.file("empty.wat", "(module)");
     let output = env.run(["inspect", "empty.wat"]).succeeds();
-    // `printf '(module)' | sha256sum`: of the text, as it was read.
+    // `printf '(module)' | sha256sum`: the digest is that of the text as it was read.
     let digest = "sha256:1885772b94ca41b360d9bd07535547f4c8ef16cbe7e49d2c8e9780247e26c4de";
     assert!(output.stdout.contains(digest), "{output}");
 }
@@ -263,7 +263,7 @@ fn wit_can_be_read_again() {
     {
         assert!(output.stdout.contains(line), "no {line:?} in:\n{output}");
     }
-    // What is added to a module of 0.1 when it is loaded is nobody's interface.
+    // Parts that are added to a module of 0.1 when it is loaded are not shown as its interface.
     let output = test_env!().run(["inspect", "--wit", &guest(RUST_P1_HELLO)]).succeeds();
     let exports: Vec<_> = output.stdout.lines().filter(|line| line.starts_with("  export ")).collect();
     assert_eq!(exports, ["  export wasi:cli/run@0.2.12;"]);

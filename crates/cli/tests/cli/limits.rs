@@ -1,4 +1,4 @@
-//! Every limit ends the guest it is meant for, says which it was, and lets others be.
+//! Every limit ends its guest, names itself in the message, and leaves others alone.
 
 use std::time::{Duration, Instant};
 use walnut_test_programs::{
@@ -90,7 +90,7 @@ fn the_deadline_ends_a_loop_and_a_wait() {
         .says("monotonic-clock.subscribe-duration, poll.poll");
 }
 
-/// Waiting is free: the processor's time is not the clock's.
+/// Waiting takes no CPU time.
 #[test]
 fn a_wait_does_not_use_processor_time() {
     let env = test_env!();
@@ -191,7 +191,7 @@ fn handles_have_an_end() {
     run(&env, RUST_P1_BOMBS, &flags, &["handles", "20", "/data/file"]).prints("holding 20 handles\n");
 }
 
-/// Of a command, standard output is the person's own: what it says is passed on, however much that is.
+/// The output of a command is passed on, however large.
 #[test]
 fn much_talk_is_passed_on() {
     let env = test_env!();

@@ -1,4 +1,4 @@
-//! What cannot be loaded: a reason of one line, the right exit code, and never a panic.
+//! Targets that cannot be loaded: a reason of one line, the right exit code, and never a panic.
 
 use std::fmt::Write;
 use std::fs;
@@ -7,7 +7,7 @@ use walnut_test_programs::{
 };
 use walnut_test_support::{Output, TestEnv, guest, test_env};
 
-/// One heading, one line after it, hints perhaps, and nothing of the machinery.
+/// Asserts that there is a single error of one line, with hints at most, and without internals.
 #[track_caller]
 fn is_explained(output: &Output) {
     let mut lines = output.stderr.lines();
@@ -321,14 +321,14 @@ fn a_program_of_threads_is_told_that_there_are_none() {
     let inspected = env.run(["inspect", "exported.wat"]).succeeds();
     let refused = "cannot get:\n  shared memory, which is for several threads; a sandbox has one\n";
     assert!(inspected.stdout.contains(refused), "{inspected}");
-    // What uses atomics and shares nothing needs no threads.
+    // A module that uses atomics and shares nothing needs no threads.
     let atomics = r#"(module (memory (export "memory") 1)
       (func (export "_start") (drop (i32.atomic.rmw.add (i32.const 0) (i32.const 1)))))"#;
     env.file("atomics.wat", atomics);
     env.run(["run", "atomics.wat"]).prints("");
 }
 
-/// Every minor of 0.2 is one WASI.
+/// Every minor version of 0.2 is the same WASI.
 #[test]
 fn every_minor_of_0_2_is_there() {
     let env = test_env!();
@@ -347,7 +347,7 @@ fn every_minor_of_0_2_is_there() {
     }
 }
 
-/// Where the sections at the outside of `bytes` end, and whether each is a custom one.
+/// Returns the ends of the outermost sections of `bytes`, and whether each is a custom section.
 fn sections(bytes: &[u8]) -> Vec<(usize, bool)> {
     let mut ends = vec![(8, false)];
     let mut at = 8;
@@ -401,10 +401,10 @@ fn cut_everywhere(program: Guest) {
         let output = env.run(["run", "cut.wasm"]);
         let at_boundary = ends.iter().any(|(end, _)| *end == cut);
         if cut >= last_needed && at_boundary {
-            // Without some of the notes at its end it is a whole program, and nobody can tell.
+            // Without some of the custom sections at its end it is a whole program.
             output.prints("hello from a sealed component\n");
         } else if at_boundary && output.code() == 134 {
-            // Without its data it is a whole program too, and finds out itself.
+            // Without its data it is a whole program too, and fails by itself.
             speaks_plainly(&output);
         } else {
             assert_eq!(output.code(), 126, "{} cut at {cut} of {}:\n{output}", program.name, bytes.len());
@@ -470,7 +470,7 @@ fn components_in_components() {
     is_survived(&env.run(["run", "deep.wat"]));
 }
 
-/// Refused with a reason or taken, but alive.
+/// Refused with a reason or run, but without a crash.
 #[track_caller]
 fn is_survived(output: &Output) {
     let code = output.code();
@@ -524,7 +524,7 @@ fn many_functions_and_large_bodies_do_not_harm() {
     is_survived(&env.run(["run", "locals.wat"]));
 }
 
-/// Through a pipe that never ends there is never a whole module.
+/// A pipe that never ends never holds a whole module.
 #[test]
 fn what_is_larger_than_anything_is_not_read() {
     let env: TestEnv = test_env!();

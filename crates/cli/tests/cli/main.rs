@@ -1,7 +1,7 @@
-//! The binary from end to end: what is typed, what is seen, and how it ends.
+//! The binary from end to end: arguments, output and exit code.
 //!
-//! One module per verb or subject, all in one binary, because linking is what takes time. What concerns `serve` has a
-//! binary of its own.
+//! One module per verb or subject, all in one binary, since linking takes most of the time. Tests
+//! of `serve` have a binary of their own.
 
 mod attacks_files;
 mod cache;
@@ -19,7 +19,8 @@ mod sockets;
 mod tiers;
 mod traps;
 
-/// The guest in Python. Its 18 MB take a while to compile, so tests that need it wait for the first one's result.
+/// The guest in Python. Its 18 MB take a while to compile, so tests that need it wait for the first
+/// one's result.
 fn python() -> String {
     static COMPILED: std::sync::Once = std::sync::Once::new();
     let path = walnut_test_support::guest(walnut_test_programs::PY_P2_HELLO);
@@ -29,8 +30,8 @@ fn python() -> String {
     path
 }
 
-/// What differs between the toolchains that a guest may be built with is not compared, for as long as the answer lives:
-/// the host calls of its start, places in its standard library, and numbers of functions.
+/// Filters parts that depend on the toolchain of a guest, for the life of the returned value: the
+/// host calls of its start, places in its standard library, and numbers of functions.
 fn whatever_built_it() -> insta::internals::SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"last host calls: .*", "last host calls: [CALLS]");

@@ -1,13 +1,13 @@
-//! The line that says that something takes its time: on a terminal, for as long as it takes, and nowhere else.
+//! The progress line of a compilation: on a terminal, while it takes long, and nowhere else.
 
 use std::fmt::Write;
 use walnut_test_support::{TestEnv, test_env};
 
 const LINE: &str = "compiling slow.wat (";
-/// What takes a line of a terminal away.
+/// The escape sequence that clears a line of a terminal.
 const CLEAR: &str = "\r\u{1b}[2K";
 
-/// A world with a program that takes some seconds to compile, on many processors too: it is one function.
+/// Creates a program that takes some seconds to compile, also on many CPUs: it is one function.
 fn world() -> TestEnv {
     let env = test_env!().with_own_cache();
     let mut text = String::from("(module (func (export \"_start\") (local i32)\n");
@@ -29,7 +29,7 @@ fn a_terminal_shows_a_line_while_it_compiles() {
     let first = env.walnut(["run", "--tier", "optimised", "slow.wat"]).on_a_terminal().run().succeeds();
     assert!(first.stdout.contains(LINE), "{first}");
     assert!(first.stdout.ends_with(CLEAR), "the line stays: {:?}", first.stdout);
-    // What is quick is not worth a line.
+    // A quick compilation has no line.
     env.walnut(["run", "slow.wat"]).on_a_terminal().run().prints("");
 }
 

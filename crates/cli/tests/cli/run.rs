@@ -1,4 +1,4 @@
-//! `walnut run`: what passes through, and the way from a refusal to a grant.
+//! `walnut run`: pass-through of streams and exit codes, and the way from a denial to a grant.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use walnut_test_support::{guest, test_env};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
 
-/// One of each WASI.
+/// A guest of each WASI.
 fn hellos() -> [String; 3] {
     [RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO].map(guest)
 }
@@ -75,7 +75,7 @@ fn standard_error_passes_through() {
 fn the_exit_code_passes_through() {
     let env = test_env!();
     for code in [0, 1, 7, 42, 125, 255] {
-        // 0.2 itself knows only success and failure.
+        // WASI 0.2 has only success and failure.
         for hello in [RUST_P1_HELLO, RUST_P3_HELLO].map(guest) {
             let output = env.run(["run", &hello, "--exit", &code.to_string()]).exits_with(code);
             assert_eq!(output.stderr, "", "a guest's own code needs no explanation");
@@ -103,7 +103,7 @@ fn a_reader_that_leaves_is_no_crash() {
     assert!([1, 134].contains(&code), "{output:?}");
 }
 
-/// What somebody does who has never read the documentation.
+/// The steps of a person who has not read the documentation.
 #[test]
 fn a_person_is_refused_reads_the_grant_and_succeeds() {
     let env = test_env!();
@@ -201,7 +201,7 @@ fn usage_errors_exit_with_2() {
     For more information, try '--help'.
     --- exit code 2 ---
     ");
-    // Habits of those who know containers.
+    // Habits of container users.
     insta::assert_snapshot!(env.run(["run", "-v", "./data:/data", "app.wasm"]), @"
     --- stderr ---
     error: unexpected argument '-v' found
@@ -246,7 +246,7 @@ fn usage_errors_exit_with_2() {
     ");
 }
 
-/// Each row of the guide's table, and what ends so.
+/// Each row of the guide's table, and a run that ends with its code.
 #[test]
 fn exit_codes_are_those_of_the_guide() {
     let env = test_env!();
@@ -297,7 +297,7 @@ fn a_target_of_another_verb_says_which() {
     ");
 }
 
-/// What is removed while it runs is not left behind by a process that is killed.
+/// Files that are removed at run time are not left behind by a killed process.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_root_is_gone_while_it_is_used() {

@@ -1,4 +1,4 @@
-//! `connect`, `listen`, `resolve` and `http` from a command: refused, granted, denied again.
+//! `connect`, `listen`, `resolve` and `http` from a command: denied, granted, denied again.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> Output {
     env.run(["run"].iter().chain(flags).chain(&[program]).chain(args))
 }
 
-/// Answers each connection with what comes, as long as the test runs.
+/// Echoes on each connection, for the life of the test.
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has an address");
@@ -54,7 +54,7 @@ fn web() -> SocketAddr {
     address
 }
 
-/// The grant that an explanation shows, as arguments.
+/// Returns the grant that an explanation suggests, as arguments.
 fn shown_grant(output: &Output) -> Vec<String> {
     let line = output.stderr.lines().find_map(|l| l.trim().strip_prefix("allow it: ")).expect("a grant is shown");
     let (flag, pattern) = line.split_once(' ').expect("a flag and a pattern");
@@ -149,10 +149,10 @@ fn http() {
     }
 }
 
-/// A guest that listens, and where it says that it does.
+/// A guest that listens, and the address that it prints.
 fn listening(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> (Child, SocketAddr) {
     let mut command = env.command();
-    // Should nobody come, it ends all the same.
+    // The guest ends even if nobody connects.
     command.args(["run", "--deadline", "1m"]).args(flags).arg(program).args(args);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary starts");
@@ -198,7 +198,7 @@ fn listen_when_granted() {
     }
 }
 
-/// Sends datagrams from an address of its own, and waits for answers.
+/// Sends datagrams from an address of its own, and waits for replies.
 fn peer() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
     socket.set_read_timeout(Some(Duration::from_secs(30))).expect("it is a time");
@@ -265,7 +265,7 @@ fn an_answer_over_udp_can_be_denied() {
     }
 }
 
-/// A socket that sends has a port too, and whoever finds it is not heard.
+/// A sending socket has a port too; datagrams to it from others are not delivered.
 #[test]
 fn who_may_only_send_over_udp_hears_no_strangers() {
     let env = test_env!();
@@ -281,7 +281,7 @@ fn who_may_only_send_over_udp_hears_no_strangers() {
     }
 }
 
-/// Whatever is asked for, both answers are a line of the audit.
+/// Every decision, granted or denied, is a line of the audit.
 #[test]
 fn the_audit_tells_of_every_capability() {
     let env = test_env!();
@@ -299,7 +299,7 @@ fn the_audit_tells_of_every_capability() {
         let flags = ["--quiet", "--audit", &audit];
         for (capability, grant, args) in all {
             run(&env, program, &flags, args).exits_with(1);
-            // Nobody sends to what listens.
+            // Nobody sends to the listening guest.
             let flag = format!("--{capability}");
             let flags = [&flags[..], &[&flag, grant, "--deadline", "1s"]].concat();
             let _ = run(&env, program, &flags, args);
@@ -316,7 +316,7 @@ fn the_audit_tells_of_every_capability() {
         let missing: Vec<_> = expected.iter().flatten().filter(|line| !told.contains(*line)).collect();
         assert!(missing.is_empty(), "no line says {missing:?}, only {told:?}");
     }
-    // Variables are told when they are looked at; `dir` has a test of its own.
+    // Variables are recorded when they are read; `dir` has a test of its own.
     let flags = ["--quiet", "--audit", "env.jsonl", "--env", "A=1", "--env", "B=2", "--deny-env", "B"];
     run(&env, &guest(walnut_test_programs::RUST_P2_HELLO), &flags, &["--env"]).prints("A=1\n");
     let lines = env.read("env.jsonl");

@@ -1,4 +1,4 @@
-//! Two compilers: a program starts with the code that is quick to make, and its next start has the good one.
+//! Two compilers: a program starts with baseline code, and its next start has optimised code.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use walnut_test_programs::*;
 use walnut_test_support::{TestEnv, guest, test_env};
 
-/// The name of the one entry that a run with this tier leaves.
+/// Returns the name of the only entry that a run with this tier leaves.
 fn entry(program: &str, tier: &str) -> String {
     let env = test_env!().with_own_cache();
     env.run(["run", "--tier", tier, program]).succeeds();
@@ -17,7 +17,7 @@ fn entry(program: &str, tier: &str) -> String {
     names.remove(0)
 }
 
-/// The names of what is kept.
+/// Lists the names of the entries.
 fn code(env: &TestEnv) -> Vec<String> {
     let Ok(folder) = std::fs::read_dir(env.cache().join("code")) else { return Vec::new() };
     let paths = folder.map(|entry| entry.expect("it can be listed").path());
@@ -49,12 +49,12 @@ fn a_cold_start_runs_baseline_code_and_leaves_the_optimised() {
         // A program that ends at once is not held up.
         env.run(["run", &program]).succeeds();
         assert_eq!(code(&env), [baseline.as_str()]);
-        // One that lives long enough gets better code, in place of the first.
+        // A program that lives long enough gets optimised code, which replaces the first entry.
         let mut long = reader(&env, &program);
         wait_for("the optimised code is never ready", || code(&env) == [optimised.as_str()]);
         drop(long.stdin.take());
         assert!(long.wait().expect("it ends").success());
-        // Which the next start takes.
+        // The next start uses it.
         let kept =
             |env: &TestEnv| std::fs::metadata(env.cache().join("code").join(&optimised)).and_then(|m| m.modified());
         let before = kept(&env).expect("it is there");
@@ -64,7 +64,8 @@ fn a_cold_start_runs_baseline_code_and_leaves_the_optimised() {
     }
 }
 
-/// Processes of this world, by what tells it: its cache is its own. None where the system does not show them.
+/// Lists processes of this environment, recognised by its cache folder; `None` where the system
+/// does not show them.
 fn processes(env: &TestEnv) -> Vec<String> {
     let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
     let cache = env.cache().to_str().expect("it is text").as_bytes();
@@ -76,7 +77,7 @@ fn processes(env: &TestEnv) -> Vec<String> {
     all.filter_map(|process| shown(process.ok()?)).collect()
 }
 
-/// Nobody who makes the optimised code is left behind by a program that ends before: neither at once nor later.
+/// A program that ends early leaves no compiling process behind, neither at once nor later.
 #[test]
 fn nothing_goes_on_behind_a_program_that_ends_at_once() {
     let worlds = [RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO].map(|program| {
@@ -86,13 +87,13 @@ fn nothing_goes_on_behind_a_program_that_ends_at_once() {
         assert_eq!(processes(&env), [""; 0]);
         (env, baseline)
     });
-    // Longer than it takes to make that code.
+    // Longer than the compilation takes.
     thread::sleep(Duration::from_secs(2));
     for (env, baseline) in worlds {
         assert_eq!(code(&env), [baseline]);
         assert_eq!(processes(&env), [""; 0]);
     }
-    // Who does run is seen.
+    // Control: a process that does run is seen.
     let env = test_env!().with_own_cache();
     let mut long = reader(&env, &guest(RUST_P2_HELLO));
     wait_for("it is not seen", || {
@@ -102,7 +103,8 @@ fn nothing_goes_on_behind_a_program_that_ends_at_once() {
     assert!(long.wait().expect("it ends").success());
 }
 
-/// The program's own life decides: what is not ready at its end is given up, whole entries are never lost by it.
+/// The life of the program decides: code that is not ready at its end is given up, and whole
+/// entries are never lost by it.
 #[test]
 fn an_end_in_the_middle_of_optimising_leaves_a_good_cache() {
     let (env, program) = (test_env!().with_own_cache(), guest(GO_P1_HELLO));
@@ -153,7 +155,7 @@ fn what_the_baseline_compiler_cannot_compile_runs_with_every_tier() {
     }
 }
 
-/// What `walnut` says on standard error when that is a terminal.
+/// Returns standard error of `walnut` when that is a terminal.
 #[cfg(target_os = "linux")]
 fn on_a_terminal(env: &TestEnv, line: &str) -> String {
     let walnut = env.command();
@@ -187,7 +189,8 @@ fn what_the_baseline_compiler_cannot_compile_is_said_on_a_terminal_once() {
     assert_eq!(piped.stderr, "");
 }
 
-/// Frames of the baseline compiler are larger. What is deep, but not too deep, runs with either.
+/// Frames of the baseline compiler are larger. A deep recursion within the limit runs with either
+/// compiler.
 #[test]
 fn a_deep_recursion_runs_with_either() {
     let env = test_env!().with_own_cache();

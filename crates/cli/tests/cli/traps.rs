@@ -1,4 +1,5 @@
-//! A trap is told in words, with the guest's own function and line, and never with an address or an internal of the engine.
+//! A trap is explained in words, with the guest's own function and line, and without addresses or
+//! internals of the engine.
 
 use walnut_test_programs::{C_P1_CRASH, Guest, RUST_P1_BOMBS, RUST_P2_LIBRARY, WAT_BAD_ALIGNMENT};
 use walnut_test_support::{Output, guest, test_env};
@@ -9,7 +10,7 @@ fn run(program: Guest, way: &str) -> Output {
     output
 }
 
-/// What no message may have in it.
+/// Text that no message may contain.
 #[track_caller]
 fn speaks_plainly(output: &Output) {
     for word in ["0x", "wasmtime", "wasm_trap", "::Err", "anyhow", "backtrace:", "core::", "<wasm", "Trap::", "adapter"]
@@ -151,7 +152,7 @@ fn values_that_break_the_rules_are_traps() {
     env.run(["call", &program, "fine()"]).prints("\"fine\"\n");
 }
 
-/// Each has no words of its own but the engine's.
+/// These traps have only the engine's own words.
 #[test]
 fn values_and_handles_that_are_none_are_told_in_words() {
     let env = test_env!();
@@ -262,7 +263,8 @@ fn what_is_done_to_handles_that_are_in_use_is_told_in_words() {
     }
 }
 
-/// One component lends to the other, which keeps what it was lent; and one hands text to the other that is none.
+/// A component lends a handle to another, which keeps it; and a component passes text to another
+/// that is not UTF-8.
 #[test]
 fn what_goes_wrong_between_components_is_told_in_words() {
     let env = test_env!();

@@ -1,4 +1,4 @@
-//! The limits of what a command sends and gets: each is reached, and the same just within it is not.
+//! Limits of outbound requests: each is reached, and a request just within it is not.
 
 use crate::{programs, run};
 use std::io::{Read, Write};
@@ -59,7 +59,7 @@ fn sockets_at_once_are_as_many_as_connections() {
 #[test]
 fn a_response_is_no_larger_than_its_limit() {
     let env = test_env!();
-    // One that says how long it is, and one that ends when it ends.
+    // A body with a content-length, and a body that ends with the connection.
     for head in ["content-length: 65537\r\n", ""] {
         let server = web(head, Duration::ZERO, 65_537);
         let url = format!("http://{server}/");

@@ -1,6 +1,7 @@
-//! Ways to an address that was not granted, each beside the way that was: by name, by number, by range, by redirect.
+//! Ways to an address that was not granted, each next to the way that was: by name, by number, by
+//! range, by redirect.
 //!
-//! What a plain grant and its absence do is in `tests/cli/sockets.rs`.
+//! Tests of plain grants are in `tests/cli/sockets.rs`.
 
 mod limits;
 mod pool;
@@ -22,7 +23,7 @@ fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> Output {
     env.run(["run"].iter().chain(flags).chain(&[program]).chain(args))
 }
 
-/// Answers each connection on a port of `ip` with what comes.
+/// Echoes on each connection to a port of `ip`.
 fn echo_on(ip: &str) -> Option<SocketAddr> {
     let listener = TcpListener::bind((ip, 0)).ok()?;
     let address = listener.local_addr().ok()?;
@@ -60,15 +61,16 @@ fn web(head: &'static str, pause: Duration) -> SocketAddr {
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 
-/// Says on standard error, past the harness, what could not be tried.
+/// Writes a message about a skipped test to standard error, past the test harness.
 fn not_tried(what: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "not tried: {what}: {}", why.trim());
 }
 
-/// `walnut` where `hosts` is what names lead to; `None` where the system gives nobody a file of hosts of their own.
+/// Prepares a run of `walnut` that resolves names by `hosts`; `None` where the system gives no
+/// process a hosts file of its own.
 ///
 /// # Panics
-/// Where all must be tried: with `CI=true`, on Linux.
+/// When nothing may be skipped: with `CI=true`, on Linux.
 fn with_hosts(env: &TestEnv, hosts: &str, args: &[&str]) -> Option<(i32, String, String)> {
     let hosts = env.file("hosts", hosts);
     let plain = env.command();
@@ -227,13 +229,13 @@ fn ranges_reach_their_edges_and_no_further() {
         ("128.0.0.0/8:*".into(), false),
         ("tcp:127.0.0.1:*".into(), true),
         ("udp:127.0.0.1:*".into(), false),
-        // Loopback is not what somebody means who says "everybody".
+        // A grant for everybody does not include loopback.
         ("*:*".into(), false),
     ] {
         let output = run(&env, &program, &["--connect", &grant], &args);
         assert_eq!(output.code(), i32::from(!works), "{grant}: {output}");
         let denied = run(&env, &program, &["--connect", "127.0.0.1:*", "--deny-connect", &grant], &args);
-        // A denial of everybody is one of everybody.
+        // A denial of everybody includes it.
         let spared = !works && grant != "*:*";
         assert_eq!(denied.code(), i32::from(!spared), "denied {grant}: {denied}");
     }

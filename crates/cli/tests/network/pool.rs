@@ -1,10 +1,11 @@
-//! The requests of one command share connections as far as their server lets them, and not their limits.
+//! The requests of one command share connections as far as their server allows, and not their
+//! limits.
 
 use crate::{programs, run};
 use walnut_test_programs::{RUST_P2_HTTP_ECHO, RUST_P3_SOCKETS};
 use walnut_test_support::{Output, ServeProcess, TestEnv, Upstream, certificate_and_key, guest, test_env};
 
-/// Asks a server of HTTP/2 `count` times.
+/// Sends `count` requests to an HTTP/2 server.
 fn storm(env: &TestEnv, server: &Upstream, program: &str, count: &str, flags: &[&str]) -> Output {
     let roots = env.file("roots.pem", certificate_and_key().0);
     let url = format!("https://localhost:{}/a", server.address().port());

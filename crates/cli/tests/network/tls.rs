@@ -1,4 +1,4 @@
-//! TLS trusts the public roots of the web, or those in `SSL_CERT_FILE` and nobody else.
+//! TLS trusts the public roots of the web, or only those in `SSL_CERT_FILE`.
 
 use crate::{programs, run};
 use walnut_test_support::{TlsServer, test_env};

@@ -1,4 +1,4 @@
-//! The access log: one line for each request, whatever became of it.
+//! The access log: one line for each request, however it ended.
 
 use crate::admin::{ADMIN, counts};
 use crate::serve;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use walnut_test_programs::*;
 use walnut_test_support::{Connection, Output, ServeProcess};
 
-/// Stops it and reads its lines; a guest's have its name in front.
+/// Stops the server and returns its lines on standard output; lines of a guest begin with its name.
 fn lines(server: ServeProcess) -> Vec<Value> {
     let output: Output = server.stop().succeeds();
     output.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
@@ -82,7 +82,7 @@ fn whatever_a_request_ended_with_is_told() {
 fn what_is_no_request_is_said_and_counted_too() {
     let served = serve(RUST_P2_HTTP_BAD, &[&ADMIN[..], &["--access-log", "json"]].concat());
     let (much, long) = ("a".repeat(1 << 20), "a".repeat(70_000));
-    // Threads that serve write their lines in any order: each is waited for.
+    // Threads that serve write their lines in any order, so each is waited for.
     let counted = |count: usize| {
         counts(
             &served,
@@ -99,12 +99,12 @@ fn what_is_no_request_is_said_and_counted_too() {
     .enumerate()
     {
         let mut client = served.connect();
-        // It may be refused before all of it has left.
+        // The server may refuse it before all of it has left.
         let _ = client.send(sent);
         assert_eq!(client.head().map_or(status, |head| head.status), status);
         counted(before + 1);
     }
-    // The next one on a connection, too; and one that says nothing at all is none.
+    // The next request on a connection, too; a connection without a request has no line.
     let mut client = served.connect();
     assert_eq!(client.get("/fine").status, 200);
     assert_eq!(client.ask("\0\r\n\r\n").status, 400);
@@ -120,7 +120,7 @@ fn what_is_no_request_is_said_and_counted_too() {
     assert_eq!(lines.len(), 6, "{lines:?}");
 }
 
-/// Begins an answer that goes on until the request's body ends, which it does not.
+/// Begins a response that goes on until the end of the request's body, which does not come.
 fn stream(server: &ServeProcess) -> Connection {
     let mut client = server.connect();
     client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
@@ -143,7 +143,7 @@ fn an_answer_that_breaks_off_has_the_cause_of_that() {
         stream(&served).rest();
         assert_eq!(begun(served.server), "deadline");
     }
-    // What ends a sandbox ends the answers of all its requests.
+    // The end of a sandbox ends the responses of all its requests.
     for (path, cause) in [("/panic", "trap"), ("/loop", "cpu")] {
         let served = serve(RUST_P3_HTTP_ECHO, &[&flags[..], &["1h"]].concat());
         let mut client = stream(&served);

@@ -1,4 +1,4 @@
-//! The admin address: what happens is told there, and to nobody else.
+//! The admin address: it alone tells about the server.
 
 use crate::{Served, serve, steady};
 use std::net::SocketAddr;
@@ -26,7 +26,8 @@ pub fn get(server: &ServeProcess, path: &str) -> Response {
     ask(server, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"))
 }
 
-/// Waits until the metrics have this line: a request is counted when its answer has left, which its client may see first.
+/// Waits until the metrics have this line: a request is counted when its response has left, which
+/// its client may see first.
 #[track_caller]
 pub fn counts(server: &ServeProcess, line: &str) {
     let mut text = String::new();
@@ -44,7 +45,7 @@ pub fn bad(flags: &[&str]) -> Served {
     serve(RUST_P2_HTTP_BAD, &[&ADMIN, flags].concat())
 }
 
-/// The labels of the only component, which has its file's name.
+/// The labels of the only component, which has the name of its file.
 pub fn labels() -> String {
     let name = RUST_P2_HTTP_BAD.path().file_name().unwrap().to_string_lossy().into_owned();
     format!(r#"app="{name}",component="component""#)
@@ -82,7 +83,7 @@ fn requests_are_counted_by_class_and_cause() {
     counts(&server, r#"walnut_requests_total{app="",component="",class="4xx",cause="client_error"} 1"#);
 }
 
-/// The value of a series.
+/// Returns the value of a series.
 #[track_caller]
 fn value(server: &ServeProcess, series: &str) -> f64 {
     let text = get(server, "/metrics").text();
@@ -95,7 +96,7 @@ fn what_sandboxes_use_is_counted() {
     let (labels, limits) = (labels(), ["--cpu", "300ms", "--memory", "32MiB"]);
     let memory = format!("walnut_sandbox_memory_peak_bytes{{{labels}}}");
     let cpu = format!("walnut_sandbox_cpu_seconds_total{{{labels}}}");
-    // One that had much memory is not used again.
+    // A sandbox that had much memory is not used again.
     for (flags, starts) in [(&["--reuse", "1"], 4), (&["--reuse", "100"], 2)] {
         let server = bad(&[&limits[..], flags].concat());
         counts(&server, &format!("walnut_sandbox_start_seconds_count{{{labels}}} 0"));
@@ -110,10 +111,10 @@ fn what_sandboxes_use_is_counted() {
         client.get("/fine").is(200, "well behaved\n");
         assert_eq!(client.get("/loop").status, 504);
         counts(&server, &format!("walnut_sandbox_start_seconds_count{{{labels}}} {starts}"));
-        // All that the loop was given, by the same clock.
+        // All CPU time of the loop, by the same clock.
         let spent = value(&server, &cpu);
         assert!(spent >= 0.3, "{spent}");
-        // More than it may have is not what it had.
+        // The metric is the memory that it had, not its limit.
         assert_eq!(client.get("/memory").status, 500);
         let most = value(&server, &memory);
         assert!(most >= large && most <= f64::from(32 << 20), "{most}");
@@ -214,11 +215,12 @@ fn there_is_no_more_than_it_says() {
         let refused = head(method, "/metrics");
         assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")), "{method}");
     }
-    // What is served knows nothing of it.
+    // The served address has none of it.
     assert!(!server.get("/metrics").text().contains("walnut_"));
 }
 
-/// A page of the web can make its own name an address of this machine, and a browser then reads for it.
+/// A web page can point a name of its own at an address of this machine, so that a browser reads
+/// for it.
 #[test]
 fn another_name_for_this_machine_reads_nothing() {
     let server = bad(&[]);
@@ -238,7 +240,8 @@ fn it_warns_when_others_can_reach_it() {
     assert!(!bad(&[]).stderr().contains("warning"));
 }
 
-/// As long as it waits for what it is to serve, it lives and takes no requests: whoever watches it must not restart it.
+/// While it waits for its apps, it is alive and takes no requests: a supervisor must not restart
+/// it.
 #[test]
 fn a_server_that_starts_is_not_ready_but_lives() {
     let env = test_env!();
@@ -260,7 +263,7 @@ fn a_server_that_starts_is_not_ready_but_lives() {
     server.get("/").is(200, "hello from a sealed component\n");
 }
 
-/// It is asked before anything is read, which may take long.
+/// The address is bound before anything is read, which may take long.
 #[test]
 fn a_server_tells_that_it_lives_before_it_has_read_what_it_serves() {
     let env = test_env!();
@@ -310,7 +313,7 @@ fn slow_and_many_clients_of_the_admin_address_are_let_go() {
     assert!(slow.into_iter().all(|mut client| client.is_closed()));
 }
 
-/// What happens is told by the names of app and component.
+/// Messages use the names of app and component.
 #[test]
 fn two_apps_of_one_name_are_refused() {
     let env = test_env!();

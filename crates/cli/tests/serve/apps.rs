@@ -1,4 +1,4 @@
-//! Apps: what a manifest says is what is served.
+//! Apps: the server serves exactly the content of a manifest.
 
 use std::fmt::Write;
 use walnut_test_programs::{RUST_P2_HTTP_BAD, RUST_P2_HTTP_ECHO, RUST_P2_HTTP_HELLO};
@@ -6,7 +6,8 @@ use walnut_test_support::{Output, ServeProcess, TestEnv, guest, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
 
-/// An app in its own folder: a hello for everything, an echo below `/echo` and on a host of its own.
+/// An app in a folder of its own: a hello for everything, an echo below `/echo` and on a host of
+/// its own.
 fn app(env: &TestEnv, name: &str, more: &str) {
     let (hello, echo) = (guest(RUST_P2_HTTP_HELLO), guest(RUST_P2_HTTP_ECHO));
     let manifest = format!(
@@ -58,7 +59,7 @@ fn apps_are_served_together_and_what_no_route_is_for_is_not_found() {
     assert_eq!(ask(&server, "test", "/one"), HELLO);
     assert_eq!(ask(&server, "test", "/method"), "GET /method\n");
     server.get("/other").is(404, "nothing is served here\n");
-    // Each of the two has a component that nobody can ask.
+    // Each of the two has a component that no route leads to.
     server.says("one/walnut.toml: no route leads to [component.echo], so nobody can ask it");
     server.says("two/walnut.toml: no route leads to [component.hello], so nobody can ask it");
 }
@@ -90,7 +91,7 @@ fn a_component_has_the_limits_of_its_manifest() {
     assert_eq!(server.post("/method", "1234").status, 200);
 }
 
-/// An engine for several has room for the largest of them.
+/// An engine for several components has room for the largest of them.
 #[test]
 fn a_component_that_needs_more_than_its_own_memory_is_refused() {
     let env = test_env!();
@@ -104,7 +105,7 @@ fn a_component_that_needs_more_than_its_own_memory_is_refused() {
     assert_eq!(ask(&server, "test", "/method"), "GET /method\n");
 }
 
-/// Else its neighbours would find none of the engine's memories free.
+/// Otherwise its neighbours would find none of the engine's memories free.
 #[test]
 fn a_component_with_many_memories_has_fewer_sandboxes() {
     let env = test_env!();
@@ -119,7 +120,7 @@ fn a_component_with_many_memories_has_fewer_sandboxes() {
     assert!(!few.stderr().contains("takes the room"), "{}", few.stderr());
 }
 
-/// Flags say what a manifest does not.
+/// Flags set defaults for keys that a manifest leaves out.
 #[test]
 fn how_a_component_takes_requests_may_be_said_by_flags() {
     let env = test_env!();
@@ -161,7 +162,8 @@ fn what_is_wrong_is_told_before_anything_is_served() {
     let _ = wrong.says("does not begin with `/`").says("did you mean `hello`?");
 }
 
-/// Of all that is to be served: what is not there, what cannot be served, and what two apps have in common.
+/// All errors of all targets: missing files, components that cannot be served, and conflicts of two
+/// apps.
 #[test]
 fn all_that_is_wrong_with_several_apps_is_told_at_once() {
     let env = test_env!();
@@ -220,7 +222,7 @@ fn all_that_is_wrong_with_several_apps_is_told_at_once() {
     "#);
 }
 
-/// What is not there is nothing that could be in anybody's way.
+/// A missing target conflicts with nothing.
 #[test]
 fn targets_that_are_not_there_or_named_twice_are_told_and_nothing_else() {
     let env = test_env!();
@@ -259,7 +261,7 @@ fn a_manifest_that_cannot_be_read_says_what_to_do() {
     ");
 }
 
-/// Nobody typed a flag, so the manifest is named, and the component.
+/// Without a flag that was typed, the message names the manifest and the component.
 #[test]
 fn what_hardly_works_as_it_is_written_is_warned_of_at_the_start() {
     let env = test_env!();
@@ -273,7 +275,8 @@ fn what_hardly_works_as_it_is_written_is_warned_of_at_the_start() {
     assert!(!server.stderr().contains("--env"), "{}", server.stderr());
 }
 
-/// Each would take every request, which only a manifest can change. What it says can be followed to the letter.
+/// Each would take every request, which only a manifest can change. The proposed manifest works as
+/// it is.
 #[test]
 fn components_by_themselves_are_told_how_to_be_served_together() {
     let env = test_env!();
@@ -288,7 +291,7 @@ fn components_by_themselves_are_told_how_to_be_served_together() {
     let server = ServeProcess::of_apps(&env, ["."]);
     assert_eq!(ask(&server, "test", "/hello"), HELLO);
     assert_eq!(ask(&server, "test", "/method"), "GET /method\n");
-    // Beside an app, it is the app that can give way.
+    // Next to an app, the app is the one that can change.
     env.file(
         "app/walnut.toml",
         manifest
@@ -317,13 +320,13 @@ fn the_example_app_serves_its_greeting_and_its_page() {
 #[test]
 fn five_mistakes_in_the_example_app_are_told_at_once() {
     let mistakes = [
-        // Text is not a number.
+        // Text in place of a number.
         ("name = \"shop\"", "name = 7"),
-        // A file that is almost one, and a folder that is not there.
+        // A file with a similar name, and a folder that does not exist.
         ("source = \"greeter.wat\"", "source = \"greter.wat\"\nallow.dir = \"./texts::/texts\""),
         // A time without its unit.
         ("\"100ms\"", "\"100\""),
-        // A component that is almost one.
+        // A component with a similar name.
         ("component = \"greeter\"", "component = \"greter\""),
     ];
     let broken = mistakes.iter().fold(SHOP.to_owned(), |manifest, (right, wrong)| {

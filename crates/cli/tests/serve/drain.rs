@@ -1,4 +1,4 @@
-//! A stop answers what is under way, takes nothing new, and is bounded.
+//! A stop finishes requests in flight, takes no new ones, and is bounded.
 
 use crate::serve;
 use std::io::{BufRead, BufReader, Write};
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use walnut_test_programs::*;
 use walnut_test_support::{Connection, Response, ServeProcess, test_env};
 
-/// A request that the guest has begun to answer.
+/// Sends a request and waits until the guest has begun to respond.
 fn under_way(server: &ServeProcess, path: &str, milliseconds: u32) -> Connection {
     let mut client = server.connect();
     client.send(format!("GET {path}?ms={milliseconds} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
-    // Connections are taken in order, and one that was taken has its head read at once.
+    // Connections are accepted in order, and the head of an accepted one is read at once.
     server.get("/count");
     thread::sleep(Duration::from_millis(200));
     client
@@ -99,7 +99,7 @@ fn a_second_signal_ends_it_at_once() {
     }
 }
 
-/// A signal that is caught ends even the first process of a container, and gives it a code of its own.
+/// A caught signal ends even the first process of a container, with the signal's own exit code.
 #[test]
 fn a_start_can_be_stopped() {
     for (signal, code) in [(ServeProcess::terminate as fn(&ServeProcess), 143), (ServeProcess::interrupt, 130)] {
@@ -109,15 +109,16 @@ fn a_start_can_be_stopped() {
             let output = waits.wait().exits_with(code).says("warning: stopped before anything was served");
             assert!(!output.stderr.contains("serving"), "{output}");
         };
-        // One that waits until what is wrong is put right.
+        // A server that waits until an error is fixed.
         stops(ServeProcess::that_waits(&env, Stdio::null(), ["none.wasm", "--watch"], "nothing is served yet"));
-        // One that is held by the system, in the middle of what it prepares.
+        // A server that the system holds in the middle of its start.
         let held = ["-", "--admin", "127.0.0.1:0"];
         stops(ServeProcess::that_waits(&env, Stdio::piped(), held, "admin page: "));
     }
 }
 
-/// A connection to another server outlives the thread that made it for as long as others have requests on it.
+/// A connection to another server outlives the thread that opened it while others have requests on
+/// it.
 #[test]
 fn a_stop_leaves_outbound_connections_to_the_threads_that_use_them() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -141,13 +142,13 @@ fn a_stop_leaves_outbound_connections_to_the_threads_that_use_them() {
     let target = format!("/outbound?url={url}/");
     let mut first = served.connect();
     first.get(&target).is(200, "status 200\n");
-    // Until it waits for the next.
+    // Until the upstream waits for the next request.
     thread::sleep(Duration::from_millis(200));
     let mut second = served.connect();
     second.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
     is_held.recv_timeout(Duration::from_secs(60)).expect("it comes on the same connection");
     served.terminate();
-    // The thread that made it has nothing more to do.
+    // The thread that opened the connection has nothing more to do.
     assert!(first.is_closed());
     thread::sleep(Duration::from_millis(300));
     go_on.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! Files of a folder: what is served and how, and what never is.
+//! Files of a folder: which are served and how, and which never are.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -12,7 +12,8 @@ use walnut_test_support::{Connection, Http2, Response, ServeProcess, TestEnv, gu
 
 const HELLO: &str = "hello from a sealed component\n";
 
-/// An app with a folder `public` below `/static`, and a component for `/static/private` and below it.
+/// An app with a folder `public` below `/static`, and a component for `/static/private` and below
+/// it.
 fn site(routes: &str) -> TestEnv {
     let env = test_env!();
     let hello = guest(RUST_P2_HTTP_HELLO);
@@ -62,7 +63,7 @@ fn a_file_is_served_with_its_type() {
         |headers: &[(String, String)]| headers.iter().filter(|(name, _)| name != "date").cloned().collect::<Vec<_>>();
     assert_eq!((head.status, timeless(&head.headers)), (200, timeless(&response.headers)));
     server.get("/static/a/c.css").is(404, "there is no such file\n");
-    // What was not there is, and what was changed is new.
+    // Files that were missing are served now, and changed ones in their new version.
     env.file("site/public/a/c.css", "later");
     env.file("site/public/a/b.css", "changed");
     server.get("/static/a/c.css").is(200, "later");
@@ -109,10 +110,10 @@ fn folders_have_an_index_and_a_slash() {
         assert_eq!(response.status, 301, "{path}");
         has(&response, "location", to);
     }
-    // Nothing is listed.
+    // No listing of a folder.
     server.get("/static/bare/").is(404, "there is no such file\n");
     server.get("/static/index.html/").is(404, "there is no such file\n");
-    // Of one path alone the last name counts, and names a file.
+    // A route that is one path serves the file of its last name.
     server.get("/favicon.ico").is(200, "icon");
     server.get("/sub").is(404, "there is no such file\n");
 }
@@ -128,7 +129,7 @@ fn files_are_only_read() {
         has(&response, "allow", "GET, HEAD");
     }
     assert_eq!(server.post("/static/a.txt", "other").status, 405);
-    // Nor is what comes with a question read.
+    // The query is not read, either.
     let mut client = Http2::open(server.address()).unwrap();
     client.ask(request("POST", "/static/a.txt"), &[0; 1 << 20]).is(405, "files can only be read\n");
     client.ask(request("GET", "/static/a.txt"), b"question").is(200, "text");
@@ -142,7 +143,7 @@ fn what_is_known_already_is_not_sent_again() {
     let env = site("");
     env.file("site/public/a.txt", "text");
     let server = serve(&env);
-    // Within the second in which it was changed it has no date.
+    // Within the second of its change, a file has no date.
     thread::sleep(Duration::from_millis(1100));
     let first = server.get("/static/a.txt");
     let (etag, date) = (first.header("etag").unwrap(), first.header("last-modified").unwrap());
@@ -187,7 +188,7 @@ fn parts_of_a_file() {
     let beyond = get("range: bytes=260000-\r\n");
     beyond.is(416, "the file has no such range\n");
     has(&beyond, "content-range", "bytes */260000");
-    // Several parts, and what cannot be read, are the whole.
+    // Several ranges, and invalid ones, get the whole file.
     for range in ["bytes=0-1,4-5", "bytes=b-a", "pages=1-2"] {
         get(&format!("range: {range}\r\n")).is(200, &text);
     }
@@ -239,11 +240,11 @@ fn what_is_compressed_already_goes_as_it_is() {
     let zstd = get("c.js", "gzip, br, zstd");
     zstd.is(200, "zstandard");
     has(&zstd, "content-encoding", "zstd");
-    // A part of a variant is a part of what is sent.
+    // A range of a variant is a range of the encoded bytes.
     let part = with(&server, "GET", "/static/c.js", "accept-encoding: zstd\r\nrange: bytes=1-3\r\n");
     part.is(206, "sta");
     has(&part, "content-range", "bytes 1-3/9");
-    // By its own name it is a file of its own.
+    // Under its own name the variant is a file of its own.
     let own = get("a.js.gz", "identity");
     own.is(200, "gzipped");
     has(&own, "content-type", "application/gzip");
@@ -294,13 +295,13 @@ fn no_path_leads_out() {
     .map(|path| format!("/static/{path}"))
     .to_vec();
     paths.push(format!("/static{}", env.path("site/secret").display()));
-    // The component's, written so that only the folder would have it.
+    // The component's path, written so that only the folder's route would match.
     paths.extend(["/static/%70rivate/x", "/static//private/x", "/static/./private/x"].map(str::to_owned));
     for path in paths {
         let response = server.get(&path);
         assert_eq!(response.status, 404, "{path} is {response:?}");
     }
-    // Closer to what is forbidden, and served.
+    // Closer to the component's path, and served.
     server.get("/static/a.txt").is(200, "text");
     server.get("/static/%61%2etxt").is(200, "text");
     server.get("/static/.well-known/security.txt").is(200, "for everybody");
@@ -347,7 +348,7 @@ fn no_link_leads_out() {
     for path in ["up", "absolute", "folder/secret", "around", "twice", "proc"] {
         server.get(&format!("/static/{path}")).is(403, "this file may not be read\n");
     }
-    // Nor does one that is said to be the same, compressed.
+    // Nor does a file that is served as the compressed variant.
     env.file("site/public/c.txt", "plain");
     symlink("../secret", public(&env, "c.txt.gz")).unwrap();
     with(&server, "GET", "/static/c.txt", "accept-encoding: gzip\r\n").is(200, "plain");
@@ -401,7 +402,7 @@ fn only_files_are_read() {
     let mode = |mode| Mode::from_raw_mode(mode);
     mkfifoat(CWD, public(&env, "pipe"), mode(0o666)).unwrap();
     mkfifoat(CWD, public(&env, "index.html"), mode(0o666)).unwrap();
-    // A socket's name may be no longer than 107 bytes.
+    // The name of a socket has at most 107 bytes.
     let _socket = UnixListener::bind(public(&env, "socket"));
     env.file("site/public/file", "text");
     let unread = env.file("site/public/unread", "text");
@@ -430,7 +431,7 @@ fn a_device_is_no_file() {
     }
 }
 
-/// A sparse file of `size` bytes with marks at both ends.
+/// Creates a sparse file of `size` bytes with marks at both ends.
 fn big(env: &TestEnv, size: u64) -> PathBuf {
     let path = env.file("site/public/big.bin", "begin");
     let mut file = OpenOptions::new().append(true).open(&path).unwrap();
@@ -468,7 +469,7 @@ fn a_big_file_streams_in_little_memory() {
         }
     }
     client.get("/static/a.txt").is(200, "text");
-    // Whoever asks and does not read holds no more than a few parts.
+    // A client that does not read holds no more than a few parts.
     let mut idle: Vec<Connection> = (0..30).map(|_| server.connect()).collect();
     for client in &mut idle {
         client.send("GET /static/big.bin HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
@@ -500,7 +501,7 @@ fn a_file_that_is_cut_short_never_looks_whole() {
     };
     assert!(broke, "it came to an end");
     server.says("site/public/big.bin cannot be sent: the file was truncated while it was sent");
-    // As it is now, it is whole again.
+    // In its present state, the file is served whole again.
     assert_eq!(server.get("/static/big.bin").body.len(), 1 << 20);
     let said = server.stop().stdout;
     assert_eq!(said.matches("site/files:/static/** broken_off").count(), 2, "{said}");

@@ -1,4 +1,5 @@
-//! Nothing is granted in `serve` either. A refusal is explained to the operator, once, and never to the client.
+//! Nothing is granted in `serve` either. A denial is explained to the operator, once, and never to
+//! the client.
 
 use crate::admin::{ADMIN, counts};
 use crate::serve;
@@ -116,13 +117,13 @@ fn quiet_is_quiet_and_audit_is_whole() {
     assert!(!said.stderr.contains("denied"), "{said}");
     let audit = env.read("audit.jsonl");
     let lines: Vec<&str> = audit.lines().filter(|line| line.contains(r#""capability":"http""#)).collect();
-    // Who asks twice is recorded twice.
+    // A guest that asks twice is recorded twice.
     assert_eq!(lines.iter().filter(|line| line.contains(r#""decision":"denied""#)).count(), 2, "{audit}");
     assert!(lines.iter().any(|line| line.contains(r#""decision":"allowed""#) && line.contains("/yes")), "{audit}");
     assert!(lines.iter().all(|line| line.starts_with(r#"{"v":1,"#)), "{audit}");
 }
 
-/// A pipe takes 64 KiB; what is in it is read only at the end.
+/// A pipe holds 64 KiB; it is read only at the end.
 #[test]
 fn an_audit_that_nobody_reads_holds_up_no_request_and_is_whole() {
     let env = test_env!();
@@ -167,7 +168,7 @@ fn an_audit_that_was_moved_away_is_opened_anew_on_a_reload() {
     let env = test_env!();
     let server = ServeProcess::start(&env, RUST_P2_HTTP_BAD, ["--quiet", "--audit", "audit.jsonl"]);
     server.get("/file?path=/data/a").is(200, "error: no-entry\n");
-    // Its line may come after the answer.
+    // The line may come after the response.
     let began = Instant::now();
     while !env.read("audit.jsonl").contains("/data/a") {
         assert!(began.elapsed() < Duration::from_secs(30), "no line came");
@@ -193,7 +194,7 @@ fn allow_all_says_so_loudly() {
     assert!(!sealed.stderr().contains("warning"), "{}", sealed.stderr());
 }
 
-/// What an explanation says for the manifest, put into one.
+/// Returns a manifest with the grant that an explanation suggests.
 #[test]
 fn the_line_that_was_shown_allows_it_in_a_manifest() {
     let (env, upstream) = (test_env!(), upstream());

@@ -1,4 +1,5 @@
-//! Clients and guests that mean harm. After each the process lives and the next good request is answered.
+//! Hostile clients and guests. After each of them, the process is alive and the next good request
+//! is answered.
 
 use crate::admin::{ADMIN, counts};
 use crate::{Served, serve, steady};
@@ -15,16 +16,17 @@ fn is_well(server: &mut Served) {
     server.get("/method").is(200, "GET /method\n");
 }
 
-/// Every status line in what a server sent.
+/// Returns every status line in the bytes of a server.
 fn statuses(sent: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(sent);
     text.match_indices("HTTP/1.1 ").map(|(at, found)| text[at + found.len()..].chars().take(3).collect()).collect()
 }
 
-/// What the server sends for `bytes` until it closes; a connection that it keeps is left after a while.
+/// Returns the server's reply to `bytes` until it closes the connection. A connection that stays
+/// open is left after a while.
 fn reply(server: &ServeProcess, bytes: &[u8]) -> Vec<u8> {
     let mut client = server.connect();
-    client.patience(Duration::from_millis(1500));
+    client.set_timeout(Duration::from_millis(1500));
     let _ = client.send(bytes);
     client.rest()
 }
@@ -87,13 +89,14 @@ fn a_request_without_a_good_host_is_a_bad_one() {
             let head = format!("GET /echo HTTP/1.1\r\nhost: {host}\r\n\r\n");
             assert_eq!(server.connect().ask(head).status, 200, "{host}");
         }
-        // A client's mistake is not the operator's business.
+        // A client's mistake is not reported to the operator.
         let said = server.server.stop();
         assert!(!said.stderr.contains("error"), "{said}");
     }
 }
 
-/// Shapes on which two servers could disagree where a request ends. Nothing may be answered that is inside a body.
+/// Requests whose end two servers could see in different places. Nothing inside a body may be
+/// answered.
 #[test]
 fn requests_cannot_be_smuggled() {
     let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
@@ -120,13 +123,14 @@ fn requests_cannot_be_smuggled() {
         let sent = reply(&server, attack.as_bytes());
         let text = String::from_utf8_lossy(&sent);
         assert!(!text.contains("smuggled"), "{framing:?} let it through:\n{text}");
-        // Of two readings the stricter is taken, or none.
+        // The stricter of two readings is taken, or none.
         assert_eq!(statuses(&sent).len(), 1, "{framing:?}:\n{text}");
         is_well(&mut server);
     }
 }
 
-/// RFC 9112 section 6.1. What comes behind it is not read, as nobody knows where it begins.
+/// RFC 9112 section 6.1. Bytes after such a request are not read, since nobody knows where the next
+/// request begins.
 #[test]
 fn a_body_in_an_unknown_coding_ends_the_connection() {
     let server = serve(RUST_P2_HTTP_ECHO, &[]);
@@ -201,10 +205,10 @@ fn a_guest_of_0_3_cannot_split_its_response() {
 #[test]
 fn a_client_of_one_byte_a_time_is_served_or_dropped_and_holds_up_nobody() {
     let mut server = serve(RUST_P2_HTTP_ECHO, &["--sandboxes", "2", "--deadline", "2s"]);
-    // A slow head that does not end: dropped in time. A slow body: over at the deadline.
+    // A slow head that does not end is dropped in time. A slow body ends at the deadline.
     let slow = |head: &'static str, part: &'static str| {
         let mut client = server.connect();
-        client.patience(Duration::from_secs(30));
+        client.set_timeout(Duration::from_secs(30));
         thread::spawn(move || {
             let started = Instant::now();
             client.send(head).unwrap();
@@ -228,14 +232,14 @@ fn a_client_of_one_byte_a_time_is_served_or_dropped_and_holds_up_nobody() {
 #[test]
 fn a_client_that_pauses_in_its_body_gives_its_sandbox_back() {
     for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
-        // Neither the deadline nor impatience ends it.
+        // Neither the deadline nor the queue timeout ends it.
         let server = serve(guest, &["--sandboxes", "1", "--queue-timeout", "60s", "--deadline", "120s"]);
         let mut client = server.connect();
         client.send("POST /hash HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\n12345").unwrap();
         thread::sleep(Duration::from_secs(1));
         client.send("67890").unwrap();
         assert_eq!(client.response().status, 200);
-        // Now the rest does not come, and somebody waits for the one sandbox.
+        // Now the rest does not come, and another request waits for the only sandbox.
         client.send("POST /hash HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\n12345").unwrap();
         assert_eq!(server.get("/").status, 200);
     }
@@ -247,7 +251,7 @@ fn a_client_that_never_reads_costs_one_sandbox_until_the_deadline() {
     let before = server.resident();
     let mut client = server.connect();
     client.send(format!("GET /big?mib=100 HTTP/1.1\r\n{HOST}\r\n")).unwrap();
-    // There is one sandbox, so this is answered once that one is given back.
+    // There is one sandbox, so this is answered once that sandbox is given back.
     server.get("/fine").is(200, "well behaved\n");
     server.says("used up its time (limit: 2s)");
     if let (Some(before), Some(now)) = (before, server.resident()) {
@@ -261,7 +265,8 @@ fn clients_that_leave_take_their_sandboxes_with_them() {
     for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
         let mut server = serve(guest, &["--sandboxes", "2", "--deadline", "4s"]);
         for _ in 0..10 {
-            // In the middle of the head, of the request body, before the answer, in the middle of the answer.
+            // In the middle of the head, of the request body, before the response, in the middle of
+            // the response.
             drop(server.connect().send("GET / HT"));
             drop(server.connect().send(format!("POST /echo HTTP/1.1\r\n{HOST}content-length: 100\r\n\r\nabc")));
             drop(server.connect().send(format!("GET /sleep?ms=1000 HTTP/1.1\r\n{HOST}\r\n")));
@@ -283,14 +288,14 @@ fn clients_that_send_nothing_or_half_a_head_keep_nobody_out() {
     assert_eq!(under_way.head().unwrap().status, 200);
     let mut idle: Vec<Connection> = (0..2000).map(|_| server.connect()).collect();
     is_well(&mut server);
-    // They are more than may be connected, so the first of them had to go.
+    // There are more than may be connected, so the first of them had to go.
     assert!(idle.iter_mut().take(900).all(Connection::is_closed));
     drop(idle);
     is_well(&mut server);
     let mut slow: Vec<Connection> = (0..900).map(|_| server.connect()).collect();
     slow.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nhost: te").unwrap());
     is_well(&mut server);
-    // Whose request is under way is not one of them.
+    // A connection with a request in flight is not one of them.
     assert_eq!(under_way.chunk().unwrap(), b"BEFORE");
     under_way.send_chunk("after").unwrap();
     assert_eq!(under_way.chunk().unwrap(), b"AFTER");
@@ -321,19 +326,20 @@ fn a_log_bomb_is_cut_off() {
     server.get("/fine").is(200, "well behaved\n");
 }
 
-/// Has 8 requests write 1 MiB of lines each, for traces of their number.
+/// Has 8 requests write 1 MiB of lines each, with traces of their number.
 fn write_much(server: &ServeProcess) {
     for trace in 1..=8 {
         let trace = format!("traceparent: 00-{trace:032x}-b7ad6b7169203331-01\r\n");
         let response = server.connect().ask(format!("GET /log-bomb?mib=1 HTTP/1.1\r\n{HOST}{trace}\r\n"));
         response.is(200, "logged 1 MiB\n");
     }
-    // One that fails is reported on the same way.
+    // A request that fails is reported in the same way.
     assert_eq!(server.get("/panic").status, 500);
     server.get("/fine").is(200, "well behaved\n");
 }
 
-/// For which traces of [`write_much`] there are lines in `stderr`, in their order, and how many.
+/// Returns the traces of [`write_much`] that have lines in `stderr`, in their order, and the number
+/// of lines.
 fn much(stderr: &str) -> Vec<(u8, usize)> {
     let logged = stderr.lines().filter_map(|line| line.split_once(": log log ")?.0.rsplit_once(' '));
     let mut counts: Vec<(u8, usize)> = Vec::new();
@@ -355,7 +361,7 @@ fn lines_that_nobody_reads_are_lost_and_hold_up_no_request() {
     write_much(&server);
     server.read_stderr(true);
     server.says("lines were lost, since standard error took no more\n");
-    // From now on they are read, and none is lost.
+    // From here on standard error is read, and no line is lost.
     server.get("/panic");
     server.says("trapped: ");
     let said = server.stderr();
@@ -389,7 +395,7 @@ fn a_server_ends_though_nobody_reads_its_lines() {
 #[test]
 fn a_log_bomb_of_0_3_is_cut_off() {
     let server = serve(RUST_P3_HTTP_ECHO, &[]);
-    // The second may say as much again.
+    // The second request may write as much again.
     (0..2).for_each(|_| server.get("/log-bomb?mib=16").is(200, "logged\n"));
     let said = server.server.stop().succeeds().stdout;
     let cut = said.matches("[the rest of this guest's output is left out]").count();
@@ -433,10 +439,10 @@ fn memory_is_steady_over_a_long_series() {
     }
 }
 
-/// Like [`reply`], for what the server closes at once.
+/// Like [`reply`], for connections that the server closes at once.
 fn reply_at_once(server: &ServeProcess, bytes: &[u8]) -> Vec<u8> {
     let mut client = server.connect();
-    client.patience(Duration::from_millis(500));
+    client.set_timeout(Duration::from_millis(500));
     let _ = client.send(bytes);
     client.rest()
 }

@@ -1,4 +1,4 @@
-//! What HTTP promises, for components of 0.2 and 0.3 alike.
+//! The promises of HTTP, for components of 0.2 and 0.3 alike.
 
 use crate::{serve, steady};
 use std::thread;
@@ -144,7 +144,7 @@ fn head_has_no_body() {
         client.send("HEAD / HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
         let head = client.head().unwrap();
         assert_eq!((head.status, head.header("content-length")), (200, Some("30")));
-        // What comes next is the next answer, not a body.
+        // The next bytes are the next response, not a body.
         client.get("/").is(200, HELLO);
     }
 }
@@ -183,7 +183,7 @@ fn a_connection_serves_many_requests_until_it_is_asked_to_close() {
     old.send("GET / HTTP/1.0\r\nhost: test\r\n\r\n").unwrap();
     let answer = String::from_utf8(old.rest()).unwrap();
     assert!(answer.contains(" 200 OK\r\n") && answer.ends_with(HELLO), "{answer}");
-    // A client of 1.0 that wants to go on says so.
+    // A client of HTTP/1.0 asks to keep the connection open.
     let mut old = server.connect();
     old.send("GET / HTTP/1.0\r\nhost: test\r\nconnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\nhost: test\r\n\r\n")
         .unwrap();
@@ -200,7 +200,7 @@ fn requests_in_a_row_are_answered_in_order() {
     (0..20).for_each(|i| client.response().is(200, &format!("GET /method?{i}\n")));
 }
 
-/// Together the requests would go over the limits of one sandbox.
+/// Together the requests would exceed the limits of one sandbox.
 #[test]
 fn each_request_of_0_2_gets_a_fresh_sandbox() {
     let server = serve(RUST_P2_HTTP_BAD, &["--memory", "64MiB", "--handles", "1000"]);
@@ -300,7 +300,8 @@ fn an_address_in_use_is_said_with_what_to_do() {
 #[test]
 fn a_small_answer_is_whole_before_it_leaves() {
     let served = serve(RUST_P2_HTTP_BAD, &[]);
-    // A tick in the midst of the guest lets the answer leave before it, which on a busy machine is now and then.
+    // On a busy machine, a tick in the midst of the guest now and then lets the response leave
+    // early.
     let fine = || {
         let fine = served.get("/fine");
         fine.is(200, "well behaved\n");
@@ -309,10 +310,11 @@ fn a_small_answer_is_whole_before_it_leaves() {
     let is_announced = |answer: &Response| answer.header("content-length") == Some("13");
     let fine = (0..20).map(|_| fine()).find(is_announced).expect("one of twenty has its length");
     assert_eq!(fine.header("transfer-encoding"), None);
-    // A guest that fails in the middle never looks whole, whether or not something of its answer has left.
+    // The response of a guest that fails in the middle never looks whole, whether or not some of it
+    // has left.
     let half = served.get("/half");
     assert!(half.status == 500 || !half.whole, "{half:?}");
-    // What there is leaves while the guest waits for something else.
+    // The response so far leaves while the guest waits for something else.
     let half = served.get("/half?ms=100");
     assert_eq!((half.status, half.whole, half.text()), (200, false, "half of a body\n".to_owned()));
 }

@@ -1,4 +1,4 @@
-//! HTTP/2: what it promises to clients that mean well.
+//! The promises of HTTP/2 to well-behaved clients.
 
 use crate::{Served, serve, steady};
 use std::thread;
@@ -39,7 +39,7 @@ fn streams_of_a_connection_are_served_at_once() {
     answers.iter().for_each(|answer| answer.is(200, "slept 1000 ms\n"));
     // One after the other they would take a minute.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-    // More than are allowed at once wait at the client.
+    // Streams beyond the limit wait at the client.
     let answers = client.ask_all((0..300).map(|_| request("GET", "/fine")));
     answers.iter().for_each(|answer| answer.is(200, "well behaved\n"));
 }
@@ -95,7 +95,7 @@ fn a_body_larger_than_all_memory_streams_through() {
         let before = server.resident();
         let mut exchange = client.start(request("POST", "/upper"), false);
         let mut got = 0;
-        // A client that reads no sooner than it has sent some, so that windows close on both sides.
+        // A client that reads only after it has sent some, so that windows close on both sides.
         for round in 0..PARTS {
             exchange.send(vec![b'x'; PART]).unwrap();
             if round == 0 {
@@ -115,7 +115,7 @@ fn a_body_larger_than_all_memory_streams_through() {
     }
 }
 
-/// What gRPC needs of HTTP/2: its messages in both directions, one or many, and its status in the trailers.
+/// The needs of gRPC: messages in both directions, one or many, and the status in the trailers.
 #[test]
 fn calls_of_the_shape_of_grpc_pass() {
     let call = || {
@@ -175,7 +175,7 @@ fn answers_without_a_body_have_none() {
     }
 }
 
-/// The guest asks for the body, and then the client is asked for it.
+/// The client is asked for the body once the guest asks for it.
 #[test]
 fn a_client_that_waits_for_100_is_told_to_go_on() {
     for guest in BOTH {
@@ -188,7 +188,7 @@ fn a_client_that_waits_for_100_is_told_to_go_on() {
         exchange.send("12345").unwrap();
         exchange.finish(&[]).unwrap();
         exchange.response().is(200, "5 bytes\n");
-        // What is refused by its head is not asked for.
+        // The body of a request that is refused by its head is not asked for.
         waits.headers_mut().insert("content-length", "2000000".parse().unwrap());
         let mut exchange = client.start(waits, false);
         assert!(exchange.informational().is_err());
@@ -358,7 +358,7 @@ fn failures_end_their_stream_and_no_other() {
     assert_eq!(client.start(large, false).response().status, 413);
     client.get("/fine").is(200, "well behaved\n");
 
-    // It fails in the middle of its answer, which must not look whole.
+    // It fails in the middle of its response, which must not look whole.
     let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
     let mut client = open(&server);
     let mut exchange = client.start(request("POST", "/upper"), false);
@@ -375,7 +375,7 @@ fn a_stop_finishes_the_streams_under_way_and_takes_no_more() {
     for guest in BOTH {
         let served = serve(guest, &["--drain", "1h"]);
         let idle = open(&served);
-        // It answers nothing any more, not even that it heard of the end.
+        // It replies to nothing any more, not even to the GOAWAY.
         let silent = Frames::open(&served);
         let mut client = open(&served);
         let mut exchange = client.start(request("POST", "/upper"), false);

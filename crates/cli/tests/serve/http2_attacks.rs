@@ -1,5 +1,6 @@
-//! Clients that abuse HTTP/2. After each attack the process lives, the next good request is answered and memory is where it
-//! was; beside each is a client that does a little of the same and is served.
+//! Clients that abuse HTTP/2. After each attack the process is alive, the next good request is
+//! answered and memory is back to its size before. Each has a twin that does a little of the same
+//! and is served.
 
 use crate::http2::open;
 use crate::{Served, serve};
@@ -10,7 +11,7 @@ use walnut_test_programs::*;
 use walnut_test_support::frames::*;
 use walnut_test_support::{Connection, ServeProcess, request};
 
-/// Watches what an attack costs.
+/// Measures the cost of an attack.
 struct Watch {
     before: Option<u64>,
 }
@@ -44,12 +45,12 @@ fn rapid_reset() {
             [head, frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())].concat()
         };
         let flood: Vec<u8> = (0..10_000).flat_map(|i| both(2 * i + 1)).collect();
-        // It is cut off somewhere in the middle.
+        // The connection is closed somewhere in the middle.
         let _ = frames.connection.send(flood);
         assert!(matches!(frames.goodbye(), Some(ENHANCE_YOUR_CALM) | None));
         watch.is_well(&mut server);
     }
-    // A client that takes some back is served on.
+    // A client that resets a few streams is served on.
     let mut client = open(&server);
     for _ in 0..50 {
         client.start(request("POST", "/hash"), false).reset();
@@ -57,7 +58,7 @@ fn rapid_reset() {
     }
 }
 
-/// Each is taken before it is reset, so that each has cost something.
+/// Each is accepted before it is reset, so that each has a cost.
 #[test]
 fn reset_after_the_start() {
     for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
@@ -76,7 +77,8 @@ fn reset_after_the_start() {
     }
 }
 
-/// Of who does not read the answers to them no more are taken, and it is let go when that has lasted for too long.
+/// When a client does not read the replies, the server stops reading, and closes the connection
+/// after a while.
 #[test]
 fn settings_flood() {
     let window = |size: u32| frame(SETTINGS, 0, 0, &[&[0, 4], &size.to_be_bytes()[..]].concat());
@@ -91,7 +93,7 @@ fn settings_flood() {
     assert_eq!(few.status(), OK);
 }
 
-/// The same is so of these.
+/// The same holds for these frames.
 #[test]
 fn ping_flood() {
     let ping = frame(PING, 0, 0, b"pingpong");
@@ -106,7 +108,8 @@ fn ping_flood() {
     assert_eq!(few.status(), OK);
 }
 
-/// Whatever comes, a connection without a request is idle, also while its client reads every answer.
+/// Without a request, a connection is idle whatever its frames, also while its client reads every
+/// reply.
 #[test]
 fn floods_without_a_request_end_when_their_time_is_over() {
     let mut server = serve(RUST_P2_HTTP_ECHO, &["--head-timeout", "1s", "--workers", "1"]);
@@ -116,7 +119,7 @@ fn floods_without_a_request_end_when_their_time_is_over() {
         frame(SETTINGS, 0, 0, b""),
         frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()),
         frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 0]),
-        // Of a kind that nobody knows, which RFC 9113 section 4.1 says to ignore.
+        // Of an unknown type, which RFC 9113 section 4.1 says to ignore.
         frame(200, 0, 0, b""),
     ] {
         let served = &server;
@@ -156,7 +159,7 @@ fn a_flood_of_data_without_data() {
     assert_eq!(few.until(|frame| frame.kind == DATA && frame.stream == 1).unwrap().payload, b"3 bytes\n");
 }
 
-/// That it idles ends no connection.
+/// The idle time-out is off.
 const UNREAD: [&str; 4] = ["--stall-timeout", "1s", "--head-timeout", "1h"];
 
 /// Sends one frame over and over and reads nothing, until the server ends the connection.
@@ -165,7 +168,7 @@ fn flood(server: &ServeProcess, frame: &[u8]) {
     endless(&mut Frames::open(server).connection, frame);
 }
 
-/// The same, and reads whatever comes.
+/// Sends one frame over and over and reads the replies, until the server ends the connection.
 #[track_caller]
 fn flood_and_read(server: &ServeProcess, frame: &[u8]) {
     let mut frames = Frames::open(server);
@@ -176,7 +179,7 @@ fn flood_and_read(server: &ServeProcess, frame: &[u8]) {
     });
 }
 
-/// After that a client that does not answer when it is asked whether it is there is let go, whatever else it does.
+/// Time after which a client that does not answer pings is disconnected, whatever else it does.
 const NOT_THERE: Duration = Duration::from_secs(28);
 
 #[track_caller]
@@ -205,7 +208,8 @@ fn continuation_flood() {
     assert_eq!(few.status(), OK);
 }
 
-/// 64 KiB, as HTTP/2 counts it: 32 bytes more for each field. HTTP/1.1 has the same limit, and one of 100 fields.
+/// 64 KiB, as HTTP/2 counts it: 32 more bytes for each field. HTTP/1.1 has the same limit, and
+/// another one of 100 fields.
 #[test]
 fn heads_have_a_limit() {
     let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
@@ -226,7 +230,7 @@ fn heads_have_a_limit() {
     let mut frames = Frames::open(&server);
     send(&mut frames, &head(17));
     assert_eq!(frames.status(), OTHER);
-    // One field that is sent once and named ten thousand times.
+    // A field that is sent once and referenced ten thousand times.
     let mut frames = Frames::open(&server);
     let stored = [&[0x40, 1, b'y'][..], &field("", &"a".repeat(4000))[2..]].concat();
     send(&mut frames, &[get("/method"), stored, vec![0xbe; 10_000]].concat());
@@ -258,7 +262,7 @@ fn a_window_that_never_opens_holds_a_stream_for_a_while_and_no_sandbox() {
         for frames in &mut attackers {
             (0..50).for_each(|_| frames.head(&get(path)));
         }
-        // Others are served meanwhile, or told to come again.
+        // Others are served meanwhile, or get 503.
         let mut client = open(&server);
         for _ in 0..20 {
             assert!(matches!(client.get("/echo").status, 200 | 503));
@@ -268,14 +272,14 @@ fn a_window_that_never_opens_holds_a_stream_for_a_while_and_no_sandbox() {
         }
         let reset = attackers[0].until(|frame| frame.kind == RST_STREAM).unwrap();
         assert_eq!(reset.payload, CANCEL.to_be_bytes());
-        // The others did not even answer when they were asked whether they are there.
+        // The other clients did not even answer the ping.
         for frames in &mut attackers[1..] {
             let ended = frames.until(|frame| matches!(frame.kind, RST_STREAM | GOAWAY));
             assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() != io::ErrorKind::WouldBlock));
         }
         assert!(server.lives());
         assert_eq!(open(&server).get("/echo").status, 200);
-        // One that opens its window late gets it all.
+        // A client that opens its window late gets the whole response.
         let mut late = Frames::with_settings(&server, &NO_WINDOW);
         late.head(&get(path));
         thread::sleep(Duration::from_secs(3));
@@ -296,7 +300,8 @@ fn one_connection_leaves_sandboxes_to_others() {
     open(&server).get("/method").is(200, "GET /method\n");
 }
 
-/// Its connections are as few as everybody's, so who does nothing with one gives it up.
+/// The connection limit is the same for all clients, so a client that does nothing with its
+/// connection loses it.
 #[test]
 fn connections_on_which_nothing_happens_are_closed() {
     let mut server = serve(RUST_P2_HTTP_ECHO, &[]);
@@ -328,7 +333,7 @@ fn connections_on_which_nothing_happens_are_closed() {
     watch.is_well(&mut server);
 }
 
-/// It is asked whether it is there. A client that says so may wait as long as the answer takes.
+/// The server pings the client. A client that answers may wait as long as the response takes.
 #[test]
 fn a_client_that_is_gone_is_noticed_while_its_request_runs() {
     let server = serve(RUST_P2_HTTP_BAD, &["--deadline", "5m"]);

@@ -1,32 +1,34 @@
-//! The rules of RFC 9113 for connections and frames (sections 3, 4 and 6), each with a client that breaks it, or that keeps it
-//! where a server could get it wrong. Those for streams and heads are in `http2_rfc_streams.rs` and `http2_rfc_heads.rs`.
+//! The rules of RFC 9113 for connections and frames (sections 3, 4 and 6). Each has a client that
+//! breaks the rule, or that keeps it where a server could get it wrong. The rules for streams and
+//! heads are in `http2_rfc_streams.rs` and `http2_rfc_heads.rs`.
 //!
-//! A case is what is sent on a connection of its own after both sides' settings, and what must come of it. Two rules are no cases,
-//! since h2 is lenient with them: it takes any frame for a client's first (3.4), and drops pseudo-headers in trailers (8.1).
+//! A case is a list of frames, sent on a connection of its own after both sides' settings, and the
+//! required outcome. Two rules have no case, since h2 is lenient about them: it takes any frame as
+//! a client's first (3.4), and drops pseudo-headers in trailers (8.1).
 
 use crate::{Served, serve};
 use walnut_test_programs::*;
 use walnut_test_support::frames::*;
 use walnut_test_support::{Secure, certificate_and_key};
 
-/// What must come of a case.
+/// Required outcome of a case.
 #[derive(Clone, Copy)]
 pub(crate) enum Must {
-    /// A connection error (section 5.4.1): a GOAWAY with this reason, and the end. `PROTOCOL_ERROR` is the general reason
-    /// (section 7), which does as well as each that is narrower.
+    /// A connection error (section 5.4.1): a GOAWAY with this reason, and the end. `PROTOCOL_ERROR`
+    /// is the general reason (section 7), which may stand for each narrower reason.
     End(u32),
     /// A stream error (section 5.4.2): this stream is reset for this reason, and others go on.
     Reset(u32, u32),
-    /// A stream error that may as well be taken for one of the connection, as section 5.4.1 allows.
+    /// A stream error that may be treated as a connection error, as section 5.4.1 allows.
     Either(u32, u32),
     /// A stream error that is told by a response on stream 1, as section 8.1.1 allows: 400.
     Refuse,
-    /// Nothing: the connection goes on.
+    /// None: the connection goes on.
     GoOn,
 }
 pub(crate) use Must::{Either, End, GoOn, Refuse, Reset};
 
-/// The section, what is sent, in words and in bytes, and what must come of it.
+/// The section, a description, the bytes to send, and the required outcome.
 pub(crate) type Case = (&'static str, &'static str, Vec<u8>, Must);
 
 /// A stream that no case uses.
@@ -37,7 +39,7 @@ pub(crate) fn server() -> Served {
     serve(RUST_P3_HTTP_ECHO, &[])
 }
 
-/// Tries each case on a connection that `open` made.
+/// Tries each case on a connection from `open`.
 #[track_caller]
 pub(crate) fn try_all(open: impl Fn() -> Frames, cases: impl IntoIterator<Item = Case>) {
     for (section, what, sent, must) in cases {
@@ -87,7 +89,7 @@ pub(crate) fn begun(stream: u32, block: &[u8]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, block)
 }
 
-/// A request that is under way for longer than a case takes.
+/// A request that is in flight for longer than a case takes.
 pub(crate) fn long(stream: u32) -> Vec<u8> {
     request(stream, &get("/sleep?ms=20000"))
 }
@@ -114,7 +116,8 @@ fn a_connection_begins_with_the_preface_and_settings() {
     client.send([&PREFACE[..], &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
     let first = client.exactly(5).unwrap();
     assert_eq!(first[3..], [SETTINGS, 0], "section 3.4: its first frame is one of settings");
-    // In the clear, what is no preface may be HTTP/1.1; where HTTP/2 was agreed on it is nothing.
+    // In the clear, bytes that are no preface may be HTTP/1.1; where HTTP/2 was agreed on, they are
+    // an error.
     let env = &server.env;
     let (certificate, key) = certificate_and_key();
     env.file("certificate.pem", certificate);
@@ -235,10 +238,10 @@ fn settings_are_in_their_ranges_and_heeded() {
     frames.connection.send(frame(PING, 0, 0, b"pingpong")).unwrap();
     let pong = frames.until(|frame| frame.kind == PING).expect("section 6.7: it is answered");
     assert_eq!((pong.flags, &pong.payload[..]), (ACK, &b"pingpong"[..]), "section 6.7");
-    // An answer is not answered: what comes next is the answer to another.
+    // An acknowledgement gets no reply: the next frame replies to another one.
     frames.connection.send([frame(PING, ACK, 0, b"an answe"), frame(PING, 0, 0, b"a second")].concat()).unwrap();
     assert_eq!(frames.until(|frame| frame.kind == PING).unwrap().payload, b"a second", "section 6.7");
-    // Of a setting that is there twice the last counts.
+    // The last of two values for the same setting counts.
     let twice = [0, 4, 0, 0, 0, 99, 0, 4, 0, 0, 0, 1];
     let mut frames = Frames::with_settings(&server, &twice);
     frames.head(&get("/sleep?ms=0"));
@@ -274,7 +277,7 @@ fn windows_hold_back_and_do_not_overflow() {
     assert_eq!(data(&mut frames), b"s", "section 6.9.1: no more than there is room for");
     frames.connection.send(setting(4, 3)).unwrap();
     assert_eq!(data(&mut frames), b"le", "section 6.9.2: a setting makes room on streams that there are");
-    // Less than nothing is left by this one; it takes two bytes to have room for one.
+    // The window is negative after this setting; two bytes make room for one.
     frames.connection.send([setting(4, 2), window(1, 1)].concat()).unwrap();
     frames.connection.send([window(1, 1), frame(PING, 0, 0, b"pingpong")].concat()).unwrap();
     assert_eq!(data(&mut frames), b"p", "section 6.9.2: a window can be less than nothing");

@@ -1,14 +1,15 @@
-//! The rules for what heads say (RFC 9113 section 8), and how they are written (RFC 7541). See `http2_rfc.rs`.
+//! The rules for the content of heads (RFC 9113 section 8), and for their encoding (RFC 7541). See
+//! `http2_rfc.rs`.
 
 use crate::http2_rfc::{Case, Either, End, GoOn, Must, Refuse, Reset, begun, request, server, try_all};
 use walnut_test_support::frames::*;
 
-/// A request with these fields and no others.
+/// Encodes a request with these fields and no others.
 fn of(fields: &[(&str, &str)]) -> Vec<u8> {
     request(1, &fields.iter().map(|(name, value)| field(name, value)).collect::<Vec<_>>().concat())
 }
 
-/// A good request with one field more.
+/// Encodes a good request with one more field.
 fn with(name: &str, value: &str) -> Vec<u8> {
     request(1, &[get("/"), field(name, value)].concat())
 }
@@ -89,7 +90,7 @@ fn what_is_asked_for_is_said_first_and_once() {
     );
 }
 
-/// Section 8.1 has them as malformed. h2 takes no offence, and drops them.
+/// Malformed by section 8.1. h2 accepts the frames and drops these fields.
 #[test]
 fn what_is_asked_for_in_trailers_goes_nowhere() {
     let server = server();
@@ -128,7 +129,7 @@ fn a_body_is_as_long_as_its_head_says() {
     );
 }
 
-/// A good head, and this behind it or before it.
+/// A good head, with these bytes before or after it.
 fn written(case: (&'static str, &'static str, &[u8], Must)) -> Case {
     let (section, what, bytes, must) = case;
     (section, what, request(1, &[get("/"), bytes.to_vec()].concat()), must)
@@ -152,7 +153,7 @@ fn heads_are_written_in_hpack() {
             ),
             ("5.1 of RFC 7541", "a number without an end", &[0xff, 0xff], bad),
             ("5.2 of RFC 7541", "a text without an end", &[0x00, 5, b'x'], bad),
-            // The name `a` is five bits of Huffman's code, 00011.
+            // Huffman code of the name `a`: the five bits 00011.
             ("5.2 of RFC 7541", "a text in Huffman's code", &[0x00, 0x81, 0x1f, 0], GoOn),
             ("5.2 of RFC 7541", "one that is padded by more than 7 bits", &[0x00, 0x82, 0x1f, 0xff, 0], bad),
             ("5.2 of RFC 7541", "one that is padded by zeros", &[0x00, 0x81, 0x18, 0], bad),

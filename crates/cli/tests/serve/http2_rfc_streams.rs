@@ -1,4 +1,5 @@
-//! The rules of RFC 9113 for the life of streams (section 5), and for heads that come in pieces (6.10). See `http2_rfc.rs`.
+//! The rules of RFC 9113 for the life of streams (section 5), and for heads that come in pieces
+//! (6.10). See `http2_rfc.rs`.
 
 use crate::http2_rfc::{DEPENDS_ON_1, Either, End, GoOn, begun, long, request, reset, server, try_all, window};
 use crate::serve;
@@ -88,7 +89,7 @@ fn a_stream_that_was_answered_takes_nothing() {
             ("5.1", "DATA after the answer", body(1), Either(1, STREAM_CLOSED)),
             ("5.1", "HEADERS after the answer", long(1), Either(1, STREAM_CLOSED)),
             ("5.1", "CONTINUATION after the answer", more(1, END_HEADERS, &get("/")), End(PROTOCOL_ERROR)),
-            // It may have been sent before the answer was there.
+            // It may have been sent before the response was there.
             ("5.1", "WINDOW_UPDATE after the answer", window(1, 100), GoOn),
             ("5.1", "RST_STREAM after the answer", reset(1), GoOn),
             ("5.1", "PRIORITY after the answer", frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1]), GoOn),

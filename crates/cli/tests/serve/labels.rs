@@ -1,4 +1,5 @@
-//! Two apps of two components each, which misbehave each in its own way: whatever is told of them has the right names.
+//! Two apps of two components each, which misbehave each in its own way: every message and metric
+//! has the right names.
 
 use crate::Served;
 use crate::admin::{ADMIN, counts, get};
@@ -33,7 +34,7 @@ fn serve_apps(env: TestEnv, flags: &[&str]) -> Served {
     Served { server: ServeProcess::of_apps(&env, [flags, &["shop", "blog"]].concat()), env }
 }
 
-/// The status of the answer of the component `name`.
+/// Returns the status of a response of the component `name`.
 #[track_caller]
 fn ask(server: &Served, name: &str, target: &str) -> u16 {
     let (app, component) = name.split_once('/').expect("it has both");
@@ -45,7 +46,7 @@ fn labels(name: &str) -> String {
     format!(r#"app="{app}",component="{component}""#)
 }
 
-/// The first refuses nothing and does nothing wrong, the second panics once, and so on.
+/// The first is denied nothing and does nothing wrong, the second panics once, and so on.
 #[test]
 fn what_is_counted_and_refused_is_told_of_whose_it_is() {
     let server = serve_apps(test_env!(), &ADMIN);
@@ -66,7 +67,7 @@ fn what_is_counted_and_refused_is_told_of_whose_it_is() {
             format!("walnut_sandbox_start_seconds_count{{{labels}}} {}", 3 * nth + 1),
             format!("walnut_requests_waiting{{{labels}}} 0"),
         ] {
-            // What never happened may have no line.
+            // An event that never happened may have no line.
             if nth > 0 || !line.ends_with(" 0") {
                 counts(&server, &line);
             }
@@ -92,7 +93,7 @@ fn what_is_counted_and_refused_is_told_of_whose_it_is() {
     }
 }
 
-/// The id of the request that is for a component.
+/// Returns the id of the request of a component.
 fn trace(name: &str) -> String {
     format!("{:032x}", memory(name))
 }

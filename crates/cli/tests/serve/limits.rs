@@ -1,4 +1,4 @@
-//! Every limit ends the request that reached it, with the right status, and nothing else.
+//! Every limit ends only the request that reached it, with the right status.
 
 use crate::admin::{ADMIN, counts};
 use crate::{Served, serve, steady};
@@ -12,7 +12,7 @@ use walnut_test_support::{ServeProcess, test_env};
 const SLOW: &str = "the component took too long\n";
 const FAILED: &str = "the component failed\n";
 
-/// The process lives, and the next good request is answered.
+/// Checks that the process is alive and answers the next good request.
 #[track_caller]
 fn is_well(server: &mut Served) {
     assert!(server.lives());
@@ -42,14 +42,14 @@ fn others_go_on(server: &Served, path: &str, status: u16, text: &str) -> Duratio
 fn a_loop_ends_while_others_go_on() {
     let mut server = serve(RUST_P2_HTTP_BAD, &["--cpu", "500ms"]);
     let took = others_go_on(&server, "/loop", 504, SLOW);
-    // Processor time is not the clock's on a busy machine.
+    // On a busy machine, CPU time passes more slowly than wall-clock time.
     assert!(took > Duration::from_millis(450) && took < Duration::from_secs(20), "{took:?}");
     server.says("used up its processor time (limit: 500ms)");
     server.says("hint: raise it with `--cpu");
     is_well(&mut server);
 }
 
-/// One that never gets as far as its handler.
+/// A guest that never reaches its handler.
 #[test]
 fn a_loop_in_start_ends_while_others_go_on() {
     let env = test_env!();
@@ -75,7 +75,8 @@ fn a_loop_in_start_ends_while_others_go_on() {
     server.says("used up its processor time (limit: 500ms)");
 }
 
-/// Handles are counted, but what the host keeps behind each is the guest's choice.
+/// The number of handles is limited, but the guest chooses how much memory the host keeps behind
+/// each.
 #[test]
 fn what_the_host_keeps_for_a_guest_is_memory_too() {
     for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
@@ -159,7 +160,8 @@ fn memory_is_bounded() {
     serve(RUST_P2_HTTP_BAD, &["--memory", "96MiB"]).get("/memory?mib=64").is(200, "touched 64 MiB\n");
 }
 
-/// A sandbox of 0.3 has its limits for all of its requests together, and another takes its place.
+/// A sandbox of 0.3 has its limits for all of its requests together, and another sandbox takes its
+/// place.
 #[test]
 fn memory_and_handles_of_0_3_are_bounded() {
     let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1", "--memory", "32MiB", "--handles", "100"]);
@@ -239,7 +241,7 @@ fn request_bodies_are_bounded() {
         let mut server = serve(guest, &["--request-body", "100k"]);
         server.post("/hash", vec![1; 100 << 10]).is(200, "102400 bytes\n");
         server.post("/hash", vec![1; (100 << 10) + 1]).is(413, "the request body is too large\n");
-        // A body that does not announce its size is cut where it goes over.
+        // A body of unknown size is cut where it exceeds the limit.
         let mut client = server.connect();
         client.send("POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
         let mut writer = client.writer();
@@ -256,7 +258,8 @@ fn request_bodies_are_bounded() {
     }
 }
 
-/// Those who run into these limits go on, and whoever runs the server hears of it all the same: of each once, and by number.
+/// Guests that reach these limits go on. The operator is warned of each limit once, and the metrics
+/// count each time.
 #[test]
 fn limits_that_end_no_sandbox_are_counted_and_said_once() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -276,7 +279,7 @@ fn limits_that_end_no_sandbox_are_counted_and_said_once() {
     stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
     first.response().is(200, "status 204\n");
     reached("connections", 2);
-    // One that says how long it is, and one that does not.
+    // A body with a content-length, and a body without.
     server.post("/hash", [0; 8193]).is(413, "the request body is too large\n");
     let mut client = server.connect();
     client.send("POST /hash HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
@@ -321,7 +324,7 @@ fn a_loop_of_0_3_has_the_time_of_one_request() {
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
-/// The deadline answers for an instance that is busy, and what comes after does not wait for it.
+/// The deadline ends the request of a busy instance, and later requests do not wait for it.
 #[test]
 fn a_busy_instance_of_0_3_does_not_hold_up_the_next_request() {
     let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "1h", "--deadline", "1s"]);
@@ -340,7 +343,7 @@ fn sleeping_past_the_deadline_in_0_3_ends_that_request_only() {
     assert_eq!(server.get("/count").status, 200);
 }
 
-/// Its neighbours in the instance wait with it, but whoever comes later does not.
+/// Its neighbours in the instance wait with it, but later requests do not.
 #[test]
 fn a_loop_of_0_3_does_not_hold_up_who_comes_later() {
     let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1", "--cpu", "3s"]);
@@ -359,7 +362,7 @@ fn a_loop_of_0_3_does_not_hold_up_who_comes_later() {
     assert!(answered > 2, "{answered} answers meanwhile");
 }
 
-/// An answer is over at the deadline, whoever is slow about it.
+/// A response ends at the deadline, whichever side is slow.
 #[test]
 fn a_stream_ends_at_the_deadline() {
     for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
@@ -374,8 +377,8 @@ fn a_stream_ends_at_the_deadline() {
     }
 }
 
-/// They share its thread. Each answer takes a few of the loop's turns; were sockets looked at only now and then, they would
-/// take longer than the loop lives.
+/// They share its thread. Each response takes a few of the loop's turns; if sockets were polled
+/// only now and then, the responses would take longer than the loop lives.
 #[test]
 fn a_loop_leaves_its_neighbours_their_sockets() {
     for (guest, good) in [(RUST_P2_HTTP_BAD, "/fine"), (RUST_P3_HTTP_ECHO, "/count")] {
@@ -390,7 +393,7 @@ fn a_loop_leaves_its_neighbours_their_sockets() {
     }
 }
 
-/// Each of the loops has its turn, but only one of them before somebody who needs a moment.
+/// Each of the loops has its turn, but only one of them before a request that needs a moment.
 #[test]
 fn many_loops_leave_their_neighbours_their_turn() {
     let server =

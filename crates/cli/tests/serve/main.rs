@@ -33,9 +33,9 @@ use std::ops::{Deref, DerefMut};
 use walnut_test_programs::Guest;
 use walnut_test_support::{ServeProcess, TestEnv, test_env};
 
-/// A server in a world of its own.
+/// A server in an environment of its own.
 struct Served {
-    // Ends before its world is removed.
+    // Ends before its environment is removed.
     server: ServeProcess,
     env: TestEnv,
 }
@@ -47,7 +47,8 @@ fn serve(guest: Guest, flags: &[&str]) -> Served {
     Served { server: ServeProcess::start(&env, guest, flags), env }
 }
 
-/// Like [`serve`], in code that no better code takes the place of: a sandbox with several requests has them to the end.
+/// Like [`serve`], in code that is never replaced by optimised code, so that a sandbox keeps its
+/// requests to the end.
 #[track_caller]
 fn steady(guest: Guest, flags: &[&str]) -> Served {
     serve(guest, &[flags, &["--tier", "optimised"]].concat())

@@ -1,5 +1,5 @@
-//! A component that is asked for much leaves the others on its thread their turn. What is counted is answers and never time, in
-//! the order in which the server ended them.
+//! A busy component leaves other components on its thread their share. The tests count responses,
+//! in the order in which the server finished them, and never time.
 
 use crate::Served;
 use serde_json::Value;
@@ -13,7 +13,8 @@ use walnut_test_support::{Connection, Http2, ServeProcess, request, test_env};
 /// Requests of the quiet component, one after another.
 const QUIET: usize = 40;
 
-/// One thread with the noisy component on every host, and the quiet one on its own.
+/// Starts a server with one thread: the noisy component answers every host but that of the quiet
+/// one.
 fn two(guest: Guest, more: &str) -> Served {
     let env = test_env!();
     let source = walnut_test_support::guest(guest);
@@ -33,14 +34,15 @@ fn requests(host: &str, count: usize) -> String {
     format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").repeat(count)
 }
 
-/// Sends `count` requests to the quiet component at once, and reads the answers.
+/// Sends `count` requests to the quiet component at once, and reads the responses.
 fn ask_quietly(server: &ServeProcess, count: usize) {
     let mut client = server.connect();
     client.send(requests("quiet.test", count)).unwrap();
     (0..count).for_each(|_| assert_eq!(client.response().status, 200));
 }
 
-/// How many requests the noisy component had answered between the quiet one's first and its last.
+/// Counts responses of the noisy component between the first and the last response of the quiet
+/// one.
 fn noise_meanwhile(served: Served) -> usize {
     let output = served.server.stop().succeeds();
     let lines = output.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -53,7 +55,7 @@ fn noise_meanwhile(served: Served) -> usize {
     meanwhile.len() - QUIET
 }
 
-/// If each had its turn by its connection, there would be more than sixty for one.
+/// With a turn for each connection, there would be more than sixty for each.
 #[test]
 fn many_requests_of_one_component_leave_another_its_turn() {
     for (guest, more) in [(RUST_P2_HTTP_HELLO, ""), (RUST_P2_HTTP_HELLO, "reuse = 100"), (RUST_P3_HTTP_HELLO, "")] {
@@ -91,7 +93,8 @@ fn many_streams_of_one_component_leave_another_its_turn() {
     assert!(noise < QUIET * 8, "{noise} of the noisy ones for {QUIET} quiet ones");
 }
 
-/// Neither its place nor the line is lost with a request that left while it waited for its turn.
+/// A request that leaves while it waits for its turn gives back its permit and its place in the
+/// queue.
 #[test]
 fn who_leaves_before_its_turn_holds_up_nobody() {
     for (guest, more) in [(RUST_P2_HTTP_HELLO, ""), (RUST_P2_HTTP_HELLO, "reuse = 100"), (RUST_P3_HTTP_HELLO, "")] {
@@ -115,11 +118,11 @@ fn who_leaves_before_its_turn_holds_up_nobody() {
     }
 }
 
-/// Whoever began took too long; whoever did not may come again.
+/// A request that began takes too long; one that did not begin may be sent again.
 #[test]
 fn a_request_without_a_turn_until_its_deadline_is_answered_503() {
     let served = two(RUST_P2_HTTP_BAD, "limits = { deadline = \"20ms\" }");
-    // Turns are for threads that more than one component uses.
+    // Only threads that several components use have turns.
     for host in ["noisy.test", "quiet.test"] {
         served.connect().ask(requests(host, 1)).is(200, "well behaved\n");
     }
@@ -136,7 +139,8 @@ fn a_request_without_a_turn_until_its_deadline_is_answered_503() {
     assert_eq!(log.matches(r#""cause":"overloaded""#).count(), busy.len(), "{log}");
 }
 
-/// What computes for long, and what ends with much memory, has a thread of its own, the first only where it disturbs somebody.
+/// A long computation moves to another thread only where it disturbs others; a sandbox with much
+/// memory always ends on another thread.
 #[test]
 fn what_takes_long_leaves_the_thread_of_the_others() {
     let served = two(RUST_P2_HTTP_BAD, "limits = { cpu = \"300ms\", memory = \"64MiB\" }");
@@ -171,6 +175,6 @@ fn what_takes_long_leaves_the_thread_of_the_others() {
     let answer = noisy.response();
     assert_eq!((answer.status, answer.text().as_str()), (504, slow));
     soon_one("walnut-compute");
-    // Its limit is told as where it began.
+    // Its limit is reported as for a guest that stays where it began.
     served.says("cpu");
 }

@@ -1,4 +1,4 @@
-//! Connections to other servers outlive a request's sandbox: they are the component's, and nobody else's.
+//! Connections to other servers outlive a request's sandbox. They belong to the component alone.
 
 use crate::{Served, serve};
 use walnut_test_programs::RUST_P2_HTTP_BAD;
@@ -23,7 +23,8 @@ fn the_next_request_takes_the_connection_of_the_one_before() {
     let server = may_send_to(&upstream);
     ["/a", "/b"].iter().for_each(|path| sends(&server, &upstream, path));
     assert_eq!(upstream.requests(), each(&[(1, "GET /a"), (1, "GET /b")]));
-    // A thread that uses another's connection may be told of an answer before the connection is ready again.
+    // A thread that uses the connection of another thread may get a response before the connection
+    // is ready again.
     (0..20).for_each(|_| sends(&server, &upstream, "/c"));
     assert!(upstream.connections() < 10, "{} connections for 22 requests", upstream.connections());
 }
@@ -62,7 +63,7 @@ fn no_component_and_no_app_takes_another_s_connection() {
     assert_eq!(upstream.requests(), each(&[once, once].concat()));
 }
 
-/// Where to find `upstream` of HTTP/2, and the variable by which it is trusted.
+/// Returns the URL of an HTTP/2 `upstream`, and the variable that makes guests trust it.
 fn trusted(env: &TestEnv, upstream: &Upstream) -> (String, String) {
     let roots = env.file("roots.pem", certificate_and_key().0).display().to_string();
     (format!("https://localhost:{}", upstream.address().port()), roots)
@@ -141,7 +142,7 @@ fn each_request_is_decided_whatever_is_connected_already() {
     sends(&server, &upstream, "/public");
     assert_eq!(upstream.requests(), each(&[(1, "GET /public"), (1, "GET /public")]));
     let _ = server.stop();
-    // The URL and the address of each, and the URL of what was refused.
+    // The URL and the address of each, and the URL of the denied one.
     let audit = env.read("audit.jsonl");
     let count = |decision: &str| audit.matches(&format!(r#""decision":"{decision}""#)).count();
     assert_eq!((count("allowed"), count("denied")), (4, 1), "{audit}");

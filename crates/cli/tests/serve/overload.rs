@@ -1,4 +1,4 @@
-//! More requests than sandboxes: they wait, and then they are told to come again. Each has an answer.
+//! More requests than sandboxes: they wait, and beyond that they get 503. Each gets a response.
 
 use crate::serve;
 use std::time::{Duration, Instant};
@@ -24,7 +24,8 @@ fn requests_beyond_the_sandboxes_wait_their_turn() {
     assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
 }
 
-/// Two components with four places each share three of their node, so that ten requests need four rounds.
+/// Two components with four sandboxes each share three of their node, so that ten requests need
+/// four rounds.
 #[test]
 fn components_share_the_places_of_their_node() {
     let env = test_env!();
@@ -47,7 +48,7 @@ fn components_share_the_places_of_their_node() {
     assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
 }
 
-/// The node's places are for requests. A sandbox that waits for the next one needs none.
+/// The node's limit is for requests. A sandbox that waits for the next request does not count.
 #[test]
 fn sandboxes_that_idle_have_room_on_a_small_node() {
     let names: Vec<_> = (0..10).map(|n| format!("c{n}")).collect();
@@ -74,7 +75,8 @@ fn sandboxes_that_idle_have_room_on_a_small_node() {
     }
 }
 
-/// A component that keeps every place of its node busy makes others wait, and they are told when that takes too long.
+/// A component that uses all sandboxes of its node makes others wait, and they get 503 when that
+/// takes too long.
 #[test]
 fn who_waits_too_long_for_the_node_is_told_to_come_again() {
     let server = serve(RUST_P2_HTTP_BAD, &["--node-sandboxes", "2", "--queue-timeout", "500ms"]);
@@ -99,7 +101,7 @@ fn who_waits_too_long_is_told_to_come_again() {
         assert_eq!(refused.header("retry-after"), Some("1"));
     }
     busy.iter_mut().for_each(|client| client.response().is(200, "slept 14000 ms\n"));
-    // The same connections serve on.
+    // The same connections go on.
     waiting.iter_mut().for_each(|client| client.get("/fine").is(200, "well behaved\n"));
 }
 
@@ -118,7 +120,7 @@ fn nothing_is_dropped_without_an_answer() {
     }
 }
 
-/// A slot comes back however its request ends.
+/// A permit is given back however its request ends.
 #[test]
 fn sandboxes_come_back_from_every_end() {
     let server = serve(RUST_P2_HTTP_BAD, &["--sandboxes", "1", "--cpu", "200ms", "--deadline", "600ms"]);
@@ -135,7 +137,7 @@ fn sandboxes_come_back_from_every_end() {
     server.get("/fine").is(200, "well behaved\n");
 }
 
-/// A request of 0.3 has its place for as long as its body streams, or many streams would use up what the pool has.
+/// A request of 0.3 keeps its permit while its body streams, or many streams would use up the pool.
 #[test]
 fn streams_count_as_requests() {
     for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
@@ -146,21 +148,21 @@ fn streams_count_as_requests() {
             client.send_chunk("part").unwrap();
         }
         let answered = |client: &mut Connection| {
-            client.patience(Duration::from_millis(300));
+            client.set_timeout(Duration::from_millis(300));
             client.head().is_ok()
         };
         let first: Vec<bool> = clients.iter_mut().map(answered).collect();
         assert_eq!(first.iter().filter(|answered| **answered).count(), 4);
-        // As they end, the others get theirs.
+        // As they end, the others are admitted.
         for (client, _) in clients.iter_mut().zip(&first).filter(|(_, first)| **first) {
-            client.patience(Duration::from_secs(60));
+            client.set_timeout(Duration::from_secs(60));
             client.send("0\r\n\r\n").unwrap();
             assert_eq!((client.chunk().unwrap(), client.chunk().unwrap()), (b"PART".to_vec(), Vec::new()));
         }
         let mut others: Vec<_> = clients.iter_mut().zip(&first).filter(|(_, first)| !**first).collect();
         others.iter_mut().for_each(|(client, _)| client.send("0\r\n\r\n").unwrap());
         for (client, _) in others {
-            client.patience(Duration::from_secs(60));
+            client.set_timeout(Duration::from_secs(60));
             client.response().is(200, "PART");
         }
     }

@@ -1,4 +1,4 @@
-//! The page of the admin address, as a browser shows it.
+//! The admin page, as a browser shows it.
 
 use crate::Served;
 use crate::admin::{address, bad, counts, labels};
@@ -12,7 +12,7 @@ use walnut_test_programs::*;
 struct Browser(&'static str);
 
 impl Browser {
-    /// The one of this machine, if there is one.
+    /// Returns the browser of this machine, if there is one.
     #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn find() -> Option<Self> {
         let runs = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
@@ -23,7 +23,8 @@ impl Browser {
         found.map(Browser)
     }
 
-    /// What it makes of the page of `server` in so many seconds, which pass as quickly as the server answers.
+    /// Renders the page of `server` after so many seconds of virtual time, which pass as quickly as
+    /// the server answers.
     fn shows(&self, server: &Served, seconds: u32, arguments: &[&str]) -> String {
         let mut command = Command::new(self.0);
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
@@ -34,7 +35,7 @@ impl Browser {
     }
 }
 
-/// What a browser makes of the page. Skipped where there is none.
+/// Skipped where there is no browser.
 #[test]
 fn the_page_shows_what_is_served_and_what_was_refused() {
     let Some(browser) = Browser::find() else { return };
@@ -64,7 +65,7 @@ fn the_page_shows_what_is_served_and_what_was_refused() {
         "<dt>requests</dt><dd>2</dd>".into(),
         "<dt>in flight</dt><dd>1</dd>".into(),
         r#"<dt>sandboxes</dt><dd title="1 of 100 admission permits in use">1</dd>"#.into(),
-        // What others wrote is text.
+        // Text from others is shown as text, not as HTML.
         "<code>env = &lt;img/src/onerror&gt;</code>".into(),
     ] {
         assert!(page.contains(&text), "no {text:?} in:\n{page}");
@@ -88,7 +89,7 @@ fn the_page_lives() {
                 }
             });
         }
-        // On a busy machine none may come just before its last look.
+        // On a busy machine, no request may come just before the last poll.
         let look = || is_alive(&browser.shows(&server, 60, &["--dump-dom"]));
         let mut seen = look();
         for _ in 0..10 {
@@ -105,7 +106,8 @@ fn the_page_lives() {
     });
 }
 
-/// Whether each plot has lines that go from one point to the next, and each tile a number; else what has none.
+/// Checks that each plot has lines from one point to the next, and each tile a number. Returns the
+/// names of those that do not.
 fn is_alive(page: &str) -> Result<(), String> {
     let part = |of: &str, from: &str, to: &str| Some(of.split_once(from)?.1.split_once(to)?.0.to_owned());
     for (title, lines) in

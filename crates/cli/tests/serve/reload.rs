@@ -1,4 +1,4 @@
-//! What is served is replaced while requests come in, or stays when what is new is wrong.
+//! Apps are replaced while requests come in, and stay when the new version is wrong.
 
 use crate::admin::{ADMIN, counts};
 use std::fs;
@@ -17,14 +17,14 @@ fn bytes(guest: Guest) -> Vec<u8> {
     fs::read(guest.path()).unwrap()
 }
 
-/// The guest with a section at its end that means nothing.
+/// Returns the guest with a custom section at its end that means nothing.
 fn variant(guest: Guest, name: u8) -> Vec<u8> {
     let mut bytes = bytes(guest);
     bytes.extend([0, 2, 1, name]);
     bytes
 }
 
-/// Puts a file in the place of another at once.
+/// Replaces a file atomically.
 fn put(env: &TestEnv, path: &str, content: impl AsRef<[u8]>) {
     let new = env.file("new", content);
     fs::rename(new, env.path(path)).unwrap();
@@ -47,12 +47,12 @@ fn a_hangup_takes_what_changed() {
     server.hang_up();
     server.says(RELOADED);
     client.get("/method").is(200, "GET /method\n");
-    // Nobody looks at files, but when asked to.
+    // Files are looked at only on request.
     server.hang_up();
     server.says("reloaded; no file has changed");
     counts(&server, r#"walnut_reloads_total{outcome="ok"} 2"#);
     counts(&server, r#"walnut_reloads_total{outcome="failed"} 0"#);
-    // Who is served anew goes on counting.
+    // A component that is served anew goes on counting.
     let requests = r#"walnut_requests_total{app="app.wasm",component="component",class="2xx",cause="ok"} 3"#;
     counts(&server, requests);
     let _output = server.stop().exits_with(0);
@@ -137,7 +137,7 @@ fn watched_files_are_taken_when_they_change_and_are_whole() {
     env.file("walnut.toml", manifest("shop", ROUTE));
     let server = ServeProcess::of_apps(&env, [".", "--watch"]);
     server.get("/method").is(200, HELLO);
-    // Half of a file stays half for as long as it takes to be looked at.
+    // Half of a file stays half for longer than the interval of polls.
     let whole = bytes(RUST_P2_HTTP_ECHO);
     env.file("web.wasm", &whole[..whole.len() / 2]);
     server.says_times(KEPT, 1);
@@ -145,7 +145,7 @@ fn watched_files_are_taken_when_they_change_and_are_whole() {
     env.file("web.wasm", &whole);
     server.says_times("reloaded ./walnut.toml", 1);
     server.get("/method").is(200, "GET /method\n");
-    // What only the new manifest names is watched too.
+    // A file that only the new manifest names is watched, too.
     env.file("other.wasm", b"not yet");
     env.file("walnut.toml", manifest("shop", ROUTE).replace("web.wasm", "other.wasm"));
     server.says_times(KEPT, 2);
@@ -166,13 +166,13 @@ fn a_watched_folder_is_taken_when_another_is_in_its_place() {
     let server = ServeProcess::of_apps(&env, [".", "--watch"]);
     server.get("/a.txt").is(200, "first");
     let put = |to: &str, text: &str| env.file(&format!("{to}/a.txt"), text);
-    // Removed, and another is put there.
+    // Removed, and another one is put there.
     put("next", "second");
     fs::remove_dir_all(env.path("public")).unwrap();
     fs::rename(env.path("next"), env.path("public")).unwrap();
     server.says_times("reloaded ./walnut.toml", 1);
     server.get("/a.txt").is(200, "second");
-    // A name for one, and then for another.
+    // A link to one folder, and then to another.
     put("versions/3", "third");
     put("versions/4", "fourth");
     fs::remove_dir_all(env.path("public")).unwrap();
@@ -183,7 +183,7 @@ fn a_watched_folder_is_taken_when_another_is_in_its_place() {
     fs::rename(env.path("link"), env.path("public")).unwrap();
     server.says_times("reloaded ./walnut.toml", 3);
     server.get("/a.txt").is(200, "fourth");
-    // Missing for long enough to be missed.
+    // Missing for long enough to be noticed.
     fs::remove_file(env.path("public")).unwrap();
     server.says_times(KEPT, 1);
     server.get("/a.txt").is(200, "fourth");
@@ -192,7 +192,7 @@ fn a_watched_folder_is_taken_when_another_is_in_its_place() {
     server.get("/a.txt").is(200, "fifth");
 }
 
-/// What a component sees of the host is opened once for a version of it.
+/// A mounted folder is opened once for each version of a component.
 #[test]
 fn a_watched_mount_is_taken_when_another_is_in_its_place() {
     let env = test_env!();
@@ -206,7 +206,7 @@ fn a_watched_mount_is_taken_when_another_is_in_its_place() {
         let server = ServeProcess::of_apps(&env, [flags, &["--watch"]].concat());
         let read = || server.get("/file?path=/data/a.txt");
         read().is(200, "first");
-        // What changes in it is there at once, and no other version.
+        // A change in it is visible at once, without a new version.
         put("data", "changed");
         read().is(200, "changed");
         put("next", "second");
@@ -240,7 +240,7 @@ fn what_is_wrong_at_a_watched_start_may_be_put_right() {
     let server = ServeProcess::of_mended_apps(&env, [".", "--watch"], "nothing is served yet", mend);
     server.says(missing);
     server.get("/a.txt").is(200, "text");
-    // Nobody waits for a flag.
+    // Wrong flags end the process even with `--watch`.
     let flags = ["serve", "--addr", "127.0.0.1:0", "--watch", "--env", "A=1", "."];
     let _ = env.run(flags).exits_with(2).says("grants on the command line are for a component by itself");
 }
@@ -259,7 +259,7 @@ fn standard_input_is_read_once() {
     server.get("/method").is(200, HELLO);
 }
 
-/// The same client asks for `target` again and again, until it is told to stop.
+/// Asks for `target` again and again on one connection, until it is told to stop.
 fn asks(server: &ServeProcess, target: &str, answers: &AtomicUsize, stop: &AtomicBool) {
     let mut client = server.connect();
     while !stop.load(Relaxed) {
@@ -291,7 +291,7 @@ fn a_hundred_reloads_under_load_fail_no_request() {
         let (certificate, key) = certificate_and_key();
         env.file("cert.pem", certificate);
         env.file("key.pem", key);
-        // Both versions take places, and requests wait for those.
+        // Requests of both versions need permits, and wait for them.
         let flags = ["--access-log", "off", "--sandboxes", "3", "--workers", "2", "--reuse", reuse];
         let server = serve(&env, guest, &[&flags, tls].concat());
         let (answers, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -306,7 +306,7 @@ fn a_hundred_reloads_under_load_fail_no_request() {
                 clients.extend((0..2).map(|_| over_http_2(Http2::over_tls(server.address(), certificate).unwrap())));
             }
             for nth in 1..=100 {
-                // Each version answers somebody.
+                // Each version answers at least one request.
                 let seen = answers.load(Relaxed);
                 while answers.load(Relaxed) < seen + 6 && clients.iter().all(|client| !client.is_finished()) {
                     thread::yield_now();
@@ -346,7 +346,7 @@ fn a_hundred_changes_of_manifests_and_components_under_load_fail_no_request_of_a
         let clients: Vec<_> =
             targets.map(|(target, answers)| scope.spawn(|| asks(&server, target, answers, &stop))).collect();
         for nth in 0..100 {
-            // Each version answers somebody, of either app.
+            // Each version of either app answers at least one request.
             let seen = answers.each_ref().map(|answers| answers.load(Relaxed) + 3);
             let is_seen = || answers.iter().zip(seen).all(|(answers, seen)| answers.load(Relaxed) >= seen);
             while !is_seen() && clients.iter().all(|client| !client.is_finished()) {
@@ -393,7 +393,7 @@ fn an_answer_under_way_ends_where_it_began() {
     }
 }
 
-/// Whoever closes the terminal means the server to end.
+/// Closing the terminal ends the server.
 #[test]
 fn a_closed_terminal_ends_it() {
     let env = test_env!();
@@ -406,7 +406,7 @@ fn a_closed_terminal_ends_it() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "exit code 0\n", "{output:?}");
 }
 
-/// Serves on a terminal of its own and closes that once it is told that somebody is served.
+/// Serves on a terminal of its own, and closes the terminal once the server is up.
 const CLOSES: &str = r#"
 import os, pty, sys
 inner, outer = pty.openpty()[::-1]

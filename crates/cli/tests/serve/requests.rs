@@ -1,4 +1,4 @@
-//! Each request has an id, by which what is said of it and what its guest says can be put together.
+//! Each request has an id, which connects its log lines with the output of its guest.
 
 use crate::admin::{ADMIN, counts};
 use crate::{serve, steady};
@@ -8,7 +8,7 @@ use walnut_test_programs::*;
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const OTHER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// A request for `target` that belongs to the trace `id`.
+/// Creates a request for `target` in the trace `id`.
 fn traced(target: &str, id: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nhost: test\r\ntraceparent: 00-{id}-b7ad6b7169203331-01\r\n\r\n")
 }
@@ -17,7 +17,7 @@ fn name(guest: Guest) -> String {
     guest.path().file_name().unwrap().to_string_lossy().into_owned()
 }
 
-/// The ids in the lines of an access log, in their order.
+/// Returns the ids in the lines of an access log, in their order.
 fn ids(stdout: &str) -> Vec<String> {
     let lines = stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.map(|line| line["request"].as_str().expect("each has an id").to_owned()).collect()
@@ -27,7 +27,7 @@ fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// What a guest wrote that panicked.
+/// Returns the output of a guest that panicked.
 fn panics(stderr: &str) -> Vec<&str> {
     stderr.lines().filter(|line| line.contains("this panic is on purpose")).collect()
 }
@@ -38,7 +38,7 @@ fn a_trace_names_its_request_wherever_it_is_told_of() {
     served.connect().ask(traced("/panic", TRACE)).is(500, "the component failed\n");
     let output = served.server.stop().succeeds();
     assert_eq!(ids(&output.stdout), [TRACE]);
-    // Whoever wants JSON gets what the guest wrote as JSON, too.
+    // With a JSON log, the output of guests is JSON, too.
     let panics = panics(&output.stderr);
     let panic: Value = serde_json::from_str(panics.first().expect("it panicked")).unwrap();
     let told = [("v", 1.into()), ("app", name(RUST_P2_HTTP_BAD).into()), ("component", "component".into())];
@@ -59,7 +59,7 @@ fn a_person_reads_who_wrote_a_line() {
     assert!(!panics.is_empty() && panics.iter().all(|line| line.starts_with(&tagged)), "{output}");
 }
 
-/// Lines on standard output have it too, beside those of the access log.
+/// Lines on standard output have the id too, next to those of the access log.
 #[test]
 fn what_goes_to_standard_output_is_tagged_as_well() {
     let ask = |format| {
@@ -99,7 +99,8 @@ fn without_a_trace_each_request_has_an_id_of_its_own() {
 fn a_sandbox_that_is_reused_speaks_for_one_request_at_a_time() {
     let served = steady(RUST_P2_HTTP_BAD, &[&ADMIN, ["--reuse", "100"].as_slice()].concat());
     let mut client = served.connect();
-    // A request may come before the sandbox has come to the end of the one before, and then has another.
+    // A request may come before the sandbox has finished the one before it, and then gets another
+    // sandbox.
     let idle =
         format!(r#"walnut_admission_permits_in_use{{app="{0}",component="component"}} 0"#, name(RUST_P2_HTTP_BAD));
     for trace in [TRACE, OTHER] {
@@ -107,7 +108,7 @@ fn a_sandbox_that_is_reused_speaks_for_one_request_at_a_time() {
         counts(&served, &idle);
     }
     client.get("/count").is(200, "3\n");
-    // A stop does not wait for long until they are read.
+    // A stop waits only briefly until the lines are read.
     served.says_times(": log log ", 2048);
     let output = served.server.stop().succeeds();
     let mut tags: Vec<_> =
@@ -118,7 +119,7 @@ fn a_sandbox_that_is_reused_speaks_for_one_request_at_a_time() {
     assert_eq!(tags, [format!("{name} {TRACE}"), format!("{name} {OTHER}")]);
 }
 
-/// Only the guest knows for which of several requests it writes something.
+/// Only the guest knows which of several requests its output belongs to.
 #[test]
 fn a_sandbox_of_0_3_speaks_for_a_request_that_is_alone_in_it() {
     let server = steady(RUST_P3_HTTP_ECHO, &[&ADMIN, ["--workers", "1"].as_slice()].concat());

@@ -1,4 +1,4 @@
-//! `--reuse`: some requests have one sandbox, one after another, and whatever goes wrong ends it.
+//! `--reuse`: several requests have one sandbox, one after another, and every failure ends it.
 
 use crate::admin::{ADMIN, counts};
 use crate::{Served, serve, steady};
@@ -6,12 +6,12 @@ use std::fs;
 use walnut_test_programs::*;
 use walnut_test_support::{Connection, ServeProcess, guest, test_env};
 
-/// One place, which is free again when its sandbox is back or gone, so that what comes next finds it so.
+/// One sandbox at once, so that the next request finds it returned or gone.
 fn reused(most: &str, flags: &[&str]) -> Served {
     steady(RUST_P2_HTTP_BAD, &[&["--reuse", most, "--sandboxes", "1"], flags].concat())
 }
 
-/// How many requests the sandbox has had that answers now.
+/// Returns the number of requests that the answering sandbox has had.
 #[track_caller]
 fn is_request(client: &mut Connection, nth: u32) {
     client.get("/count").is(200, &format!("{nth}\n"));
@@ -29,7 +29,7 @@ fn a_sandbox_takes_as_many_requests_as_are_said() {
     let server = reused("3", &[]);
     let mut client = server.connect();
     [1, 2, 3, 1, 2, 3, 1].into_iter().for_each(|nth| is_request(&mut client, nth));
-    // Whoever asks, on whatever thread.
+    // For every client, on every thread.
     [2, 3, 1].into_iter().for_each(|nth| is_request(&mut server.connect(), nth));
 }
 
@@ -84,7 +84,7 @@ fn each_request_has_the_time_of_one() {
 fn the_memory_is_that_of_one_sandbox() {
     let server = reused("100", &["--memory", "64MiB"]);
     let mut client = server.connect();
-    // What is given back is taken again.
+    // Memory that is given back is taken again.
     (0..5).for_each(|_| client.get("/memory?mib=24").is(200, "touched 24 MiB\n"));
     is_request(&mut client, 6);
     client.get("/memory?mib=100").is(500, "the component failed\n");
@@ -96,7 +96,7 @@ fn requests_at_once_have_sandboxes_of_their_own() {
     let server = steady(RUST_P2_HTTP_BAD, &["--reuse", "100", "--workers", "1"]);
     let mut slow = server.connect();
     slow.send("GET /sleep?ms=1500 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
-    // One thread reads in the order of coming.
+    // A single thread reads requests in the order of their arrival.
     let mut other = server.connect();
     (1..=3).for_each(|nth| is_request(&mut other, nth));
     slow.response().is(200, "slept 1500 ms\n");
@@ -108,7 +108,7 @@ fn what_a_request_leaves_behind_is_bounded() {
     let mut client = server.connect();
     client.get("/forget?count=10").is(200, "1: forgot 10 handles\n");
     client.get("/forget?count=10").is(200, "2: forgot 10 handles\n");
-    // Those that come later must not fail for it.
+    // Later requests must not fail for it.
     client.get("/forget?count=10").is(200, "3: forgot 10 handles\n");
     client.get("/handles?count=40").is(200, "holding 40 handles\n");
     is_request(&mut client, 2);
@@ -142,7 +142,7 @@ fn a_client_that_leaves_ends_its_sandbox() {
     std::thread::sleep(std::time::Duration::from_millis(200));
     drop(leaves);
     is_request(&mut server.connect(), 1);
-    // In the middle of an answer, too.
+    // In the middle of a response, too.
     let mut leaves = server.connect();
     leaves.send("GET /big?mib=64 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
     assert_eq!(leaves.head().unwrap().status, 200);

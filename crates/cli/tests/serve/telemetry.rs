@@ -1,4 +1,4 @@
-//! OpenTelemetry: traces and logs get to the collector that the environment names.
+//! OpenTelemetry: traces and logs reach the collector that the environment names.
 
 use crate::{serve, steady};
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use walnut_test_support::{Collector, ServeProcess, TestEnv, TlsServer, test_env}
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 
-/// Serves `guest` with telemetry for `endpoint`, and without long waits for more.
+/// Serves `guest` with telemetry for `endpoint`, and short delays of batches.
 #[track_caller]
 fn observed(env: &TestEnv, endpoint: &str, guest: Guest, more: &[(&str, &str)]) -> ServeProcess {
     let variables = [
@@ -75,7 +75,7 @@ fn without_a_trace_a_request_begins_one_and_a_failure_is_an_error() {
 fn a_guest_finds_its_own_span_named_as_parent() {
     let (env, collector) = (test_env!(), Collector::start());
     let server = observed(&env, &collector.url(), RUST_P2_HTTP_ECHO, &[]);
-    // The guest answers with the headers that it got.
+    // The guest responds with the headers that it received.
     let answer = server.connect().ask(traced("/method"));
     let span = &collector.spans(1)[0];
     let named = format!("00-{TRACE}-{}-01", hex(&span.span_id));
@@ -107,7 +107,7 @@ fn the_resource_is_as_the_environment_has_it() {
         (&[name], "from-name", None),
         (&[("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=a b,team=shop")], "walnut", Some("a b")),
         (&[ATTRIBUTES], "from-attributes", Some("a b")),
-        // Its own variable goes before the attribute.
+        // The variable of its own takes precedence over the attribute.
         (&[ATTRIBUTES, name], "from-name", Some("a b")),
     ] {
         let (env, collector) = (test_env!(), Collector::start());
@@ -127,7 +127,7 @@ fn the_resource_is_as_the_environment_has_it() {
     }
 }
 
-/// Whom a collector serves it often knows by a header. One signal may have its own.
+/// Collectors often identify their customers by a header. A signal may have headers of its own.
 #[test]
 fn batches_have_the_headers_that_the_environment_has() {
     let (env, collector) = (test_env!(), Collector::start());
@@ -153,7 +153,7 @@ fn batches_have_the_headers_that_the_environment_has() {
 #[test]
 fn batches_share_a_connection_while_the_collector_keeps_it() {
     for (batches, connections) in [(usize::MAX, 1), (1, 3), (2, 2)] {
-        let (env, collector) = (test_env!(), Collector::with_patience(batches));
+        let (env, collector) = (test_env!(), Collector::closing_after(batches));
         let server = observed(&env, &collector.url(), RUST_P2_HTTP_BAD, &[("OTEL_LOGS_EXPORTER", "none")]);
         for nth in 1..=3 {
             server.get("/fine").is(200, "well behaved\n");
@@ -166,7 +166,7 @@ fn batches_share_a_connection_while_the_collector_keeps_it() {
 
 #[test]
 fn a_collector_that_never_answers_does_not_keep_it_from_ending() {
-    // Its connections are made, and nobody takes them.
+    // The system takes its connections, and nobody accepts them.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let env = test_env!();
     let server = observed(&env, &format!("http://{}", listener.local_addr().unwrap()), RUST_P2_HTTP_BAD, &[]);
@@ -230,7 +230,7 @@ fn nothing_is_sent_unless_a_collector_is_named() {
     assert!(collector.spans(0).is_empty());
 }
 
-/// By the client, or by whoever started it.
+/// Set by the client, or by the operator.
 #[test]
 fn a_request_that_is_not_sampled_is_no_span() {
     let (unsampled, sampled) = (traced("/method").replace("-01\r\n", "-00\r\n"), traced("/method"));
@@ -252,7 +252,7 @@ fn a_request_that_is_not_sampled_is_no_span() {
 #[test]
 fn an_exporter_without_a_collector_looks_for_one_on_this_machine() {
     let env = test_env!();
-    // Whether one is there or not, nothing goes to it in an hour.
+    // Whether or not the collector exists, nothing is sent to it within an hour.
     let set =
         [("OTEL_EXPORTER_OTLP_ENDPOINT", ""), ("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_BSP_SCHEDULE_DELAY", "3600000")];
     let server = observed(&env, "", RUST_P2_HTTP_ECHO, &set);
@@ -278,7 +278,7 @@ fn what_is_not_spoken_is_refused_at_the_start() {
         let output = serve.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9").env(name, value).run();
         assert!(output.stderr.contains(&format!("{name} is {value}")) && output.stderr.contains(words), "{output}");
     }
-    // What all programs of a machine have is no fault of one that sends nothing.
+    // A variable for all programs of a machine is no error of a server that exports nothing.
     let set = [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("OTEL_TRACES_SAMPLER", "foo"),
@@ -315,7 +315,7 @@ fn what_is_set_and_does_nothing_is_told_of_once() {
     assert!(!server.stderr().contains("warning"));
 }
 
-/// Its own variable goes before the one for both, whichever signal it is for.
+/// The variable of a signal takes precedence over the common one.
 #[test]
 fn a_collector_may_take_as_long_as_the_environment_has_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -326,7 +326,7 @@ fn a_collector_may_take_as_long_as_the_environment_has_it() {
         let times = [("OTEL_EXPORTER_OTLP_TIMEOUT", "200"), (&own, "3600000")];
         let server = observed(&env, &url, RUST_P2_HTTP_BAD, &times);
         server.get("/panic");
-        // The first to give up is told of.
+        // The first batch that is given up is reported.
         server.says(&format!("warning: the collector {url}/v1/{hasty} takes no telemetry: it does not answer"));
     }
 }
@@ -342,7 +342,7 @@ fn each_signal_may_have_a_collector_of_its_own() {
     server.stop().succeeds();
     assert!(first.spans(1).len() == 1 && !second.records(1).is_empty());
     assert!(first.records(0).is_empty() && second.spans(0).is_empty());
-    // A signal without one is not sent.
+    // A signal without an endpoint is not exported.
     let server = observed(&env, "", RUST_P2_HTTP_BAD, &[traces]);
     server.get("/panic");
     server.stop().succeeds();
@@ -352,7 +352,7 @@ fn each_signal_may_have_a_collector_of_its_own() {
 #[test]
 fn batches_are_as_large_as_the_environment_has_it() {
     let (env, collector) = (test_env!(), Collector::start());
-    // A batch leaves when it is full; of those that are not, none would in an hour.
+    // A full batch leaves at once; the others would wait for an hour.
     let server = observed(
         &env,
         &collector.url(),
@@ -372,7 +372,8 @@ fn batches_are_as_large_as_the_environment_has_it() {
     assert_eq!(batches("/v1/logs"), collector.records(records).len());
 }
 
-/// Takes one request on a connection of its own, `count` times, and tells what each asked for and said of its trace.
+/// Takes `count` requests, each on a connection of its own, and returns the target and the trace
+/// headers of each.
 fn told(listener: TcpListener, count: usize) -> JoinHandle<Vec<Vec<String>>> {
     thread::spawn(move || {
         let answer = |_| {
@@ -405,7 +406,8 @@ fn what_a_guest_sends_belongs_to_the_trace_of_what_it_answers() {
     }
 }
 
-/// With a collector it is the server's span that the guest's request belongs to, whether or not the client began a trace.
+/// With a collector, the guest's request belongs to the server's span, whether or not the client
+/// began a trace.
 #[test]
 fn what_a_guest_sends_is_below_the_span_of_what_it_answers() {
     for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
@@ -437,7 +439,8 @@ fn what_a_guest_sends_is_below_the_span_of_what_it_answers() {
     }
 }
 
-/// All in one sandbox, where some wait for others; and the last is sent when its answer is there already.
+/// All are in one sandbox, where some wait for others; the last is sent when its response has
+/// begun.
 #[test]
 fn each_of_several_requests_at_once_has_its_own_trace() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

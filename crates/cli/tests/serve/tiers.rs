@@ -1,4 +1,5 @@
-//! Two compilers: a service answers with the code that is quick to make, and changes over to the good one as it serves.
+//! Two compilers: a service starts with baseline code, and changes over to optimised code while it
+//! serves.
 
 use crate::Served;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -35,7 +36,7 @@ fn no_request_is_lost_when_the_code_is_changed_over() {
                 scope.spawn(|| {
                     let mut client = server.connect();
                     while !over.load(SeqCst) {
-                        // The rest of the time is the compiler's.
+                        // The rest of the time is for the compiler.
                         thread::sleep(Duration::from_millis(1));
                         let response = client.get(target);
                         assert_eq!(response.status, 200, "{response:?}");
@@ -52,7 +53,7 @@ fn no_request_is_lost_when_the_code_is_changed_over() {
     }
 }
 
-/// The optimiser takes seconds for it, and every processor.
+/// The optimiser takes seconds for it, and every CPU.
 #[test]
 fn requests_are_answered_while_the_optimised_code_is_made() {
     let server = serve_cold(JS_P2_HTTP_HELLO, &["--access-log", "off"]);
@@ -63,18 +64,18 @@ fn requests_are_answered_while_the_optimised_code_is_made() {
         client.get("/").is(200, HELLO);
         longest = longest.max(asked.elapsed());
         answered += u32::from(!server.stderr().contains(CHANGED));
-        // The rest of the time is the compiler's, and other tests'.
+        // The rest of the time is for the compiler, and for other tests.
         thread::sleep(Duration::from_millis(20));
         assert!(started.elapsed() < Duration::from_secs(600), "there is no optimised code after {answered} answers");
     }
     let took = started.elapsed();
     client.get("/").is(200, HELLO);
     assert!(answered > 20, "{answered} answers meanwhile");
-    // One that waits for the compiler waits for as long as that still takes, however fast the machine is.
+    // A service that waits for the compiler waits for all of its time, however fast the machine is.
     assert!(longest < took / 2, "{longest:?} for one of {answered} answers in {took:?}");
 }
 
-/// A call in the place of a return is one of the things that it does not know.
+/// The baseline compiler does not know tail calls.
 #[test]
 fn what_the_baseline_compiler_cannot_compile_is_served_and_said() {
     let good = include_str!("../../../../examples/shop/greeter.wat");

@@ -1,4 +1,4 @@
-//! TLS: what is agreed on, certificates that change under way, flags that are wrong.
+//! TLS: agreed protocols, certificates that change while the server runs, and wrong flags.
 
 use crate::Served;
 use std::fs;
@@ -34,7 +34,7 @@ fn it_speaks_what_the_client_prefers_of_1_1_and_2() {
     let trusted = certificate_and_key().0;
     for protocols in [&["http/1.1"][..], &["http/1.1", "h2"], &["h2", "http/1.1"], &[]] {
         let mut client = Secure::open(server.address(), trusted, protocols, &[]).unwrap();
-        // The server's own preference decides when there are two.
+        // With two protocols in common, the server's preference decides.
         if protocols.contains(&"h2") {
             assert_eq!(client.protocol().as_deref(), Some("h2"));
             continue;
@@ -63,7 +63,7 @@ fn tls_1_2_and_1_3_are_spoken() {
     }
 }
 
-/// The address that it says is one that can be opened.
+/// The address in its message can be opened.
 #[test]
 fn it_says_https() {
     let server = serve(&[]);
@@ -88,7 +88,7 @@ fn who_does_not_shake_hands_is_dropped_and_holds_up_nobody() {
     is_well(&mut server);
     assert!(silent.iter_mut().all(walnut_test_support::Connection::is_closed));
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
-    // Who does not trust the certificate says so and leaves.
+    // A client that does not trust the certificate sends an alert and leaves.
     assert!(Http2::over_tls(server.address(), renewed_certificate_and_key().0).is_err());
     is_well(&mut server);
 }
@@ -114,7 +114,7 @@ fn a_stop_closes_what_idles_and_finishes_what_is_under_way() {
     assert!(!output.stderr.contains("warning"), "{output}");
 }
 
-/// Whether a new client that trusts `certificate` alone is served within a while.
+/// Returns whether a new client that trusts only `certificate` is served within a while.
 fn comes_to_serve(server: &Served, certificate: &[u8]) -> bool {
     (0..100).any(|_| {
         thread::sleep(Duration::from_millis(100));
@@ -136,7 +136,7 @@ fn a_new_certificate_is_taken_without_a_restart() {
     assert!(comes_to_serve(&server, new));
     server.says("took a new certificate");
     assert!(Http2::over_tls(server.address(), old).is_err());
-    // Who shook hands before stays.
+    // A client with a finished handshake stays connected.
     kept.get("/method").is(200, "GET /method\n");
 }
 
@@ -156,7 +156,7 @@ fn a_broken_new_certificate_leaves_the_old_one_and_is_said_once() {
     is_well(&mut server);
     server.says("cert.pem cannot be read");
     assert_eq!(server.stderr().matches(kept).count(), 2, "{}", server.stderr());
-    // Once it is whole again it is taken.
+    // Once the file is whole again, it is used.
     let (new, new_key) = renewed_certificate_and_key();
     server.env.file("key.pem", new_key);
     server.env.file("cert.pem", new);
