@@ -29,8 +29,8 @@ pub fn of_command(path: &Path, printer: Printer) -> Result<Audit, CommandError> 
     }))
 }
 
-/// Audit file of a server. A thread of its own writes the file, so that a slow disk does not hold up
-/// the threads that serve.
+/// Audit file of a server. A thread of its own writes the file, so that a slow disk does not hold
+/// up the threads that serve.
 ///
 /// When the queue is full, the guest that caused the decision waits for space. So no guest can push
 /// lines out of the file by causing many of them. Lines are lost only when the disk takes nothing

@@ -29,8 +29,8 @@ impl Printer {
         Printer { colour: wanted && io::stderr().is_terminal(), queues: None }
     }
 
-    /// Creates a printer for a server: lines are queued and written by other threads, so that a slow
-    /// reader of the output does not hold up requests.
+    /// Creates a printer for a server: lines are queued and written by other threads, so that a
+    /// slow reader of the output does not hold up requests.
     pub fn queued(self) -> io::Result<Self> {
         let lost = move |count: u64, stream: &str| {
             let lines = if count == 1 { "1 line was".to_owned() } else { format!("{count} lines were") };
@@ -82,8 +82,8 @@ impl Printer {
         }
     }
 
-    /// Writes a line of the guest `name` to the stream that the guest wrote it to, with the name and
-    /// the request in front.
+    /// Writes a line of the guest `name` to the stream that the guest wrote it to, with the name
+    /// and the request in front.
     pub fn guest_line(&self, name: &str, line: OutputLine<'_>) {
         let (name, text) = (escape(name), escape(line.text));
         let tagged = match line.request {
@@ -149,8 +149,8 @@ impl Notices for Printer {
     }
 }
 
-/// Starts a thread called `name` that writes queued lines to `out`. `lost` describes lines that were
-/// lost.
+/// Starts a thread called `name` that writes queued lines to `out`. `lost` describes lines that
+/// were lost.
 fn queue(
     name: &str,
     out: impl Write + Send + 'static,

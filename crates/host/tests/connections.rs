@@ -1,4 +1,4 @@
-//! Connection slots, timeouts and malformed requests, on a server of files.
+//! HttpClient slots, timeouts and malformed requests, on a server of files.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use walnut_host::{AccessFormat, AccessLog, App, Logs, Node, RouteTarget, Server, ServerConfig};
 use walnut_manifest::Manifest;
-use walnut_test_support::{Connection, Http2, request};
+use walnut_test_support::{Http2, HttpClient, request};
 
 /// More bytes than the system buffers for a client that does not read.
 const BIG: usize = 64 << 20;
@@ -71,8 +71,8 @@ fn serve_for(slots: usize, idle: Duration, stall: Duration) -> Served {
 }
 
 impl Served {
-    fn connect(&self) -> Connection {
-        Connection::open(self.address).unwrap()
+    fn connect(&self) -> HttpClient {
+        HttpClient::open(self.address).unwrap()
     }
 
     /// Returns request, status, bytes and cause of the next line of the log.
@@ -86,7 +86,7 @@ impl Served {
 
     /// Connects a client and answers a request of it.
     #[track_caller]
-    fn answered(&self) -> Connection {
+    fn answered(&self) -> HttpClient {
         let mut client = self.connect();
         client.get("/small").is(200, "small");
         client
@@ -94,7 +94,7 @@ impl Served {
 
     /// Connects a client that has yet to read most of its response.
     #[track_caller]
-    fn under_way(&self) -> Connection {
+    fn under_way(&self) -> HttpClient {
         let mut client = self.connect();
         client.send("GET /big HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
         assert_eq!(client.head().unwrap().status, 200);
@@ -103,7 +103,7 @@ impl Served {
 }
 
 #[track_caller]
-fn reads_to_the_end(client: &mut Connection) {
+fn reads_to_the_end(client: &mut HttpClient) {
     assert_eq!(client.exactly(BIG).unwrap().len(), BIG);
 }
 

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::oneshot;
 use walnut_host::{App, Drained, Logs, Node, RouteTarget, Server, ServerConfig, run_triggers};
 use walnut_manifest::Manifest;
-use walnut_test_support::Connection;
+use walnut_test_support::HttpClient;
 
 /// A program that serves the apps of a node over HTTP.
 struct FrontDoor {
@@ -54,7 +54,7 @@ fn an_app_is_served_without_the_command_line() {
     std::fs::write(folder.path().join("public/a.txt"), "first").unwrap();
     let node = Node::new(1, Logs::default(), None);
     let door = FrontDoor::open(node.clone());
-    let mut client = Connection::open(door.address).unwrap();
+    let mut client = HttpClient::open(door.address).unwrap();
     client.get("/a.txt").is(404, "nothing is served here\n");
     node.replace(vec![load(&node, folder.path())]);
     client.get("/a.txt").is(200, "first");

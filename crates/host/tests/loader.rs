@@ -9,7 +9,7 @@ use walnut_host::{
     AppErrors, Deployment, ErrorClass, FrontDoor, Loader, LoaderConfig, Logs, Node, Notice, Notices, Server,
     ServerConfig, Severity, run_triggers,
 };
-use walnut_test_support::Connection;
+use walnut_test_support::HttpClient;
 
 /// A front door that keeps its notices and does nothing else.
 #[derive(Default)]
@@ -96,7 +96,7 @@ fn a_component_and_a_folder_of_an_app_answer_requests() {
     assert_eq!(deployment.summaries.len(), 1);
     let lines = deployment.summaries[0].lines.join("\n");
     assert!(lines.contains("/api/**") && lines.contains("shop/greeter") && lines.contains("files in "), "{lines}");
-    let mut client = Connection::open(test.serve()).unwrap();
+    let mut client = HttpClient::open(test.serve()).unwrap();
     let index = std::fs::read_to_string(shop().join("public/index.html")).unwrap();
     client.get("/").is(200, &index);
     client.get("/api/hello").is(200, "hello from a sealed component\n");

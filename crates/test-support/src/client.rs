@@ -6,7 +6,7 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A client's connection on which anything can be sent, well-formed or not.
-pub struct Connection {
+pub struct HttpClient {
     stream: BufReader<TcpStream>,
 }
 
@@ -25,20 +25,20 @@ pub struct Response {
     pub whole: bool,
 }
 
-impl Connection {
+impl HttpClient {
     /// Connects.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        Ok(Connection { stream: BufReader::new(stream) })
+        Ok(HttpClient { stream: BufReader::new(stream) })
     }
 
     /// Returns the same connection, to send on from another thread.
-    pub fn writer(&self) -> Connection {
+    pub fn writer(&self) -> HttpClient {
         let stream = self.stream.get_ref().try_clone().expect("the system has room for a file");
-        Connection { stream: BufReader::new(stream) }
+        HttpClient { stream: BufReader::new(stream) }
     }
 
     /// Sends bytes as they are.

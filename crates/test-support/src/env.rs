@@ -1,4 +1,4 @@
-use crate::Output;
+use crate::RunOutput;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read, Write};
@@ -112,7 +112,7 @@ impl TestEnv {
 
     /// Runs `walnut` with these arguments to its end.
     #[must_use = "snapshot it, or assert how it ended"]
-    pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
+    pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> RunOutput {
         self.walnut(args).run()
     }
 
@@ -198,7 +198,7 @@ impl Invocation<'_> {
     /// When the binary cannot be started, or hangs.
     #[must_use = "snapshot it, or assert how it ended"]
     #[track_caller]
-    pub fn run(mut self) -> Output {
+    pub fn run(mut self) -> RunOutput {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().expect("the binary starts");
         let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
@@ -216,7 +216,7 @@ impl Invocation<'_> {
             panic!("it hangs: {:?}\n--- stdout ---\n{stdout}\n--- stderr ---\n{stderr}", self.command)
         };
         feed.join().expect("the writer does not panic");
-        Output { stdout, stderr, status, replacements: self.env.replacements() }
+        RunOutput { stdout, stderr, status, replacements: self.env.replacements() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! HTTP/2 by hand: frames as bytes, for clients that break its rules. Numbers are those of RFC
 //! 9113.
 
-use crate::{Connection, ServeProcess};
+use crate::{HttpClient, ServeProcess};
 use std::io;
 
 /// Type of a frame.
@@ -66,7 +66,7 @@ pub const OTHER: u8 = 0x48;
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A frame that was received.
-pub struct Frame {
+pub struct RawFrame {
     /// Type of the frame.
     pub kind: u8,
     /// Flags of the frame.
@@ -77,7 +77,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-impl Frame {
+impl RawFrame {
     /// Returns the error code of RST_STREAM or GOAWAY.
     pub fn reason(&self) -> Option<u32> {
         let bytes = match self.kind {
@@ -130,8 +130,8 @@ pub fn get(path: &str) -> Vec<u8> {
 
 /// A client's connection on which any frame can be sent.
 pub struct Frames {
-    /// Connection that carries the frames.
-    pub connection: Connection,
+    /// HttpClient that carries the frames.
+    pub connection: HttpClient,
     stream: u32,
 }
 
@@ -172,7 +172,7 @@ impl Frames {
     }
 
     /// Receives the next frame. Answers a PING on the way.
-    pub fn read(&mut self) -> io::Result<Frame> {
+    pub fn read(&mut self) -> io::Result<RawFrame> {
         let head = self.connection.exactly(9)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
@@ -180,11 +180,11 @@ impl Frames {
         if head[3] == PING && head[4] != ACK {
             self.connection.send(frame(PING, ACK, 0, &payload))?;
         }
-        Ok(Frame { kind: head[3], flags: head[4], stream, payload })
+        Ok(RawFrame { kind: head[3], flags: head[4], stream, payload })
     }
 
     /// Receives the next frame that is `wanted`.
-    pub fn until(&mut self, wanted: impl Fn(&Frame) -> bool) -> io::Result<Frame> {
+    pub fn until(&mut self, wanted: impl Fn(&RawFrame) -> bool) -> io::Result<RawFrame> {
         loop {
             let frame = self.read()?;
             if wanted(&frame) {

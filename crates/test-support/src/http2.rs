@@ -24,8 +24,8 @@ pub struct Http2 {
     runtime: Runtime,
 }
 
-/// One request and its response, part by part.
-pub struct Exchange<'a> {
+/// A request and its response, part by part.
+pub struct Http2Exchange<'a> {
     runtime: &'a Runtime,
     sends: SendStream<Bytes>,
     answer: Option<ResponseFuture>,
@@ -75,20 +75,20 @@ impl Http2 {
 
     /// Sends the head of a request; `ends` when there is no body.
     #[track_caller]
-    pub fn start(&mut self, request: Request<()>, ends: bool) -> Exchange<'_> {
+    pub fn start(&mut self, request: Request<()>, ends: bool) -> Http2Exchange<'_> {
         self.try_start(request, ends).expect("the server takes a request")
     }
 
     /// Sends the head of a request. Fails when the server takes no more requests on this
     /// connection.
-    pub fn try_start(&mut self, request: Request<()>, ends: bool) -> io::Result<Exchange<'_>> {
+    pub fn try_start(&mut self, request: Request<()>, ends: bool) -> io::Result<Http2Exchange<'_>> {
         let requests = &mut self.requests;
         let sent = self.runtime.block_on(async {
             timeout(TIMEOUT, poll_fn(|cx| requests.poll_ready(cx))).await?.map_err(io::Error::other)?;
             requests.send_request(request, ends).map_err(io::Error::other)
         });
         let (answer, sends) = sent?;
-        Ok(Exchange { runtime: &self.runtime, sends, answer: Some(answer), receives: None })
+        Ok(Http2Exchange { runtime: &self.runtime, sends, answer: Some(answer), receives: None })
     }
 
     /// Sends many heads of requests without bodies, and reads each response as it comes.
@@ -110,7 +110,7 @@ impl Http2 {
     }
 }
 
-impl Exchange<'_> {
+impl Http2Exchange<'_> {
     /// Sends a part of the body, as flow control allows it.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let mut bytes = Bytes::copy_from_slice(bytes.as_ref());

@@ -2,7 +2,7 @@
 //!
 //! [`TestEnv`] is the environment of one test: an empty home that is also the current folder, no
 //! environment variables, and the code cache that all tests share, so that each guest is compiled
-//! once. A run returns an [`Output`], which formats itself for snapshots. A dev-dependency, never
+//! once. A run returns an [`RunOutput`], which formats itself for snapshots. A dev-dependency, never
 //! part of the product.
 
 #![forbid(unsafe_code)]
@@ -17,11 +17,11 @@ mod serve;
 mod tls;
 mod upstream;
 
-pub use client::{Connection, Response};
+pub use client::{HttpClient, Response};
 pub use collector::{Attributes, Collector, LogRecord, Span};
 pub use env::{Invocation, TestEnv, guest};
-pub use http2::{Exchange, Http2, request};
-pub use output::Output;
+pub use http2::{Http2, Http2Exchange, request};
+pub use output::RunOutput;
 pub use serve::ServeProcess;
 pub use tls::{Secure, TlsServer, VERSIONS, certificate_and_key, renewed_certificate_and_key};
 pub use upstream::Upstream;

@@ -1,9 +1,9 @@
 use std::fmt;
 use std::process::ExitStatus;
 
-/// Output of one run of the binary, and how the run ended.
+/// RunOutput of one run of the binary, and how the run ended.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub struct RunOutput {
     /// Standard output. Bytes that are not UTF-8 are replaced.
     pub stdout: String,
     /// Standard error. Bytes that are not UTF-8 are replaced.
@@ -14,7 +14,7 @@ pub struct Output {
     pub(crate) replacements: Vec<(String, &'static str)>,
 }
 
-impl Output {
+impl RunOutput {
     /// Returns the exit code.
     ///
     /// # Panics
@@ -58,7 +58,7 @@ impl Output {
 }
 
 /// Formats both streams and the exit code, with text that differs between machines replaced.
-impl fmt::Display for Output {
+impl fmt::Display for RunOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if !text.is_empty() {

@@ -1,4 +1,4 @@
-use crate::{Connection, Output, Response, TestEnv, guest};
+use crate::{HttpClient, Response, RunOutput, TestEnv, guest};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -153,8 +153,8 @@ impl ServeProcess {
 
     /// Opens a connection.
     #[track_caller]
-    pub fn connect(&self) -> Connection {
-        Connection::open(self.address).expect("the server takes a connection")
+    pub fn connect(&self) -> HttpClient {
+        HttpClient::open(self.address).expect("the server takes a connection")
     }
 
     /// Sends a GET on a connection of its own.
@@ -252,7 +252,7 @@ impl ServeProcess {
 
     /// Sends SIGTERM and waits for the end.
     #[cfg(unix)]
-    pub fn stop(self) -> Output {
+    pub fn stop(self) -> RunOutput {
         self.terminate();
         self.wait()
     }
@@ -262,7 +262,7 @@ impl ServeProcess {
     /// # Panics
     /// When the process does not end.
     #[track_caller]
-    pub fn wait(mut self) -> Output {
+    pub fn wait(mut self) -> RunOutput {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
@@ -271,7 +271,7 @@ impl ServeProcess {
             assert!(started.elapsed() < HANGS, "it does not end");
             thread::sleep(Duration::from_millis(5));
         };
-        Output {
+        RunOutput {
             stdout: self.stdout.when_ended(),
             stderr: self.stderr.when_ended(),
             status,

@@ -19,11 +19,11 @@ const BIG: usize = 32 << 20;
 /// After `/close` it closes the connection without announcing that. `/big` has a body of 32 MiB.
 pub struct Upstream {
     address: SocketAddr,
-    seen: Arc<Seen>,
+    seen: Arc<SeenRequests>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct SeenRequests {
     seen: Mutex<Counts>,
     changed: Condvar,
 }
@@ -107,7 +107,7 @@ impl Upstream {
     }
 }
 
-impl Seen {
+impl SeenRequests {
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,7 +126,7 @@ impl Seen {
     }
 }
 
-fn serve(stream: TcpStream, connection: usize, seen: &Seen) -> std::io::Result<()> {
+fn serve(stream: TcpStream, connection: usize, seen: &SeenRequests) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut lines = Vec::new();
@@ -153,7 +153,7 @@ fn serve(stream: TcpStream, connection: usize, seen: &Seen) -> std::io::Result<(
     }
 }
 
-async fn accept_http2(listener: TcpListener, at_once: usize, seen: Arc<Seen>) {
+async fn accept_http2(listener: TcpListener, at_once: usize, seen: Arc<SeenRequests>) {
     let (certificate, key) = certificate_and_key();
     let certificate = CertificateDer::from_pem_slice(certificate).expect("the certificate is one");
     let key = PrivateKeyDer::from_pem_slice(key).expect("the key is one");

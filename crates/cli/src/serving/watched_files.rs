@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use walnut_host::{Fingerprint, Inputs};
 
-/// Interval between looks at the files. One look is one system call per file; it works on every
-/// file system, and also for files that are replaced by others.
+/// Interval between looks at the files. Each look takes one system call per file. Polling works
+/// on every file system, and also for files that are replaced by others.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Time that a changed file must stay the same before it is read: tools write in steps.
 const SETTLE_TIME: Duration = Duration::from_millis(200);

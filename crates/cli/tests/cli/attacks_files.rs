@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use walnut_test_programs::{RUST_P1_FILES, RUST_P3_FILES};
-use walnut_test_support::{Output, TestEnv, guest, test_env};
+use walnut_test_support::{RunOutput, TestEnv, guest, test_env};
 
 const SECRET: &str = "what nobody granted\n";
 
@@ -23,13 +23,13 @@ fn programs() -> [String; 2] {
     [RUST_P1_FILES, RUST_P3_FILES].map(guest)
 }
 
-fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> Output {
+fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> RunOutput {
     env.run(["run", "--dir", "data::/data::rw"].iter().chain(flags).chain(&[program]).chain(args))
 }
 
 /// Asserts that the guest fails, shows nothing of the secret, and that the denial is explained.
 #[track_caller]
-fn is_refused(output: &Output) {
+fn is_refused(output: &RunOutput) {
     output.clone().exits_with(1).says("denied: ");
     assert!(!output.stdout.contains(SECRET.trim()) && !output.stderr.contains(SECRET.trim()), "{output}");
 }

@@ -3,9 +3,9 @@
 use walnut_test_programs::{
     RUST_P1_REACTOR, RUST_P2_HTTP_HELLO, RUST_P2_LIBRARY, RUST_P3_HELLO, RUST_P3_HTTP_HELLO, WAT_CORE_ADD,
 };
-use walnut_test_support::{Output, guest, test_env};
+use walnut_test_support::{RunOutput, guest, test_env};
 
-fn call(text: &str) -> Output {
+fn call(text: &str) -> RunOutput {
     test_env!().run(["call", &guest(RUST_P2_LIBRARY), text])
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use walnut_test_programs::{RUST_P1_FILES, RUST_P3_FILES};
-use walnut_test_support::{Output, TestEnv, guest, test_env};
+use walnut_test_support::{RunOutput, TestEnv, guest, test_env};
 
 /// From the adapter on, 0.1 takes the same path as 0.2.
 fn programs() -> [String; 2] {
@@ -10,7 +10,7 @@ fn programs() -> [String; 2] {
 }
 
 /// Runs `program` with these flags and then these arguments.
-fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> Output {
+fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> RunOutput {
     env.run(["run"].iter().chain(flags).chain(&[program]).chain(args))
 }
 

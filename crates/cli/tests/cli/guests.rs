@@ -4,18 +4,18 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 use walnut_test_programs::{self as programs, Guest, assert_test_exists, foreach_guest};
-use walnut_test_support::{Output, guest, test_env};
+use walnut_test_support::{RunOutput, guest, test_env};
 
 foreach_guest!(assert_test_exists);
 
 const HELLO: &str = "hello from a sealed component\n";
 
-fn run(program: Guest, args: &[&str]) -> Output {
+fn run(program: Guest, args: &[&str]) -> RunOutput {
     let path = guest(program);
     test_env!().run(["run", &path].iter().chain(args))
 }
 
-fn call(program: Guest, call: &str) -> Output {
+fn call(program: Guest, call: &str) -> RunOutput {
     test_env!().run(["call", &guest(program), call])
 }
 

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 use walnut_test_programs::{
     Guest, RUST_P1_BOMBS, RUST_P2_LIBRARY, WAT_LOOP_IN_START, WAT_TABLE_BOMB, WAT_TWO_MEMORIES,
 };
-use walnut_test_support::{Output, TestEnv, guest, test_env};
+use walnut_test_support::{RunOutput, TestEnv, guest, test_env};
 
 /// Far more than any of these takes on a slow machine, far less than the default limits.
 const AT_MOST: Duration = Duration::from_secs(40);
 
-fn run(env: &TestEnv, program: Guest, flags: &[&str], args: &[&str]) -> Output {
+fn run(env: &TestEnv, program: Guest, flags: &[&str], args: &[&str]) -> RunOutput {
     let started = Instant::now();
     let program = guest(program);
     let output = env.run(["run"].iter().chain(flags).chain(&[program.as_str()]).chain(args));

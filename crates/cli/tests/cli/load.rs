@@ -5,11 +5,11 @@ use std::fs;
 use walnut_test_programs::{
     Guest, RUST_P1_HELLO, RUST_P2_HELLO, RUST_P3_HELLO, WAT_MISSING_IMPORT, WAT_UNKNOWN_CORE_IMPORT, WAT_VERSION_SKEW,
 };
-use walnut_test_support::{Output, TestEnv, guest, test_env};
+use walnut_test_support::{RunOutput, TestEnv, guest, test_env};
 
 /// Asserts that there is a single error of one line, with hints at most, and without internals.
 #[track_caller]
-fn is_explained(output: &Output) {
+fn is_explained(output: &RunOutput) {
     let mut lines = output.stderr.lines();
     assert!(lines.next().is_some_and(|l| l.starts_with("error: ")), "{output}");
     assert!(lines.all(|l| l.starts_with("hint: ")), "{output}");
@@ -17,7 +17,7 @@ fn is_explained(output: &Output) {
 }
 
 #[track_caller]
-fn speaks_plainly(output: &Output) {
+fn speaks_plainly(output: &RunOutput) {
     for word in ["panicked", "0x", "offset", "wasmtime", "Error {", "thread '"] {
         assert!(!output.stderr.contains(word), "it says {word:?}:\n{output}");
     }
@@ -472,7 +472,7 @@ fn components_in_components() {
 
 /// Refused with a reason or run, but without a crash.
 #[track_caller]
-fn is_survived(output: &Output) {
+fn is_survived(output: &RunOutput) {
     let code = output.code();
     assert!(code == 0 || code == 126, "{output}");
     speaks_plainly(output);

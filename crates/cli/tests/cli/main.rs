@@ -1,6 +1,6 @@
 //! The binary from end to end: arguments, output and exit code.
 //!
-//! One module per verb or subject, all in one binary, since linking takes most of the time. Tests
+//! Each verb or subject has a module, all in one binary, since linking takes most of the time. Tests
 //! of `serve` have a binary of their own.
 
 mod attacks_files;

@@ -7,13 +7,13 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 use walnut_test_programs::{RUST_P2_SOCKETS, RUST_P3_SOCKETS};
-use walnut_test_support::{Output, TestEnv, guest, test_env};
+use walnut_test_support::{RunOutput, TestEnv, guest, test_env};
 
 fn programs() -> [String; 2] {
     [RUST_P2_SOCKETS, RUST_P3_SOCKETS].map(guest)
 }
 
-fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> Output {
+fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> RunOutput {
     env.run(["run"].iter().chain(flags).chain(&[program]).chain(args))
 }
 
@@ -55,7 +55,7 @@ fn web() -> SocketAddr {
 }
 
 /// Returns the grant that an explanation suggests, as arguments.
-fn shown_grant(output: &Output) -> Vec<String> {
+fn shown_grant(output: &RunOutput) -> Vec<String> {
     let line = output.stderr.lines().find_map(|l| l.trim().strip_prefix("allow it: ")).expect("a grant is shown");
     let (flag, pattern) = line.split_once(' ').expect("a flag and a pattern");
     vec![flag.to_owned(), pattern.trim_matches('\'').to_owned()]

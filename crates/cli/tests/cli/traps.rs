@@ -2,9 +2,9 @@
 //! internals of the engine.
 
 use walnut_test_programs::{C_P1_CRASH, Guest, RUST_P1_BOMBS, RUST_P2_LIBRARY, WAT_BAD_ALIGNMENT};
-use walnut_test_support::{Output, guest, test_env};
+use walnut_test_support::{RunOutput, guest, test_env};
 
-fn run(program: Guest, way: &str) -> Output {
+fn run(program: Guest, way: &str) -> RunOutput {
     let output = test_env!().run(["run", &guest(program), way]).exits_with(134);
     speaks_plainly(&output);
     output
@@ -12,7 +12,7 @@ fn run(program: Guest, way: &str) -> Output {
 
 /// Text that no message may contain.
 #[track_caller]
-fn speaks_plainly(output: &Output) {
+fn speaks_plainly(output: &RunOutput) {
     for word in ["0x", "wasmtime", "wasm_trap", "::Err", "anyhow", "backtrace:", "core::", "<wasm", "Trap::", "adapter"]
     {
         assert!(!output.stderr.contains(word), "it says {word:?}:\n{output}");

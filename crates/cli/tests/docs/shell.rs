@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use walnut_test_support::{Connection, TestEnv, test_env};
+use walnut_test_support::{HttpClient, TestEnv, test_env};
 
 /// A component that stands for the reader's own, and the example from which it is made.
 const API: &str = "api.wasm";
@@ -129,7 +129,7 @@ impl Shell {
         let (path, address) = at.ok_or("another server")?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
         let address = address.parse().map_err(plain)?;
-        Ok(Connection::open(address).map_err(plain)?.ask(request).text())
+        Ok(HttpClient::open(address).map_err(plain)?.ask(request).text())
     }
 
     fn stop(&mut self) -> Result<String, String> {

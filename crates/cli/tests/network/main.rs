@@ -13,13 +13,13 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 use walnut_test_programs::{RUST_P2_SOCKETS, RUST_P3_SOCKETS};
-use walnut_test_support::{Output, TestEnv, guest, test_env};
+use walnut_test_support::{RunOutput, TestEnv, guest, test_env};
 
 fn programs() -> [String; 2] {
     [RUST_P2_SOCKETS, RUST_P3_SOCKETS].map(guest)
 }
 
-fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> Output {
+fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> RunOutput {
     env.run(["run"].iter().chain(flags).chain(&[program]).chain(args))
 }
 

@@ -3,10 +3,10 @@
 
 use crate::{programs, run};
 use walnut_test_programs::{RUST_P2_HTTP_ECHO, RUST_P3_SOCKETS};
-use walnut_test_support::{Output, ServeProcess, TestEnv, Upstream, certificate_and_key, guest, test_env};
+use walnut_test_support::{RunOutput, ServeProcess, TestEnv, Upstream, certificate_and_key, guest, test_env};
 
 /// Sends `count` requests to an HTTP/2 server.
-fn storm(env: &TestEnv, server: &Upstream, program: &str, count: &str, flags: &[&str]) -> Output {
+fn storm(env: &TestEnv, server: &Upstream, program: &str, count: &str, flags: &[&str]) -> RunOutput {
     let roots = env.file("roots.pem", certificate_and_key().0);
     let url = format!("https://localhost:{}/a", server.address().port());
     let grants = ["--http", &url, "--connect", "127.0.0.1:*", "--deny-connect", "[::1]:*", "--deadline", "60s"];

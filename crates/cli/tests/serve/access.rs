@@ -4,11 +4,11 @@ use crate::admin::{ADMIN, counts};
 use crate::serve;
 use serde_json::Value;
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, Output, ServeProcess};
+use walnut_test_support::{HttpClient, RunOutput, ServeProcess};
 
 /// Stops the server and returns its lines on standard output; lines of a guest begin with its name.
 fn lines(server: ServeProcess) -> Vec<Value> {
-    let output: Output = server.stop().succeeds();
+    let output: RunOutput = server.stop().succeeds();
     output.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
@@ -121,7 +121,7 @@ fn what_is_no_request_is_said_and_counted_too() {
 }
 
 /// Begins a response that goes on until the end of the request's body, which does not come.
-fn stream(server: &ServeProcess) -> Connection {
+fn stream(server: &ServeProcess) -> HttpClient {
     let mut client = server.connect();
     client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
     client.send_chunk("part").unwrap();

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, Response, ServeProcess, test_env};
+use walnut_test_support::{HttpClient, Response, ServeProcess, test_env};
 
 pub const ADMIN: [&str; 2] = ["--admin", "127.0.0.1:0"];
 
@@ -18,7 +18,7 @@ pub fn address(server: &ServeProcess) -> SocketAddr {
 
 #[track_caller]
 fn ask(server: &ServeProcess, request: &str) -> Response {
-    Connection::open(address(server)).expect("it takes a connection").ask(request)
+    HttpClient::open(address(server)).expect("it takes a connection").ask(request)
 }
 
 #[track_caller]
@@ -206,7 +206,7 @@ fn there_is_no_more_than_it_says() {
         assert_eq!(get(&server, path).status, 404, "{path}");
     }
     let head = |method: &str, path: &str| {
-        let mut admin = Connection::open(address(&server)).unwrap();
+        let mut admin = HttpClient::open(address(&server)).unwrap();
         admin.send(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).unwrap();
         admin.head().unwrap()
     };
@@ -306,7 +306,7 @@ fn an_address_that_is_taken_is_told_before_anything_is_served() {
 #[test]
 fn slow_and_many_clients_of_the_admin_address_are_let_go() {
     let server = bad(&[]);
-    let slow: Vec<_> = (0..64).map(|_| Connection::open(address(&server)).unwrap()).collect();
+    let slow: Vec<_> = (0..64).map(|_| HttpClient::open(address(&server)).unwrap()).collect();
     // It waits until one of them has used up its time.
     get(&server, "/healthz").is(200, "alive\n");
     server.get("/fine").is(200, "well behaved\n");

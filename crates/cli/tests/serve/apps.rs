@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use walnut_test_programs::{RUST_P2_HTTP_BAD, RUST_P2_HTTP_ECHO, RUST_P2_HTTP_HELLO};
-use walnut_test_support::{Output, ServeProcess, TestEnv, guest, test_env};
+use walnut_test_support::{RunOutput, ServeProcess, TestEnv, guest, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
 
@@ -139,7 +139,7 @@ fn how_a_component_takes_requests_may_be_said_by_flags() {
     assert_eq!(counts("own"), ["1\n", "1\n", "1\n"]);
 }
 
-fn refused(env: &TestEnv, args: &[&str]) -> Output {
+fn refused(env: &TestEnv, args: &[&str]) -> RunOutput {
     env.run([&["serve", "--addr", "127.0.0.1:0"], args].concat())
 }
 

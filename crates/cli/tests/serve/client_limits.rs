@@ -4,7 +4,7 @@ use crate::serve;
 use std::io::ErrorKind;
 use std::time::Duration;
 use walnut_test_programs::*;
-use walnut_test_support::frames::{DATA, END_STREAM, Frame, Frames, HEADERS, RST_STREAM, WINDOW_UPDATE, frame, get};
+use walnut_test_support::frames::{DATA, END_STREAM, Frames, HEADERS, RST_STREAM, RawFrame, WINDOW_UPDATE, frame, get};
 
 /// Shorter than the shortest of the defaults, which is that for bodies.
 const SOON: Duration = Duration::from_millis(4500);
@@ -86,7 +86,7 @@ fn a_client_that_reads_a_byte_at_a_time_has_no_more_time() {
                 let _ = sends.send(frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes()));
             }
         });
-        let is_last = |frame: &Frame| frame.kind == DATA && frame.flags == END_STREAM;
+        let is_last = |frame: &RawFrame| frame.kind == DATA && frame.flags == END_STREAM;
         let end = frames.until(|frame| frame.kind == RST_STREAM || is_last(frame));
         assert_eq!(end.unwrap().kind, RST_STREAM);
     });

@@ -8,10 +8,10 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, Response, ServeProcess, test_env};
+use walnut_test_support::{HttpClient, Response, ServeProcess, test_env};
 
 /// Sends a request and waits until the guest has begun to respond.
-fn under_way(server: &ServeProcess, path: &str, milliseconds: u32) -> Connection {
+fn under_way(server: &ServeProcess, path: &str, milliseconds: u32) -> HttpClient {
     let mut client = server.connect();
     client.send(format!("GET {path}?ms={milliseconds} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
     // Connections are accepted in order, and the head of an accepted one is read at once.
@@ -23,7 +23,7 @@ fn under_way(server: &ServeProcess, path: &str, milliseconds: u32) -> Connection
 fn is_refused(server: &ServeProcess) -> bool {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(10) {
-        match Connection::open(server.address()) {
+        match HttpClient::open(server.address()) {
             Err(_) => return true,
             Ok(_) => thread::sleep(Duration::from_millis(10)),
         }

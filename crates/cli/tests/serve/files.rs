@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 use walnut_test_programs::RUST_P2_HTTP_HELLO;
-use walnut_test_support::{Connection, Http2, Response, ServeProcess, TestEnv, guest, request, test_env};
+use walnut_test_support::{Http2, HttpClient, Response, ServeProcess, TestEnv, guest, request, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
 
@@ -470,7 +470,7 @@ fn a_big_file_streams_in_little_memory() {
     }
     client.get("/static/a.txt").is(200, "text");
     // A client that does not read holds no more than a few parts.
-    let mut idle: Vec<Connection> = (0..30).map(|_| server.connect()).collect();
+    let mut idle: Vec<HttpClient> = (0..30).map(|_| server.connect()).collect();
     for client in &mut idle {
         client.send("GET /static/big.bin HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
         assert_eq!(client.head().unwrap().status, 200);
@@ -551,7 +551,7 @@ fn the_admin_address_tells_of_folders() {
     let admin = said.lines().find_map(|line| line.strip_prefix("admin page: http://")?.strip_suffix('/')).unwrap();
     let get = |path: &str| {
         let ask = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        Connection::open(admin.parse().unwrap()).unwrap().ask(ask).text()
+        HttpClient::open(admin.parse().unwrap()).unwrap().ask(ask).text()
     };
     let metrics = get("/metrics");
     let count = "walnut_requests_total{app=\"site\",component=\"files:/static/**\",class=\"2xx\",cause=\"ok\"} 1\n";

@@ -6,7 +6,7 @@ use crate::{Served, serve, steady};
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, ServeProcess};
+use walnut_test_support::{HttpClient, ServeProcess};
 
 const HOST: &str = "host: test\r\n";
 
@@ -286,13 +286,13 @@ fn clients_that_send_nothing_or_half_a_head_keep_nobody_out() {
     under_way.send(format!("POST /upper HTTP/1.1\r\n{HOST}transfer-encoding: chunked\r\n\r\n")).unwrap();
     under_way.send_chunk("before").unwrap();
     assert_eq!(under_way.head().unwrap().status, 200);
-    let mut idle: Vec<Connection> = (0..2000).map(|_| server.connect()).collect();
+    let mut idle: Vec<HttpClient> = (0..2000).map(|_| server.connect()).collect();
     is_well(&mut server);
     // There are more than may be connected, so the first of them had to go.
-    assert!(idle.iter_mut().take(900).all(Connection::is_closed));
+    assert!(idle.iter_mut().take(900).all(HttpClient::is_closed));
     drop(idle);
     is_well(&mut server);
-    let mut slow: Vec<Connection> = (0..900).map(|_| server.connect()).collect();
+    let mut slow: Vec<HttpClient> = (0..900).map(|_| server.connect()).collect();
     slow.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nhost: te").unwrap());
     is_well(&mut server);
     // A connection with a request in flight is not one of them.

@@ -4,7 +4,7 @@ use crate::{serve, steady};
 use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, Response, test_env};
+use walnut_test_support::{HttpClient, Response, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
 const BOTH: [Guest; 2] = [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO];
@@ -222,10 +222,10 @@ fn requests_of_0_3_overlap_in_one_instance() {
     let server = steady(RUST_P3_HTTP_ECHO, &["--workers", "1"]);
     server.get("/count").is(200, "1\n");
     let started = Instant::now();
-    let mut clients: Vec<Connection> = (0..16).map(|_| server.connect()).collect();
+    let mut clients: Vec<HttpClient> = (0..16).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(|client| client.send("GET /sleep?ms=1000 HTTP/1.1\r\nhost: test\r\n\r\n").unwrap());
     clients.iter_mut().for_each(|client| client.response().is(200, "slept 1000 ms\n"));
-    // One after the other they would take 16 s.
+    // Sequentially they would take 16 s.
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     server.get("/count").is(200, "18\n");
 }

@@ -37,7 +37,7 @@ fn streams_of_a_connection_are_served_at_once() {
     let started = Instant::now();
     let answers = client.ask_all((0..60).map(|_| request("GET", "/sleep?ms=1000")));
     answers.iter().for_each(|answer| answer.is(200, "slept 1000 ms\n"));
-    // One after the other they would take a minute.
+    // Sequentially they would take a minute.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     // Streams beyond the limit wait at the client.
     let answers = client.ask_all((0..300).map(|_| request("GET", "/fine")));

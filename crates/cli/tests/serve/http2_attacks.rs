@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
 use walnut_test_support::frames::*;
-use walnut_test_support::{Connection, ServeProcess, request};
+use walnut_test_support::{HttpClient, ServeProcess, request};
 
 /// Measures the cost of an attack.
 struct Watch {
@@ -119,7 +119,7 @@ fn floods_without_a_request_end_when_their_time_is_over() {
         frame(SETTINGS, 0, 0, b""),
         frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()),
         frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 0]),
-        // Of an unknown type, which RFC 9113 section 4.1 says to ignore.
+        // An unknown type of frame, which RFC 9113 section 4.1 says to ignore.
         frame(200, 0, 0, b""),
     ] {
         let served = &server;
@@ -183,7 +183,7 @@ fn flood_and_read(server: &ServeProcess, frame: &[u8]) {
 const NOT_THERE: Duration = Duration::from_secs(28);
 
 #[track_caller]
-fn endless(connection: &mut Connection, frame: &[u8]) {
+fn endless(connection: &mut HttpClient, frame: &[u8]) {
     let (many, started) = (frame.repeat(1000), Instant::now());
     while connection.send(&many).is_ok() && started.elapsed() < NOT_THERE {}
     assert!(started.elapsed() < NOT_THERE, "the connection goes on");
@@ -288,7 +288,7 @@ fn a_window_that_never_opens_holds_a_stream_for_a_while_and_no_sandbox() {
     }
 }
 
-/// Whatever a client does with the streams that it may have.
+/// A client may do anything with the streams that it may have.
 #[test]
 fn one_connection_leaves_sandboxes_to_others() {
     let server = serve(RUST_P2_HTTP_ECHO, &["--queue-timeout", "100ms", "--sandboxes", "110"]);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, Http2, ServeProcess, request, test_env};
+use walnut_test_support::{Http2, HttpClient, ServeProcess, request, test_env};
 
 /// Requests of the quiet component, one after another.
 const QUIET: usize = 40;
@@ -60,7 +60,7 @@ fn noise_meanwhile(served: Served) -> usize {
 fn many_requests_of_one_component_leave_another_its_turn() {
     for (guest, more) in [(RUST_P2_HTTP_HELLO, ""), (RUST_P2_HTTP_HELLO, "reuse = 100"), (RUST_P3_HTTP_HELLO, "")] {
         let served = two(guest, more);
-        let mut noisy: Vec<Connection> = (0..64).map(|_| served.connect()).collect();
+        let mut noisy: Vec<HttpClient> = (0..64).map(|_| served.connect()).collect();
         noisy.iter_mut().for_each(|client| client.send(requests("noisy.test", 50)).unwrap());
         ask_quietly(&served, QUIET);
         for client in &mut noisy {
@@ -100,7 +100,7 @@ fn who_leaves_before_its_turn_holds_up_nobody() {
     for (guest, more) in [(RUST_P2_HTTP_HELLO, ""), (RUST_P2_HTTP_HELLO, "reuse = 100"), (RUST_P3_HTTP_HELLO, "")] {
         let served = two(guest, &format!("sandboxes = 8\n{more}"));
         for _ in 0..10 {
-            let mut noisy: Vec<Connection> = (0..64).map(|_| served.connect()).collect();
+            let mut noisy: Vec<HttpClient> = (0..64).map(|_| served.connect()).collect();
             noisy.iter_mut().for_each(|client| client.send(requests("noisy.test", 5)).unwrap());
             ask_quietly(&served, 4);
             drop(noisy);
@@ -110,7 +110,7 @@ fn who_leaves_before_its_turn_holds_up_nobody() {
             }
             ask_quietly(&served, 4);
         }
-        let mut last: Vec<Connection> = (0..16).map(|_| served.connect()).collect();
+        let mut last: Vec<HttpClient> = (0..16).map(|_| served.connect()).collect();
         last.iter_mut().for_each(|client| client.send(requests("noisy.test", 2)).unwrap());
         for client in &mut last {
             (0..2).for_each(|_| assert_eq!(client.response().status, 200));

@@ -3,10 +3,10 @@
 use crate::serve;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, ServeProcess, test_env};
+use walnut_test_support::{HttpClient, ServeProcess, test_env};
 
-fn ask(server: &ServeProcess, count: usize, target: &str) -> Vec<Connection> {
-    let mut clients: Vec<Connection> = (0..count).map(|_| server.connect()).collect();
+fn ask(server: &ServeProcess, count: usize, target: &str) -> Vec<HttpClient> {
+    let mut clients: Vec<HttpClient> = (0..count).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).unwrap();
     }
@@ -40,7 +40,7 @@ fn components_share_the_places_of_their_node() {
     env.file("walnut.toml", manifest);
     let server = ServeProcess::of_apps(&env, ["--node-sandboxes", "3", "."]);
     let started = Instant::now();
-    let mut clients: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
+    let mut clients: Vec<HttpClient> = (0..10).map(|_| server.connect()).collect();
     for (client, name) in clients.iter_mut().zip(["a", "b"].into_iter().cycle()) {
         client.send(format!("GET /sleep?ms=250 HTTP/1.1\r\nhost: {name}.test\r\n\r\n")).unwrap();
     }
@@ -142,12 +142,12 @@ fn sandboxes_come_back_from_every_end() {
 fn streams_count_as_requests() {
     for guest in [RUST_P2_HTTP_ECHO, RUST_P3_HTTP_ECHO] {
         let server = serve(guest, &["--sandboxes", "4"]);
-        let mut clients: Vec<Connection> = (0..12).map(|_| server.connect()).collect();
+        let mut clients: Vec<HttpClient> = (0..12).map(|_| server.connect()).collect();
         for client in &mut clients {
             client.send("POST /upper HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
             client.send_chunk("part").unwrap();
         }
-        let answered = |client: &mut Connection| {
+        let answered = |client: &mut HttpClient| {
             client.set_timeout(Duration::from_millis(300));
             client.head().is_ok()
         };

@@ -4,16 +4,16 @@ use crate::admin::{ADMIN, counts};
 use crate::{Served, serve, steady};
 use std::fs;
 use walnut_test_programs::*;
-use walnut_test_support::{Connection, ServeProcess, guest, test_env};
+use walnut_test_support::{HttpClient, ServeProcess, guest, test_env};
 
-/// One sandbox at once, so that the next request finds it returned or gone.
+/// A single sandbox at once, so that the next request finds it returned or gone.
 fn reused(most: &str, flags: &[&str]) -> Served {
     steady(RUST_P2_HTTP_BAD, &[&["--reuse", most, "--sandboxes", "1"], flags].concat())
 }
 
 /// Returns the number of requests that the answering sandbox has had.
 #[track_caller]
-fn is_request(client: &mut Connection, nth: u32) {
+fn is_request(client: &mut HttpClient, nth: u32) {
     client.get("/count").is(200, &format!("{nth}\n"));
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use walnut_test_programs::*;
 use walnut_test_support::{
-    Http2, Output, Secure, ServeProcess, TestEnv, certificate_and_key, guest, renewed_certificate_and_key, test_env,
+    Http2, RunOutput, Secure, ServeProcess, TestEnv, certificate_and_key, guest, renewed_certificate_and_key, test_env,
 };
 
 const ASK: &[u8] = b"GET /method HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
@@ -86,7 +86,7 @@ fn who_does_not_shake_hands_is_dropped_and_holds_up_nobody() {
     let mut silent: Vec<_> = (0..100).map(|_| server.connect()).collect();
     silent.iter_mut().step_by(2).for_each(|client| client.send(b"\x16\x03\x01\x02").unwrap());
     is_well(&mut server);
-    assert!(silent.iter_mut().all(walnut_test_support::Connection::is_closed));
+    assert!(silent.iter_mut().all(walnut_test_support::HttpClient::is_closed));
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     // A client that does not trust the certificate sends an alert and leaves.
     assert!(Http2::over_tls(server.address(), renewed_certificate_and_key().0).is_err());
@@ -164,7 +164,7 @@ fn a_broken_new_certificate_leaves_the_old_one_and_is_said_once() {
 }
 
 #[must_use]
-fn refused(env: &TestEnv, flags: &[&str], code: i32) -> Output {
+fn refused(env: &TestEnv, flags: &[&str], code: i32) -> RunOutput {
     let target = guest(RUST_P2_HTTP_ECHO);
     let all = [&["serve", &target, "--addr", "127.0.0.1:0"], flags].concat();
     let refused = env.run(all).exits_with(code);

@@ -1,5 +1,5 @@
-//! The apps of a node: loading, components and routes, admission of requests to them, and the swap on
-//! a reload.
+//! The apps of a node: loading, components and routes, admission of requests, and the swap on a
+//! reload.
 
 mod admission;
 mod app;

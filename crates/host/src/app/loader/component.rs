@@ -1,4 +1,4 @@
-//! One component of an app: from its draft to a component that serves.
+//! A component of an app, from its draft to a component that serves.
 
 use crate::app::admission::AdmissionLimits;
 use crate::app::app::DeployedComponent;

@@ -36,7 +36,7 @@ impl AppSummary {
     }
 }
 
-/// One line per component and folder; of a component by itself, one line per grant.
+/// Returns a line per component and folder, or, for a component by itself, a line per grant.
 fn lines(app: &AppDraft) -> Vec<String> {
     if let (false, [component]) = (app.has_manifest, app.components.as_slice()) {
         return component.grants();
