@@ -122,8 +122,8 @@ impl Telemetry {
 
     /// Sends the rest. Takes five seconds at most.
     pub fn stop(&self) {
-        // Beside each other, or a collector that is gone would be waited for twice. It was warned
-        // of by the client.
+        // In parallel, so that a dead collector is waited for only once. Its client has warned
+        // already.
         thread::scope(|both| {
             if let Some((provider, _)) = &self.traces {
                 both.spawn(|| provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
