@@ -49,8 +49,9 @@ impl ServerAudit {
         let format = move |entry: Entry<String>, text: &mut String| match entry {
             Entry::Line(line) => text.push_str(&line),
             Entry::Lost(count) => {
-                printer
-                    .warning(&format!("{count} decisions are missing from the audit file {place}, which took no more"));
+                printer.warning(&format!(
+                    "{count} decisions are missing from the audit file {place}, which could not be written fast enough"
+                ));
                 text.push_str(&lost(count));
             }
         };
@@ -103,7 +104,7 @@ impl AuditFile {
     fn open(path: &Path, printer: Printer) -> Result<Self, CommandError> {
         let file = open(path).map_err(|e| {
             of_system(format!("the audit file {} cannot be written", path.display()), &e)
-                .hint("name a file in a folder that is there and that you may write to: `--audit audit.jsonl`")
+                .hint("name a file in an existing folder that you may write to: `--audit audit.jsonl`")
         })?;
         Ok(AuditFile { path: path.to_owned(), file, printer, has_failed: false, reopens: Arc::default() })
     }
@@ -123,7 +124,7 @@ impl Write for AuditFile {
         if self.reopens.swap(false, Relaxed) {
             match open(&self.path) {
                 Ok(file) => (self.file, self.has_failed) = (file, false),
-                Err(e) => self.warn(&e, "the file from before is still written"),
+                Err(e) => self.warn(&e, "the previous file is still written"),
             }
         }
         let written = self.file.write(bytes);

@@ -2,8 +2,8 @@
 //!
 //! [`TestEnv`] is the environment of one test: an empty home that is also the current folder, no
 //! environment variables, and the code cache that all tests share, so that each guest is compiled
-//! once. A run returns an [`RunOutput`], which formats itself for snapshots. A dev-dependency, never
-//! part of the product.
+//! once. A run returns an [`RunOutput`], which formats itself for snapshots. A dev-dependency,
+//! never part of the product.
 
 #![forbid(unsafe_code)]
 

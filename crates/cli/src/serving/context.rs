@@ -63,8 +63,8 @@ impl ServeContext {
         if !grants.has_rules || !targets.iter().any(|target| manifest_of(target).is_some()) {
             return Ok(());
         }
-        let message = "grants on the command line are for a component by itself, not for an app";
-        let hint = "write them in its walnut.toml, under the component that needs them";
+        let message = "grants on the command line apply to a component by itself, not to an app";
+        let hint = "write them in the app's walnut.toml, under the component that needs them";
         Err(CommandError::new(ExitReason::Usage, message).hint(hint))
     }
 

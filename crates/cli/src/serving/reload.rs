@@ -22,7 +22,7 @@ pub async fn load_first(
             loaded => return loaded,
         };
         error.print(&context.printer);
-        context.printer.warning("nothing is served yet; it is tried again when a file changes");
+        context.printer.warning("nothing is served yet; the next change of a file starts another try");
         tokio::select! {
             () = sighup.next() => {
                 if sighup.is_terminal_closed() {
@@ -58,7 +58,7 @@ impl ReloadLoop {
             node.record_reload(outcome.is_ok());
             if let Err(error) = outcome {
                 error.print(printer);
-                printer.warning("nothing was reloaded; the version from before is still served");
+                printer.warning("nothing was reloaded; the previous version is still served");
             }
         }
     }
@@ -69,7 +69,7 @@ impl ReloadLoop {
         node.replace(apps);
         changes(&deployment, &self.deployed).iter().for_each(|line| printer.info(line));
         if settings.targets.iter().any(|target| target == "-") {
-            printer.warning("standard input cannot be read again; what came from it stays");
+            printer.warning("standard input cannot be read again; the component from it stays");
         }
         self.deployed = Arc::new(deployment);
         Ok(())

@@ -76,10 +76,8 @@ async fn bind(context: &ServeContext) -> Result<Server, CommandError> {
 /// Loads the certificate. The server checks its files for changes and reports what became of them.
 fn load_tls(files: &TlsFiles, printer: Printer) -> Result<Tls, CommandError> {
     let report = move |reload: &CertificateReload| match reload {
-        CertificateReload::Done => printer.info("took a new certificate"),
-        CertificateReload::Kept(error) => {
-            printer.warning(&format!("{error}; the certificate from before stays in use"))
-        }
+        CertificateReload::Done => printer.info("the new certificate is in use"),
+        CertificateReload::Kept(error) => printer.warning(&format!("{error}; the previous certificate stays in use")),
     };
     Ok(Tls::load(&files.certificate, &files.key, report)?)
 }
@@ -89,7 +87,7 @@ fn announce(
     deployment: &Deployment,
     address: io::Result<SocketAddr>,
 ) -> Result<(), CommandError> {
-    let address = address.map_err(|e| of_system("the address cannot be told", &e))?;
+    let address = address.map_err(|e| of_system("the address of the server is unknown", &e))?;
     let (printer, scheme) = (context.printer, context.settings.scheme());
     for app in &deployment.summaries {
         printer.info(&format!("serving {} on {scheme}://{address}", app.place));
@@ -111,7 +109,7 @@ async fn start_admin(address: SocketAddr, node: Arc<Node>, printer: Printer) -> 
     let address = admin.address();
     if !address.ip().is_loopback() {
         printer.warning(&format!(
-            "--admin {address}: whoever reaches it sees what is served, what each may do and what it was refused"
+            "--admin {address}: everybody who can reach this address sees the apps, their grants and their denials"
         ));
     }
     printer.info(&format!("admin page: http://{address}/"));
@@ -123,12 +121,12 @@ fn cannot_listen(flag: &str, address: SocketAddr, error: &io::Error) -> CommandE
     let failed = of_system(format!("cannot listen on {address}"), error);
     match error.kind() {
         io::ErrorKind::AddrInUse => failed
-            .hint(format!("something listens there already; stop it, or take another with `--{flag} 127.0.0.1:0`")),
+            .hint(format!("another program listens there already; stop it, or choose another port with `--{flag} 127.0.0.1:0`")),
         io::ErrorKind::PermissionDenied => {
-            failed.hint(format!("ports below 1024 need privileges; take a higher one with `--{flag}`"))
+            failed.hint(format!("ports below 1024 need privileges; choose a higher one with `--{flag}`"))
         }
         io::ErrorKind::AddrNotAvailable => {
-            failed.hint("this machine has no such address; `127.0.0.1` is itself, `0.0.0.0` every address that it has")
+            failed.hint("this machine has no such address; `127.0.0.1` is the machine itself, `0.0.0.0` stands for all its addresses")
         }
         _ => failed,
     }

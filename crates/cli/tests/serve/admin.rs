@@ -300,7 +300,8 @@ fn an_address_that_is_taken_is_told_before_anything_is_served() {
     let env = test_env!();
     let taken = address(&server).to_string();
     let failed = env.run(["serve", &walnut_test_support::guest(RUST_P2_HTTP_BAD), "--admin", &taken]).exits_with(125);
-    let _output = failed.says(&format!("cannot listen on {taken}")).says("take another with `--admin 127.0.0.1:0`");
+    let _output =
+        failed.says(&format!("cannot listen on {taken}")).says("choose another port with `--admin 127.0.0.1:0`");
 }
 
 #[test]

@@ -60,8 +60,8 @@ fn apps_are_served_together_and_what_no_route_is_for_is_not_found() {
     assert_eq!(ask(&server, "test", "/method"), "GET /method\n");
     server.get("/other").is(404, "nothing is served here\n");
     // Each of the two has a component that no route leads to.
-    server.says("one/walnut.toml: no route leads to [component.echo], so nobody can ask it");
-    server.says("two/walnut.toml: no route leads to [component.hello], so nobody can ask it");
+    server.says("one/walnut.toml: no route leads to [component.echo], so it gets no requests");
+    server.says("two/walnut.toml: no route leads to [component.hello], so it gets no requests");
 }
 
 /// Each may have a hundred sandboxes, and the address space has no room for so many.
@@ -113,11 +113,11 @@ fn a_component_with_many_memories_has_fewer_sandboxes() {
     let greeter = include_str!("../../../../examples/shop/greeter.wat");
     env.file("many.wat", greeter.replacen("(component", &format!("(component {memories}"), 1));
     let many = ServeProcess::of_apps(&env, ["many.wat"]);
-    many.says("many.wat takes the room of several: 16 sandboxes of it run at once, not 100");
+    many.says("many.wat has many memories or tables, so only 16 sandboxes of it run at once, not 100");
     many.get("/").is(200, "hello from a sealed component\n");
     env.file("few.wat", greeter);
     let few = ServeProcess::of_apps(&env, ["few.wat"]);
-    assert!(!few.stderr().contains("takes the room"), "{}", few.stderr());
+    assert!(!few.stderr().contains("many memories"), "{}", few.stderr());
 }
 
 /// Flags set defaults for keys that a manifest leaves out.
@@ -153,10 +153,10 @@ fn what_is_wrong_is_told_before_anything_is_served() {
     let files = refused(&env, &["files"]).exits_with(127);
     let _ = files.says(
         "files/walnut.toml:9: there is no folder files/public\n   9 | dir = \"./public\"\n     |       ^^^^^^^^^^\n  \
-         make it, as with `mkdir files/public`; a relative path begins at the folder of this file\n",
+         make it, as with `mkdir files/public`; relative paths begin at the folder of this file\n",
     );
     let grants = refused(&env, &["one", "--env", "HOME"]).exits_with(2);
-    let _ = grants.says("are for a component by itself, not for an app");
+    let _ = grants.says("apply to a component by itself, not to an app");
     let _ = refused(&env, &["empty"]).exits_with(127).says("there is no empty/walnut.toml");
     let wrong = refused(&env, &["wrong"]).exits_with(125).says("did you mean `http`?");
     let _ = wrong.says("does not begin with `/`").says("did you mean `hello`?");
@@ -198,7 +198,7 @@ fn all_that_is_wrong_with_several_apps_is_told_at_once() {
     two/walnut.toml:5: there is no folder two/none
        5 | allow.dir = ["none::/x", "run.wat::/y"]
          |              ^^^^^^^^^^
-      make it, as with `mkdir two/none`; a relative path begins at the folder of this file
+      make it, as with `mkdir two/none`; relative paths begin at the folder of this file
 
     two/walnut.toml:5: two/run.wat is a file, not a folder
        5 | allow.dir = ["none::/x", "run.wat::/y"]
@@ -241,7 +241,7 @@ fn targets_that_are_not_there_or_named_twice_are_told_and_nothing_else() {
     insta::assert_snapshot!(refused(&env, &["one", "./one/walnut.toml"]), @"
     --- stderr ---
     error: ./one/walnut.toml is named twice
-    hint: leave it out once; several apps are several walnut.toml
+    hint: name it once; several apps need several walnut.toml files
     --- exit code 2 ---
     ");
 }
@@ -285,7 +285,7 @@ fn components_by_themselves_are_told_how_to_be_served_together() {
     }
     let said = refused(&env, &["hello.wasm", "method.wasm"]).exits_with(125);
     let said = said.says("error: hello.wasm and method.wasm would each take every request\n");
-    let hint = "hint: write a walnut.toml that says which answers what, and serve that:\n";
+    let hint = "hint: write a walnut.toml that gives each its own route, and serve that:\n";
     let (_, manifest) = said.stderr.split_once(hint).unwrap_or_else(|| panic!("{said}"));
     env.file("walnut.toml", manifest);
     let server = ServeProcess::of_apps(&env, ["."]);
@@ -350,7 +350,7 @@ fn five_mistakes_in_the_example_app_are_told_at_once() {
     shop/walnut.toml:11: there is no folder shop/texts
       11 | allow.dir = "./texts::/texts"
          |             ^^^^^^^^^^^^^^^^^
-      make it, as with `mkdir shop/texts`; a relative path begins at the folder of this file
+      make it, as with `mkdir shop/texts`; relative paths begin at the folder of this file
 
     shop/walnut.toml:13: `100` is not a duration
       13 | limits.cpu = "100"

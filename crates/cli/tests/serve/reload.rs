@@ -10,7 +10,7 @@ use walnut_test_programs::*;
 use walnut_test_support::{Http2, ServeProcess, TestEnv, certificate_and_key, request, test_env};
 
 const HELLO: &str = "hello from a sealed component\n";
-const KEPT: &str = "the version from before is still served";
+const KEPT: &str = "the previous version is still served";
 const RELOADED: &str = "reloaded app.wasm";
 
 fn bytes(guest: Guest) -> Vec<u8> {
@@ -242,7 +242,7 @@ fn what_is_wrong_at_a_watched_start_may_be_put_right() {
     server.get("/a.txt").is(200, "text");
     // Wrong flags end the process even with `--watch`.
     let flags = ["serve", "--addr", "127.0.0.1:0", "--watch", "--env", "A=1", "."];
-    let _ = env.run(flags).exits_with(2).says("grants on the command line are for a component by itself");
+    let _ = env.run(flags).exits_with(2).says("grants on the command line apply to a component by itself");
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn standard_input_is_read_once() {
     put(&env, "shop/web.wasm", bytes(RUST_P3_HTTP_HELLO));
     server.get("/method").is(200, "GET /method\n");
     server.hang_up();
-    server.says("standard input cannot be read again; what came from it stays");
+    server.says("standard input cannot be read again; the component from it stays");
     server.get("/").is(200, HELLO);
     server.get("/method").is(200, HELLO);
 }

@@ -134,7 +134,7 @@ fn a_new_certificate_is_taken_without_a_restart() {
     server.env.file("cert.pem", new);
     server.env.file("key.pem", new_key);
     assert!(comes_to_serve(&server, new));
-    server.says("took a new certificate");
+    server.says("the new certificate is in use");
     assert!(Http2::over_tls(server.address(), old).is_err());
     // A client with a finished handshake stays connected.
     kept.get("/method").is(200, "GET /method\n");
@@ -143,13 +143,13 @@ fn a_new_certificate_is_taken_without_a_restart() {
 #[test]
 fn a_broken_new_certificate_leaves_the_old_one_and_is_said_once() {
     let mut server = serve(&[]);
-    let kept = "the certificate from before stays in use";
+    let kept = "the previous certificate stays in use";
     server.env.file("cert.pem", "no certificate");
     for _ in 0..30 {
         thread::sleep(Duration::from_millis(200));
         is_well(&mut server);
     }
-    server.says("cert.pem contains no certificate; the certificate from before stays in use");
+    server.says("cert.pem contains no certificate; the previous certificate stays in use");
     assert_eq!(server.stderr().matches(kept).count(), 1, "{}", server.stderr());
     fs::remove_file(server.env.path("cert.pem")).unwrap();
     thread::sleep(Duration::from_millis(2500));

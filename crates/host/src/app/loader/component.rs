@@ -124,9 +124,10 @@ impl ComponentDraft {
         let sandboxes = prepared.fitting(self.admission.sandboxes);
         if sandboxes < self.admission.sandboxes {
             let (title, wanted) = (&self.title, self.admission.sandboxes);
-            let message =
-                format!("{title} takes the room of several: {sandboxes} sandboxes of it run at once, not {wanted}");
-            let hint = "each has many memories or tables; where that is too few, raise `sandboxes`";
+            let message = format!(
+                "{title} has many memories or tables, so only {sandboxes} sandboxes of it run at once, not {wanted}"
+            );
+            let hint = "if that is too few, raise `sandboxes`";
             front_door.notify(&Notice::warning(message).hint(hint));
         }
         AdmissionLimits { sandboxes, ..self.admission }

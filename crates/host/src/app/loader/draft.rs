@@ -128,7 +128,7 @@ impl AppDraft {
         for ComponentDraft { name, .. } in &self.components {
             if !self.routes.iter().any(|route| route.target == Target::Component(name.clone())) {
                 let place = &self.place;
-                let message = format!("{place}: no route leads to [component.{name}], so nobody can ask it");
+                let message = format!("{place}: no route leads to [component.{name}], so it gets no requests");
                 let hint = format!("add `[[http]]` with `route = \"/{name}/**\"` and `component = \"{name}\"`");
                 front_door.notify(&Notice::warning(message).hint(hint));
             }

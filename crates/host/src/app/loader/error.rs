@@ -113,7 +113,7 @@ impl AppError {
             AppError::TargetNotFound { hint, .. }
             | AppError::SourceNotFound { hint, .. }
             | AppError::FolderNotFound { hint, .. } => hint.clone(),
-            AppError::NamedTwice { .. } => "leave it out once; several apps are several walnut.toml".to_owned(),
+            AppError::NamedTwice { .. } => "name it once; several apps need several walnut.toml files".to_owned(),
             AppError::ManifestNotFound(_) => {
                 "name a component, as in `walnut serve app.wasm`, or a folder with a walnut.toml".to_owned()
             }
@@ -133,7 +133,7 @@ impl AppError {
             AppError::RouteTaken { hint, .. } => (*hint).to_owned(),
             AppError::NameTaken { .. } => "give one of the two apps another `name`".to_owned(),
             AppError::AllRoutesTaken { manifest, .. } => {
-                format!("write a walnut.toml that says which answers what, and serve that:\n{manifest}")
+                format!("write a walnut.toml that gives each its own route, and serve that:\n{manifest}")
             }
         };
         vec![hint]

@@ -49,11 +49,10 @@ fn work(queue: &Receiver<OptimiserJob>, front_door: &dyn FrontDoor) {
         let notice = match catch_unwind(AssertUnwindSafe(|| job.run())) {
             Ok(Ok(true)) => Notice::info(format!("{}: optimised code from now on", job.title)),
             Ok(Ok(false)) => continue,
-            Ok(Err(e)) => Notice::warning(format!("{e}; it goes on with the baseline compiler's code")),
-            Err(_) => Notice::warning(format!(
-                "{}: the optimising compiler failed; it goes on with the baseline compiler's code",
-                job.title
-            )),
+            Ok(Err(e)) => Notice::warning(format!("{e}; it keeps its baseline code")),
+            Err(_) => {
+                Notice::warning(format!("{}: the optimising compiler failed; it keeps its baseline code", job.title))
+            }
         };
         front_door.notify(&notice);
     }

@@ -37,7 +37,7 @@ pub(crate) fn read(paths: &[NamedPath], inputs: &Inputs, diagnostics: &mut Diagn
 fn read_source(named: &NamedPath, inputs: &Inputs) -> Result<Artifact, AppError> {
     inputs.artifact(&named.path.display().to_string()).map_err(|error| match error {
         LoadError::NotFound(_) => {
-            let hint = || "build it, or name the file that there is; a relative path begins at the folder of this file";
+            let hint = || "build it, or name an existing file; relative paths begin at the folder of this file";
             let hint = unexpanded(named).or_else(|| similar_path(named)).unwrap_or_else(|| hint().to_owned());
             AppError::SourceNotFound { path: named.path.clone(), hint }
         }
@@ -53,8 +53,7 @@ fn check_folder(named: &NamedPath, inputs: &Inputs) -> Result<(), AppError> {
         Ok(_) => Err(AppError::NotAFolder { path, is_mount }),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             let shown = path.display();
-            let hint =
-                || format!("make it, as with `mkdir {shown}`; a relative path begins at the folder of this file");
+            let hint = || format!("make it, as with `mkdir {shown}`; relative paths begin at the folder of this file");
             let hint = unexpanded(named).or_else(|| similar_path(named)).unwrap_or_else(hint);
             Err(AppError::FolderNotFound { path, is_mount, hint })
         }
@@ -84,7 +83,7 @@ pub(crate) fn target_not_found(target: &Path, targets: &[String]) -> AppError {
 fn unexpanded(named: &NamedPath) -> Option<String> {
     let is_of_shell = named.text == "~" || named.text.starts_with("~/") || named.text.contains('$');
     is_of_shell.then(|| {
-        "`~` and variables such as `$HOME` are not expanded here; write the whole path, or one that begins at the folder of this file"
+        "`~` and variables such as `$HOME` are not expanded here; write the whole path, or a path from the folder of this file"
             .to_owned()
     })
 }
