@@ -187,8 +187,8 @@ fn refusals_are_counted_and_told_with_what_would_allow_them() {
     let component = &status["components"][0];
     assert_eq!(component["grants"][0], "sealed: it may do nothing but answer");
     assert_eq!(component["routes"][0], "/**");
-    let refused = &component["refused"][0];
-    assert_eq!(refused["asked"], "read /data/a.txt");
+    let refused = &component["recent_denials"][0];
+    assert_eq!(refused["request"], "read /data/a.txt");
     assert_eq!(refused["flag"], "--dir ./data::/data");
     assert_eq!(refused["manifest"], r#"dir = ["./data::/data"]"#);
     assert_eq!(refused["count"], 3);

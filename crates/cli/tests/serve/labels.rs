@@ -80,9 +80,9 @@ fn what_is_counted_and_refused_is_told_of_whose_it_is() {
         assert!(none.is_none() && all.len() == COMPONENTS.len(), "{status}");
         assert_eq!(card["routes"], serde_json::json!([format!("{component}.{app}/**")]));
         assert_eq!(card["limits"]["memory"], nth);
-        let refused = card["refused"].as_array().unwrap();
+        let refused = card["recent_denials"].as_array().unwrap();
         assert_eq!((refused.len(), &refused[0]["count"]), (1, &(nth + 1).into()), "{card}");
-        assert_eq!(refused[0]["asked"], format!("read /{nth}/a.txt"));
+        assert_eq!(refused[0]["request"], format!("read /{nth}/a.txt"));
     }
     for (nth, name) in COMPONENTS.iter().enumerate() {
         server.says(&format!("denied: {name} asked to read /{nth}/a.txt\n"));

@@ -38,7 +38,7 @@ struct ComponentStatus {
     component: String,
     routes: Vec<String>,
     grants: Vec<String>,
-    refused: Vec<DenialStatus>,
+    recent_denials: Vec<DenialStatus>,
     /// Finished requests, by cause.
     causes: BTreeMap<&'static str, u64>,
     /// Finished requests, by status class.
@@ -66,7 +66,7 @@ struct ComponentStatus {
 struct DenialStatus {
     capability: &'static str,
     import: &'static str,
-    asked: String,
+    request: String,
     because: String,
     /// Grant that would allow it, as a flag and as a line of the manifest.
     flag: Option<String>,
@@ -130,7 +130,7 @@ impl ComponentStatus {
             component: metrics.labels().component.clone(),
             routes,
             grants,
-            refused: metrics.recorded_denials().into_iter().map(DenialStatus::of).collect(),
+            recent_denials: metrics.recorded_denials().into_iter().map(DenialStatus::of).collect(),
             causes,
             classes,
             latency: metrics.latencies().to_vec(),
@@ -155,7 +155,7 @@ impl DenialStatus {
         DenialStatus {
             capability: denial.capability.name(),
             import: denial.import,
-            asked: denial.asked,
+            request: denial.request,
             because: denial.because,
             flag,
             manifest,

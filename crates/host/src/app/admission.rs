@@ -71,7 +71,7 @@ impl Admission {
             return Some(permit);
         }
         // Left on every path: with a permit, on the timeout, and when the client disconnects.
-        let _queued = QueuedRequest::enter(&self.capacity.queued, self.limits.queue as usize)?;
+        let _queued = QueueTicket::enter(&self.capacity.queued, self.limits.queue as usize)?;
         timeout(self.limits.queue_timeout, self.acquire()).await.ok()?
     }
 
@@ -106,17 +106,17 @@ impl Admission {
     }
 }
 
-/// A request in the queue; leaves the queue on drop.
-struct QueuedRequest<'a>(&'a AtomicUsize);
+/// Place of a request in the queue; left on drop.
+struct QueueTicket<'a>(&'a AtomicUsize);
 
-impl<'a> QueuedRequest<'a> {
+impl<'a> QueueTicket<'a> {
     fn enter(queued: &'a AtomicUsize, max: usize) -> Option<Self> {
-        let request = QueuedRequest(queued);
-        (queued.fetch_add(1, SeqCst) < max).then_some(request)
+        let ticket = QueueTicket(queued);
+        (queued.fetch_add(1, SeqCst) < max).then_some(ticket)
     }
 }
 
-impl Drop for QueuedRequest<'_> {
+impl Drop for QueueTicket<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }

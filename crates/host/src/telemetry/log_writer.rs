@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn many_lines_are_one_write_and_the_end_writes_what_is_left() {
+    fn many_lines_are_a_single_write_and_the_end_writes_the_rest() {
         let ((asked, asks), (go, wait)) = (channel(), channel());
         drop(go);
         let text = Arc::<Mutex<String>>::default();

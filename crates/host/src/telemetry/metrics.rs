@@ -162,7 +162,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 pub(crate) struct RecordedDenial {
     pub capability: Capability,
     pub import: &'static str,
-    pub asked: String,
+    pub request: String,
     pub because: String,
     /// Grant that would allow it, as a flag and as a line of the manifest.
     pub allow: Option<(String, String)>,
@@ -334,8 +334,8 @@ impl Listener for ComponentMetrics {
             denials.swap_remove(oldest);
         }
         let allow = allow.map(|(flag, manifest)| (flag.clone(), manifest.clone()));
-        let (import, asked) = (event.import, denial.request.to_string());
-        denials.push(RecordedDenial { capability, import, asked, because, allow, count: 1, last });
+        let (import, request) = (event.import, denial.request.to_string());
+        denials.push(RecordedDenial { capability, import, request, because, allow, count: 1, last });
     }
 
     fn wants_allowed(&self) -> bool {

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_trace_gives_none() {
+    fn an_invalid_header_gives_no_trace() {
         let bad = [
             "".to_owned(),
             "0".repeat(55),

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_elsewhere_is_no_name() {
+    fn a_path_that_leads_elsewhere_is_rejected() {
         for rest in [
             "/..",
             "/../a",
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hidden_is_not_served() {
+    fn hidden_files_are_not_served() {
         for rest in ["/.git", "/.git/config", "/a/.env", "/%2eenv", "/.well-known/.secret", "/a/.well-known/b"] {
             assert_eq!(path(rest), None, "{rest}");
         }

@@ -16,7 +16,7 @@ fn a_component_that_is_served_anew_goes_on_counting() {
 }
 
 #[test]
-fn what_sandboxes_use_is_summed_over_threads() {
+fn the_use_of_sandboxes_is_summed_over_threads() {
     let metrics = node().component_metrics("shop", "api");
     let uses = |took, cpu, memory| {
         let metrics = metrics.clone();
@@ -47,7 +47,7 @@ fn refusals_are_counted_and_the_latest_are_kept() {
     assert!(metrics.denials().any(|(capability, count)| capability == Capability::Env && count == 62));
     let denials = metrics.recorded_denials();
     assert_eq!(denials.len(), MAX_RECORDED_DENIALS);
-    assert_eq!((denials[0].asked.as_str(), denials[0].count), ("see the variable A59", 2));
+    assert_eq!((denials[0].request.as_str(), denials[0].count), ("see the variable A59", 2));
     assert_eq!(denials[0].allow, Some(("--env A59".into(), r#"env = ["A59"]"#.into())));
-    assert!(denials.iter().all(|denial| !denial.asked.contains("FIRST")));
+    assert!(denials.iter().all(|denial| !denial.request.contains("FIRST")));
 }
