@@ -1,12 +1,13 @@
 //! Loads apps and serves them through the public API of this crate: what a front door other than
 //! the command line does.
 
+use std::env::VarError;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use walnut_host::{
-    AppErrors, Deployment, ErrorClass, FrontDoor, Loader, LoaderConfig, Logs, Node, Notice, Notices, Server,
+    AppError, AppErrors, Deployment, ErrorClass, FrontDoor, Loader, LoaderConfig, Logs, Node, Notice, Notices, Server,
     ServerConfig, Severity, run_triggers,
 };
 use walnut_test_support::HttpClient;
@@ -23,7 +24,11 @@ impl Notices for TestFrontDoor {
     }
 }
 
-impl FrontDoor for TestFrontDoor {}
+impl FrontDoor for TestFrontDoor {
+    fn variable(&self, name: &str) -> Result<String, VarError> {
+        if name == "SET" { Ok("value".to_owned()) } else { Err(VarError::NotPresent) }
+    }
+}
 
 impl TestFrontDoor {
     fn warnings(&self) -> Vec<String> {
@@ -46,6 +51,12 @@ impl TestNode {
         let front_door = Arc::<TestFrontDoor>::default();
         let loader = Loader::new(node.clone(), config, front_door.clone());
         TestNode { node, front_door, loader }
+    }
+
+    /// Loads `targets` together, which is refused.
+    fn refused(&self, targets: &[&Path]) -> AppErrors {
+        let targets: Vec<_> = targets.iter().map(|target| target.display().to_string()).collect();
+        self.loader.load(&targets, None).err().expect("it is refused")
     }
 
     /// Loads `target` and has the node serve it.
@@ -82,6 +93,10 @@ fn copied_shop() -> tempfile::TempDir {
     dir
 }
 
+fn hints(errors: &AppErrors) -> Vec<String> {
+    errors.iter().flat_map(AppError::hints).collect()
+}
+
 fn rewrite(shop: &Path, from: &str, to: &str) {
     let manifest = shop.join("walnut.toml");
     let text = std::fs::read_to_string(&manifest).unwrap();
@@ -110,7 +125,7 @@ fn an_app_with_errors_is_refused_with_all_of_them() {
     rewrite(shop.path(), "source = \"greeter.wat\"", "source = \"greter.wat\"");
     rewrite(shop.path(), "dir = \"./public\"", "dir = \"./pubic\"");
     rewrite(shop.path(), "\"100ms\"", "\"soon\"");
-    let errors = test.deploy(shop.path(), None).err().expect("it is refused");
+    let errors = test.refused(&[shop.path()]);
     assert_eq!((errors.iter().count(), errors.class()), (1, ErrorClass::Host));
     let text = errors.to_string();
     for expected in ["greter.wat", "did you mean `greeter.wat`?", "did you mean `./public`?", "`soon`"] {
@@ -121,10 +136,9 @@ fn an_app_with_errors_is_refused_with_all_of_them() {
 #[test]
 fn a_target_that_does_not_exist_has_its_own_class() {
     let test = TestNode::new();
-    let errors = test.deploy(&shop().join("greter.wat"), None).err().expect("it is refused");
+    let errors = test.refused(&[&shop().join("greter.wat")]);
     assert_eq!(errors.class(), ErrorClass::NotFound);
-    let hints: Vec<_> = errors.iter().flat_map(|error| error.hints()).collect();
-    assert_eq!(hints, [format!("did you mean `{}`?", shop().join("greeter.wat").display())]);
+    assert_eq!(hints(&errors), [format!("did you mean `{}`?", shop().join("greeter.wat").display())]);
 }
 
 #[test]
@@ -162,4 +176,50 @@ fn a_component_that_no_route_leads_to_is_warned_of() {
         matches!(warnings.as_slice(), [warning] if warning.contains("no route leads to [component.idle]")),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_warned_of() {
+    for (variable, count) in [("SET", 0), ("UNSET", 1), ("UNSET=value", 0)] {
+        let (test, shop) = (TestNode::new(), copied_shop());
+        let grant = format!("limits.cpu = \"100ms\"\nallow.env = \"{variable}\"");
+        rewrite(shop.path(), "limits.cpu = \"100ms\"", &grant);
+        assert!(test.deploy(shop.path(), None).is_ok());
+        let warnings = test.front_door.warnings();
+        let expected = "[component.greeter.allow]: the variable `UNSET` is not set here";
+        assert_eq!(warnings.iter().filter(|warning| warning.contains(expected)).count(), count, "{warnings:?}");
+    }
+}
+
+#[test]
+fn two_apps_may_not_claim_the_same_routes_or_names() {
+    let (test, other) = (TestNode::new(), copied_shop());
+    let errors = test.refused(&[shop(), other.path()]);
+    let text = errors.to_string();
+    for expected in ["serves /api/** too", "serves /** too", "has a shop/greeter too"] {
+        assert!(text.contains(expected), "{expected} is missing in\n{text}");
+    }
+    rewrite(other.path(), "name = \"shop\"", "name = \"other\"");
+    rewrite(other.path(), "\"/api/**\"", "\"/other/api/**\"");
+    rewrite(other.path(), "\"/**\"", "\"/other/**\"");
+    let targets = [shop(), other.path()].map(|target| target.display().to_string());
+    assert_eq!(test.loader.load(&targets, None).unwrap_or_else(|errors| panic!("{errors}")).1.len(), 2);
+}
+
+#[test]
+fn components_without_a_manifest_get_the_proposal_of_one() {
+    let (test, shop) = (TestNode::new(), copied_shop());
+    let (first, second) = (shop.path().join("greeter.wat"), shop.path().join("second.wat"));
+    std::fs::copy(&first, &second).unwrap();
+    let errors = test.refused(&[&first, &second]);
+    assert_eq!(errors.class(), ErrorClass::Host);
+    let proposal = hints(&errors).remove(0).split_once('\n').unwrap().1.to_owned();
+    std::fs::write(shop.path().join("walnut.toml"), proposal).unwrap();
+    assert!(test.deploy(shop.path(), None).is_ok());
+}
+
+#[test]
+fn a_target_that_is_named_twice_is_wrong_usage() {
+    let errors = TestNode::new().refused(&[shop(), &shop().join("walnut.toml")]);
+    assert_eq!(errors.class(), ErrorClass::Usage);
 }

@@ -33,3 +33,61 @@ impl EngineSizing {
         EngineSizing { engine: EngineConfig { tiers: config.tiers, ..EngineConfig::service(limits, pool) }, sandboxes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::loader::component::ComponentDraft;
+    use crate::app::loader::context::ComponentDefaults;
+    use crate::app::loader::diagnostics::Diagnostics;
+    use std::time::Duration;
+    use walnut_engine::Artifact;
+    use walnut_manifest::Place;
+    use walnut_policy::Policy;
+
+    fn app(components: &[(u32, u64)]) -> AppDraft {
+        let ComponentDefaults { limits, admission, reuse } = LoaderConfig::default().defaults;
+        let artifact = Artifact::from_bytes("a.wat", b"(module)".to_vec()).unwrap();
+        let component = |(at, (sandboxes, memory)): (usize, &(u32, u64))| {
+            let (mut limits, mut admission) = (limits.clone(), admission);
+            (admission.sandboxes, limits.memory, limits.cpu) =
+                (*sandboxes, *memory, Duration::from_secs(1 + at as u64));
+            let (name, place, policy) = (at.to_string(), Place::default(), Policy::sealed());
+            let title = format!("app/{name}");
+            ComponentDraft { name, title, place, artifact: artifact.clone(), policy, limits, admission, reuse }
+        };
+        let components = components.iter().enumerate().map(component).collect();
+        let (place, name, text) = ("app".to_owned(), "app".to_owned(), String::new());
+        let (routes, diagnostics) = (Vec::new(), Diagnostics::default());
+        AppDraft { place, name, has_manifest: true, components, routes, text, diagnostics }
+    }
+
+    fn sizing(components: &[(u32, u64)]) -> EngineSizing {
+        EngineSizing::of(&[app(components)], &LoaderConfig::default())
+    }
+
+    #[test]
+    fn an_engine_has_room_for_the_largest_and_is_as_exact_as_the_shortest() {
+        let mut limits = Limits::for_service();
+        (limits.memory, limits.cpu) = (2 << 20, Duration::from_secs(1));
+        let expected = EngineConfig { tiers: LoaderConfig::default().tiers, ..EngineConfig::service(limits, 30) };
+        assert!(sizing(&[(10, 1 << 20), (20, 2 << 20)]).engine == expected);
+    }
+
+    #[test]
+    fn many_components_share_the_room_that_there_is() {
+        let pool = |components: &[(u32, u64)]| sizing(components).engine.clone();
+        assert!(pool(&[(2_000, 1 << 20); 2]) == pool(&[(2_500, 1 << 20); 2]), "both have the maximum");
+        assert!(pool(&[(1_000, 1 << 20); 2]) != pool(&[(1_200, 1 << 20); 2]), "each has its own sum");
+    }
+
+    #[test]
+    fn an_engine_is_used_again_only_for_the_same_components() {
+        let size = [(10, 1 << 20), (20, 1 << 20)];
+        assert!(sizing(&size) == sizing(&size));
+        assert!(
+            sizing(&size) != sizing(&[(20, 1 << 20), (10, 1 << 20)]),
+            "the sum is the same, the components are not"
+        );
+    }
+}
