@@ -1,9 +1,9 @@
-//! The name of one request, by which what is said of it can be found again.
+//! The name of one request, by which what is output of it can be found again.
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroU128};
 
-/// Names a request in whatever is said of it. Written as 32 hexadecimal digits, as the trace id of W3C Trace Context is.
+/// Names a request in whatever is output of it. Written as 32 hexadecimal digits, as the trace id of W3C InboundTrace Context is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId {
     trace: NonZeroU128,
@@ -16,7 +16,7 @@ impl RequestId {
         RequestId { trace, span }
     }
 
-    /// The id of its trace, in the sense of W3C Trace Context.
+    /// The id of its trace, in the sense of W3C InboundTrace Context.
     pub fn trace(self) -> NonZeroU128 {
         self.trace
     }

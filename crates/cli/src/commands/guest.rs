@@ -57,7 +57,7 @@ fn setup(settings: &GuestSettings, gate: Gate, name: &str, printer: Printer) -> 
     setup.args = std::iter::once(name.to_owned()).chain(settings.arguments.iter().cloned()).collect();
     setup.env = env;
     let notices = LimitNotices::new(settings.target.clone());
-    setup.excess = Some(Arc::new(move |failure| {
+    setup.limit_observer = Some(Arc::new(move |failure| {
         if let Some(notice) = notices.first(failure) {
             printer.notify(&notice);
         }

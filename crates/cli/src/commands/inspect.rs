@@ -5,7 +5,7 @@ use crate::error::{CommandError, CommandResult, of_system};
 use crate::flags::InspectArgs;
 use crate::printer::Printer;
 use std::fmt::Write;
-use walnut_engine::{Inspection, Kind, Verb};
+use walnut_engine::{ArtifactKind, Inspection, Verb};
 use walnut_policy::Printable;
 
 pub fn run(args: &InspectArgs, printer: Printer) -> CommandResult {
@@ -38,8 +38,8 @@ fn describe(i: &Inspection, target: &str) -> String {
     line("name", &i.name);
     line("digest", &i.digest);
     let kind = match i.kind {
-        Kind::Module => "core module",
-        Kind::Component => "component",
+        ArtifactKind::Module => "core module",
+        ArtifactKind::Component => "component",
     };
     let wasi = if i.wasi.is_empty() { "no WASI".to_owned() } else { format!("WASI {}", i.wasi.join(", ")) };
     line("kind", &format!("{kind}, {wasi}"));

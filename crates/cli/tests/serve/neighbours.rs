@@ -165,9 +165,9 @@ fn what_takes_long_leaves_the_thread_of_the_others() {
     assert_eq!(served.get("/loop").status, 504);
     assert_eq!(threads("walnut-compute"), Some(0), "it was alone");
     assert_eq!(served.get("/memory?mib=1").status, 200);
-    assert_eq!(threads("walnut-ending"), Some(0), "it has hardly grown");
+    assert_eq!(threads("walnut-drop"), Some(0), "it has hardly grown");
     assert_eq!(served.get("/memory").status, 500);
-    soon_one("walnut-ending");
+    soon_one("walnut-drop");
     ask_quietly(&served, 1);
     let mut noisy = served.connect();
     noisy.send("GET /loop HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();

@@ -7,24 +7,24 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// How many connections a sandbox has open, and how many it may have.
 #[derive(Clone)]
-pub(crate) struct Connections {
+pub(crate) struct ConnectionLimit {
     open: Arc<AtomicU64>,
     most: u64,
     reporter: Arc<dyn LimitReporter>,
 }
 
 /// One open connection; dropped when it is closed.
-pub(crate) struct Connection(Arc<AtomicU64>);
+pub(crate) struct CountedConnection(Arc<AtomicU64>);
 
-impl Connections {
+impl ConnectionLimit {
     /// None yet, and no more than `most`. `reporter` hears of each that is one too many.
     pub fn new(most: u64, reporter: Arc<dyn LimitReporter>) -> Self {
-        Connections { open: Arc::default(), most, reporter }
+        ConnectionLimit { open: Arc::default(), most, reporter }
     }
 
     /// Room for one more, if there is any.
-    pub fn open(&self) -> Option<Connection> {
-        let connection = Connection(self.open.clone());
+    pub fn open(&self) -> Option<CountedConnection> {
+        let connection = CountedConnection(self.open.clone());
         if self.open.fetch_add(1, Relaxed) < self.most {
             return Some(connection);
         }
@@ -33,7 +33,7 @@ impl Connections {
     }
 }
 
-impl Drop for Connection {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -57,8 +57,8 @@ mod tests {
         let mut setup = Setup::new(gate, limits, Stdio::Inherit, false).unwrap();
         let told = Arc::<Mutex<Vec<Failure>>>::default();
         let hears = told.clone();
-        setup.excess = Some(Arc::new(move |failure| hears.lock().unwrap().push(failure.clone())));
-        let connections = Connections::new(2, Arc::new(setup));
+        setup.limit_observer = Some(Arc::new(move |failure| hears.lock().unwrap().push(failure.clone())));
+        let connections = ConnectionLimit::new(2, Arc::new(setup));
         let first = connections.open().unwrap();
         let _second = connections.open().unwrap();
         assert!(told.lock().unwrap().is_empty());

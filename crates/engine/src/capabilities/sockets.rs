@@ -1,6 +1,6 @@
 //! `connect` and `listen`: TCP and UDP. wasmtime's sockets ask before every operation; the answer comes from the gate.
 
-use crate::capabilities::connection_limit::{Connection, Connections};
+use crate::capabilities::connection_limit::{ConnectionLimit, CountedConnection};
 use crate::capabilities::dns::learned_names::LearnedNames;
 use crate::capabilities::state::HostState;
 use crate::component::wasi::{WASI_0_2, WASI_0_3};
@@ -25,13 +25,13 @@ pub(crate) trait SocketsState: HostState {
 
 /// The connections of a sandbox's TCP sockets.
 pub(crate) struct SocketConnections {
-    limit: Connections,
+    limit: ConnectionLimit,
     /// By the handle of the socket.
-    open: HashMap<u32, Connection>,
+    open: HashMap<u32, CountedConnection>,
 }
 
 impl SocketConnections {
-    pub fn new(limit: Connections) -> Self {
+    pub fn new(limit: ConnectionLimit) -> Self {
         SocketConnections { limit, open: HashMap::new() }
     }
 }
@@ -108,7 +108,7 @@ async fn connect_0_3<T: SocketsState>(
 pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNames, version: &str) {
     let (gate, names) = (gate.clone(), names.clone());
     let imports = if version == WASI_0_3 { &IMPORTS_0_3 } else { &IMPORTS_0_2 };
-    let sockets = Arc::new(Sockets {
+    let sockets = Arc::new(SocketGate {
         gate,
         names,
         imports,
@@ -124,7 +124,7 @@ pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNam
 }
 
 /// Through which functions a guest asks.
-struct Imports {
+struct SocketImports {
     tcp_bind: &'static str,
     tcp_listen: &'static str,
     tcp_connect: &'static str,
@@ -132,14 +132,14 @@ struct Imports {
     udp_send: &'static str,
 }
 
-const IMPORTS_0_2: Imports = Imports {
+const IMPORTS_0_2: SocketImports = SocketImports {
     tcp_bind: "wasi:sockets/tcp.start-bind",
     tcp_listen: "wasi:sockets/tcp.start-listen",
     tcp_connect: "wasi:sockets/tcp.start-connect",
     udp_bind: "wasi:sockets/udp.start-bind",
     udp_send: "wasi:sockets/udp.send",
 };
-const IMPORTS_0_3: Imports = Imports {
+const IMPORTS_0_3: SocketImports = SocketImports {
     tcp_bind: "wasi:sockets/types.tcp-socket.bind",
     tcp_listen: "wasi:sockets/types.tcp-socket.listen",
     tcp_connect: "wasi:sockets/types.tcp-socket.connect",
@@ -147,22 +147,22 @@ const IMPORTS_0_3: Imports = Imports {
     udp_send: "wasi:sockets/types.udp-socket.send",
 };
 
-struct Sockets {
+struct SocketGate {
     gate: Gate,
     names: LearnedNames,
-    imports: &'static Imports,
+    imports: &'static SocketImports,
     /// Whether this state was permitted to bind UDP sockets to receive.
     listens_udp: AtomicBool,
-    /// Where it was permitted to bind TCP sockets, so that to listen there is not decided again: the last [`MOST_KEPT`].
+    /// Where it was permitted to bind TCP sockets, so that to listen there is not decided again: the last [`MAX_REMEMBERED`].
     bound: Mutex<VecDeque<SocketAddr>>,
-    /// Who sent it datagrams, the last [`MOST_KEPT`] of them.
+    /// Who sent it datagrams, the last [`MAX_REMEMBERED`] of them.
     heard: Mutex<VecDeque<SocketAddr>>,
 }
 
 /// A guest must not fill the host's memory by binding sockets or by being sent datagrams.
-const MOST_KEPT: usize = 1024;
+const MAX_REMEMBERED: usize = 1024;
 
-impl Sockets {
+impl SocketGate {
     fn permits(&self, address: SocketAddr, use_: SocketAddrUse) -> bool {
         let anywhere = address.ip().is_unspecified() && address.port() == 0;
         match use_ {
@@ -194,7 +194,7 @@ impl Sockets {
     fn listen(&self, import: &'static str, protocol: Protocol, address: SocketAddr) -> bool {
         let permitted = self.gate.check(import, Request::Listen { protocol, address }).is_ok();
         match protocol {
-            Protocol::Tcp if permitted => keep(&self.bound, address),
+            Protocol::Tcp if permitted => remember(&self.bound, address),
             Protocol::Udp if permitted => self.listens_udp.store(true, Relaxed),
             Protocol::Tcp | Protocol::Udp => {}
         }
@@ -225,17 +225,17 @@ impl Sockets {
         }
         let receives = self.listens_udp.load(Relaxed);
         if receives {
-            keep(&self.heard, from);
+            remember(&self.heard, from);
         }
         receives
     }
 }
 
 /// Adds `address`, or makes it the newest, and forgets the oldest when there are too many.
-fn keep(addresses: &Mutex<VecDeque<SocketAddr>>, address: SocketAddr) {
+fn remember(addresses: &Mutex<VecDeque<SocketAddr>>, address: SocketAddr) {
     let mut addresses = lock(addresses);
     addresses.retain(|kept| *kept != address);
-    addresses.truncate(MOST_KEPT - 1);
+    addresses.truncate(MAX_REMEMBERED - 1);
     addresses.push_front(address);
 }
 
@@ -248,14 +248,14 @@ mod tests {
     use super::*;
     use walnut_policy::{Capability, Policy};
 
-    fn sockets(rules: &[(bool, Capability, &str)]) -> Sockets {
+    fn sockets(rules: &[(bool, Capability, &str)]) -> SocketGate {
         let mut policy = Policy::sealed();
         for (allow, capability, rule) in rules {
             let added = if *allow { policy.allow(*capability, rule) } else { policy.deny(*capability, rule) };
             added.unwrap();
         }
         let gate = Gate::new("test", policy, Vec::new());
-        Sockets {
+        SocketGate {
             gate,
             names: LearnedNames::default(),
             imports: &IMPORTS_0_2,
@@ -300,7 +300,7 @@ mod tests {
         for port in 1..=u16::MAX {
             assert!(sockets.permits(SocketAddr::new(at("10.0.0.1:1").ip(), port), SocketAddrUse::UdpReceive));
         }
-        assert_eq!(lock(&sockets.heard).len(), MOST_KEPT);
+        assert_eq!(lock(&sockets.heard).len(), MAX_REMEMBERED);
         assert!(sockets.permits(at("10.0.0.1:65535"), SocketAddrUse::UdpSend));
         assert!(!sockets.permits(at("10.0.0.1:1"), SocketAddrUse::UdpSend));
     }
@@ -312,8 +312,8 @@ mod tests {
         assert!(sockets.permits(at("0.0.0.0:9000"), SocketAddrUse::UdpBind));
         let any = at("127.0.0.1:0");
         assert!(sockets.permits(any, SocketAddrUse::TcpBind));
-        (1..=u16::MAX).for_each(|port| keep(&sockets.bound, SocketAddr::new(any.ip(), port)));
-        assert_eq!(lock(&sockets.bound).len(), MOST_KEPT);
+        (1..=u16::MAX).for_each(|port| remember(&sockets.bound, SocketAddr::new(any.ip(), port)));
+        assert_eq!(lock(&sockets.bound).len(), MAX_REMEMBERED);
         // What was forgotten is decided anew, and datagrams still come.
         assert!(sockets.permits(at("127.0.0.1:65535"), SocketAddrUse::TcpListen));
         assert!(!sockets.permits(at("127.0.0.1:1"), SocketAddrUse::TcpListen));

@@ -2,7 +2,7 @@
 //!
 //! An entry's name is the digest of the artifact and the hash of everything that affects compiled code, so an upgrade or
 //! another setting never finds an old entry. Each entry ends in a [`Trailer`] with its length and checksum; one that does
-//! not match is removed and compiled again, never run. Entries are written beside their place and renamed into it, so
+//! not match is removed and compiled again, never run. Entries are written compute_thread their place and renamed into it, so
 //! that several processes may start at once and one may die in the middle of a write.
 //!
 //! It has a bound: whoever writes an entry removes those that were not used for the longest time, until all of them fit.
@@ -26,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Cache {
     dir: PathBuf,
     /// How many bytes it may hold.
-    most: u64,
+    max_bytes: u64,
 }
 
 /// How much a cache holds.
@@ -54,13 +54,13 @@ pub enum CacheError {
 
 const EXTENSION: &str = "code";
 const PARTIAL: &str = "partial";
-const TURN: &str = "turn";
+const LOCK: &str = "lock";
 /// A write that takes longer than this has died.
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// How long another process may take for an entry that this one needs as well.
-const OTHERS: Duration = Duration::from_secs(120);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
 /// How much it holds unless `WALNUT_CACHE_SIZE` says otherwise: a few components of the largest kind, many of every other.
-const MOST: u64 = 4 << 30;
+const MAX: u64 = 4 << 30;
 /// When an entry was used is known to this much: a start should read, not write.
 const USED: Duration = Duration::from_secs(24 * 3600);
 
@@ -68,24 +68,24 @@ impl Cache {
     /// The cache of this user: `$WALNUT_CACHE_DIR`, else the XDG cache folder. It holds `$WALNUT_CACHE_SIZE`.
     pub fn open() -> Result<Self, CacheError> {
         let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
-        let most = set("WALNUT_CACHE_SIZE").map_or(Ok(MOST), |text| parse_size(&text.to_string_lossy()));
+        let max_bytes = set("WALNUT_CACHE_SIZE").map_or(Ok(MAX), |text| parse_size(&text.to_string_lossy()));
         let set = |name| set(name).map(PathBuf::from);
         let dir = set("WALNUT_CACHE_DIR")
             .or_else(|| set("XDG_CACHE_HOME").map(|d| d.join("walnut")))
             .or_else(|| set("HOME").map(|d| d.join(".cache/walnut")))
             .or_else(|| set("LOCALAPPDATA").map(|d| d.join("walnut")))
             .ok_or(CacheError::NoPlace)?;
-        Cache::at(&dir.join("code"), most.map_err(CacheError::Size)?)
+        Cache::at(&dir.join("code"), max_bytes.map_err(CacheError::Size)?)
     }
 
-    /// A cache of at most this many bytes in this folder, which is made if need be.
-    pub fn at(dir: &Path, most: u64) -> Result<Self, CacheError> {
+    /// A cache of at max_bytes this many bytes in this folder, which is made if need be.
+    pub fn at(dir: &Path, max_bytes: u64) -> Result<Self, CacheError> {
         let io_error = |source| CacheError::Io { dir: dir.to_owned(), source };
         make_private(dir).map_err(io_error)?;
         if let Some(reason) = unsafe_because(dir).map_err(io_error)? {
             return Err(CacheError::Unsafe { dir: dir.to_owned(), reason });
         }
-        Ok(Cache { dir: dir.to_owned(), most })
+        Ok(Cache { dir: dir.to_owned(), max_bytes })
     }
 
     /// Where it is.
@@ -95,7 +95,7 @@ impl Cache {
 
     /// How many bytes it may hold, in words.
     pub fn bound(&self) -> String {
-        size(self.most)
+        size(self.max_bytes)
     }
 
     /// What it holds.
@@ -139,7 +139,7 @@ impl Cache {
     /// Writes an entry, and makes room for it. Nobody ever sees a part of it. One that fills the cache by itself is not kept.
     pub(crate) fn put(&self, digest: &Digest, engine: u64, code: &[u8]) -> io::Result<()> {
         self.sweep();
-        let Some(others) = self.most.checked_sub((code.len() + Trailer::SIZE) as u64) else {
+        let Some(others) = self.max_bytes.checked_sub((code.len() + Trailer::SIZE) as u64) else {
             return Err(io::ErrorKind::FileTooLarge.into());
         };
         self.shrink(others);
@@ -150,24 +150,24 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes an entry that is needed no more. A program that runs keeps its code.
+    /// Removes an entry that is room_needed no more. A program that runs keeps its code.
     pub(crate) fn remove(&self, digest: &Digest, engine: u64) {
         let _ = fs::remove_file(self.path(digest, engine));
     }
 
-    /// Waits until no other process makes this entry, but not for ever: one may be stopped, or slow. The turn ends when it is
+    /// Waits until no other process makes this entry, but not for ever: one may be stopped, or slow. The lock ends when it is
     /// dropped, and with its process.
-    pub(crate) fn turn(&self, digest: &Digest, engine: u64) -> io::Result<Turn> {
-        let path = self.path(digest, engine).with_extension(TURN);
+    pub(crate) fn lock(&self, digest: &Digest, engine: u64) -> io::Result<CompileLock> {
+        let path = self.path(digest, engine).with_extension(LOCK);
         let file = fs::File::create(&path)?;
-        let until = Instant::now() + OTHERS;
+        let until = Instant::now() + LOCK_TIMEOUT;
         while let Err(TryLockError::WouldBlock) = file.try_lock() {
             if Instant::now() > until {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             thread::sleep(Duration::from_millis(50));
         }
-        Ok(Turn { path, _file: file })
+        Ok(CompileLock { path, _file: file })
     }
 
     fn path(&self, digest: &Digest, engine: u64) -> PathBuf {
@@ -175,13 +175,13 @@ impl Cache {
     }
 
     fn files(&self) -> io::Result<Vec<PathBuf>> {
-        let ours = |path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION || e == PARTIAL || e == TURN);
+        let ours = |path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION || e == PARTIAL || e == LOCK);
         Ok(fs::read_dir(&self.dir)?.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).collect())
     }
 
-    /// Removes the entries that were not used for the longest time, until the others take no more than `most` bytes. It is no
+    /// Removes the entries that were not used for the longest time, until the others take no more than `max_bytes` bytes. It is no
     /// harm when others do the same meanwhile, or still want what is removed: they compile it again.
-    fn shrink(&self, most: u64) {
+    fn shrink(&self, max_bytes: u64) {
         let about = |path: PathBuf| {
             let metadata = fs::metadata(&path).ok()?;
             Some((metadata.modified().ok()?, metadata.len(), path))
@@ -191,7 +191,7 @@ impl Cache {
         let mut bytes: u64 = entries.iter().map(|(_, length, _)| length).sum();
         for (_, length, path) in entries.iter().filter(|(_, _, path)| path.extension().is_some_and(|e| e == EXTENSION))
         {
-            if bytes <= most {
+            if bytes <= max_bytes {
                 return;
             }
             if fs::remove_file(path).is_ok() {
@@ -206,7 +206,7 @@ impl Cache {
             let old = |m: fs::Metadata| {
                 m.modified().is_ok_and(|t| SystemTime::now().duration_since(t).is_ok_and(|age| age > ABANDONED))
             };
-            if path.extension().is_some_and(|e| e == PARTIAL || e == TURN) && fs::metadata(&path).is_ok_and(old) {
+            if path.extension().is_some_and(|e| e == PARTIAL || e == LOCK) && fs::metadata(&path).is_ok_and(old) {
                 let _ = fs::remove_file(&path);
             }
         }
@@ -214,12 +214,12 @@ impl Cache {
 }
 
 /// The right to make an entry.
-pub(crate) struct Turn {
+pub(crate) struct CompileLock {
     path: PathBuf,
     _file: fs::File,
 }
 
-impl Drop for Turn {
+impl Drop for CompileLock {
     fn drop(&mut self) {
         // Whoever waits for the file has it still, and finds what was made. At worst two make the same.
         let _ = fs::remove_file(&self.path);
@@ -313,7 +313,7 @@ mod tests {
 
     fn cache() -> (tempfile::TempDir, Cache) {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::at(&dir.path().join("code"), MOST).unwrap();
+        let cache = Cache::at(&dir.path().join("code"), MAX).unwrap();
         (dir, cache)
     }
 
@@ -374,9 +374,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(Cache::at(dir.path(), MOST), Err(CacheError::Unsafe { .. })));
+        assert!(matches!(Cache::at(dir.path(), MAX), Err(CacheError::Unsafe { .. })));
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        Cache::at(dir.path(), MOST).unwrap();
+        Cache::at(dir.path(), MAX).unwrap();
     }
 
     #[test]
@@ -401,7 +401,7 @@ mod tests {
         digests.iter().zip([3, 5, 4]).for_each(|(digest, days)| age(&cache, digest, days));
         // It was used since.
         assert!(read(&cache, &digests[1]).is_some());
-        cache.most = 350;
+        cache.max_bytes = 350;
         let new = Digest::of(b"new");
         cache.put(&new, 7, &[1; 84]).unwrap();
         let is_there = digests.map(|digest| read(&cache, &digest).is_some());
@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn those_who_make_room_take_nothing_from_those_who_read() {
         let (_dir, mut cache) = cache();
-        cache.most = 1000;
+        cache.max_bytes = 1000;
         thread::scope(|scope| {
             for writer in 0..4_u8 {
                 let cache = &cache;

@@ -14,7 +14,7 @@ use wasmtime::component::{Component, InstancePre};
 
 /// The code of a component, linked with everything that there is. All who run the same bytes on the same tier share it: what
 /// each of them may do and use is in its [`Setup`], which host functions find in the sandbox.
-pub(crate) struct Code {
+pub(crate) struct LinkedCode {
     pub tier: Arc<Tier>,
     pub pre: InstancePre<Sandbox>,
     pub worlds: Vec<World>,
@@ -26,7 +26,7 @@ pub(crate) struct Code {
     pub version: &'static str,
 }
 
-impl Code {
+impl LinkedCode {
     /// Checks that everything is there that the `component` of `artifact` imports, and links it.
     pub fn new(tier: &Arc<Tier>, component: &Component, artifact: &Artifact) -> Result<Self, LoadError> {
         let (engine, ty) = (&tier.wasmtime, component.component_type());
@@ -43,7 +43,7 @@ impl Code {
             hint: "it was built for another version of an interface; rebuild it with a toolchain for WASI 0.2 or the final 0.3".into(),
         })?;
         let is_0_3 = |name| Package::of(name).is_some_and(|p| p.version == WASI_0_3);
-        Ok(Code {
+        Ok(LinkedCode {
             tier: tier.clone(),
             pre,
             worlds: worlds(ty.exports(engine).map(|(name, _)| name)),

@@ -35,7 +35,7 @@ impl EngineConfig {
         self.sandboxes > 1
     }
 
-    pub(crate) fn engine(&self, calls: Calls, compiler: Compiler) -> Result<wasmtime::Engine, LoadError> {
+    pub(crate) fn engine(&self, calls: CallModel, compiler: Compiler) -> Result<wasmtime::Engine, LoadError> {
         let mut config = compiler.config();
         calls.configure(&mut config);
         let stack = usize::try_from(self.limits.stack.clamp(*STACK.start(), *STACK.end())).unwrap_or(usize::MAX);
@@ -50,29 +50,29 @@ impl EngineConfig {
         wasmtime::Engine::new(&config).map_err(|e| LoadError::Engine(format!("{e:#}")))
     }
 
-    fn pool(&self, calls: Calls) -> PoolingAllocationConfig {
+    fn pool(&self, calls: CallModel) -> PoolingAllocationConfig {
         let mut pool = PoolingAllocationConfig::new();
         // A sandbox that was given up may hold its place for a moment after its successor has started.
         let n = self.sandboxes + self.sandboxes / 8 + 4;
         let memory = usize::try_from(self.limits.memory).unwrap_or(usize::MAX).min(4 << 30);
         let stacks = match calls {
-            Calls::Serial => n,
+            CallModel::Serial => n,
             // A call from one component of a composition to another may have a stack of its own. The system keeps two mappings
             // of each, and has 65,000 of them for a process.
-            Calls::Concurrent => n.saturating_mul(4).min(n.max(MOST_STACKS)),
+            CallModel::Concurrent => n.saturating_mul(4).min(n.max(MAX_STACKS)),
         };
         pool.total_component_instances(n)
             // Only counted, so that there may be as many as all could have.
-            .total_core_instances(n.saturating_mul(MOST_INSTANCES))
+            .total_core_instances(n.saturating_mul(MAX_INSTANCES))
             // And always for one of the largest, with its successor.
-            .total_memories(n.saturating_mul(MEMORIES).max(2 * MOST_MEMORIES))
-            .total_tables(n.saturating_mul(TABLES).max(2 * MOST_TABLES))
+            .total_memories(n.saturating_mul(MEMORIES).max(2 * MAX_MEMORIES))
+            .total_tables(n.saturating_mul(TABLES).max(2 * MAX_TABLES))
             .total_stacks(stacks)
             .total_gc_heaps(n)
             .max_memory_size(memory)
-            .max_core_instances_per_component(MOST_INSTANCES)
-            .max_memories_per_component(MOST_MEMORIES)
-            .max_tables_per_component(MOST_TABLES)
+            .max_core_instances_per_component(MAX_INSTANCES)
+            .max_memories_per_component(MAX_MEMORIES)
+            .max_tables_per_component(MAX_TABLES)
             .table_elements(100_000)
             .linear_memory_keep_resident(1 << 20)
             .table_keep_resident(64 << 10)
@@ -83,12 +83,12 @@ impl EngineConfig {
 }
 
 /// Of one component.
-const MOST_INSTANCES: u32 = 64;
-const MOST_MEMORIES: u32 = 16;
-const MOST_TABLES: u32 = 64;
+const MAX_INSTANCES: u32 = 64;
+const MAX_MEMORIES: u32 = 16;
+const MAX_TABLES: u32 = 64;
 
 /// Beyond what the places have anyhow.
-const MOST_STACKS: u32 = 8_000;
+const MAX_STACKS: u32 = 8_000;
 
 /// The pools have room for so many of each sandbox; one that has more takes the room of several.
 const MEMORIES: u32 = 2;
@@ -113,7 +113,7 @@ pub enum Tiers {
 
 /// How a component and the host call each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Calls {
+pub(crate) enum CallModel {
     /// One call at a time, as everything before WASI 0.3 does. Nothing is kept of calls under way, which makes a fresh
     /// sandbox for each request a third cheaper.
     Serial,
@@ -121,11 +121,11 @@ pub(crate) enum Calls {
     Concurrent,
 }
 
-impl Calls {
+impl CallModel {
     fn configure(self, config: &mut Config) {
         match self {
-            Calls::Serial => config.wasm_features(ASYNC, false).concurrency_support(false),
-            Calls::Concurrent => config
+            CallModel::Serial => config.wasm_features(ASYNC, false).concurrency_support(false),
+            CallModel::Concurrent => config
                 .wasm_component_model_async(true)
                 .wasm_features(WasmFeatures::CM_ASYNC_STACKFUL | WasmFeatures::CM_MORE_ASYNC_BUILTINS, true),
         };

@@ -2,16 +2,16 @@
 //!
 //! What is not in the cache is compiled by the baseline compiler, which takes a fraction of the time, and starts at once.
 //! What that one cannot compile (GC, exceptions, tail calls) is compiled without optimisation. [`Engine::optimise`] then
-//! makes the optimised code beside it, on threads that give way to others; a service changes over to it, and every later
+//! makes the optimised code compute_thread it, on threads that give way to others; a service changes over to it, and every later
 //! start finds it in the cache.
 //!
 //! Those who run the same bytes on the same tier share one copy of the code, and with it the image of its memory: an app may
 //! have a thousand components of one file. It is kept for as long as one of them has it.
 
 use crate::compile::cache::Cache;
-use crate::compile::code::Code;
+use crate::compile::code::LinkedCode;
 use crate::compile::compile_error::compile_error;
-use crate::compile::config::{Calls, Compiler, EngineConfig, Tiers};
+use crate::compile::config::{CallModel, Compiler, EngineConfig, Tiers};
 use crate::compile::prepared::Prepared;
 use crate::compile::shared_code::SharedTier;
 use crate::compile::tier::Tier;
@@ -27,21 +27,21 @@ use wasmtime::component::Component;
 /// Compiles and runs components. One per process and purpose.
 pub struct Engine {
     config: EngineConfig,
-    /// By its calls and its compiler. Each is made when it is needed, which on most starts only one is.
+    /// By its calls and its compiler. Each is made when it is room_needed, which on most starts only one is.
     tiers: [[OnceLock<SharedTier>; 3]; 2],
     cache: Option<Cache>,
 }
 
-/// What is compiled: an artifact, and the component that it is or becomes, made when it is first needed. Mostly the code is in
+/// What is compiled: an artifact, and the component that it is or becomes, made when it is first room_needed. Mostly the code is in
 /// the cache.
-struct Source<'a> {
+struct ComponentSource<'a> {
     artifact: &'a Artifact,
     component: OnceCell<Cow<'a, [u8]>>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> ComponentSource<'a> {
     fn new(artifact: &'a Artifact) -> Self {
-        Source { artifact, component: OnceCell::new() }
+        ComponentSource { artifact, component: OnceCell::new() }
     }
 
     fn component(&self) -> Result<&[u8], LoadError> {
@@ -68,7 +68,7 @@ impl Engine {
     /// Shares the code of `artifact` with those who have it, takes it from the cache, or compiles it, as quickly as that goes,
     /// and checks that everything it imports is there.
     pub fn prepare(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
-        let (tiers, source, in_use) = (self.config.tiers, Source::new(artifact), self.in_use(artifact));
+        let (tiers, source, in_use) = (self.config.tiers, ComponentSource::new(artifact), self.in_use(artifact));
         let calls = in_use.as_ref().map_or_else(|| self.calls(artifact), |code| code.tier.calls);
         if tiers != Tiers::Baseline {
             // Another process may have made better code than what is in use here.
@@ -107,11 +107,11 @@ impl Engine {
 
     fn code_by(
         &self,
-        calls: Calls,
+        calls: CallModel,
         compiler: Compiler,
-        source: &Source<'_>,
+        source: &ComponentSource<'_>,
         progress: Option<&dyn Progress>,
-    ) -> Result<Arc<Code>, LoadError> {
+    ) -> Result<Arc<LinkedCode>, LoadError> {
         let tier = self.tier(calls, compiler)?;
         match self.at_hand(tier, source.artifact)? {
             Some(code) => Ok(code),
@@ -120,14 +120,14 @@ impl Engine {
     }
 
     /// The best code of `artifact` that somebody has.
-    fn in_use(&self, artifact: &Artifact) -> Option<Arc<Code>> {
+    fn in_use(&self, artifact: &Artifact) -> Option<Arc<LinkedCode>> {
         // The best compiler is the last.
         let mut tiers = self.tiers.iter().flat_map(|tiers| tiers.iter().rev()).filter_map(OnceLock::get);
         tiers.find_map(|tier| tier.in_use(&artifact.code))
     }
 
     /// The tier's code of `artifact`, if it is there without compiling it.
-    fn at_hand(&self, tier: &SharedTier, artifact: &Artifact) -> Result<Option<Arc<Code>>, LoadError> {
+    fn at_hand(&self, tier: &SharedTier, artifact: &Artifact) -> Result<Option<Arc<LinkedCode>>, LoadError> {
         if let Some(code) = tier.in_use(&artifact.code) {
             return Ok(Some(code));
         }
@@ -136,17 +136,17 @@ impl Engine {
 
     /// How `artifact` is called. A command has no use for the cheaper way, and a component that could go it does without
     /// where the address space has no room for another pool.
-    fn calls(&self, artifact: &Artifact) -> Calls {
+    fn calls(&self, artifact: &Artifact) -> CallModel {
         if !self.config.is_service() || concurrency::imports_0_3(artifact) {
-            return Calls::Concurrent;
+            return CallModel::Concurrent;
         }
-        let Ok(tier) = self.tier(Calls::Serial, Compiler::Optimising) else { return Calls::Concurrent };
+        let Ok(tier) = self.tier(CallModel::Serial, Compiler::Optimising) else { return CallModel::Concurrent };
         // What has code of this kind in the cache was looked at when that was made, which takes long for a large one.
         let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&artifact.code, tier.tier.hash));
-        if is_kept || concurrency::is_serial(artifact) { Calls::Serial } else { Calls::Concurrent }
+        if is_kept || concurrency::is_serial(artifact) { CallModel::Serial } else { CallModel::Concurrent }
     }
 
-    fn tier(&self, calls: Calls, compiler: Compiler) -> Result<&SharedTier, LoadError> {
+    fn tier(&self, calls: CallModel, compiler: Compiler) -> Result<&SharedTier, LoadError> {
         let place = &self.tiers[calls as usize][compiler as usize];
         if let Some(tier) = place.get() {
             return Ok(tier);
@@ -168,13 +168,13 @@ impl Engine {
         if let Some(code) = tier.in_use(&artifact.code) {
             return Ok(Prepared::new(code, artifact, None));
         }
-        let _turn = self.cache.as_ref().and_then(|cache| cache.turn(&artifact.code, tier.tier.hash).ok());
+        let _lock = self.cache.as_ref().and_then(|cache| cache.lock(&artifact.code, tier.tier.hash).ok());
         if let Some(code) = self.at_hand(tier, artifact)? {
             return Ok(Prepared::new(code, artifact, None));
         }
-        let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| give_way()).build();
+        let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| yield_turn()).build();
         let component = match threads {
-            Ok(threads) => threads.install(|| self.compile(tier, &Source::new(artifact), None)),
+            Ok(threads) => threads.install(|| self.compile(tier, &ComponentSource::new(artifact), None)),
             Err(e) => Err(LoadError::Engine(e.to_string())),
         };
         Ok(Prepared::new(tier.share(&component?, artifact)?, artifact, None))
@@ -192,7 +192,7 @@ impl Engine {
     fn compile(
         &self,
         tier: &SharedTier,
-        source: &Source<'_>,
+        source: &ComponentSource<'_>,
         progress: Option<&dyn Progress>,
     ) -> Result<Component, LoadError> {
         let (artifact, bytes) = (source.artifact, source.component()?);
@@ -217,7 +217,7 @@ impl Engine {
 
 /// Others go before this thread. Not so far that a busy service never gets the code that would make it less busy: it has
 /// about a quarter of a processor that others want as well.
-fn give_way() {
+fn yield_turn() {
     // Linux has a priority for each thread, elsewhere it is the process's.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 5);
@@ -285,7 +285,7 @@ mod tests {
         assert!(entry(&quick).is_none() && entry(&good).is_some());
         // Another process starts with it.
         let later = Engine::new(&config, Some(cache.clone())).prepare(&artifact, None).unwrap();
-        assert_eq!((later.code.tier.calls, later.code.tier.compiler), (Calls::Serial, Compiler::Optimising));
+        assert_eq!((later.code.tier.calls, later.code.tier.compiler), (CallModel::Serial, Compiler::Optimising));
     }
 
     /// The next process does not try the baseline compiler again, which may have worked for long before it gave up.
@@ -305,7 +305,7 @@ mod tests {
         start(0, false);
     }
 
-    /// And is not said to have taken long for those who did not wait for it.
+    /// And is not output to have taken long for those who did not wait for it.
     #[test]
     fn what_the_baseline_compiler_cannot_compile_is_shared_too() {
         let (engine, compiled) = (engine(), Compiled::default());
@@ -327,7 +327,7 @@ mod tests {
         assert!(code.upgrade().is_none());
         let next = engine.prepare(&artifacts(&ADD.replace("add", "sub"))[0], None).unwrap();
         assert_eq!(
-            engine.tier(Calls::Serial, next.code.tier.compiler).unwrap().count(),
+            engine.tier(CallModel::Serial, next.code.tier.compiler).unwrap().count(),
             1,
             "nothing is left of what is gone"
         );

@@ -1,6 +1,6 @@
 //! From a compiled component to something that is ready to start: linked with a policy.
 
-use crate::compile::code::Code;
+use crate::compile::code::LinkedCode;
 use crate::compile::config;
 use crate::component::adapt;
 use crate::component::artifact::Artifact;
@@ -9,13 +9,13 @@ use crate::failure::explain;
 use crate::limits::size;
 use crate::sandbox::sandbox::Sandbox;
 use crate::sandbox::setup::Setup;
-use crate::scheduler::fair_queue::Party;
+use crate::scheduler::fair_queue::FlowId;
 use std::sync::Arc;
 
 /// A compiled component.
 #[derive(Clone)]
 pub struct Prepared {
-    pub(crate) code: Arc<Code>,
+    pub(crate) code: Arc<LinkedCode>,
     name: String,
     unfit: Option<String>,
 }
@@ -26,13 +26,13 @@ const PAGE: u64 = 64 << 10;
 /// A component with its policy: what is left is to make sandboxes.
 #[derive(Clone)]
 pub struct Ready {
-    pub(crate) code: Arc<Code>,
+    pub(crate) code: Arc<LinkedCode>,
     pub(crate) setup: Arc<Setup>,
     pub(crate) name: String,
 }
 
 impl Prepared {
-    pub(crate) fn new(code: Arc<Code>, artifact: &Artifact, unfit: Option<String>) -> Self {
+    pub(crate) fn new(code: Arc<LinkedCode>, artifact: &Artifact, unfit: Option<String>) -> Self {
         Prepared { code, name: artifact.name.clone(), unfit }
     }
 
@@ -61,8 +61,8 @@ impl Prepared {
             adapt::check_start(&self.name, &setup.args, &setup.env)?;
         }
         setup.version = self.code.version;
-        if let Some(usage) = &setup.usage {
-            setup.party = Party::of(usage);
+        if let Some(usage) = &setup.usage_observer {
+            setup.flow = FlowId::of(usage);
         }
         Ok(self.with(Arc::new(setup)))
     }

@@ -1,6 +1,6 @@
-//! Code that is shared by those who run the same bytes on the same tier.
+//! LinkedCode that is shared by those who run the same bytes on the same tier.
 
-use crate::compile::code::Code;
+use crate::compile::code::LinkedCode;
 use crate::compile::tier::Tier;
 use crate::component::artifact::{Artifact, Digest};
 use crate::failure::error::LoadError;
@@ -11,7 +11,7 @@ use wasmtime::component::Component;
 /// A tier with the code that somebody has of it.
 pub(crate) struct SharedTier {
     pub tier: Arc<Tier>,
-    in_use: Mutex<HashMap<Digest, Weak<Code>>>,
+    in_use: Mutex<HashMap<Digest, Weak<LinkedCode>>>,
 }
 
 impl SharedTier {
@@ -19,13 +19,13 @@ impl SharedTier {
         SharedTier { tier, in_use: Mutex::default() }
     }
 
-    pub fn in_use(&self, digest: &Digest) -> Option<Arc<Code>> {
+    pub fn in_use(&self, digest: &Digest) -> Option<Arc<LinkedCode>> {
         self.lock().get(digest)?.upgrade()
     }
 
     /// Links `component` for all who run these bytes. When somebody was faster, what they made is the one that is shared.
-    pub fn share(&self, component: &Component, artifact: &Artifact) -> Result<Arc<Code>, LoadError> {
-        let made = Arc::new(Code::new(&self.tier, component, artifact)?);
+    pub fn share(&self, component: &Component, artifact: &Artifact) -> Result<Arc<LinkedCode>, LoadError> {
+        let made = Arc::new(LinkedCode::new(&self.tier, component, artifact)?);
         let mut in_use = self.lock();
         if let Some(theirs) = in_use.get(&artifact.code).and_then(Weak::upgrade) {
             return Ok(theirs);
@@ -35,7 +35,7 @@ impl SharedTier {
         Ok(made)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Weak<Code>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Weak<LinkedCode>>> {
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

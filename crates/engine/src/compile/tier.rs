@@ -1,9 +1,9 @@
 //! A compiler, with the wasmtime engine that runs its code.
 
-use crate::compile::config::{Calls, Compiler, EngineConfig};
+use crate::compile::config::{CallModel, Compiler, EngineConfig};
 use crate::component::adapt;
 use crate::failure::error::LoadError;
-use crate::scheduler::epoch_ticker::Ticker;
+use crate::scheduler::epoch_ticker::EpochTicker;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use tokio::sync::Notify;
 /// A compiler, and what runs its code.
 pub(crate) struct Tier {
     pub wasmtime: wasmtime::Engine,
-    pub ticker: Arc<Ticker>,
-    pub calls: Calls,
+    pub ticker: Arc<EpochTicker>,
+    pub calls: CallModel,
     pub compiler: Compiler,
     /// The hash of everything that affects compiled code.
     pub hash: u64,
     /// Tells sandboxes that idle that one that has a request needs their room.
-    pub needed: Arc<Notify>,
+    pub room_needed: Arc<Notify>,
 }
 
 impl Tier {
-    pub fn new(config: &EngineConfig, calls: Calls, compiler: Compiler) -> Result<Arc<Self>, LoadError> {
+    pub fn new(config: &EngineConfig, calls: CallModel, compiler: Compiler) -> Result<Arc<Self>, LoadError> {
         let wasmtime = config.engine(calls, compiler)?;
         let mut hasher = DefaultHasher::new();
         adapt::REVISION.hash(&mut hasher);
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
-        let ticker = Ticker::new(&wasmtime, tick(config));
-        Ok(Arc::new(Tier { wasmtime, ticker, calls, compiler, hash: hasher.finish(), needed: Arc::default() }))
+        let ticker = EpochTicker::new(&wasmtime, tick(config));
+        Ok(Arc::new(Tier { wasmtime, ticker, calls, compiler, hash: hasher.finish(), room_needed: Arc::default() }))
     }
 }
 

@@ -16,7 +16,7 @@ use wit_component::ComponentEncoder;
 pub(crate) const REVISION: u32 = 11;
 
 /// The most imports that a target may have at its outside. Real programs have some hundreds.
-const MOST_IMPORTS: usize = 20_000;
+const MAX_IMPORTS: usize = 20_000;
 
 /// What to do about a program that needs threads.
 const NO_THREADS: &str = "build it without threads: for the target wasm32-wasip1 or wasm32-wasip2 instead of \
@@ -85,8 +85,8 @@ pub(crate) fn read_module(artifact: &Artifact) -> Result<CoreModule, LoadError> 
                 for import in section.into_imports() {
                     let import = import.map_err(|e| artifact.invalid(&e))?;
                     count += 1;
-                    if count > MOST_IMPORTS {
-                        let reason = format!("it has more than {MOST_IMPORTS} imports");
+                    if count > MAX_IMPORTS {
+                        let reason = format!("it has more than {MAX_IMPORTS} imports");
                         return Err(LoadError::Invalid { name: artifact.name.clone(), reason });
                     }
                     if matches!(import.ty, TypeRef::Memory(memory) if memory.shared) {

@@ -29,16 +29,16 @@ pub(crate) fn module(is_command: bool) -> Cow<'static, [u8]> {
 
 /// What there is to know of it before it is changed.
 #[derive(Default)]
-struct Facts {
+struct AdapterFacts {
     imported: u32,
     types: Vec<u32>,
     write: Option<u32>,
     look: Option<u32>,
 }
 
-impl Facts {
+impl AdapterFacts {
     fn read(module: &[u8]) -> Result<Self, Error> {
-        let mut facts = Facts::default();
+        let mut facts = AdapterFacts::default();
         for payload in Parser::new(0).parse_all(module) {
             match payload? {
                 Payload::ImportSection(section) => {
@@ -66,7 +66,7 @@ impl Facts {
 
 /// The module with a function in front of its `fd_write`. `None` when it has not what that needs.
 fn with_look(module: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let facts = Facts::read(module)?;
+    let facts = AdapterFacts::read(module)?;
     let (Some(write), Some(look)) = (facts.write, facts.look) else { return Ok(None) };
     let defined = write.checked_sub(facts.imported).and_then(|index| usize::try_from(index).ok());
     let Some(ty) = defined.and_then(|index| facts.types.get(index)).copied() else { return Ok(None) };

@@ -11,11 +11,11 @@ use std::thread;
 use wasmparser::{Encoding, Parser, Payload};
 
 /// Text with longer lines than this gets no line numbers in its traps.
-const LONGEST_LINE: usize = 16 << 10;
+const MAX_LINE_WITH_DEBUG_INFO: usize = 16 << 10;
 /// The largest target that is loaded. A compiler of 100 MB is real; a gigabyte is a mistake or an attack.
-const LARGEST: u64 = 512 << 20;
+const MAX_SIZE: u64 = 512 << 20;
 /// From here on reading and digesting take long enough to be done at once.
-const LARGE: u64 = 2 << 20;
+const PARALLEL_FROM: u64 = 2 << 20;
 /// How much is read before it is digested.
 const PIECE: usize = 512 << 10;
 
@@ -86,7 +86,7 @@ impl Artifact {
         if metadata.is_dir() {
             return Err(LoadError::NotWasm { name: target.to_owned(), reason: "it is a folder".into() });
         }
-        if (LARGE..LARGEST).contains(&metadata.len())
+        if (PARALLEL_FROM..MAX_SIZE).contains(&metadata.len())
             && let Some((bytes, digest)) = read_and_digest(&file, metadata.len())
         {
             return Artifact::of(target, bytes, digest);
@@ -126,7 +126,7 @@ impl Artifact {
         let sha256 = sha256(&bytes).into();
         let mut parser = wat::Parser::new();
         // To find a place in a long line takes as long as the line, for every instruction in it.
-        if text.lines().all(|line| line.len() <= LONGEST_LINE) {
+        if text.lines().all(|line| line.len() <= MAX_LINE_WITH_DEBUG_INFO) {
             parser.generate_dwarf(wat::GenerateDwarf::Lines);
         }
         let bytes = parser.parse_str(Some(Path::new(name)), text).map_err(|e| LoadError::Text {
@@ -188,15 +188,15 @@ impl ReadError {
                 LoadError::NotFound(path.to_owned())
             }
             ReadError::Io(source) => LoadError::Unreadable { path: path.to_owned(), source },
-            ReadError::TooLarge(name) => LoadError::TooLarge { name, most: crate::limits::size(LARGEST) },
+            ReadError::TooLarge(name) => LoadError::TooLarge { name, most: crate::limits::size(MAX_SIZE) },
         }
     }
 }
 
 fn read_bounded(source: impl Read, name: &str, expected: u64) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::with_capacity(usize::try_from(expected.min(LARGEST)).unwrap_or(0));
-    source.take(LARGEST + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
-    if bytes.len() as u64 > LARGEST {
+    let mut bytes = Vec::with_capacity(usize::try_from(expected.min(MAX_SIZE)).unwrap_or(0));
+    source.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    if bytes.len() as u64 > MAX_SIZE {
         return Err(ReadError::TooLarge(name.to_owned()));
     }
     Ok(bytes)
@@ -303,14 +303,14 @@ mod tests {
     #[test]
     fn a_file_that_is_digested_while_it_is_read_has_the_same_digest() {
         let mut file = tempfile::tempfile().unwrap();
-        let all: Vec<u8> = (0..LARGE + 12_345).map(|i| (i % 251) as u8).collect();
+        let all: Vec<u8> = (0..PARALLEL_FROM + 12_345).map(|i| (i % 251) as u8).collect();
         file.write_all(&all).unwrap();
-        for wrong in [LARGE, LARGE + 12_346] {
+        for wrong in [PARALLEL_FROM, PARALLEL_FROM + 12_346] {
             file.rewind().unwrap();
             assert!(read_and_digest(&file, wrong).is_none(), "{wrong}");
             assert_eq!(file.stream_position().unwrap(), 0);
         }
-        let (bytes, digest) = read_and_digest(&file, LARGE + 12_345).unwrap();
+        let (bytes, digest) = read_and_digest(&file, PARALLEL_FROM + 12_345).unwrap();
         assert!(bytes == all);
         assert_eq!(digest, Digest::of(&all));
     }

@@ -21,7 +21,7 @@ pub struct Inspection {
     /// Of the bytes as they were read, as `sha256:…`.
     pub digest: String,
     /// Module or component.
-    pub kind: Kind,
+    pub kind: ArtifactKind,
     /// The versions of WASI that it uses, such as `0.2.6`.
     pub wasi: Vec<String>,
     /// The world it was built for, if Walnut knows it, such as `wasi:http/proxy`.
@@ -51,7 +51,7 @@ pub struct Inspection {
 /// Module or component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ArtifactKind {
     /// A core module, which becomes a component when it is loaded.
     Module,
     /// A component.
@@ -82,14 +82,14 @@ pub struct CapabilityUse {
 impl Inspection {
     /// Reads `artifact`.
     pub fn of(artifact: &Artifact) -> Result<Self, LoadError> {
-        let kind = if artifact.is_component()? { Kind::Component } else { Kind::Module };
+        let kind = if artifact.is_component()? { ArtifactKind::Component } else { ArtifactKind::Module };
         let outline = Outline::read(artifact)?;
         let (imports, exports, missing) = match kind {
-            Kind::Component => {
+            ArtifactKind::Component => {
                 let missing: Vec<_> = outline.imports.iter().filter_map(|i| imports::missing(i)).collect();
                 (outline.imports.clone(), outline.exports.clone(), missing)
             }
-            Kind::Module => module_view(artifact)?,
+            ArtifactKind::Module => module_view(artifact)?,
         };
         let found = worlds(exports.iter().map(String::as_str));
         let missing_imports: Vec<_> = missing.iter().map(|m| format!("{}, {}", m.name, m.problem)).collect();
@@ -138,10 +138,10 @@ impl Inspection {
 /// What a module with a start exports once it is adapted.
 const COMMAND: &str = "wasi:cli/run@0.2.12";
 
-type View = (Vec<String>, Vec<String>, Vec<crate::failure::error::MissingImport>);
+type ModuleView = (Vec<String>, Vec<String>, Vec<crate::failure::error::MissingImport>);
 
 /// What a module's imports and exports become when it is adapted.
-fn module_view(artifact: &Artifact) -> Result<View, LoadError> {
+fn module_view(artifact: &Artifact) -> Result<ModuleView, LoadError> {
     match adapt::to_component(artifact) {
         Ok(bytes) => {
             let adapted = Artifact::binary(&artifact.name, artifact.digest, bytes.into_owned());
@@ -183,8 +183,8 @@ fn group<'a>(imports: impl Iterator<Item = &'a String>) -> (Vec<CapabilityUse>, 
     (uses, harmless)
 }
 
-fn wasi_versions(kind: Kind, imports: &[String], exports: &[String]) -> Vec<String> {
-    if kind == Kind::Module {
+fn wasi_versions(kind: ArtifactKind, imports: &[String], exports: &[String]) -> Vec<String> {
+    if kind == ArtifactKind::Module {
         return if imports.is_empty() { Vec::new() } else { vec!["0.1".into()] };
     }
     let versions = imports

@@ -15,7 +15,7 @@
 //! program's `memory.size` and `memory.grow` work on `$size` alone. A program whose start function needs the adapter before
 //! that shares its memory the old way.
 //!
-//! Code offsets stay what they were, so that line numbers do: `memory.size` is replaced in place, by an instruction of the
+//! CodeBody offsets stay what they were, so that line numbers do: `memory.size` is replaced in place, by an instruction of the
 //! same length; a function with `memory.grow` is moved to the end, and a call of the same length takes its place.
 
 #![expect(clippy::cast_possible_truncation, reason = "a target has at most 512 MiB, so every count in it fits")]
@@ -33,11 +33,11 @@ const ADAPTER_PAGES: i32 = 4;
 
 const I32: u8 = 0x7f;
 /// The largest number of pages that a 32-bit memory has.
-const MOST_PAGES: u64 = 65_536;
+const MAX_PAGES: u64 = 65_536;
 
 /// What there is to know of a module before it is changed.
 #[derive(Default)]
-struct Facts {
+struct ModuleFacts {
     types: u32,
     imported_functions: u32,
     functions: Vec<u32>,
@@ -51,7 +51,7 @@ struct Facts {
 
 /// The module with its own memory apart, or `None` when it has no memory of the plain kind.
 pub(crate) fn apart(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let facts = Facts::read(module).map_err(|e| e.message().to_owned())?;
+    let facts = ModuleFacts::read(module).map_err(|e| e.message().to_owned())?;
     let (Some(memory), 1, false) = (facts.memory, facts.memories, facts.exports_realloc) else { return Ok(None) };
     // A global beyond this has an index of two bytes, which would not fit in the place of `memory.size`.
     if facts.globals > 120 {
@@ -60,9 +60,9 @@ pub(crate) fn apart(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
     Rewriter { facts, memory }.rewrite(module).map(Some).map_err(|e| e.message().to_owned())
 }
 
-impl Facts {
+impl ModuleFacts {
     fn read(module: &[u8]) -> wasmparser::Result<Self> {
-        let mut facts = Facts::default();
+        let mut facts = ModuleFacts::default();
         for payload in Parser::new(0).parse_all(module) {
             match payload? {
                 Payload::TypeSection(section) => {
@@ -113,14 +113,14 @@ impl Facts {
 }
 
 struct Rewriter {
-    facts: Facts,
+    facts: ModuleFacts,
     memory: (u64, Option<u64>),
 }
 
 impl Rewriter {
     fn rewrite(&self, module: &[u8]) -> wasmparser::Result<Vec<u8>> {
         let mut sections: BTreeMap<usize, (u8, Vec<u8>)> = BTreeMap::new();
-        let mut code = Code::default();
+        let mut code = CodeBody::default();
         let mut place = 0;
         let mut has_globals = false;
         for payload in Parser::new(0).parse_all(module) {
@@ -231,7 +231,7 @@ impl Rewriter {
     /// What the program's `memory.grow` does.
     fn grow_body(&self) -> Vec<u8> {
         use Instruction as I;
-        let most = self.memory.1.unwrap_or(MOST_PAGES).min(MOST_PAGES) as i32;
+        let most = self.memory.1.unwrap_or(MAX_PAGES).min(MAX_PAGES) as i32;
         let (size, end) = (self.size(), self.end());
         body(
             &[],
@@ -265,7 +265,7 @@ impl Rewriter {
                 I::I32Sub,
                 I::I32GtU,
                 I::If(BlockType::Empty),
-                I::I32Const(MOST_PAGES as i32 - 1),
+                I::I32Const(MAX_PAGES as i32 - 1),
                 I::MemoryGrow(0),
                 I::Drop,
                 I::I32Const(-1),
@@ -376,7 +376,7 @@ fn body(locals: &[(u32, ValType)], instructions: &[Instruction<'_>]) -> Vec<u8> 
 
 /// The changes to the code section.
 #[derive(Default)]
-struct Code {
+struct CodeBody {
     /// Where the section's content starts in the module, and its place among the sections.
     start: usize,
     place: usize,
@@ -389,7 +389,7 @@ struct Code {
     seen: usize,
 }
 
-impl Code {
+impl CodeBody {
     fn read(
         &mut self,
         rewriter: &Rewriter,

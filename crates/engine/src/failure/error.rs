@@ -166,8 +166,8 @@ pub(crate) fn parser_words(message: &str) -> String {
 
 /// Text that quotes the source, with lines as long as a terminal is wide: a source may be one line of megabytes.
 pub(crate) fn short_lines(text: &str) -> String {
-    const MOST: usize = 160;
-    let cut = |line: &str| match line.char_indices().nth(MOST) {
+    const MAX_WIDTH: usize = 160;
+    let cut = |line: &str| match line.char_indices().nth(MAX_WIDTH) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
     };

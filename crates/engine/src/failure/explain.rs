@@ -11,7 +11,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
 /// How many frames of the guest's stack are shown.
-const FRAMES: usize = 8;
+const MAX_FRAMES: usize = 8;
 
 /// What the engine says when a sandbox holds as many handles as it may.
 const HANDLES_FULL: [&str; 2] = [
@@ -247,17 +247,17 @@ fn last_calls(calls: String) -> String {
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     // What lies between the guest and WASI 0.2 was put there by Walnut.
     let is_ours = |frame: &&FrameInfo| frame.module().name().is_some_and(|m| m.starts_with("wit-component:"));
-    let mut all: Vec<_> = backtrace.frames().iter().filter(|f| !is_ours(f)).map(Frame::of).collect();
+    let mut all: Vec<_> = backtrace.frames().iter().filter(|f| !is_ours(f)).map(GuestFrame::of).collect();
     // Among functions that have names, one without is ours as well.
-    let is_told = |frame: &Frame| frame.name.is_some() || !frame.place.is_empty();
+    let is_told = |frame: &GuestFrame| frame.name.is_some() || !frame.place.is_empty();
     let stripped = !all.iter().any(is_told);
     all.retain(|frame| stripped || is_told(frame));
     // Between a panic and its cause lies the language's own machinery, which tells the author nothing.
     let own: Vec<_> = all.iter().filter(|f| !f.name.as_deref().is_some_and(is_machinery)).collect();
     let shown = if own.is_empty() { all.iter().collect() } else { own };
-    let mut lines: Vec<String> = shown.iter().take(FRAMES).map(|frame| format!("at {frame}")).collect();
-    if shown.len() > FRAMES {
-        lines.push(format!("and {} more below", shown.len() - FRAMES));
+    let mut lines: Vec<String> = shown.iter().take(MAX_FRAMES).map(|frame| format!("at {frame}")).collect();
+    if shown.len() > MAX_FRAMES {
+        lines.push(format!("and {} more below", shown.len() - MAX_FRAMES));
     }
     if stripped && !lines.is_empty() {
         lines.push("(its functions' names were stripped; build it with them to see them here)".into());
@@ -266,20 +266,20 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
 }
 
 /// One function of the guest that was under way.
-struct Frame {
+struct GuestFrame {
     name: Option<String>,
     index: u32,
     /// ` (file:line)`, or nothing.
     place: String,
 }
 
-impl Frame {
+impl GuestFrame {
     fn of(frame: &FrameInfo) -> Self {
-        Frame { name: frame.func_name().map(demangle), index: frame.func_index(), place: place(frame) }
+        GuestFrame { name: frame.func_name().map(demangle), index: frame.func_index(), place: place(frame) }
     }
 }
 
-impl fmt::Display for Frame {
+impl fmt::Display for GuestFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => write!(f, "{}{}", Printable(name), Printable(&self.place)),

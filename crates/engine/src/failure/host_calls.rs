@@ -2,7 +2,7 @@
 //!
 //! The bindings of WASI open a `tracing` span for every call. [`record_host_calls`] installs a subscriber that takes the
 //! call's name from that span and ignores everything else, so that a call costs a few nanoseconds and no allocation.
-//! The names go to a ring on the thread, which [`crate::scheduler::meter::Metered`] swaps in for as long as it polls a sandbox.
+//! The names go to a recent_calls on the thread, which [`crate::scheduler::meter::Metered`] swaps in for as long as it polls a sandbox.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,29 +12,29 @@ use tracing::span;
 use tracing::subscriber::{Interest, Subscriber};
 use tracing::{Event, Metadata};
 
-const KEPT: usize = 6;
+const MAX_CALLS: usize = 6;
 
 /// The name of one host call: its interface and function.
 type Name = &'static str;
 
 /// The last host calls of one sandbox, oldest overwritten first.
 #[derive(Default)]
-pub(crate) struct Ring {
-    names: [Option<Name>; KEPT],
+pub(crate) struct RecentCalls {
+    names: [Option<Name>; MAX_CALLS],
     count: usize,
 }
 
-impl Ring {
+impl RecentCalls {
     fn push(&mut self, name: Name) {
-        self.names[self.count % KEPT] = Some(name);
+        self.names[self.count % MAX_CALLS] = Some(name);
         self.count += 1;
     }
 
     /// Oldest first, with repeated ones counted.
     pub fn describe(&self) -> Option<String> {
-        let start = self.count.saturating_sub(KEPT);
+        let start = self.count.saturating_sub(MAX_CALLS);
         let mut runs: Vec<(Name, usize)> = Vec::new();
-        for name in (start..self.count).filter_map(|i| self.names[i % KEPT]) {
+        for name in (start..self.count).filter_map(|i| self.names[i % MAX_CALLS]) {
             match runs.last_mut() {
                 Some((last, n)) if *last == name => *n += 1,
                 _ => runs.push((name, 1)),
@@ -47,23 +47,23 @@ impl Ring {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Ring> = RefCell::default();
-    static NAMES: RefCell<HashMap<usize, Name, BuildHasherDefault<OfAddress>>> = RefCell::default();
+    static CURRENT: RefCell<RecentCalls> = RefCell::default();
+    static NAMES: RefCell<HashMap<usize, Name, BuildHasherDefault<AddressHasher>>> = RefCell::default();
 }
 
-/// Exchanges the thread's ring for `ring`.
-pub(crate) fn swap(ring: &mut Ring) {
-    CURRENT.with_borrow_mut(|current| std::mem::swap(current, ring));
+/// Exchanges the thread's recent_calls for `recent_calls`.
+pub(crate) fn swap(recent_calls: &mut RecentCalls) {
+    CURRENT.with_borrow_mut(|current| std::mem::swap(current, recent_calls));
 }
 
 /// Notes a host call that has no span of its own.
 pub(crate) fn note(name: Name) {
-    CURRENT.with_borrow_mut(|ring| ring.push(name));
+    CURRENT.with_borrow_mut(|recent_calls| recent_calls.push(name));
 }
 
 /// The host calls of the sandbox that this thread is running, as a phrase.
 pub(crate) fn recent() -> Option<String> {
-    CURRENT.with_borrow(Ring::describe)
+    CURRENT.with_borrow(RecentCalls::describe)
 }
 
 /// Installs the subscriber for this process. Does nothing when another one is there already.
@@ -109,9 +109,9 @@ impl Subscriber for Recorder {
 
 /// A hash of addresses, which nobody chooses who would want them to collide.
 #[derive(Default)]
-struct OfAddress(u64);
+struct AddressHasher(u64);
 
-impl Hasher for OfAddress {
+impl Hasher for AddressHasher {
     fn write_usize(&mut self, address: usize) {
         // What differs is in the low bits, and the map looks at the highest too.
         self.0 = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -160,11 +160,11 @@ mod tests {
 
     #[test]
     fn the_last_calls_are_kept_in_order() {
-        let mut ring = Ring::default();
-        assert_eq!(ring.describe(), None);
+        let mut recent_calls = RecentCalls::default();
+        assert_eq!(recent_calls.describe(), None);
         for name in ["a", "b", "c", "c", "d", "e", "f"] {
-            ring.push(name);
+            recent_calls.push(name);
         }
-        assert_eq!(ring.describe().unwrap(), "b, c (×2), d, e, f");
+        assert_eq!(recent_calls.describe().unwrap(), "b, c (×2), d, e, f");
     }
 }

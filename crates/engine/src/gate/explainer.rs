@@ -13,7 +13,7 @@ pub struct Explainer {
 
 impl Explainer {
     /// More distinct refusals than this are counted, not told.
-    const MOST: usize = 20;
+    const MAX_TOLD: usize = 20;
 
     /// `write` is handed whole explanations, of several lines.
     pub fn new(write: impl Fn(&str) + Send + Sync + 'static) -> Self {
@@ -31,12 +31,12 @@ impl Listener for Explainer {
         };
         let told = {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.len() > Self::MOST || !told.insert(key) {
+            if told.len() > Self::MAX_TOLD || !told.insert(key) {
                 return;
             }
             told.len()
         };
-        if told > Self::MOST {
+        if told > Self::MAX_TOLD {
             return (self.write)("more was refused; `--audit FILE` records every decision\n");
         }
         (self.write)(&explanation(event, denial, *fix));

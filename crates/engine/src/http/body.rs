@@ -1,4 +1,4 @@
-//! Bodies of requests and responses, bounded in size and in how long they pause.
+//! Bodies of requests and responses, bounded in size and in how long they sleep.
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 /// A body with a limit on its size. `E` is what the reader of the body understands.
-pub(crate) struct Bounded<B: HttpBody, E, F> {
+pub(crate) struct SizeLimited<B: HttpBody, E, F> {
     pub inner: B,
     /// Bytes that may still come.
     pub left: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Bounded<B: HttpBody, E, F> {
     pub broken: fn(B::Error) -> E,
 }
 
-impl<B, E, F> HttpBody for Bounded<B, E, F>
+impl<B, E, F> HttpBody for SizeLimited<B, E, F>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     F: Fn() -> E + Unpin,
@@ -48,30 +48,30 @@ where
     }
 }
 
-/// What came of a body before anybody asked for it.
-pub(crate) struct Begun<E> {
+/// What came of a body prepend_to anybody asked for it.
+pub(crate) struct Buffered<E> {
     frames: VecDeque<Result<Frame<Bytes>, E>>,
     /// In bytes.
     size: usize,
     is_whole: bool,
 }
 
-/// How much of a body is taken before somebody asks, in bytes: more by one frame at the most.
-const AHEAD: usize = 64 << 10;
+/// How much of a body is taken prepend_to somebody asks, in bytes: more by one frame at the most.
+const MAX_BUFFERED: usize = 64 << 10;
 
-impl<E> Default for Begun<E> {
+impl<E> Default for Buffered<E> {
     fn default() -> Self {
-        Begun { frames: VecDeque::new(), size: 0, is_whole: false }
+        Buffered { frames: VecDeque::new(), size: 0, is_whole: false }
     }
 }
 
-impl<E> Begun<E> {
+impl<E> Buffered<E> {
     /// Takes the next frame of `body` if it is there. Whether whoever makes the body may get further by that.
-    pub fn goes_on<B>(&mut self, body: &mut B, cx: &mut Context<'_>) -> bool
+    pub fn poll_more<B>(&mut self, body: &mut B, cx: &mut Context<'_>) -> bool
     where
         B: HttpBody<Data = Bytes, Error = E> + Unpin,
     {
-        if self.is_whole || self.size >= AHEAD {
+        if self.is_whole || self.size >= MAX_BUFFERED {
             return false;
         }
         match Pin::new(body).poll_frame(cx) {
@@ -87,21 +87,21 @@ impl<E> Begun<E> {
     }
 
     /// The body again, with what was taken of it.
-    pub fn before<B>(self, rest: B) -> Continued<B>
+    pub fn prepend_to<B>(self, rest: B) -> Prefixed<B>
     where
         B: HttpBody<Data = Bytes, Error = E>,
     {
-        Continued { begun: self, rest }
+        Prefixed { buffered: self, rest }
     }
 }
 
-/// A body of which something came before anybody asked for it.
-pub(crate) struct Continued<B: HttpBody> {
-    begun: Begun<B::Error>,
+/// A body of which something came prepend_to anybody asked for it.
+pub(crate) struct Prefixed<B: HttpBody> {
+    buffered: Buffered<B::Error>,
     rest: B,
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Continued<B>
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Prefixed<B>
 where
     B::Error: Unpin,
 {
@@ -109,41 +109,41 @@ where
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.begun.frames.pop_front() {
+        match self.buffered.frames.pop_front() {
             Some(frame) => {
-                self.begun.size -= frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
+                self.buffered.size -= frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
                 Poll::Ready(Some(frame))
             }
-            None if self.begun.is_whole => Poll::Ready(None),
+            None if self.buffered.is_whole => Poll::Ready(None),
             None => Pin::new(&mut self.rest).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.begun.frames.is_empty() && (self.begun.is_whole || self.rest.is_end_stream())
+        self.buffered.frames.is_empty() && (self.buffered.is_whole || self.rest.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         let is_data = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_data);
-        let size = self.begun.size as u64;
-        let rest = if self.begun.is_whole { SizeHint::with_exact(0) } else { self.rest.size_hint() };
+        let size = self.buffered.size as u64;
+        let rest = if self.buffered.is_whole { SizeHint::with_exact(0) } else { self.rest.size_hint() };
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(size));
         // Of a body with trailers no length is announced: they could not follow it.
-        if let (Some(upper), true) = (rest.upper(), self.begun.frames.iter().all(is_data)) {
+        if let (Some(upper), true) = (rest.upper(), self.buffered.frames.iter().all(is_data)) {
             hint.set_upper(upper.saturating_add(size));
         }
         hint
     }
 }
 
-/// A body that keeps something for as long as it is needed.
-pub(crate) struct Guarded<B, G> {
+/// A body that keeps something for as long as it is room_needed.
+pub(crate) struct WithGuard<B, G> {
     pub inner: B,
     pub _guard: G,
 }
 
-impl<B: HttpBody + Unpin, G: Unpin> HttpBody for Guarded<B, G> {
+impl<B: HttpBody + Unpin, G: Unpin> HttpBody for WithGuard<B, G> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -161,30 +161,30 @@ impl<B: HttpBody + Unpin, G: Unpin> HttpBody for Guarded<B, G> {
 }
 
 /// A body that fails when nothing of it comes for too long.
-pub struct Patient<B: HttpBody> {
+pub struct IdleTimeout<B: HttpBody> {
     inner: B,
     /// Set once pauses of any length are right.
-    endless: Option<Arc<AtomicBool>>,
-    patience: Duration,
+    unlimited: Option<Arc<AtomicBool>>,
+    timeout: Duration,
     too_slow: fn() -> B::Error,
     /// Runs while nothing comes.
-    pause: Option<Pin<Box<Sleep>>>,
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl<B: HttpBody> Patient<B> {
-    /// `inner` may pause for `patience`, and fails with `too_slow` after that.
-    pub fn new(inner: B, patience: Duration, too_slow: fn() -> B::Error) -> Self {
-        Patient { inner, endless: None, patience, too_slow, pause: None }
+impl<B: HttpBody> IdleTimeout<B> {
+    /// `inner` may sleep for `timeout`, and fails with `too_slow` after that.
+    pub fn new(inner: B, timeout: Duration, too_slow: fn() -> B::Error) -> Self {
+        IdleTimeout { inner, unlimited: None, timeout, too_slow, sleep: None }
     }
 
-    /// Pauses may be of any length once `endless` is set.
-    pub fn unless(mut self, endless: Arc<AtomicBool>) -> Self {
-        self.endless = Some(endless);
+    /// Pauses may be of any length once `unlimited` is set.
+    pub fn unlimited_if(mut self, unlimited: Arc<AtomicBool>) -> Self {
+        self.unlimited = Some(unlimited);
         self
     }
 }
 
-impl<B: HttpBody + Unpin> HttpBody for Patient<B> {
+impl<B: HttpBody + Unpin> HttpBody for IdleTimeout<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -192,14 +192,14 @@ impl<B: HttpBody + Unpin> HttpBody for Patient<B> {
         let this = &mut *self;
         let frame = Pin::new(&mut this.inner).poll_frame(cx);
         if frame.is_ready() {
-            this.pause = None;
+            this.sleep = None;
             return frame;
         }
-        if this.endless.as_ref().is_some_and(|endless| endless.load(Relaxed)) {
+        if this.unlimited.as_ref().is_some_and(|unlimited| unlimited.load(Relaxed)) {
             return Poll::Pending;
         }
-        let pause = this.pause.get_or_insert_with(|| Box::pin(sleep(this.patience)));
-        pause.as_mut().poll(cx).map(|()| Some(Err((this.too_slow)())))
+        let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep(this.timeout)));
+        sleep.as_mut().poll(cx).map(|()| Some(Err((this.too_slow)())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What the host keeps for a guest outside the guest's own memory: the fields, requests and responses that it has handles to.
 //!
-//! How many there are is limited by `handles`, but each may be as long as the guest likes. They are not weighed as they are
+//! How many there are is limited by `handles`, but each may be as long as the guest likes. They are not measured as they are
 //! made, which would cost every request, but at the ticks that interrupt a guest: whoever makes much of them is interrupted.
 
 use http::HeaderMap;
@@ -14,25 +14,25 @@ use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest, H
 use wasmtime_wasi_http::p3::{Request, Response};
 
 /// Bytes that nobody is charged for: more than all heads that clients send to one sandbox at once.
-const FREE: u64 = 4 << 20;
+const FREE_ALLOWANCE: u64 = 4 << 20;
 
-/// What a handle, or one field of a head, takes beside its text, in bytes and about.
+/// What a handle, or one field of a head, takes compute_thread its text, in bytes and about.
 const ENTRY: usize = 64;
 
 /// At most a tenth of the time goes into weighing.
-const SELDOM: u32 = 9;
+const REST_FACTOR: u32 = 9;
 
-/// When what is kept is weighed.
+/// When what is kept is measured.
 #[derive(Default)]
-pub(crate) struct Scales {
+pub(crate) struct HostMemoryMeter {
     /// Not before that, as it took long the last time.
     rests: Option<Instant>,
 }
 
-impl Scales {
+impl HostMemoryMeter {
     /// Bytes that the host keeps in `table` for the guest, for which it is charged; of what is more than `most` not all. Nothing
-    /// where it was weighed only just now.
-    pub fn weigh(&mut self, table: &mut ResourceTable, most: u64) -> u64 {
+    /// where it was measured only just now.
+    pub fn measure(&mut self, table: &mut ResourceTable, most: u64) -> u64 {
         let began = Instant::now();
         if self.rests.is_some_and(|until| began < until) {
             return 0;
@@ -40,18 +40,18 @@ impl Scales {
         let (mut sum, mut seen) = (0_u64, HashSet::new());
         for held in table.iter_mut() {
             sum = sum.saturating_add((ENTRY + size_of_held(held, &mut seen)) as u64);
-            if sum > most.saturating_add(FREE) {
+            if sum > most.saturating_add(FREE_ALLOWANCE) {
                 break;
             }
         }
         let took = began.elapsed();
-        self.rests = (took > Duration::from_micros(10)).then(|| began + took * (SELDOM + 1));
-        sum.saturating_sub(FREE)
+        self.rests = (took > Duration::from_micros(10)).then(|| began + took * (REST_FACTOR + 1));
+        sum.saturating_sub(FREE_ALLOWANCE)
     }
 }
 
 /// What has no length of its own is as large as any other handle.
-fn size_of_held(held: &(dyn Any + Send), seen: &mut Seen) -> usize {
+fn size_of_held(held: &(dyn Any + Send), seen: &mut CountedHeads) -> usize {
     let mut size_of_fields = |fields: &FieldMap| size_of_fields(fields, seen);
     if let Some(fields) = held.downcast_ref::<FieldMap>() {
         size_of_fields(fields)
@@ -81,9 +81,9 @@ fn size_of_held(held: &(dyn Any + Send), seen: &mut Seen) -> usize {
 }
 
 /// Where the heads are that were counted: many handles may be of one.
-type Seen = HashSet<*const HeaderMap>;
+type CountedHeads = HashSet<*const HeaderMap>;
 
-fn size_of_fields(fields: &FieldMap, seen: &mut Seen) -> usize {
+fn size_of_fields(fields: &FieldMap, seen: &mut CountedHeads) -> usize {
     if !seen.insert(std::ptr::from_ref::<HeaderMap>(fields)) {
         return 0;
     }
@@ -93,7 +93,7 @@ fn size_of_fields(fields: &FieldMap, seen: &mut Seen) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capabilities::connection_limit::Connections;
+    use crate::capabilities::connection_limit::ConnectionLimit;
     use crate::capabilities::http::outbound::Outbound;
     use crate::{Gate, Limits, Setup, Stdio};
     use http::HeaderValue;
@@ -103,7 +103,7 @@ mod tests {
     fn fields(bytes: usize) -> FieldMap {
         let gate = Gate::new("it", Policy::sealed(), Vec::new());
         let setup = Arc::new(Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap());
-        let mut hooks = Outbound::new(setup.clone(), setup.version, Connections::new(1, setup.clone()));
+        let mut hooks = Outbound::new(setup.clone(), setup.version, ConnectionLimit::new(1, setup.clone()));
         let value = HeaderValue::from_bytes(&vec![b'a'; bytes]).unwrap();
         FieldMap::new_immutable(&mut hooks, HeaderMap::from_iter([(http::header::COOKIE, value)]))
     }
@@ -114,7 +114,7 @@ mod tests {
         for _ in 0..10 {
             table.push(fields(100_000)).unwrap();
         }
-        assert_eq!(Scales::default().weigh(&mut table, u64::MAX), 0);
+        assert_eq!(HostMemoryMeter::default().measure(&mut table, u64::MAX), 0);
         let request = HostOutgoingRequest {
             method: Method::Other("m".repeat(1_000_000)),
             scheme: Some(Scheme::Other("s".repeat(1_000_000))),
@@ -124,8 +124,8 @@ mod tests {
             body: None,
         };
         table.push(request).unwrap();
-        let weighed = Scales::default().weigh(&mut table, u64::MAX);
-        assert!((6_000_000 - FREE..6_010_000 - FREE).contains(&weighed), "{weighed}");
+        let measured = HostMemoryMeter::default().measure(&mut table, u64::MAX);
+        assert!((6_000_000 - FREE_ALLOWANCE..6_010_000 - FREE_ALLOWANCE).contains(&measured), "{measured}");
     }
 
     #[test]
@@ -135,8 +135,8 @@ mod tests {
         for _ in 0..10 {
             table.push(one.clone()).unwrap();
         }
-        let weighed = Scales::default().weigh(&mut table, u64::MAX);
-        assert!((5_000_000 - FREE..5_010_000 - FREE).contains(&weighed), "{weighed}");
+        let measured = HostMemoryMeter::default().measure(&mut table, u64::MAX);
+        assert!((5_000_000 - FREE_ALLOWANCE..5_010_000 - FREE_ALLOWANCE).contains(&measured), "{measured}");
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         for _ in 0..1000 {
             table.push(fields(10_000)).unwrap();
         }
-        let weighed = Scales::default().weigh(&mut table, 1_000_000);
-        assert!((1_000_001..1_020_000).contains(&weighed), "{weighed}");
+        let measured = HostMemoryMeter::default().measure(&mut table, 1_000_000);
+        assert!((1_000_001..1_020_000).contains(&measured), "{measured}");
     }
 }

@@ -1,10 +1,10 @@
 //! One live instance's state: everything that ends with it.
 
-use crate::capabilities::connection_limit::Connections;
+use crate::capabilities::connection_limit::ConnectionLimit;
 use crate::capabilities::dir::dir::{DirState, Files};
 use crate::capabilities::dns::learned_names::LearnedNames;
-use crate::capabilities::dns::lookups::Lookups;
 use crate::capabilities::dns::resolve::DnsState;
+use crate::capabilities::dns::resolver::Resolver;
 use crate::capabilities::env::EnvState;
 use crate::capabilities::http::outbound::{HttpState, Outbound};
 use crate::capabilities::sockets::{self, SocketConnections, SocketsState};
@@ -12,10 +12,10 @@ use crate::capabilities::state::HostState;
 use crate::failure::error::LimitReached;
 use crate::gate::gate::Gate;
 use crate::limits::Limit;
-use crate::sandbox::host_memory::Scales;
+use crate::sandbox::host_memory::HostMemoryMeter;
 use crate::sandbox::memory::{GROWN, MemoryLimit};
 use crate::sandbox::setup::Setup;
-use crate::sandbox::stdio::Said;
+use crate::sandbox::stdio::GuestOutput;
 use crate::scheduler::background_drop::drop_in_background;
 use crate::scheduler::meter::Meter;
 use crate::scheduler::turns;
@@ -29,11 +29,11 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Bytes that a guest which is not alone hands to the host in one call, or asks random ones of: the thread is nobody else's
 /// meanwhile.
-const MOST_AT_ONCE: usize = 4 << 20;
+const MAX_AT_ONCE: usize = 4 << 20;
 
 /// Bytes of one head or trailer that a guest makes. Each field counts some 70 more than its text, so that whatever comes in a
 /// head (64 KiB, of which HTTP/2 counts 32 for each field) can be copied.
-const MOST_FIELDS: usize = 192 << 10;
+const MAX_FIELDS: usize = 192 << 10;
 
 /// The data of a store. Host functions find everything that they need here, and nothing global.
 pub(crate) struct Sandbox {
@@ -44,39 +44,44 @@ pub(crate) struct Sandbox {
     pub meter: Arc<Meter>,
     connections: SocketConnections,
     pub setup: Arc<Setup>,
-    pub said: Said,
+    pub output: GuestOutput,
     /// Made when the guest first asks for something of it: many that answer a request never do.
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
     pub outbound: Outbound,
     memory: MemoryLimit,
-    scales: Scales,
+    host_memory: HostMemoryMeter,
 }
 
 impl Sandbox {
     /// A store with a new sandbox in it, its limits on.
     pub fn store(engine: &wasmtime::Engine, setup: &Arc<Setup>) -> Store<Sandbox> {
-        Self::store_with(engine, setup, setup.meter(), Said::new(&setup.stdio))
+        Self::store_with(engine, setup, setup.meter(), GuestOutput::new(&setup.stdio))
     }
 
     /// The same, for those who count its time and tell what it says.
-    pub fn store_with(engine: &wasmtime::Engine, setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Store<Sandbox> {
+    pub fn store_with(
+        engine: &wasmtime::Engine,
+        setup: &Arc<Setup>,
+        meter: Arc<Meter>,
+        output: GuestOutput,
+    ) -> Store<Sandbox> {
         let limits = &setup.limits;
-        let mut store = Store::new(engine, Sandbox::new(setup, meter, said));
+        let mut store = Store::new(engine, Sandbox::new(setup, meter, output));
         store.limiter(|sandbox| sandbox);
         store.set_max_component_handles(count(limits.handles));
         if !setup.may_block {
-            store.set_hostcall_fuel(MOST_AT_ONCE);
+            store.set_hostcall_fuel(MAX_AT_ONCE);
         }
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut cx| {
-            cx.data_mut().check_holdings()?;
+            cx.data_mut().check_host_memory()?;
             let Sandbox { meter, setup, .. } = cx.data();
             meter.check()?;
             if meter.has_just_entered() {
                 return Ok(UpdateDeadline::Continue(1));
             }
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns::give_way(setup.party, meter.waits_in_line()))))
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns::yield_turn(setup.flow, meter.must_queue()))))
         });
         store
     }
@@ -98,7 +103,7 @@ impl Sandbox {
     pub fn end(mut store: Store<Sandbox>, with: impl Send + 'static) {
         let sandbox = store.data_mut();
         if sandbox.has_grown() {
-            // Connections end now, and streams of 0.2. Those of 0.3 are the store's.
+            // ConnectionLimit end now, and streams of 0.2. Those of 0.3 are the store's.
             sandbox.table = ResourceTable::new();
             drop_in_background((store, with));
         }
@@ -114,13 +119,13 @@ impl Sandbox {
         self.memory.most.saturating_sub(self.memory.used)
     }
 
-    fn new(setup: &Arc<Setup>, meter: Arc<Meter>, said: Said) -> Self {
+    fn new(setup: &Arc<Setup>, meter: Arc<Meter>, output: GuestOutput) -> Self {
         let limits = &setup.limits;
-        let connections = Connections::new(limits.connections, setup.clone());
+        let connections = ConnectionLimit::new(limits.connections, setup.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(MOST_FIELDS);
+        http.set_field_size_limit(MAX_FIELDS);
         Sandbox {
             table,
             names: LearnedNames::default(),
@@ -131,20 +136,20 @@ impl Sandbox {
             outbound: Outbound::new(setup.clone(), setup.version, connections.clone()),
             connections: SocketConnections::new(connections),
             memory: MemoryLimit::new(limits),
-            scales: Scales::default(),
+            host_memory: HostMemoryMeter::default(),
             gate: setup.gate.clone(),
-            said,
+            output,
             setup: setup.clone(),
         }
     }
 }
 
-fn new_wasi(setup: &Setup, said: &Said, gate: &Gate, names: &LearnedNames) -> WasiCtx {
+fn new_wasi(setup: &Setup, output: &GuestOutput, gate: &Gate, names: &LearnedNames) -> WasiCtx {
     let mut wasi = WasiCtxBuilder::new();
-    said.connect(&mut wasi);
+    output.connect(&mut wasi);
     wasi.args(&setup.args).allow_blocking_current_thread(setup.may_block);
     if !setup.may_block {
-        wasi.max_random_size(MOST_AT_ONCE as u64);
+        wasi.max_random_size(MAX_AT_ONCE as u64);
     }
     sockets::connect(&mut wasi, gate, names, setup.version);
     wasi.build()
@@ -152,11 +157,11 @@ fn new_wasi(setup: &Setup, said: &Said, gate: &Gate, names: &LearnedNames) -> Wa
 
 /// Waits a moment when a sandbox could not start because the engine's pools are full: those that idle or were given up leave
 /// them when their threads get to it. Any other error is handed back.
-pub(crate) async fn wait_for_room(error: wasmtime::Error, needed: &Notify) -> wasmtime::Result<()> {
+pub(crate) async fn wait_for_room(error: wasmtime::Error, room_needed: &Notify) -> wasmtime::Result<()> {
     if !error.is::<PoolConcurrencyLimitError>() {
         return Err(error);
     }
-    needed.notify_waiters();
+    room_needed.notify_waiters();
     tokio::time::sleep(Duration::from_millis(1)).await;
     Ok(())
 }
@@ -167,8 +172,8 @@ fn count(limit: u64) -> usize {
 
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Sandbox { wasi, table, setup, said, gate, names, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| Box::new(new_wasi(setup, said, gate, names)));
+        let Sandbox { wasi, table, setup, output, gate, names, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| Box::new(new_wasi(setup, output, gate, names)));
         WasiCtxView { ctx, table }
     }
 }
@@ -184,20 +189,20 @@ const TABLE_ELEMENT: u64 = 16;
 
 impl Sandbox {
     /// What the host keeps for a guest is memory too.
-    fn check_holdings(&mut self) -> Result<(), LimitReached> {
+    fn check_host_memory(&mut self) -> Result<(), LimitReached> {
         let MemoryLimit { used, most, .. } = self.memory;
         let left = most.saturating_sub(used);
-        let held = self.scales.weigh(&mut self.table, left);
-        if let (true, Some(usage)) = (held > 0, &self.setup.usage) {
-            usage.grown(used.saturating_add(held));
+        let held = self.host_memory.measure(&mut self.table, left);
+        if let (true, Some(usage)) = (held > 0, &self.setup.usage_observer) {
+            usage.memory_grown(used.saturating_add(held));
         }
         if held > left { Err(LimitReached(Limit::Memory)) } else { Ok(()) }
     }
 
     fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, size: u64) -> wasmtime::Result<bool> {
         let may = self.memory.grow(current, desired, maximum, size)?;
-        if let (true, Some(usage)) = (may, &self.setup.usage) {
-            usage.grown(self.memory.used);
+        if let (true, Some(usage)) = (may, &self.setup.usage_observer) {
+            usage.memory_grown(self.memory.used);
         }
         Ok(may)
     }
@@ -240,8 +245,8 @@ impl SocketsState for Sandbox {
 }
 
 impl DnsState for Sandbox {
-    fn lookups(&self) -> &Arc<Lookups> {
-        &self.setup.lookups
+    fn resolver(&self) -> &Arc<Resolver> {
+        &self.setup.resolver
     }
 
     fn learned_names(&self) -> &LearnedNames {

@@ -1,18 +1,18 @@
 //! What the sandboxes of a component share: policy, limits, streams, connections.
 
 use crate::capabilities::dir::dir::Mounts;
-use crate::capabilities::dns::lookups::Lookups;
+use crate::capabilities::dns::resolver::Resolver;
 use crate::capabilities::http::context::HttpContext;
-use crate::capabilities::http::pool::Pool;
+use crate::capabilities::http::pool::ConnectionPool;
 use crate::component::wasi::WASI_0_2;
 use crate::failure::error::{Failure, LoadError};
 use crate::gate::gate::Gate;
 use crate::limits::{Limit, Limits};
-use crate::observer::{Excess, LimitReporter, Usage};
+use crate::observer::{LimitObserver, LimitReporter, UsageObserver};
 use crate::sandbox::stdio::Stdio;
-use crate::scheduler::fair_queue::Party;
+use crate::scheduler::fair_queue::FlowId;
 use crate::scheduler::meter::Meter;
-use crate::scheduler::offload::Habit;
+use crate::scheduler::offload::LongRunHistory;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,31 +33,31 @@ pub struct Setup {
     /// Whether file operations may block the thread: where one guest has it for itself.
     pub may_block: bool,
     /// Hears what it uses.
-    pub usage: Option<Arc<dyn Usage>>,
+    pub usage_observer: Option<Arc<dyn UsageObserver>>,
     /// Hears of limits that it reaches and that do not end a sandbox.
-    pub excess: Option<Excess>,
+    pub limit_observer: Option<LimitObserver>,
     /// How long a sandbox is kept that waits for requests.
     pub(crate) idle: Duration,
     pub(crate) mounts: Arc<Mounts>,
     /// Outbound connections that wait for the next request: the component's own, since nobody shares its setup.
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) pool: Arc<ConnectionPool>,
     /// Look-ups of names that are under way, for whichever of its sandboxes.
-    pub(crate) lookups: Arc<Lookups>,
+    pub(crate) resolver: Arc<Resolver>,
     /// The version of WASI by which the component asks for things.
     pub(crate) version: &'static str,
     /// Whose turn it is when its guests run.
-    pub(crate) party: Party,
+    pub(crate) flow: FlowId,
     /// Whether its requests usually compute for long.
-    pub(crate) habit: Arc<Habit>,
+    pub(crate) history: Arc<LongRunHistory>,
 }
 
 impl Setup {
     /// Opens the mounts of the gate's policy.
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
-        let (args, env, pool, habit) = (Vec::new(), Vec::new(), Arc::default(), Arc::default());
-        let (usage, excess, idle) = (None, None, IDLE);
-        let (version, party) = (WASI_0_2, Party::new());
+        let (args, env, pool, history) = (Vec::new(), Vec::new(), Arc::default(), Arc::default());
+        let (usage_observer, limit_observer, idle) = (None, None, IDLE);
+        let (version, flow) = (WASI_0_2, FlowId::new());
         Ok(Setup {
             gate,
             limits,
@@ -65,37 +65,37 @@ impl Setup {
             args,
             env,
             may_block,
-            usage,
-            excess,
+            usage_observer,
+            limit_observer,
             idle,
             mounts,
             pool,
-            lookups: Arc::default(),
+            resolver: Arc::default(),
             version,
-            party,
-            habit,
+            flow,
+            history,
         })
     }
 }
 
 impl Setup {
     /// Tells of a sandbox that is ready, and that began to be made at `began`.
-    pub(crate) fn started(&self, began: Instant) {
-        if let Some(usage) = &self.usage {
-            usage.started(began.elapsed());
+    pub(crate) fn sandbox_started(&self, began: Instant) {
+        if let Some(usage_observer) = &self.usage_observer {
+            usage_observer.sandbox_started(began.elapsed());
         }
     }
 
     /// A meter with the time of one request.
     pub(crate) fn meter(&self) -> Arc<Meter> {
-        Meter::new(&self.limits, self.usage.clone(), self.party, self.habit.clone())
+        Meter::new(&self.limits, self.usage_observer.clone(), self.flow, self.history.clone())
     }
 }
 
 impl LimitReporter for Setup {
     fn exceeded(&self, limit: Limit) {
-        if let Some(excess) = &self.excess {
-            excess(&Failure::Limit { limit, value: limit.value(&self.limits), details: Vec::new() });
+        if let Some(limit_observer) = &self.limit_observer {
+            limit_observer(&Failure::Limit { limit, value: limit.value(&self.limits), details: Vec::new() });
         }
     }
 }
@@ -109,11 +109,11 @@ impl HttpContext for Setup {
         &self.limits
     }
 
-    fn pool(&self) -> &Arc<Pool> {
+    fn pool(&self) -> &Arc<ConnectionPool> {
         &self.pool
     }
 
-    fn lookups(&self) -> &Lookups {
-        &self.lookups
+    fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 }

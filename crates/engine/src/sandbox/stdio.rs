@@ -36,24 +36,24 @@ pub enum Stdio {
 }
 
 /// A line longer than this is handed over in pieces.
-const LONGEST_LINE: usize = 8 << 10;
+const MAX_LINE: usize = 8 << 10;
 /// What a sandbox may say for one request. A guest that logs without end must not fill a disk.
-const MOST_OUTPUT: usize = 1 << 20;
+const MAX_OUTPUT: usize = 1 << 20;
 
 /// What a sandbox says, and for whom.
 #[derive(Clone, Default)]
-pub(crate) struct Said(Arc<Mutex<Output>>);
+pub(crate) struct GuestOutput(Arc<Mutex<OutputState>>);
 
-impl Said {
+impl GuestOutput {
     /// For a sandbox whose streams are connected to `stdio`.
     pub fn new(stdio: &Stdio) -> Self {
         let sink = match stdio {
             Stdio::Inherit => None,
             Stdio::Lines(sink) => Some(sink.clone()),
         };
-        let mut output = Output::default();
+        let mut output = OutputState::default();
         output.sink = sink;
-        Said(Arc::new(Mutex::new(output)))
+        GuestOutput(Arc::new(Mutex::new(output)))
     }
 
     /// The streams of a sandbox.
@@ -61,46 +61,46 @@ impl Said {
         if self.lock().sink.is_none() {
             wasi.inherit_stdio();
         } else {
-            wasi.stdout(Lines { is_stderr: false, said: self.clone() });
-            wasi.stderr(Lines { is_stderr: true, said: self.clone() });
+            wasi.stdout(LineStream { is_stderr: false, output: self.clone() });
+            wasi.stderr(LineStream { is_stderr: true, output: self.clone() });
         }
     }
 
-    /// From now on all that is said is for `request`, and it may be as much again. What has no end of line yet was for the
+    /// From now on all that is output is for `request`, and it may be as much again. What has no end of line yet was for the
     /// one before.
-    pub fn turn_to(&self, request: Option<RequestId>) {
+    pub fn switch_to(&self, request: Option<RequestId>) {
         let mut output = self.lock();
-        output.end_lines();
+        output.flush_lines();
         output.bytes = 0;
         output.requests.clear();
         output.requests.extend(request);
     }
 
-    /// Another request came, for which as much may be said again.
-    pub fn renew(&self) {
+    /// Another request came, for which as much may be output again.
+    pub fn reset_budget(&self) {
         self.lock().bytes = 0;
     }
 
     /// `request` is under way, with others perhaps, for as long as the guard lives.
-    pub fn during(&self, request: RequestId) -> During {
+    pub fn begin_request(&self, request: RequestId) -> RequestScope {
         self.lock().requests.push(request);
-        During { said: self.clone(), request }
+        RequestScope { output: self.clone(), request }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Output> {
+    fn lock(&self) -> MutexGuard<'_, OutputState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A request that is under way.
-pub(crate) struct During {
-    said: Said,
+pub(crate) struct RequestScope {
+    output: GuestOutput,
     request: RequestId,
 }
 
-impl Drop for During {
+impl Drop for RequestScope {
     fn drop(&mut self) {
-        let mut output = self.said.lock();
+        let mut output = self.output.lock();
         if let Some(at) = output.requests.iter().position(|request| *request == self.request) {
             output.requests.swap_remove(at);
         }
@@ -108,73 +108,73 @@ impl Drop for During {
 }
 
 #[derive(Default)]
-struct Output {
+struct OutputState {
     sink: Option<LineSink>,
     /// Those under way. Which of several a line is for, nobody outside the guest can tell.
     requests: SmallVec<[RequestId; 1]>,
-    /// How much was said since the last request came.
+    /// How much was output since the last request came.
     bytes: usize,
     /// Of standard output and of standard error.
-    begun: [Begun; 2],
+    partial: [PartialLine; 2],
 }
 
 /// What has no end of line yet.
 #[derive(Default)]
-struct Begun {
+struct PartialLine {
     bytes: Vec<u8>,
     /// The request for which it began.
     request: Option<RequestId>,
 }
 
-impl Output {
-    fn take(&mut self, is_stderr: bool, mut bytes: &[u8]) {
+impl OutputState {
+    fn write(&mut self, is_stderr: bool, mut bytes: &[u8]) {
         let before = self.bytes;
         self.bytes = before.saturating_add(bytes.len());
-        if before > MOST_OUTPUT {
+        if before > MAX_OUTPUT {
             return;
         }
-        if self.bytes > MOST_OUTPUT {
-            self.hand_over(is_stderr, "[the rest of this guest's output is left out]", self.request());
+        if self.bytes > MAX_OUTPUT {
+            self.emit(is_stderr, "[the rest of this guest's output is left out]", self.request());
             return;
         }
         while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
             self.add(is_stderr, &bytes[..end]);
-            self.end_line(is_stderr);
+            self.flush_line(is_stderr);
             bytes = &bytes[end + 1..];
         }
-        for piece in bytes.chunks(LONGEST_LINE) {
+        for piece in bytes.chunks(MAX_LINE) {
             self.add(is_stderr, piece);
-            if self.begun[usize::from(is_stderr)].bytes.len() >= LONGEST_LINE {
-                self.end_line(is_stderr);
+            if self.partial[usize::from(is_stderr)].bytes.len() >= MAX_LINE {
+                self.flush_line(is_stderr);
             }
         }
     }
 
     fn add(&mut self, is_stderr: bool, bytes: &[u8]) {
         let request = self.request();
-        let begun = &mut self.begun[usize::from(is_stderr)];
-        if begun.bytes.is_empty() {
-            begun.request = request;
+        let partial = &mut self.partial[usize::from(is_stderr)];
+        if partial.bytes.is_empty() {
+            partial.request = request;
         }
-        begun.bytes.extend_from_slice(bytes);
+        partial.bytes.extend_from_slice(bytes);
     }
 
-    fn end_line(&mut self, is_stderr: bool) {
-        let Begun { mut bytes, request } = std::mem::take(&mut self.begun[usize::from(is_stderr)]);
-        self.hand_over(is_stderr, &String::from_utf8_lossy(&bytes), request);
+    fn flush_line(&mut self, is_stderr: bool) {
+        let PartialLine { mut bytes, request } = std::mem::take(&mut self.partial[usize::from(is_stderr)]);
+        self.emit(is_stderr, &String::from_utf8_lossy(&bytes), request);
         bytes.clear();
-        self.begun[usize::from(is_stderr)].bytes = bytes;
+        self.partial[usize::from(is_stderr)].bytes = bytes;
     }
 
-    fn end_lines(&mut self) {
+    fn flush_lines(&mut self) {
         for is_stderr in [false, true] {
-            if !self.begun[usize::from(is_stderr)].bytes.is_empty() {
-                self.end_line(is_stderr);
+            if !self.partial[usize::from(is_stderr)].bytes.is_empty() {
+                self.flush_line(is_stderr);
             }
         }
     }
 
-    fn hand_over(&self, is_stderr: bool, text: &str, request: Option<RequestId>) {
+    fn emit(&self, is_stderr: bool, text: &str, request: Option<RequestId>) {
         if let Some(sink) = &self.sink {
             sink(OutputLine { text, is_stderr, request });
         }
@@ -189,33 +189,33 @@ impl Output {
     }
 }
 
-/// What has no end of line yet is said when the sandbox ends.
-impl Drop for Output {
+/// What has no end of line yet is output when the sandbox ends.
+impl Drop for OutputState {
     fn drop(&mut self) {
-        self.end_lines();
+        self.flush_lines();
     }
 }
 
 /// An output stream that is cut into lines.
 #[derive(Clone)]
-struct Lines {
+struct LineStream {
     is_stderr: bool,
-    said: Said,
+    output: GuestOutput,
 }
 
-impl Lines {
-    fn take(&self, bytes: &[u8]) {
-        self.said.lock().take(self.is_stderr, bytes);
+impl LineStream {
+    fn take_bytes(&self, bytes: &[u8]) {
+        self.output.lock().write(self.is_stderr, bytes);
     }
 }
 
-impl IsTerminal for Lines {
+impl IsTerminal for LineStream {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Lines {
+impl StdoutStream for LineStream {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
@@ -226,13 +226,13 @@ impl StdoutStream for Lines {
 }
 
 #[async_trait]
-impl Pollable for Lines {
+impl Pollable for LineStream {
     async fn ready(&mut self) {}
 }
 
-impl OutputStream for Lines {
+impl OutputStream for LineStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.take(&bytes);
+        self.take_bytes(&bytes);
         Ok(())
     }
 
@@ -245,9 +245,9 @@ impl OutputStream for Lines {
     }
 }
 
-impl AsyncWrite for Lines {
+impl AsyncWrite for LineStream {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.take(bytes);
+        self.take_bytes(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -272,22 +272,22 @@ mod tests {
 
     type Heard = Arc<Mutex<Vec<(Option<RequestId>, String)>>>;
 
-    fn heard() -> (Said, Heard) {
+    fn heard() -> (GuestOutput, Heard) {
         let heard = Heard::default();
         let sink: LineSink = {
             let heard = heard.clone();
             Arc::new(move |line| heard.lock().unwrap().push((line.request, line.text.to_owned())))
         };
-        (Said::new(&Stdio::Lines(sink)), heard)
+        (GuestOutput::new(&Stdio::Lines(sink)), heard)
     }
 
     fn collect(writes: &[&str]) -> Vec<String> {
-        let (said, heard) = heard();
-        let lines = Lines { is_stderr: false, said };
+        let (output, heard) = heard();
+        let lines = LineStream { is_stderr: false, output };
         for write in writes {
             match *write {
-                RENEW => lines.said.renew(),
-                text => lines.take(text.as_bytes()),
+                RENEW => lines.output.reset_budget(),
+                text => lines.take_bytes(text.as_bytes()),
             }
         }
         drop(lines);
@@ -302,29 +302,31 @@ mod tests {
 
     #[test]
     fn a_log_bomb_is_cut_off_once() {
-        let said = collect(&vec!["x".repeat(1000).as_str(); 5000]);
-        let bytes: usize = said.iter().map(String::len).sum();
-        assert!(bytes <= MOST_OUTPUT + 100, "{bytes}");
-        assert_eq!(said.iter().filter(|l| l.contains("left out")).count(), 1);
+        let output = collect(&vec!["x".repeat(1000).as_str(); 5000]);
+        let bytes: usize = output.iter().map(String::len).sum();
+        assert!(bytes <= MAX_OUTPUT + 100, "{bytes}");
+        assert_eq!(output.iter().filter(|l| l.contains("left out")).count(), 1);
     }
 
     #[test]
     fn each_request_may_say_as_much_again() {
-        let bomb = "x".repeat(MOST_OUTPUT + 1);
+        let bomb = "x".repeat(MAX_OUTPUT + 1);
         assert!(!collect(&[&bomb, "unheard\n"]).contains(&"unheard".to_owned()));
         assert!(collect(&[&bomb, RENEW, "heard\n"]).contains(&"heard".to_owned()));
     }
     #[test]
     fn a_line_is_of_the_request_in_which_it_began() {
-        let (said, heard) = heard();
-        let (out, err) =
-            (Lines { is_stderr: false, said: said.clone() }, Lines { is_stderr: true, said: said.clone() });
-        out.take(b"at the start\n");
-        said.turn_to(Some(id(1)));
-        out.take(b"one\nwithout ");
-        err.take(b"an end");
-        said.turn_to(Some(id(2)));
-        out.take(b"two\n");
+        let (output, heard) = heard();
+        let (out, err) = (
+            LineStream { is_stderr: false, output: output.clone() },
+            LineStream { is_stderr: true, output: output.clone() },
+        );
+        out.take_bytes(b"at the start\n");
+        output.switch_to(Some(id(1)));
+        out.take_bytes(b"one\nwithout ");
+        err.take_bytes(b"an end");
+        output.switch_to(Some(id(2)));
+        out.take_bytes(b"two\n");
         let expected = [
             (None, "at the start"),
             (Some(id(1)), "one"),
@@ -337,16 +339,16 @@ mod tests {
 
     #[test]
     fn of_several_requests_none_is_named() {
-        let (said, heard) = heard();
-        let lines = Lines { is_stderr: true, said: said.clone() };
-        let first = said.during(id(1));
-        lines.take(b"alone\nbegun alone, ");
-        let second = said.during(id(2));
-        lines.take(b"ended together\ntogether\n");
+        let (output, heard) = heard();
+        let lines = LineStream { is_stderr: true, output: output.clone() };
+        let first = output.begin_request(id(1));
+        lines.take_bytes(b"alone\nbegun alone, ");
+        let second = output.begin_request(id(2));
+        lines.take_bytes(b"ended together\ntogether\n");
         drop(first);
-        lines.take(b"alone again\n");
+        lines.take_bytes(b"alone again\n");
         drop(second);
-        lines.take(b"after all\n");
+        lines.take_bytes(b"after all\n");
         let expected = [
             (Some(id(1)), "alone"),
             (Some(id(1)), "begun alone, ended together"),

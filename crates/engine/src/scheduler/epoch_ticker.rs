@@ -1,27 +1,27 @@
 //! The clock that interrupts guests.
 
-use crate::scheduler::priority::be_prompt;
+use crate::scheduler::priority::request_short_slice;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// While guests are short and nobody else waits for them, ticks come so much more seldom, but at least every [`RARE`].
-const SELDOM: u32 = 4;
-const RARE: Duration = Duration::from_millis(2);
+/// While guests are short and nobody else waits for them, ticks come so much more seldom, but at least every [`MAX_SLOW_PERIOD`].
+const SLOW_FACTOR: u32 = 4;
+const MAX_SLOW_PERIOD: Duration = Duration::from_millis(2);
 
 /// For so many ticks they come as often as they were told to.
 const PACED_TICKS: u32 = 100;
 
 /// So much more often than else they come where a guest that computes for long was entered among others.
-const HURRY: u32 = 2;
+const HURRIED_FACTOR: u32 = 2;
 
 /// Ticks without a guest, before the ticker sleeps: to wake it costs more than they do.
 const IDLE_TICKS: u32 = 10;
 
 /// Advances the epoch while a guest runs, and sleeps while none does. Most guests of a service are gone before a tick would notice them,
 /// and each tick takes the processor from one: so ticks are rare until somebody computes for long, or others wait.
-pub(crate) struct Ticker {
+pub(crate) struct EpochTicker {
     engine: wasmtime::EngineWeak,
     period: Duration,
     running: AtomicUsize,
@@ -30,19 +30,19 @@ pub(crate) struct Ticker {
     steady: AtomicU32,
     hurried: AtomicU32,
     thread: OnceLock<Thread>,
-    stuck: OnceLock<Stuck>,
+    stuck: OnceLock<StuckHandler>,
 }
 
 /// What to do when a guest's thread is held by the system beyond its deadline.
-struct Stuck {
+struct StuckHandler {
     at: Instant,
     act: Box<dyn Fn() + Send + Sync>,
 }
 
-impl Ticker {
+impl EpochTicker {
     /// A tick every `period`; its thread starts with the first guest.
     pub fn new(engine: &wasmtime::Engine, period: Duration) -> Arc<Self> {
-        Arc::new(Ticker {
+        Arc::new(EpochTicker {
             engine: engine.weak(),
             period,
             running: AtomicUsize::new(0),
@@ -56,17 +56,17 @@ impl Ticker {
 
     /// Calls `act` when a guest runs at `at`, as it cannot when its thread heeds the deadline.
     pub fn when_stuck(&self, at: Instant, act: impl Fn() + Send + Sync + 'static) {
-        let _ = self.stuck.set(Stuck { at, act: Box::new(act) });
+        let _ = self.stuck.set(StuckHandler { at, act: Box::new(act) });
     }
 
     /// The ticks go on for as long as the guard lives.
-    pub fn running(self: &Arc<Self>) -> Running<'_> {
+    pub fn running(self: &Arc<Self>) -> TickerGuard<'_> {
         self.running.fetch_add(1, SeqCst);
         let thread = self.start_once();
         if self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
             thread.unpark();
         }
-        Running(self)
+        TickerGuard(self)
     }
 
     /// Ticks come at this pace for a while.
@@ -95,9 +95,9 @@ impl Ticker {
             ticks > 0
         };
         match (is(&self.hurried), is(&self.steady)) {
-            (true, _) => self.period / HURRY,
+            (true, _) => self.period / HURRIED_FACTOR,
             (false, true) => self.period,
-            (false, false) => self.period.max(RARE.min(self.period * SELDOM)),
+            (false, false) => self.period.max(MAX_SLOW_PERIOD.min(self.period * SLOW_FACTOR)),
         }
     }
 
@@ -109,7 +109,7 @@ impl Ticker {
         let weak = Arc::downgrade(self);
         let name = thread::Builder::new().name("walnut-ticker".into());
         let tick = move || {
-            be_prompt();
+            request_short_slice();
             // The thread ends with the engine: when nobody holds the ticker, or the engine, any more.
             let mut idle = 0;
             while let Some(ticker) = weak.upgrade() {
@@ -164,9 +164,9 @@ pub(crate) enum Pace {
     Hurried,
 }
 
-pub(crate) struct Running<'a>(&'a Ticker);
+pub(crate) struct TickerGuard<'a>(&'a EpochTicker);
 
-impl Drop for Running<'_> {
+impl Drop for TickerGuard<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, SeqCst);
     }
@@ -179,16 +179,20 @@ mod tests {
     #[test]
     fn ticks_come_as_often_as_somebody_has_use_for_them() {
         let period = Duration::from_micros(500);
-        let ticker = Ticker::new(&wasmtime::Engine::default(), period);
+        let ticker = EpochTicker::new(&wasmtime::Engine::default(), period);
         let next = || (0..2 * PACED_TICKS).map(|_| ticker.pause()).collect::<Vec<_>>();
         let of = |pause: Duration, all: &[Duration]| all.iter().filter(|one| **one == pause).count();
-        assert_eq!(of(RARE, &next()), 2 * PACED_TICKS as usize);
-        for (pace, often) in [(Pace::Steady, period), (Pace::Hurried, period / HURRY)] {
+        assert_eq!(of(MAX_SLOW_PERIOD, &next()), 2 * PACED_TICKS as usize);
+        for (pace, often) in [(Pace::Steady, period), (Pace::Hurried, period / HURRIED_FACTOR)] {
             ticker.pace(pace);
             let all = next();
-            assert_eq!((of(often, &all), of(RARE, &all)), (PACED_TICKS as usize, PACED_TICKS as usize), "{pace:?}");
+            assert_eq!(
+                (of(often, &all), of(MAX_SLOW_PERIOD, &all)),
+                (PACED_TICKS as usize, PACED_TICKS as usize),
+                "{pace:?}"
+            );
         }
-        let slow = Ticker::new(&wasmtime::Engine::default(), 10 * RARE);
-        assert_eq!(slow.pause(), 10 * RARE, "a limit of seconds has ticks that are seldom enough");
+        let slow = EpochTicker::new(&wasmtime::Engine::default(), 10 * MAX_SLOW_PERIOD);
+        assert_eq!(slow.pause(), 10 * MAX_SLOW_PERIOD, "a limit of seconds has ticks that are seldom enough");
     }
 }

@@ -1,18 +1,18 @@
-//! How long a guest has been on a processor, and the clock that interrupts it.
+//! How long_from a guest has been on a processor, and the clock that interrupts it.
 //!
-//! Compiled code looks at wasmtime's epoch at every loop and call. [`Ticker`] advances it while any guest runs; the check
+//! Compiled code looks at wasmtime's epoch at every loop and call. [`EpochTicker`] advances it while any guest runs; the check
 //! then fails, and [`Meter::check`] decides between going on and ending the sandbox. [`Metered`] wraps whatever drives a
 //! guest and counts the time that the thread spends in it, so that waiting is free and other work is not charged.
 
 use crate::failure::error::{Failure, LimitReached};
 use crate::failure::explain;
-use crate::failure::host_calls::{self, Ring};
+use crate::failure::host_calls::{self, RecentCalls};
 use crate::limits::{Limit, Limits};
-use crate::observer::Usage;
-use crate::scheduler::epoch_ticker::{Pace, Ticker};
-use crate::scheduler::offload::{self, Habit, MayLeave};
+use crate::observer::UsageObserver;
+use crate::scheduler::epoch_ticker::{EpochTicker, Pace};
+use crate::scheduler::offload::{self, CanOffload, LongRunHistory};
 use crate::scheduler::thread_clock;
-use crate::scheduler::{fair_queue::Party, turns};
+use crate::scheduler::{fair_queue::FlowId, turns};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -24,50 +24,55 @@ pub(crate) struct Meter {
     budget: AtomicU64,
     /// What may be spent before the guest lets go of the thread.
     turn: AtomicU64,
-    /// From which time spent on it is one that computes for long.
-    long: AtomicU64,
+    /// From which time spent on it is one that computes for long_from.
+    long_from: AtomicU64,
     /// How often the guest was gone on with since it last let go.
-    interrupted: AtomicU64,
+    ticks_in_turn: AtomicU64,
     spent: AtomicU64,
     /// When the thread last entered the guest, by its [`clock`]; `OUTSIDE` while it is not in it.
     entered: AtomicU64,
     deadline: OnceLock<Instant>,
-    /// Whether the guest leaves a thread on which it has computed for long.
-    may_leave: AtomicBool,
+    /// Whether the guest leaves a thread on which it has computed for long_from.
+    can_offload: AtomicBool,
     /// Whether one of its limits on time is short.
-    is_tight: bool,
-    usage: Option<Arc<dyn Usage>>,
-    party: Party,
-    habit: Arc<Habit>,
+    has_short_limit: bool,
+    usage_observer: Option<Arc<dyn UsageObserver>>,
+    flow: FlowId,
+    history: Arc<LongRunHistory>,
 }
 
 const OUTSIDE: u64 = u64::MAX;
 
-/// What a request computes for a moment, in nanoseconds. Beyond that it is long.
-const LONG: u64 = 1_000_000;
+/// What a request computes for a moment, in nanoseconds. Beyond that it is long_from.
+const LONG_RUN: u64 = 1_000_000;
 
 /// In nanoseconds.
-const SHORT_STAY: u64 = 100_000;
+const SHORT_ENTRY: u64 = 100_000;
 
 /// A limit that is shorter does not wait for ticks that come seldom.
-const TIGHT: Duration = Duration::from_millis(20);
+const SHORT_LIMIT: Duration = Duration::from_millis(20);
 
 impl Meter {
     /// With the time of one request.
-    pub fn new(limits: &Limits, usage: Option<Arc<dyn Usage>>, party: Party, habit: Arc<Habit>) -> Arc<Self> {
+    pub fn new(
+        limits: &Limits,
+        usage_observer: Option<Arc<dyn UsageObserver>>,
+        flow: FlowId,
+        history: Arc<LongRunHistory>,
+    ) -> Arc<Self> {
         Arc::new(Meter {
             budget: AtomicU64::new(nanoseconds(limits.cpu)),
             turn: AtomicU64::new(u64::MAX),
-            long: AtomicU64::new(LONG),
-            interrupted: AtomicU64::new(0),
+            long_from: AtomicU64::new(LONG_RUN),
+            ticks_in_turn: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             entered: AtomicU64::new(OUTSIDE),
             deadline: OnceLock::new(),
-            may_leave: AtomicBool::new(false),
-            is_tight: limits.cpu.min(limits.deadline) < TIGHT,
-            usage,
-            party,
-            habit,
+            can_offload: AtomicBool::new(false),
+            has_short_limit: limits.cpu.min(limits.deadline) < SHORT_LIMIT,
+            usage_observer,
+            flow,
+            history,
         })
     }
 
@@ -79,40 +84,40 @@ impl Meter {
     /// For a sandbox with several requests: from now on each of them may spend `cpu`.
     pub fn renew(&self, cpu: Duration, requests: usize) {
         let more = nanoseconds(cpu).saturating_mul(requests.max(1) as u64);
-        self.budget.store(self.about_so_far().saturating_add(more), Relaxed);
+        self.budget.store(self.spent_about().saturating_add(more), Relaxed);
     }
 
     /// From now on the guest may spend `cpu` in one go, however many requests it has.
-    pub fn turn(&self, cpu: Duration) {
-        let so_far = self.about_so_far();
-        self.turn.store(so_far.saturating_add(nanoseconds(cpu)), Relaxed);
-        self.long.store(so_far.saturating_add(LONG), Relaxed);
-        self.interrupted.store(0, Relaxed);
+    pub fn start_turn(&self, cpu: Duration) {
+        let spent_exactly = self.spent_about();
+        self.turn.store(spent_exactly.saturating_add(nanoseconds(cpu)), Relaxed);
+        self.long_from.store(spent_exactly.saturating_add(LONG_RUN), Relaxed);
+        self.ticks_in_turn.store(0, Relaxed);
     }
 
     /// Whether the guest computes without letting go; one that waits for a processor does not count.
     pub fn is_busy(&self) -> bool {
-        self.interrupted.load(Relaxed) > 20
+        self.ticks_in_turn.load(Relaxed) > 20
     }
 
-    /// Whether it has computed for longer than most requests do: in all, or since its turn began.
+    /// Whether it has computed for longer than most requests do: in all, or since its start_turn began.
     pub fn is_long(&self) -> bool {
-        self.so_far() > self.long.load(Relaxed)
+        self.spent_exactly() > self.long_from.load(Relaxed)
     }
 
-    /// The guest is driven by [`Apart`](crate::scheduler::offload::Apart).
-    pub fn let_leave(&self) {
-        self.may_leave.store(true, Relaxed);
+    /// The guest is driven by [`Offload`](crate::scheduler::offload::Offload).
+    pub fn allow_offload(&self) {
+        self.can_offload.store(true, Relaxed);
     }
 
-    /// Whether it has to wait for a turn to go on, and not for another thread.
-    pub fn waits_in_line(&self) -> bool {
-        self.is_long() && !(self.may_leave.load(Relaxed) && offload::is_wanted())
+    /// Whether it has to wait for a start_turn to go on, and not for another thread.
+    pub fn must_queue(&self) -> bool {
+        self.is_long() && !(self.can_offload.load(Relaxed) && offload::is_available())
     }
 
-    /// Whether nobody has waited long for the guest to let go of the thread, so that it need not before the next tick.
+    /// Whether nobody has waited long_from for the guest to let go of the thread, so that it need not before the next tick.
     pub fn has_just_entered(&self) -> bool {
-        thread_clock::since(self.entered.load(Relaxed)) < SHORT_STAY
+        thread_clock::since(self.entered.load(Relaxed)) < SHORT_ENTRY
     }
 
     /// Fails once the budget is spent or the deadline has passed. Called from the guest's own thread.
@@ -121,19 +126,19 @@ impl Meter {
             return Err(LimitReached(Limit::Deadline));
         }
         let most = self.budget.load(Relaxed).min(self.turn.load(Relaxed));
-        if self.so_far() > most { Err(LimitReached(Limit::Cpu)) } else { Ok(()) }
+        if self.spent_exactly() > most { Err(LimitReached(Limit::Cpu)) } else { Ok(()) }
     }
 
-    fn so_far(&self) -> u64 {
-        self.with_stay(thread_clock::since)
+    fn spent_exactly(&self) -> u64 {
+        self.spent_until_now(thread_clock::since)
     }
 
     /// To count from, for each request anew: by up to a millisecond more than it is, and mostly without asking the system.
-    fn about_so_far(&self) -> u64 {
-        self.with_stay(thread_clock::about_since)
+    fn spent_about(&self) -> u64 {
+        self.spent_until_now(thread_clock::about_since)
     }
 
-    fn with_stay(&self, since: fn(u64) -> u64) -> u64 {
+    fn spent_until_now(&self, since: fn(u64) -> u64) -> u64 {
         let running = match self.entered.load(Relaxed) {
             OUTSIDE => 0,
             entered => since(entered),
@@ -141,38 +146,38 @@ impl Meter {
         self.spent.load(Relaxed).saturating_add(running)
     }
 
-    /// The thread is in the guest for as long as this lives.
-    fn enter(&self) -> Inside<'_> {
-        self.interrupted.fetch_add(1, Relaxed);
+    /// The thread is in the guest for as long_from as this lives.
+    fn enter(&self) -> GuestEntry<'_> {
+        self.ticks_in_turn.fetch_add(1, Relaxed);
         self.entered.store(thread_clock::enter(), Relaxed);
-        Inside(self)
+        GuestEntry(self)
     }
 
     fn leave(&self) {
         let entered = self.entered.swap(OUTSIDE, Relaxed);
-        let stay = thread_clock::leave(entered);
-        self.spent.fetch_add(stay.most, Relaxed);
-        if let Some(usage) = &self.usage {
-            usage.spent(Duration::from_nanos(stay.most));
+        let entry = thread_clock::leave(entered);
+        self.spent.fetch_add(entry.at_most, Relaxed);
+        if let Some(usage_observer) = &self.usage_observer {
+            usage_observer.cpu_used(Duration::from_nanos(entry.at_most));
         }
-        // What another party spent must not be held against this one.
-        turns::end(self.party, stay.surely);
+        // What another flow spent must not be held against this one.
+        turns::end(self.flow, entry.at_least);
     }
 }
 
 /// With the request that it is for.
 impl Drop for Meter {
     fn drop(&mut self) {
-        if *self.may_leave.get_mut() {
-            self.habit.tell(self.is_long());
+        if *self.can_offload.get_mut() {
+            self.history.record(self.is_long());
         }
     }
 }
 
-/// A thread's stay in a guest. It ends by a panic, too: those who wait for their turn wait for that end.
-struct Inside<'a>(&'a Meter);
+/// A thread's stay in a guest. It ends by a panic, too: those who wait for their start_turn wait for that end.
+struct GuestEntry<'a>(&'a Meter);
 
-impl Drop for Inside<'_> {
+impl Drop for GuestEntry<'_> {
     fn drop(&mut self) {
         self.0.leave();
     }
@@ -182,16 +187,16 @@ impl Drop for Inside<'_> {
 pub(crate) struct Metered<F> {
     inner: Pin<Box<F>>,
     meter: Arc<Meter>,
-    ticker: Arc<Ticker>,
-    ring: Ring,
+    ticker: Arc<EpochTicker>,
+    recent_calls: RecentCalls,
 }
 
 impl<F: Future> Metered<F> {
     #[inline(always)]
-    pub fn new(inner: F, meter: Arc<Meter>, ticker: Arc<Ticker>) -> Self {
+    pub fn new(inner: F, meter: Arc<Meter>, ticker: Arc<EpochTicker>) -> Self {
         // By a thread that serves, as threads inherit their weight.
         ticker.start_once();
-        Metered { inner: Box::pin(inner), meter, ticker, ring: Ring::default() }
+        Metered { inner: Box::pin(inner), meter, ticker, recent_calls: RecentCalls::default() }
     }
 
     /// Drives the guest to its end, or to `deadline`.
@@ -203,7 +208,7 @@ impl<F: Future> Metered<F> {
 
     /// What to say of a guest that was waiting when its deadline passed.
     pub fn overdue(&self, limits: &Limits) -> Failure {
-        explain::deadline(limits, self.ring.describe())
+        explain::deadline(limits, self.recent_calls.describe())
     }
 }
 
@@ -213,28 +218,28 @@ impl<F: Future> Future for Metered<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         // Here, where the first takes no look at a clock.
-        let (is_long, among_others) = (this.meter.is_long(), turns::are_given());
-        // First, since its end is that of the turn, also when the system refuses the ticker its thread.
+        let (is_long, among_others) = (this.meter.is_long(), turns::is_contended());
+        // First, since its end is that of the start_turn, also when the system refuses the ticker its thread.
         let inside = this.meter.enter();
         let _running = this.ticker.running();
-        if is_long || among_others || this.meter.is_tight {
+        if is_long || among_others || this.meter.has_short_limit {
             this.ticker.pace(if is_long && among_others { Pace::Hurried } else { Pace::Steady });
         }
-        host_calls::swap(&mut this.ring);
+        host_calls::swap(&mut this.recent_calls);
         let result = this.inner.as_mut().poll(cx);
         drop(inside);
-        host_calls::swap(&mut this.ring);
+        host_calls::swap(&mut this.recent_calls);
         result
     }
 }
 
-impl<F: Future> MayLeave for Metered<F> {
+impl<F: Future> CanOffload for Metered<F> {
     fn is_long(&self) -> bool {
         self.meter.is_long()
     }
 
     fn is_usually_long(&self) -> bool {
-        self.meter.habit.is_long()
+        self.meter.history.is_long()
     }
 }
 
@@ -255,12 +260,12 @@ mod tests {
     /// What fails inside of the host, in a host call, is a panic in the midst of a guest.
     #[tokio::test]
     async fn a_panic_ends_the_turn_of_its_guest() {
-        let (noisy, quiet, now) = (Party::new(), Party::new(), Instant::now());
+        let (noisy, quiet, now) = (FlowId::new(), FlowId::new(), Instant::now());
         assert!(turns::before(noisy, now).is_none(), "it is alone");
         let first = turns::before(quiet, now).expect("it is not").await.expect("nobody is before it");
         let second = turns::before(noisy, now).expect("the other has its turn");
         turns::begin(first);
-        let ticker = Ticker::new(&wasmtime::Engine::default(), Duration::from_millis(1));
+        let ticker = EpochTicker::new(&wasmtime::Engine::default(), Duration::from_millis(1));
         let meter = setup(Duration::from_secs(1)).meter();
         let mut guest = Metered::new(async { panic!("on purpose") }, meter, ticker);
         let mut cx = Context::from_waker(Waker::noop());
@@ -277,24 +282,26 @@ mod tests {
 
     #[test]
     fn what_requests_compute_becomes_a_habit() {
-        for (spent, served, usual) in [(2 * LONG, true, true), (LONG / 2, true, false), (2 * LONG, false, false)] {
+        for (spent, served, usual) in
+            [(2 * LONG_RUN, true, true), (LONG_RUN / 2, true, false), (2 * LONG_RUN, false, false)]
+        {
             let setup = setup(Duration::from_secs(1));
             for _ in 0..100 {
                 let meter = setup.meter();
                 meter.spent.store(spent, Relaxed);
                 if served {
-                    meter.let_leave();
+                    meter.allow_offload();
                 }
             }
-            assert_eq!(setup.habit.is_long(), usual, "{spent} {served}");
+            assert_eq!(setup.history.is_long(), usual, "{spent} {served}");
         }
     }
 
     #[test]
     fn a_short_limit_has_its_ticks_from_the_start() {
-        for (cpu, is_steady) in [(TIGHT / 2, true), (2 * TIGHT, false)] {
+        for (cpu, is_steady) in [(SHORT_LIMIT / 2, true), (2 * SHORT_LIMIT, false)] {
             // One that ticks once.
-            let ticker = Ticker::new(&wasmtime::Engine::default(), Duration::from_secs(1000));
+            let ticker = EpochTicker::new(&wasmtime::Engine::default(), Duration::from_secs(1000));
             let mut guest = Metered::new(std::future::pending::<()>(), setup(cpu).meter(), ticker.clone());
             assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
             assert_eq!(ticker.is_steady(), is_steady, "{cpu:?}");

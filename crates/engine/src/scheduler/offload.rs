@@ -1,12 +1,12 @@
 //! Guests that compute for long, on a thread of their own.
 //!
 //! A thread that serves is in nobody's hands while a guest computes on it: until the next tick it sees no socket. So where several
-//! components are busy on it, a guest that has computed for long goes on elsewhere: on one thread beside each that serves, which has a
+//! components are busy on it, a guest that has computed for long goes on elsewhere: on one thread compute_thread each that serves, which has a
 //! ninth of its weight, and from which the system takes the processor as soon as there is a request. Where it is usual that requests of its
 //! component do so, it begins there.
 
 use crate::scheduler::background_drop;
-use crate::scheduler::priority::{be_modest, be_prompt};
+use crate::scheduler::priority::{lower_priority, request_short_slice};
 use crate::scheduler::turns;
 use std::cell::OnceCell;
 use std::future::poll_fn;
@@ -20,106 +20,114 @@ use tokio::sync::oneshot::{Sender, channel};
 use tokio::task::JoinHandle;
 
 thread_local! {
-    /// What this thread has beside it. None where the system refuses a thread, and on those threads themselves.
-    static BESIDE: OnceCell<Option<Beside>> = const { OnceCell::new() };
+    /// What this thread has compute_thread it. None where the system refuses a thread, and on those threads themselves.
+    static COMPUTE_THREAD: OnceCell<Option<ComputeThread>> = const { OnceCell::new() };
     /// On a thread for guests that compute: the one that it belongs to.
-    static HOME: OnceCell<Home> = const { OnceCell::new() };
+    static SERVING_THREAD: OnceCell<ServingThread> = const { OnceCell::new() };
 }
 
-struct Home {
+struct ServingThread {
     runtime: Handle,
     thread: ThreadId,
 }
 
 /// A thread for guests that compute. It ends with the one that it belongs to.
-struct Beside {
+struct ComputeThread {
     runtime: Handle,
     _end: Sender<()>,
 }
 
 /// By so much it is nicer: a tenth of a processor of which the others want all is its.
-const LESS: i32 = 10;
+const NICENESS: i32 = 10;
 
-impl Beside {
+impl ComputeThread {
     fn start() -> Option<Self> {
         let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-        let (handle, home) = (runtime.handle().clone(), Handle::try_current().ok()?);
-        let home = Home { runtime: home, thread: thread::current().id() };
+        let (handle, serving_thread) = (runtime.handle().clone(), Handle::try_current().ok()?);
+        let serving_thread = ServingThread { runtime: serving_thread, thread: thread::current().id() };
         let (end, ends) = channel::<()>();
         let work = move || {
-            let _ = BESIDE.with(|beside| beside.set(None));
-            let _ = HOME.with(|here| here.set(home));
-            be_modest(LESS);
+            let _ = COMPUTE_THREAD.with(|compute_thread| compute_thread.set(None));
+            let _ = SERVING_THREAD.with(|here| here.set(serving_thread));
+            lower_priority(NICENESS);
             let _ = runtime.block_on(ends);
             runtime.shutdown_background();
         };
         // Threads inherit their weight: what all need must not be started by this one.
-        background_drop::prepare();
+        background_drop::start_thread();
         thread::Builder::new().name("walnut-compute".into()).spawn(work).ok()?;
         // Who asks for little at once goes before those who do not.
-        be_prompt();
-        Some(Beside { runtime: handle, _end: end })
+        request_short_slice();
+        Some(ComputeThread { runtime: handle, _end: end })
     }
 }
 
 /// Where a guest goes on that computes for long on this thread. Nowhere else where it disturbs nobody.
-pub(crate) fn beside() -> Option<Handle> {
-    let runtime = |beside: &Beside| beside.runtime.clone();
-    turns::are_given().then(|| BESIDE.with(|beside| beside.get_or_init(Beside::start).as_ref().map(runtime)))?
+pub(crate) fn compute_thread() -> Option<Handle> {
+    let runtime = |compute_thread: &ComputeThread| compute_thread.runtime.clone();
+    turns::is_contended().then(|| {
+        COMPUTE_THREAD.with(|compute_thread| compute_thread.get_or_init(ComputeThread::start).as_ref().map(runtime))
+    })?
 }
 
-/// Whether a guest that computes for long on this thread is to leave it.
-pub(crate) fn is_wanted() -> bool {
-    beside().is_some()
+/// Whether a guest that computes for long on this thread is to move_to it.
+pub(crate) fn is_available() -> bool {
+    compute_thread().is_some()
 }
 
 /// Whether it is usual that a component's requests compute for long, by those of late.
 #[derive(Default)]
-pub(crate) struct Habit(AtomicU32);
+pub(crate) struct LongRunHistory(AtomicU32);
 
-impl Habit {
+impl LongRunHistory {
     /// One that computes for long weighs as much as four that do not, so that it is usual when more than a fifth of them do.
-    const WEIGHT: u32 = 4;
-    const USUAL: u32 = 32;
+    const LONG_WEIGHT: u32 = 4;
+    const THRESHOLD: u32 = 32;
     /// So it is usual no more after as many requests as it took to become so.
-    const MOST: u32 = 2 * Self::USUAL;
+    const MAX: u32 = 2 * Self::THRESHOLD;
 
     /// A request has ended. Of two that end at once on different threads, one may be forgotten.
-    pub fn tell(&self, was_long: bool) {
+    pub fn record(&self, was_long: bool) {
         let before = self.0.load(Relaxed);
-        let now = if was_long { (before + Self::WEIGHT).min(Self::MOST) } else { before.saturating_sub(1) };
+        let now = if was_long { (before + Self::LONG_WEIGHT).min(Self::MAX) } else { before.saturating_sub(1) };
         if now != before {
             self.0.store(now, Relaxed);
         }
     }
 
     pub fn is_long(&self) -> bool {
-        self.0.load(Relaxed) >= Self::USUAL
+        self.0.load(Relaxed) >= Self::THRESHOLD
     }
 }
 
 /// The thread that serves: this one, or the one that it belongs to.
-pub(crate) fn home() -> ThreadId {
-    HOME.with(|home| home.get().map_or_else(|| thread::current().id(), |home| home.thread))
+pub(crate) fn serving_thread() -> ThreadId {
+    SERVING_THREAD.with(|serving_thread| {
+        serving_thread.get().map_or_else(|| thread::current().id(), |serving_thread| serving_thread.thread)
+    })
 }
 
 /// Does `work` on the thread that serves, also when a guest asks for it that has left it. What the work leaves behind there is not
 /// held up by guests that compute.
-pub(crate) async fn at_home<F>(work: F) -> F::Output
+pub(crate) async fn on_serving_thread<F>(work: F) -> F::Output
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    let Some(home) = HOME.with(|home| home.get().map(|home| home.runtime.clone())) else { return work.await };
-    let mut task = Task(Some(home.spawn(work)));
+    let Some(serving_thread) =
+        SERVING_THREAD.with(|serving_thread| serving_thread.get().map(|serving_thread| serving_thread.runtime.clone()))
+    else {
+        return work.await;
+    };
+    let mut task = Task(Some(serving_thread.spawn(work)));
     poll_fn(|cx| task.poll(cx)).await
 }
 
 /// A guest that leaves its thread when it has computed there for long.
-pub(crate) enum Apart<G: Future> {
-    Here(G),
+pub(crate) enum Offload<G: Future> {
+    Local(G),
     /// It does not come back, but for what comes of it.
-    There(Task<G::Output>),
-    Leaving,
+    Remote(Task<G::Output>),
+    Moving,
 }
 
 /// It ends when this is dropped.
@@ -150,8 +158,8 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// What may leave its thread.
-pub(crate) trait MayLeave: Future {
+/// What may move_to its thread.
+pub(crate) trait CanOffload: Future {
     /// Whether it has computed for longer than others should wait for.
     fn is_long(&self) -> bool;
 
@@ -159,45 +167,45 @@ pub(crate) trait MayLeave: Future {
     fn is_usually_long(&self) -> bool;
 }
 
-impl<G> Future for Apart<G>
+impl<G> Future for Offload<G>
 where
-    G: MayLeave + Send + Unpin + 'static,
+    G: CanOffload + Send + Unpin + 'static,
     G::Output: Send,
 {
     type Output = G::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G::Output> {
-        if let Apart::Here(guest) = &*self
+        if let Offload::Local(guest) = &*self
             && guest.is_long()
-            && let Some(runtime) = beside()
+            && let Some(runtime) = compute_thread()
         {
-            self.leave(&runtime);
+            self.move_to(&runtime);
         }
         match &mut *self {
-            Apart::Here(guest) => Pin::new(guest).poll(cx),
-            Apart::There(task) => task.poll(cx),
-            Apart::Leaving => Poll::Pending,
+            Offload::Local(guest) => Pin::new(guest).poll(cx),
+            Offload::Remote(task) => task.poll(cx),
+            Offload::Moving => Poll::Pending,
         }
     }
 }
 
-impl<G> Apart<G>
+impl<G> Offload<G>
 where
-    G: MayLeave + Send + Unpin + 'static,
+    G: CanOffload + Send + Unpin + 'static,
     G::Output: Send,
 {
     /// Begins on this thread, or at once where those of its kind go on anyhow.
     pub fn new(guest: G) -> Self {
         let usually_leaves = guest.is_usually_long();
-        let mut apart = Apart::Here(guest);
-        if usually_leaves && let Some(runtime) = beside() {
-            apart.leave(&runtime);
+        let mut apart = Offload::Local(guest);
+        if usually_leaves && let Some(runtime) = compute_thread() {
+            apart.move_to(&runtime);
         }
         apart
     }
 
-    fn leave(&mut self, runtime: &Handle) {
-        let Apart::Here(mut guest) = std::mem::replace(self, Apart::Leaving) else { return };
+    fn move_to(&mut self, runtime: &Handle) {
+        let Offload::Local(mut guest) = std::mem::replace(self, Offload::Moving) else { return };
         let guest = poll_fn(move |cx| {
             let polled = Pin::new(&mut guest).poll(cx);
             if polled.is_pending() {
@@ -206,14 +214,14 @@ where
             }
             polled
         });
-        *self = Apart::There(Task(Some(runtime.spawn(guest))));
+        *self = Offload::Remote(Task(Some(runtime.spawn(guest))));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scheduler::fair_queue::Party;
+    use crate::scheduler::fair_queue::FlowId;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::task::Waker;
     use std::time::{Duration, Instant};
@@ -228,7 +236,7 @@ mod tests {
         over: UnboundedReceiver<&'static str>,
     }
 
-    impl MayLeave for Guest {
+    impl CanOffload for Guest {
         fn is_long(&self) -> bool {
             self.is_long
         }
@@ -252,9 +260,9 @@ mod tests {
     fn guest(
         is_long: bool,
         usually: bool,
-    ) -> (Apart<Guest>, UnboundedReceiver<ThreadId>, UnboundedSender<&'static str>) {
+    ) -> (Offload<Guest>, UnboundedReceiver<ThreadId>, UnboundedSender<&'static str>) {
         let ((polled, hears), (tells, over)) = (unbounded_channel(), unbounded_channel());
-        (Apart::new(Guest { is_long, is_usually_long: usually, polled, over }), hears, tells)
+        (Offload::new(Guest { is_long, is_usually_long: usually, polled, over }), hears, tells)
     }
 
     async fn soon<T>(it: impl Future<Output = T>) -> T {
@@ -263,12 +271,12 @@ mod tests {
 
     fn share_the_thread() {
         for _ in 0..2 {
-            let _ = turns::before(Party::new(), Instant::now());
+            let _ = turns::before(FlowId::new(), Instant::now());
         }
     }
 
-    /// Polls it once, which may be what makes it leave, and tells where it was polled then.
-    async fn begin(is_long: bool) -> (Apart<Guest>, ThreadId, UnboundedSender<&'static str>) {
+    /// Polls it once, which may be what makes it move_to, and tells where it was polled then.
+    async fn begin(is_long: bool) -> (Offload<Guest>, ThreadId, UnboundedSender<&'static str>) {
         let (mut guest, mut polled, over) = guest(is_long, false);
         assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         (guest, soon(polled.recv()).await.unwrap(), over)
@@ -296,7 +304,7 @@ mod tests {
         share_the_thread();
         for usually in [false, true] {
             let (begun, mut polled, _over) = guest(false, usually);
-            assert_eq!(matches!(begun, Apart::There(_)), usually);
+            assert_eq!(matches!(begun, Offload::Remote(_)), usually);
             if usually {
                 assert_ne!(soon(polled.recv()).await.unwrap(), here);
             }
@@ -305,25 +313,26 @@ mod tests {
 
     #[test]
     fn what_more_than_a_fifth_of_the_requests_do_is_usual() {
-        let habit = Habit::default();
-        let tell = |long: usize, short: usize| {
+        let history = LongRunHistory::default();
+        let record = |long: usize, short: usize| {
             for _ in 0..200 {
-                (0..long).for_each(|_| habit.tell(true));
-                (0..short).for_each(|_| habit.tell(false));
+                (0..long).for_each(|_| history.record(true));
+                (0..short).for_each(|_| history.record(false));
             }
-            habit.is_long()
+            history.is_long()
         };
-        assert!(!tell(0, 1) && !tell(1, 5) && tell(1, 3) && tell(1, 0) && !tell(1, 9));
+        assert!(!record(0, 1) && !record(1, 5) && record(1, 3) && record(1, 0) && !record(1, 9));
     }
 
     #[tokio::test]
     async fn what_is_to_be_done_at_home_is_done_here() {
         share_the_thread();
         let here = thread::current().id();
-        let where_it_is = || async { (thread::current().id(), at_home(async { thread::current().id() }).await) };
+        let where_it_is =
+            || async { (thread::current().id(), on_serving_thread(async { thread::current().id() }).await) };
         assert_eq!(soon(where_it_is()).await, (here, here));
-        let (there, home) = soon(beside().unwrap().spawn(where_it_is())).await.unwrap();
-        assert!(there != here && home == here);
+        let (there, serving_thread) = soon(compute_thread().unwrap().spawn(where_it_is())).await.unwrap();
+        assert!(there != here && serving_thread == here);
     }
 
     #[tokio::test]

@@ -1,15 +1,15 @@
-//! Linux only: threads beside those that serve, which must not hold them up.
+//! Linux only: threads compute_thread those that serve, which must not hold them up.
 
 /// Has the system let the calling thread go before one that computes on the same processor as soon as it wakes, but for a tenth
 /// of a millisecond at a time. From Linux 6.12 on, who asks for less time at once goes first (sched_setattr(2), `sched_runtime`). Elsewhere, or where it
 /// is refused, a thread waits for a turn of its own on a processor that is busy, and has it for some milliseconds.
-pub(crate) fn be_prompt() {
+pub(crate) fn request_short_slice() {
     #[cfg(target_os = "linux")]
     ask_for_little();
 }
 
 /// Makes the calling thread by so much nicer than the one that started it: by 5 it has a third of its weight, by 10 a ninth.
-pub(crate) fn be_modest(by: i32) {
+pub(crate) fn lower_priority(by: i32) {
     // Only Linux has priorities of threads. Elsewhere it would be that of all.
     #[cfg(target_os = "linux")]
     if let Ok(nice) = rustix::process::getpriority_process(None) {
@@ -52,7 +52,7 @@ mod tests {
     fn a_prompt_thread_keeps_its_priority() {
         std::thread::spawn(|| {
             rustix::process::setpriority_process(None, 5).unwrap();
-            super::be_prompt();
+            super::request_short_slice();
             assert_eq!(rustix::process::getpriority_process(None).unwrap(), 5);
         })
         .join()

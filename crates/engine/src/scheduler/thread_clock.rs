@@ -1,72 +1,72 @@
 //! How long a thread has been on a processor since it entered a guest.
 //!
-//! Only the system knows, and to ask it twice for each turn of a guest took a tenth of a request. So a short stay is measured on
+//! Only the system knows, and to ask it twice for each turn of a guest took a tenth of a request. So a short entry_time is measured on
 //! the wall, which is never less, and a longer one by the system's count, of which it is known what it was shortly before.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-/// In nanoseconds, below which a stay is short. Beyond, what the thread waited for a processor would be charged too.
-const SHORT: u64 = 100_000;
+/// In nanoseconds, below which a entry_time is short. Beyond, what the thread waited for a processor would be charged too.
+const SHORT_ENTRY: u64 = 100_000;
 /// In nanoseconds: how old the known count may be when a guest is entered. As much may be charged too much.
-const FRESH: u64 = 1_000_000;
+const MAX_AGE: u64 = 1_000_000;
 
 thread_local! {
-    /// When the system was asked, and what it said.
-    static KNOWN: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+    /// When the system was asked, and what it output.
+    static LAST_READING: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
 }
 
 /// The time, for [`since`] to count from on the same thread.
 pub(crate) fn enter() -> u64 {
     let now = wall();
-    if KNOWN.get().is_none_or(|(at, _)| now.saturating_sub(at) > FRESH) {
-        KNOWN.set(Some((now, thread_time())));
+    if LAST_READING.get().is_none_or(|(at, _)| now.saturating_sub(at) > MAX_AGE) {
+        LAST_READING.set(Some((now, thread_time())));
     }
     now
 }
 
 /// Nanoseconds of processor time since `entered`: never less than there were, and little more.
 pub(crate) fn since(entered: u64) -> u64 {
-    stay(entered, wall()).0.most
+    entry_time(entered, wall()).0.at_most
 }
 
-/// Like [`since`], for where a millisecond more does not matter: the system is asked only of a stay that is longer.
+/// Like [`since`], for where a millisecond more does not matter: the system is asked only of a entry_time that is longer.
 pub(crate) fn about_since(entered: u64) -> u64 {
     let passed = wall().saturating_sub(entered);
-    if passed < FRESH { passed } else { since(entered) }
+    if passed < MAX_AGE { passed } else { since(entered) }
 }
 
 /// What there was since `entered`, now that the guest is left.
-pub(crate) fn leave(entered: u64) -> Stay {
+pub(crate) fn leave(entered: u64) -> EntryTime {
     let now = wall();
-    let (stay, total) = stay(entered, now);
+    let (entry_time, total) = entry_time(entered, now);
     if let Some(total) = total {
-        KNOWN.set(Some((now, total)));
+        LAST_READING.set(Some((now, total)));
     }
-    stay
+    entry_time
 }
 
 /// Nanoseconds of processor time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stay {
+pub(crate) struct EntryTime {
     /// Never less than there were, and little more.
-    pub most: u64,
+    pub at_most: u64,
     /// The same without all that the thread may have spent before: never more, and less where it waited then.
-    pub surely: u64,
+    pub at_least: u64,
 }
 
 /// And what the system says, if it was asked.
-fn stay(entered: u64, now: u64) -> (Stay, Option<u64>) {
+fn entry_time(entered: u64, now: u64) -> (EntryTime, Option<u64>) {
     let passed = now.saturating_sub(entered);
-    let Some((at, known)) = KNOWN.get().filter(|_| passed >= SHORT) else {
-        return (Stay { most: passed, surely: passed }, None);
+    let Some((at, known)) = LAST_READING.get().filter(|_| passed >= SHORT_ENTRY) else {
+        return (EntryTime { at_most: passed, at_least: passed }, None);
     };
     let total = thread_time();
     let spent = total.saturating_sub(known);
-    let most = passed.min(spent);
+    let at_most = passed.min(spent);
     let before = entered.saturating_sub(at);
-    (Stay { most, surely: most.min(spent.saturating_sub(before)) }, Some(total))
+    (EntryTime { at_most, at_least: at_most.min(spent.saturating_sub(before)) }, Some(total))
 }
 
 /// Nanoseconds on the wall.
@@ -120,8 +120,12 @@ mod tests {
             let before = thread_time();
             let entered = enter();
             work(Duration::from_micros(200));
-            let stay = leave(entered);
-            assert!(stay.surely <= SHORT.max(thread_time() - before) && stay.surely <= stay.most, "{stay:?}");
+            let entry_time = leave(entered);
+            assert!(
+                entry_time.at_least <= SHORT_ENTRY.max(thread_time() - before)
+                    && entry_time.at_least <= entry_time.at_most,
+                "{entry_time:?}"
+            );
         }
     }
 

@@ -83,6 +83,6 @@ impl DeployedComponent {
     /// Counts its live sandboxes.
     pub(crate) fn sandboxes(&self) -> u64 {
         // A sandbox that serves a single request holds that request's permit until it ends.
-        self.service.shared_sandboxes().map_or_else(|| self.admission.in_use(), |count| count as u64)
+        self.service.live_sandboxes().map_or_else(|| self.admission.in_use(), |count| count as u64)
     }
 }

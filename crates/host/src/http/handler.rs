@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
-use walnut_engine::{Body, Patient, RequestId};
+use walnut_engine::{Body, IdleTimeout, RequestId};
 
 /// Answers a request of the client at `peer`. The connection is `busy` until the response's body
 /// has been sent.
@@ -84,9 +84,9 @@ async fn run_component(
     let (body_timeout, has_response) = (context.config.body_timeout, Arc::<AtomicBool>::default());
     let request = request.map(|body| {
         let body = FilteredBody { inner: body, trailers };
-        let body = Patient::new(body, body_timeout, || io::ErrorKind::TimedOut.into());
+        let body = IdleTimeout::new(body, body_timeout, || io::ErrorKind::TimedOut.into());
         // After the response has begun, either side may be silent until the deadline.
-        body.unless(has_response.clone())
+        body.unlimited_if(has_response.clone())
     });
     let response = component.service.handle(request, id, permit).await;
     has_response.store(true, Relaxed);

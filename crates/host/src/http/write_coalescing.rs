@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use walnut_engine::small_turn_is_next;
+use walnut_engine::is_short_turn_next;
 
 /// Largest time between two responses in quick succession.
 const QUICK_SUCCESSION: Duration = Duration::from_micros(200);
@@ -57,7 +57,7 @@ struct PendingWrites {
 /// were ready when the first response began to wait. Where requests run in turns, only one of these
 /// tasks is ready at a time, so the flush also waits for a few more turns.
 pub(crate) async fn run_flush_task() -> Infallible {
-    flush_unless(small_turn_is_next).await
+    flush_unless(is_short_turn_next).await
 }
 
 /// Sends the pending responses. Waits a little longer while `more` says that another small response

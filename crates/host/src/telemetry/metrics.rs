@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
-use walnut_engine::{Event, Failure, Limit, Listener, Outcome, Usage};
+use walnut_engine::{Event, Failure, Limit, Listener, Outcome, UsageObserver};
 use walnut_policy::Capability;
 
 /// Upper bounds of the latency histogram, in microseconds.
@@ -289,16 +289,16 @@ impl ComponentMetrics {
     }
 }
 
-impl Usage for ComponentMetrics {
-    fn started(&self, duration: Duration) {
+impl UsageObserver for ComponentMetrics {
+    fn sandbox_started(&self, duration: Duration) {
         self.shard().starts.add(duration, &START_BOUNDS);
     }
 
-    fn spent(&self, cpu: Duration) {
+    fn cpu_used(&self, cpu: Duration) {
         self.shard().cpu.fetch_add(nanoseconds(cpu), Relaxed);
     }
 
-    fn grown(&self, memory: u64) {
+    fn memory_grown(&self, memory: u64) {
         let peak = &self.shard().memory;
         // Most sandboxes of a component are alike, so that only the first one writes.
         if peak.load(Relaxed) < memory {

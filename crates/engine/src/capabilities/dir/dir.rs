@@ -31,10 +31,10 @@ pub(crate) struct Mounts {
 }
 
 /// The folders that only lead to mounts, by their guest paths.
-type Root = BTreeMap<String, Leading>;
+type Root = BTreeMap<String, RootFolder>;
 
 /// One of them.
-struct Leading {
+struct RootFolder {
     dir: Dir,
     /// What it shows.
     names: BTreeSet<String>,
@@ -81,7 +81,7 @@ impl Mounts {
     }
 
     fn make_root(&self) -> std::io::Result<Root> {
-        let leading = |(path, names)| Ok((path, Leading::make(names, self.may_block)?));
+        let leading = |(path, names)| Ok((path, RootFolder::make(names, self.may_block)?));
         self.ways().into_iter().map(leading).collect()
     }
 
@@ -103,12 +103,12 @@ impl Mounts {
     }
 }
 
-impl Leading {
-    fn make(names: BTreeSet<String>, may_block: bool) -> std::io::Result<Leading> {
+impl RootFolder {
+    fn make(names: BTreeSet<String>, may_block: bool) -> std::io::Result<RootFolder> {
         let folder = empty_folder()?;
         let dir = open_dir(folder.path(), FsPerms::ReadOnly, may_block)?;
         let lasts = !cfg!(unix) || std::fs::remove_dir(folder.path()).is_err();
-        Ok(Leading { dir, names, folder: lasts.then_some(folder) })
+        Ok(RootFolder { dir, names, folder: lasts.then_some(folder) })
     }
 }
 
@@ -161,7 +161,7 @@ pub(crate) trait DirState: HostState {
 }
 
 /// An operation on a path that may be tried: in `dir`, on `path`.
-pub(crate) struct Admitted {
+pub(crate) struct AdmittedPath {
     pub dir: Dir,
     pub path: String,
     /// The absolute guest path.
@@ -172,7 +172,7 @@ pub(crate) struct Admitted {
 
 /// The error that a guest sees, before it is one of WASI 0.2 or 0.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum FileError {
     Access,
     NoEntry,
     NotPermitted,
@@ -182,7 +182,7 @@ pub(crate) enum Refusal {
 }
 
 /// Where a path leads.
-enum Spot {
+enum PathTarget {
     Mount { dir: Dir, path: String, guest: String },
     Root { dir: Dir, guest: String },
     Outside { guest: String },
@@ -225,38 +225,38 @@ impl Files {
         base: &Descriptor,
         path: &str,
         access: Access,
-    ) -> Result<Admitted, Refusal> {
-        let Descriptor::Dir(base) = base else { return Err(Refusal::NotDirectory) };
-        let place = self.places.get(&handle).ok_or(Refusal::BadDescriptor)?;
+    ) -> Result<AdmittedPath, FileError> {
+        let Descriptor::Dir(base) = base else { return Err(FileError::NotDirectory) };
+        let place = self.places.get(&handle).ok_or(FileError::BadDescriptor)?;
         let (dir, path, guest) = match self.locate(place, base, path) {
-            Spot::AboveBase => return Err(Refusal::NotPermitted),
-            Spot::Root { dir, guest } if matches!(access, Access::Read | Access::Stat) => {
-                return Ok(Admitted { dir, path: ".".into(), guest, permit: None });
+            PathTarget::AboveBase => return Err(FileError::NotPermitted),
+            PathTarget::Root { dir, guest } if matches!(access, Access::Read | Access::Stat) => {
+                return Ok(AdmittedPath { dir, path: ".".into(), guest, permit: None });
             }
-            Spot::Root { guest, .. } | Spot::Outside { guest } => {
+            PathTarget::Root { guest, .. } | PathTarget::Outside { guest } => {
                 let denial = gate.check(import, Request::Dir { path: guest, access }).err();
-                return Err(denial.map_or(Refusal::Access, |d| refusal(&d)));
+                return Err(denial.map_or(FileError::Access, |d| refusal(&d)));
             }
-            Spot::Mount { dir, path, guest } => (dir, path, guest),
+            PathTarget::Mount { dir, path, guest } => (dir, path, guest),
         };
         let access = if is_special(&dir, &path, access) { Access::Special } else { access };
         let permit = gate.check(import, Request::Dir { path: guest.clone(), access }).map_err(|d| refusal(&d))?;
         let real = || resolve(&real_path(&dir.dir)?.join(&path));
         if !gate.policy().denied_dirs().is_empty() && real().is_some_and(|real| is_denied(gate, import, &real, access))
         {
-            return Err(Refusal::Access);
+            return Err(FileError::Access);
         }
-        Ok(Admitted { dir, path, guest, permit: Some(permit) })
+        Ok(AdmittedPath { dir, path, guest, permit: Some(permit) })
     }
 
-    /// Decides a change of what is open as `handle`, and needed no permission to write for that.
-    pub fn change(&self, gate: &Gate, import: &'static str, handle: u32) -> Result<Permit, Refusal> {
-        let path = self.places.get(&handle).ok_or(Refusal::BadDescriptor)?.clone();
+    /// Decides a change of what is open as `handle`, and room_needed no permission to write for that.
+    pub fn change(&self, gate: &Gate, import: &'static str, handle: u32) -> Result<Permit, FileError> {
+        let path = self.places.get(&handle).ok_or(FileError::BadDescriptor)?.clone();
         gate.check(import, Request::Dir { path, access: Access::Write }).map_err(|d| refusal(&d))
     }
 
     /// Tells when wasmtime refused an admitted operation because the path leads out of its mount.
-    pub fn refused(&self, gate: &Gate, import: &'static str, admitted: &Admitted) {
+    pub fn refused(&self, gate: &Gate, import: &'static str, admitted: &AdmittedPath) {
         // A link is refused for nothing but an absolute target, which could lead anywhere.
         let leads_out = || import.ends_with(".symlink-at") || leads_out(&admitted.dir, &admitted.path);
         if admitted.permit.is_none() || !leads_out() {
@@ -282,7 +282,7 @@ impl Files {
         real_path(file).is_some_and(|real| is_denied(gate, import, &real, Access::Read))
     }
 
-    fn locate(&self, place: &str, base: &Dir, path: &str) -> Spot {
+    fn locate(&self, place: &str, base: &Dir, path: &str) -> PathTarget {
         let in_root = self.mounts.root().is_some_and(|root| root.contains_key(place));
         let joined = normalize(&format!("{place}/{path}"));
         if in_root {
@@ -295,13 +295,13 @@ impl Files {
             && inner.guest.len() > place.len()
             && inner.guest.starts_with(place)
         {
-            return Spot::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
+            return PathTarget::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
         }
-        Spot::Mount { dir: base.clone(), path: path.to_owned(), guest }
+        PathTarget::Mount { dir: base.clone(), path: path.to_owned(), guest }
     }
 
     /// Follows `path` from a folder of the root, part by part, until it enters a mount; the rest is the mount's to resolve.
-    fn walk(&self, place: &str, path: &str) -> Spot {
+    fn walk(&self, place: &str, path: &str) -> PathTarget {
         let mut at: Vec<&str> = place.split('/').filter(|p| !p.is_empty()).collect();
         let floor = at.len();
         let mut parts = path.split('/').filter(|p| !p.is_empty() && *p != ".").peekable();
@@ -314,16 +314,16 @@ impl Files {
                     && inner.guest.len() > here.len()
                     && !rest.contains(&"..")
                 {
-                    return Spot::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
+                    return PathTarget::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
                 }
                 let path = if rest.is_empty() { ".".to_owned() } else { rest.join("/") };
-                return Spot::Mount { dir: dir.clone(), path, guest };
+                return PathTarget::Mount { dir: dir.clone(), path, guest };
             }
             match parts.next() {
                 None => break,
                 // As everywhere, what is above the root is the root.
                 Some("..") if at.is_empty() => {}
-                Some("..") if at.len() <= floor => return Spot::AboveBase,
+                Some("..") if at.len() <= floor => return PathTarget::AboveBase,
                 Some("..") => {
                     at.pop();
                 }
@@ -332,8 +332,8 @@ impl Files {
         }
         let guest = format!("/{}", at.join("/"));
         match self.mounts.root().and_then(|root| root.get(&guest)) {
-            Some(leading) => Spot::Root { dir: leading.dir.clone(), guest },
-            None => Spot::Outside { guest },
+            Some(leading) => PathTarget::Root { dir: leading.dir.clone(), guest },
+            None => PathTarget::Outside { guest },
         }
     }
 
@@ -352,14 +352,14 @@ fn below(mount: &str, guest: &str) -> String {
 
 /// The root is an empty, read-only folder, and answers like one: nothing is found there and nothing can be made there.
 /// Programs that try several places for a file depend on that; the person is told the real reason.
-fn refusal(denial: &Denial) -> Refusal {
+fn refusal(denial: &Denial) -> FileError {
     match (&denial.reason, &denial.request) {
         (Reason::NotGranted, Request::Dir { access: Access::Write, .. }) | (Reason::ReadOnly { .. }, _) => {
-            Refusal::ReadOnly
+            FileError::ReadOnly
         }
-        (Reason::NotGranted, _) => Refusal::NoEntry,
-        (Reason::OutsideMount(_) | Reason::NotAFile, _) => Refusal::NotPermitted,
-        _ => Refusal::Access,
+        (Reason::NotGranted, _) => FileError::NoEntry,
+        (Reason::OutsideMount(_) | Reason::NotAFile, _) => FileError::NotPermitted,
+        _ => FileError::Access,
     }
 }
 
@@ -410,9 +410,9 @@ fn is_denied(gate: &Gate, import: &'static str, real: &Path, access: Access) -> 
 
 /// The real path of `target`, which need not exist itself, nor what it links to.
 fn resolve(target: &Path) -> Option<PathBuf> {
-    const MOST_LINKS: usize = 40;
+    const MAX_LINKS: usize = 40;
     let mut target = target.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         if let Ok(real) = std::fs::canonicalize(&target) {
             return Some(real);
         }

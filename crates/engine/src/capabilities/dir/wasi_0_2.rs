@@ -1,6 +1,6 @@
 //! `wasi:filesystem` 0.2 behind the gate. WASI 0.1 comes through here too, by its adapter.
 
-use crate::capabilities::dir::dir::{Admitted, DirState, Refusal};
+use crate::capabilities::dir::dir::{AdmittedPath, DirState, FileError};
 use crate::component::wasi::WASI_0_2;
 use walnut_policy::Access;
 use wasmtime::StoreContextMut;
@@ -274,7 +274,7 @@ fn admit<T: DirState>(
     fd: &Fd,
     path: &str,
     access: Access,
-) -> Result<Admitted, ErrorCode> {
+) -> Result<AdmittedPath, ErrorCode> {
     let base = state.table().get(fd).map_err(|_| ErrorCode::BadDescriptor)?;
     state.files().admit(state.gate(), import, fd.rep(), base, path, access).map_err(ErrorCode::from)
 }
@@ -285,14 +285,14 @@ fn admit_two<T: DirState>(
     import: &'static str,
     old: (&Fd, &str),
     new: (&Fd, &str),
-) -> Result<(Admitted, Admitted), ErrorCode> {
+) -> Result<(AdmittedPath, AdmittedPath), ErrorCode> {
     Ok((admit(state, import, old.0, old.1, Access::Write)?, admit(state, import, new.0, new.1, Access::Write)?))
 }
 
 fn finish<T: DirState, R>(
     state: &mut T,
     import: &'static str,
-    admitted: &[&Admitted],
+    admitted: &[&AdmittedPath],
     result: Result<R, FsError>,
 ) -> wasmtime::Result<Result<R, ErrorCode>> {
     let error = match result {
@@ -307,15 +307,15 @@ fn finish<T: DirState, R>(
     Ok(Err(code))
 }
 
-impl From<Refusal> for ErrorCode {
-    fn from(refusal: Refusal) -> Self {
+impl From<FileError> for ErrorCode {
+    fn from(refusal: FileError) -> Self {
         match refusal {
-            Refusal::Access => ErrorCode::Access,
-            Refusal::NoEntry => ErrorCode::NoEntry,
-            Refusal::NotPermitted => ErrorCode::NotPermitted,
-            Refusal::ReadOnly => ErrorCode::ReadOnly,
-            Refusal::BadDescriptor => ErrorCode::BadDescriptor,
-            Refusal::NotDirectory => ErrorCode::NotDirectory,
+            FileError::Access => ErrorCode::Access,
+            FileError::NoEntry => ErrorCode::NoEntry,
+            FileError::NotPermitted => ErrorCode::NotPermitted,
+            FileError::ReadOnly => ErrorCode::ReadOnly,
+            FileError::BadDescriptor => ErrorCode::BadDescriptor,
+            FileError::NotDirectory => ErrorCode::NotDirectory,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `wasi:filesystem` 0.3 behind the gate.
 
-use crate::capabilities::dir::dir::{Admitted, DirState, Refusal};
+use crate::capabilities::dir::dir::{AdmittedPath, DirState, FileError};
 use crate::capabilities::dir::wasi_0_2::{drop_descriptor, get_directories};
 use crate::component::wasi::WASI_0_3;
 use walnut_policy::Access;
@@ -26,7 +26,7 @@ macro_rules! on_path {
                     Ok(admitted) => admitted,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let $dir = Folder::lend(accessor, &admitted)?;
+                let $dir = LentDescriptor::lend(accessor, &admitted)?;
                 let $path = admitted.path.clone();
                 let $files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result = $call.await;
@@ -129,7 +129,7 @@ fn open_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
                     Ok(admitted) => admitted,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let dir = Folder::lend(accessor, &admitted)?;
+                let dir = LentDescriptor::lend(accessor, &admitted)?;
                 let files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result =
                     Implementation::open_at(&files, dir.fd(), path_flags, admitted.path.clone(), open_flags, flags)
@@ -163,7 +163,7 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let (old_dir, new_dir) = (Folder::lend(accessor, &old)?, Folder::lend(accessor, &new)?);
+                let (old_dir, new_dir) = (LentDescriptor::lend(accessor, &old)?, LentDescriptor::lend(accessor, &new)?);
                 let files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result =
                     Implementation::rename_at(&files, old_dir.fd(), old.path.clone(), new_dir.fd(), new.path.clone())
@@ -183,7 +183,7 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let (old_dir, new_dir) = (Folder::lend(accessor, &old)?, Folder::lend(accessor, &new)?);
+                let (old_dir, new_dir) = (LentDescriptor::lend(accessor, &old)?, LentDescriptor::lend(accessor, &new)?);
                 let files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result = Implementation::link_at(
                     &files,
@@ -203,13 +203,13 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
 }
 
 /// An admitted folder as a handle, for the time of one call.
-struct Folder(u32);
+struct LentDescriptor(u32);
 
-impl Folder {
-    fn lend<T: DirState>(accessor: &Accessor<T>, admitted: &Admitted) -> wasmtime::Result<Self> {
+impl LentDescriptor {
+    fn lend<T: DirState>(accessor: &Accessor<T>, admitted: &AdmittedPath) -> wasmtime::Result<Self> {
         let fd =
             accessor.with(|mut access| access.data_mut().table_mut().push(Descriptor::Dir(admitted.dir.clone())))?;
-        Ok(Folder(fd.rep()))
+        Ok(LentDescriptor(fd.rep()))
     }
 
     fn fd(&self) -> Fd {
@@ -230,7 +230,7 @@ fn admit<T: DirState>(
     fd: &Fd,
     path: &str,
     access: Access,
-) -> Decided<Admitted> {
+) -> Decided<AdmittedPath> {
     accessor.with(|mut store| {
         let state = store.data_mut();
         let base = state.table().get(fd)?;
@@ -244,7 +244,7 @@ fn admit_two<T: DirState>(
     import: &'static str,
     old: (&Fd, &str),
     new: (&Fd, &str),
-) -> Decided<(Admitted, Admitted)> {
+) -> Decided<(AdmittedPath, AdmittedPath)> {
     Ok(
         match (
             admit(accessor, import, old.0, old.1, Access::Write)?,
@@ -259,7 +259,7 @@ fn admit_two<T: DirState>(
 fn finish<T: DirState, R>(
     accessor: &Accessor<T>,
     import: &'static str,
-    admitted: &[&Admitted],
+    admitted: &[&AdmittedPath],
     result: Result<R, FilesystemError>,
 ) -> Decided<R> {
     let error = match result {
@@ -276,15 +276,15 @@ fn finish<T: DirState, R>(
     })
 }
 
-impl From<Refusal> for ErrorCode {
-    fn from(refusal: Refusal) -> Self {
+impl From<FileError> for ErrorCode {
+    fn from(refusal: FileError) -> Self {
         match refusal {
-            Refusal::Access => ErrorCode::Access,
-            Refusal::NoEntry => ErrorCode::NoEntry,
-            Refusal::NotPermitted => ErrorCode::NotPermitted,
-            Refusal::ReadOnly => ErrorCode::ReadOnly,
-            Refusal::BadDescriptor => ErrorCode::BadDescriptor,
-            Refusal::NotDirectory => ErrorCode::NotDirectory,
+            FileError::Access => ErrorCode::Access,
+            FileError::NoEntry => ErrorCode::NoEntry,
+            FileError::NotPermitted => ErrorCode::NotPermitted,
+            FileError::ReadOnly => ErrorCode::ReadOnly,
+            FileError::BadDescriptor => ErrorCode::BadDescriptor,
+            FileError::NotDirectory => ErrorCode::NotDirectory,
         }
     }
 }

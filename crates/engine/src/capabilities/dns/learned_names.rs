@@ -11,12 +11,12 @@ pub(crate) struct LearnedNames(Arc<Mutex<HashMap<IpAddr, Vec<String>>>>);
 
 impl LearnedNames {
     /// The most that one sandbox may learn; a guest must not fill the host's memory by looking up names.
-    const MOST: usize = 4096;
+    const MAX_ADDRESSES: usize = 4096;
 
     /// The name's grants reach `ip` from now on. Always true, for whoever asks whether it was permitted.
     pub fn learn(&self, _: Permit, ip: IpAddr, name: &str) -> bool {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if map.len() < Self::MOST {
+        if map.len() < Self::MAX_ADDRESSES {
             let names = map.entry(ip.to_canonical()).or_default();
             if names.len() < 16 && !names.iter().any(|n| n == name) {
                 names.push(name.to_owned());

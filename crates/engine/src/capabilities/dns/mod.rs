@@ -1,5 +1,5 @@
 //! Resolution of host names.
 
 pub(crate) mod learned_names;
-pub(crate) mod lookups;
 pub(crate) mod resolve;
+pub(crate) mod resolver;

@@ -1,7 +1,7 @@
 //! `resolve`: a name is decided before it is looked up, and each of its addresses before the guest learns it.
 
 use crate::capabilities::dns::learned_names::LearnedNames;
-use crate::capabilities::dns::lookups::Lookups;
+use crate::capabilities::dns::resolver::Resolver;
 use crate::capabilities::state::HostState;
 use crate::component::wasi::{WASI_0_2, WASI_0_3};
 use crate::gate::gate::Permit;
@@ -24,12 +24,12 @@ const IMPORT: &str = "wasi:sockets/ip-name-lookup.resolve-addresses";
 
 /// What this capability keeps for a guest.
 pub(crate) trait DnsState: HostState {
-    fn lookups(&self) -> &Arc<Lookups>;
+    fn resolver(&self) -> &Arc<Resolver>;
     fn learned_names(&self) -> &LearnedNames;
 }
 
 /// The longest name that there is: 253 bytes (RFC 1035 section 3.1, as text), and a dot at its end.
-const LONGEST_NAME: usize = 254;
+const MAX_NAME: usize = 254;
 
 pub(crate) fn add_to_linker_0_2<T: DnsState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_2}"))?;
@@ -52,32 +52,32 @@ pub(crate) fn add_to_linker_0_3<T: DnsState>(linker: &mut Linker<T>) -> wasmtime
 /// A look-up of WASI 0.2.
 struct Lookup {
     name: String,
-    found: MaybeDone<Pin<Box<dyn Future<Output = Found> + Send>>>,
+    found: MaybeDone<Pin<Box<dyn Future<Output = LookupResult> + Send>>>,
 }
 
 /// Addresses that the guest was not told yet.
-type Found = Result<vec::IntoIter<IpAddr>, Unresolved>;
+type LookupResult = Result<vec::IntoIter<IpAddr>, ResolveError>;
 
 /// Why a name has no addresses.
 #[derive(Clone, Copy)]
-enum Unresolved {
+enum ResolveError {
     NoName,
     Unknown,
 }
 
 impl Lookup {
     /// Begun, if there is a place for it.
-    fn begin(lookups: Arc<Lookups>, name: String) -> Self {
+    fn begin(resolver: Arc<Resolver>, name: String) -> Self {
         let of = name.clone();
-        let found: Pin<Box<dyn Future<Output = Found> + Send>> =
-            Box::pin(async move { Ok(look_up(&lookups, &of).await?.into_iter()) });
+        let found: Pin<Box<dyn Future<Output = LookupResult> + Send>> =
+            Box::pin(async move { Ok(look_up(&resolver, &of).await?.into_iter()) });
         let mut lookup = Lookup { name, found: maybe_done(found) };
         lookup.found();
         lookup
     }
 
     /// Nothing as long as it is under way.
-    fn found(&mut self) -> Option<&mut Found> {
+    fn found(&mut self) -> Option<&mut LookupResult> {
         (&mut self.found).now_or_never()?;
         Pin::new(&mut self.found).output_mut()
     }
@@ -90,15 +90,15 @@ impl Pollable for Lookup {
     }
 }
 
-async fn look_up(lookups: &Lookups, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+async fn look_up(resolver: &Resolver, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
     let host = match url::Host::parse(name) {
         Ok(url::Host::Domain(domain)) => domain,
         Ok(url::Host::Ipv4(address)) => return Ok(vec![address.into()]),
         Ok(url::Host::Ipv6(address)) => return Ok(vec![address.into()]),
         // An address of IPv6 has brackets in a URL, and none here.
-        Err(_) => return Ok(vec![name.parse().map_err(|_| Unresolved::NoName)?]),
+        Err(_) => return Ok(vec![name.parse().map_err(|_| ResolveError::NoName)?]),
     };
-    let found = lookups.addresses(&host, 0).await.map_err(|_| Unresolved::Unknown)?;
+    let found = resolver.addresses(&host, 0).await.map_err(|_| ResolveError::Unknown)?;
     Ok(found.into_iter().map(|address| address.ip().to_canonical()).collect())
 }
 
@@ -108,11 +108,11 @@ fn resolve_0_2<T: DnsState>(
 ) -> wasmtime::Result<(Result<Resource<Lookup>, P2Error>,)> {
     let state = cx.data_mut();
     state.table().get(&network)?;
-    if name.len() > LONGEST_NAME {
+    if name.len() > MAX_NAME {
         return Ok((Err(P2Error::InvalidArgument),));
     }
     let Ok(_permit) = permit_name(state, &name) else { return Ok((Err(P2Error::AccessDenied),)) };
-    let mut lookup = Lookup::begin(state.lookups().clone(), name);
+    let mut lookup = Lookup::begin(state.resolver().clone(), name);
     if let Some(Err(why)) = lookup.found() {
         return Ok((Err(why.for_0_2()),));
     }
@@ -146,15 +146,15 @@ fn subscribe_0_2<T: DnsState>(
 }
 
 async fn resolve_0_3<T: DnsState>(accessor: &Accessor<T>, name: String) -> Result<Vec<P3Address>, P3Error> {
-    if name.len() > LONGEST_NAME {
+    if name.len() > MAX_NAME {
         return Err(P3Error::InvalidArgument);
     }
     let permitted = accessor.with(|mut access| {
         let state = access.data_mut();
-        permit_name(state, &name).map(|_permit| state.lookups().clone())
+        permit_name(state, &name).map(|_permit| state.resolver().clone())
     });
-    let lookups = permitted.map_err(|_| P3Error::AccessDenied)?;
-    let mut addresses = look_up(&lookups, &name).await.map_err(Unresolved::for_0_3)?;
+    let resolver = permitted.map_err(|_| P3Error::AccessDenied)?;
+    let mut addresses = look_up(&resolver, &name).await.map_err(ResolveError::for_0_3)?;
     let looked_up = addresses.len();
     accessor.with(|mut access| addresses.retain(|address| learn(access.data_mut(), &name, *address)));
     if addresses.is_empty() && looked_up > 0 {
@@ -163,18 +163,18 @@ async fn resolve_0_3<T: DnsState>(accessor: &Accessor<T>, name: String) -> Resul
     Ok(addresses.into_iter().map(Into::into).collect())
 }
 
-impl Unresolved {
+impl ResolveError {
     fn for_0_2(self) -> P2Error {
         match self {
-            Unresolved::NoName => P2Error::InvalidArgument,
-            Unresolved::Unknown => P2Error::NameUnresolvable,
+            ResolveError::NoName => P2Error::InvalidArgument,
+            ResolveError::Unknown => P2Error::NameUnresolvable,
         }
     }
 
     fn for_0_3(self) -> P3Error {
         match self {
-            Unresolved::NoName => P3Error::InvalidArgument,
-            Unresolved::Unknown => P3Error::NameUnresolvable,
+            ResolveError::NoName => P3Error::InvalidArgument,
+            ResolveError::Unknown => P3Error::NameUnresolvable,
         }
     }
 }

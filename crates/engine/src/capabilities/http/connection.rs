@@ -21,19 +21,19 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Requests that one connection of HTTP/2 has under way.
-const MOST_AT_ONCE: u8 = 64;
+const MAX_STREAMS: u8 = 64;
 /// What a server may send for one request before the guest reads it. The connection has room for all of them: a guest that
 /// does not read holds up nobody else.
 const WINDOW: u32 = 256 << 10;
-const ALL_WINDOWS: u32 = MOST_AT_ONCE as u32 * WINDOW;
+const ALL_WINDOWS: u32 = MAX_STREAMS as u32 * WINDOW;
 /// How often a connection of HTTP/2 with requests under way is asked whether it is still there, and how long it may think.
-const ALIVE: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// An address that may be connected to.
-pub(super) type Permitted = (Permit, SocketAddr);
+pub(super) type PermittedAddress = (Permit, SocketAddr);
 
 /// A connection. It ends when this is dropped and nobody else has a share of it.
-pub(super) struct Line {
+pub(super) struct OutboundConnection {
     pub address: SocketAddr,
     /// The thread that drives it.
     pub thread: ThreadId,
@@ -48,55 +48,55 @@ enum Sender {
     Http2(http2::SendRequest<WasiBody>),
 }
 
-impl Line {
+impl OutboundConnection {
     /// Connects to the first address that answers, and agrees with it on what to speak. `tls` gives the settings that the
     /// component's TLS connections share.
     pub async fn connect(
-        addresses: Vec<Permitted>,
+        addresses: Vec<PermittedAddress>,
         destination: &Destination,
         tls: impl FnOnce() -> Option<Arc<rustls::ClientConfig>>,
     ) -> Result<Self, Error> {
         let (stream, address) = connect_to_first(addresses).await?;
         if !destination.tls {
-            return Line::http1(stream, address).await;
+            return OutboundConnection::http1(stream, address).await;
         }
         let name =
             rustls::pki_types::ServerName::try_from(destination.host.clone()).map_err(|_| Error::TlsProtocolError)?;
         let connector = tokio_rustls::TlsConnector::from(tls().ok_or(Error::ConfigurationError)?);
         let stream = connector.connect(name, stream).await.map_err(tls_error)?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            Line::http2(stream, address).await
+            OutboundConnection::http2(stream, address).await
         } else {
-            Line::http1(stream, address).await
+            OutboundConnection::http1(stream, address).await
         }
     }
 
     pub(super) async fn http1(stream: impl Stream, address: SocketAddr) -> Result<Self, Error> {
         let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
-        let (life, tasks) = Tasks::new();
+        let (life, tasks) = ConnectionTasks::new();
         tasks.execute(connection);
-        Ok(Line { address, thread: thread::current().id(), sender: Sender::Http1(sender), life })
+        Ok(OutboundConnection { address, thread: thread::current().id(), sender: Sender::Http1(sender), life })
     }
 
     async fn http2(stream: impl Stream, address: SocketAddr) -> Result<Self, Error> {
-        let (life, tasks) = Tasks::new();
+        let (life, tasks) = ConnectionTasks::new();
         let mut builder = http2::Builder::new(tasks.clone());
-        builder.timer(TokioTimer::new()).keep_alive_interval(ALIVE).keep_alive_timeout(ALIVE);
+        builder.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
         builder.initial_stream_window_size(WINDOW).initial_connection_window_size(ALL_WINDOWS);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         tasks.execute(connection);
-        Ok(Line { address, thread: thread::current().id(), sender: Sender::Http2(sender), life })
+        Ok(OutboundConnection { address, thread: thread::current().id(), sender: Sender::Http2(sender), life })
     }
 
-    /// Another handle of the same connection, if it takes requests beside each other.
-    pub fn share(&self) -> Option<Line> {
+    /// Another handle of the same connection, if it takes requests compute_thread each other.
+    pub fn share(&self) -> Option<OutboundConnection> {
         let Sender::Http2(sender) = &self.sender else { return None };
         let (sender, life) = (Sender::Http2(sender.clone()), self.life.clone());
-        Some(Line { address: self.address, thread: self.thread, sender, life })
+        Some(OutboundConnection { address: self.address, thread: self.thread, sender, life })
     }
 
     /// Whether `other` is a handle of the same connection.
-    pub fn is(&self, other: &Line) -> bool {
+    pub fn is(&self, other: &OutboundConnection) -> bool {
         Arc::ptr_eq(&self.life, &other.life)
     }
 
@@ -110,7 +110,7 @@ impl Line {
         match &self.sender {
             Sender::Http1(sender) => sender.is_ready(),
             // The pool has a handle too.
-            Sender::Http2(sender) => !sender.is_closed() && Arc::strong_count(&self.life) <= MOST_AT_ONCE.into(),
+            Sender::Http2(sender) => !sender.is_closed() && Arc::strong_count(&self.life) <= MAX_STREAMS.into(),
         }
     }
 
@@ -134,7 +134,7 @@ impl Line {
     pub async fn send(
         &mut self,
         mut request: Request<WasiBody>,
-        head: &Head,
+        head: &RequestTarget,
     ) -> Result<Response<Incoming>, Box<TrySendError<Request<WasiBody>>>> {
         match &mut self.sender {
             Sender::Http1(sender) => {
@@ -150,7 +150,7 @@ impl Line {
 }
 
 /// What a connection speaks decides how a request names its target.
-pub(super) struct Head {
+pub(super) struct RequestTarget {
     /// The path alone, for HTTP/1.1: RFC 9112 section 3.2.1.
     path: Uri,
     host: Option<HeaderValue>,
@@ -158,14 +158,14 @@ pub(super) struct Head {
     whole: Uri,
 }
 
-impl Head {
+impl RequestTarget {
     pub fn of(request: &Request<WasiBody>) -> Result<Self, Error> {
         let invalid = || Error::HttpRequestUriInvalid;
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse().map_err(|_| invalid())?;
         let mut parts = request.uri().clone().into_parts();
         parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
         let whole = Uri::from_parts(parts).map_err(|_| invalid())?;
-        Ok(Head { path, host: request.headers().get(HOST).cloned(), whole })
+        Ok(RequestTarget { path, host: request.headers().get(HOST).cloned(), whole })
     }
 
     fn for_http1(&self, request: &mut Request<WasiBody>) {
@@ -186,16 +186,16 @@ impl Head {
 /// Spawns what drives a connection, on the runtime where that is asked for. All of it ends with the sender of the pair,
 /// which may be dropped anywhere.
 #[derive(Clone)]
-struct Tasks(watch::Receiver<()>);
+struct ConnectionTasks(watch::Receiver<()>);
 
-impl Tasks {
+impl ConnectionTasks {
     fn new() -> (Arc<watch::Sender<()>>, Self) {
         let (life, over) = watch::channel(());
-        (Arc::new(life), Tasks(over))
+        (Arc::new(life), ConnectionTasks(over))
     }
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for ConnectionTasks {
     fn execute(&self, task: F) {
         let mut over = self.0.clone();
         tokio::spawn(async move {
@@ -211,7 +211,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
-async fn connect_to_first(addresses: Vec<Permitted>) -> Result<(TcpStream, SocketAddr), Error> {
+async fn connect_to_first(addresses: Vec<PermittedAddress>) -> Result<(TcpStream, SocketAddr), Error> {
     let mut last = Error::DestinationNotFound;
     for (_permit, address) in addresses {
         match TcpStream::connect(address).await {

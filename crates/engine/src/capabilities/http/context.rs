@@ -1,7 +1,7 @@
 //! What outbound requests take from the component that sends them.
 
-use crate::capabilities::dns::lookups::Lookups;
-use crate::capabilities::http::pool::Pool;
+use crate::capabilities::dns::resolver::Resolver;
+use crate::capabilities::http::pool::ConnectionPool;
 use crate::gate::gate::Gate;
 use crate::limits::Limits;
 use crate::observer::LimitReporter;
@@ -16,8 +16,8 @@ pub(crate) trait HttpContext: LimitReporter {
     fn limits(&self) -> &Limits;
 
     /// Keeps connections for the next request.
-    fn pool(&self) -> &Arc<Pool>;
+    fn pool(&self) -> &Arc<ConnectionPool>;
 
     /// Resolves host names.
-    fn lookups(&self) -> &Lookups;
+    fn resolver(&self) -> &Resolver;
 }

@@ -1,15 +1,15 @@
 //! One outbound request and its answer.
 
-use crate::capabilities::connection_limit::Connection;
-use crate::capabilities::http::connection::{Head, Line, Permitted};
+use crate::capabilities::connection_limit::CountedConnection;
+use crate::capabilities::http::connection::{OutboundConnection, PermittedAddress, RequestTarget};
 use crate::capabilities::http::context::HttpContext;
 use crate::capabilities::http::destination::Destination;
-use crate::capabilities::http::lease::{Lease, Leased};
+use crate::capabilities::http::lease::{Lease, LeasedBody};
 use crate::gate::gate::Permit;
-use crate::http::body::{Bounded, Patient};
+use crate::http::body::{IdleTimeout, SizeLimited};
 use crate::http::hop_by_hop;
 use crate::limits::Limit;
-use crate::scheduler::offload::at_home;
+use crate::scheduler::offload::on_serving_thread;
 use futures_channel::oneshot;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -21,42 +21,42 @@ use walnut_policy::Request;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 /// Where the guest sets no time-out of its own. The sandbox's deadline is usually sooner.
-const PATIENCE: Duration = Duration::from_secs(600);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) type Completion = Box<dyn Future<Output = Result<(), Error>> + Send>;
-pub(super) type Sent = Result<(http::Response<WasiBody>, Completion), Error>;
+pub(super) type SendResult = Result<(http::Response<WasiBody>, Completion), Error>;
 
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     connect: Duration,
     first_byte: Duration,
     between_bytes: Duration,
 }
 
-impl Patience {
+impl Timeouts {
     pub fn of(options: Option<RequestOptions>) -> Self {
         let options = options.as_ref();
-        Patience {
-            connect: options.and_then(|o| o.connect_timeout).unwrap_or(PATIENCE),
-            first_byte: options.and_then(|o| o.first_byte_timeout).unwrap_or(PATIENCE),
-            between_bytes: options.and_then(|o| o.between_bytes_timeout).unwrap_or(PATIENCE),
+        Timeouts {
+            connect: options.and_then(|o| o.connect_timeout).unwrap_or(DEFAULT_TIMEOUT),
+            first_byte: options.and_then(|o| o.first_byte_timeout).unwrap_or(DEFAULT_TIMEOUT),
+            between_bytes: options.and_then(|o| o.between_bytes_timeout).unwrap_or(DEFAULT_TIMEOUT),
         }
     }
 }
 
 /// One request and its answer.
-pub(super) struct Exchange {
+pub(super) struct OutboundExchange {
     pub context: Arc<dyn HttpContext>,
     /// The request's body has it too, until all of it is sent.
-    pub slot: Arc<Connection>,
+    pub slot: Arc<CountedConnection>,
     pub import: &'static str,
-    pub patience: Patience,
+    pub timeouts: Timeouts,
 }
 
 /// An error, and the request if nothing of it was sent.
-struct Unanswered(Error, Option<http::Request<WasiBody>>);
+struct SendError(Error, Option<http::Request<WasiBody>>);
 
-impl Exchange {
-    pub async fn send(self, request: http::Request<WasiBody>) -> Sent {
+impl OutboundExchange {
+    pub async fn send(self, request: http::Request<WasiBody>) -> SendResult {
         let destination = Destination::of(request.uri())?;
         let asked = Request::Http {
             method: request.method().as_str().to_owned(),
@@ -66,19 +66,20 @@ impl Exchange {
             path: request.uri().path().to_owned(),
         };
         let permit = self.context.gate().check(self.import, asked).map_err(|_| Error::HttpRequestDenied)?;
-        let (line, mut response) = self.answered(permit, &destination, request).await?;
+        let (connection, mut response) = self.answered(permit, &destination, request).await?;
         let named = hop_by_hop::remove_named(response.headers_mut());
-        let (left, patience) = (self.context.limits().response_body, self.patience.between_bytes);
+        let (left, timeouts) = (self.context.limits().response_body, self.timeouts.between_bytes);
         let (context, pool) = (self.context.clone(), self.context.pool().clone());
         let too_large = move || {
             context.exceeded(Limit::ResponseBody);
             Error::HttpResponseBodySize(None)
         };
-        let bounded = |inner| Bounded { inner, left, too_large, broken: Error::from };
-        let patient = |body| Patient::new(body, patience, || Error::ConnectionReadTimeout);
+        let bounded = |inner| SizeLimited { inner, left, too_large, broken: Error::from };
+        let patient = |body| IdleTimeout::new(body, timeouts, || Error::ConnectionReadTimeout);
         let (over, is_over) = oneshot::channel();
-        let lease = Lease { line, destination, pool, slot: self.slot, over };
-        let response = response.map(|incoming| Leased::new(patient(bounded(incoming)), lease, named).boxed_unsync());
+        let lease = Lease { connection, destination, pool, slot: self.slot, over };
+        let response =
+            response.map(|incoming| LeasedBody::new(patient(bounded(incoming)), lease, named).boxed_unsync());
         Ok((response, Box::new(async { is_over.await.unwrap_or(Ok(())) })))
     }
 
@@ -88,49 +89,50 @@ impl Exchange {
         permit: Permit,
         destination: &Destination,
         mut request: http::Request<WasiBody>,
-    ) -> Result<(Line, http::Response<Incoming>), Error> {
-        let head = Head::of(&request)?;
+    ) -> Result<(OutboundConnection, http::Response<Incoming>), Error> {
+        let head = RequestTarget::of(&request)?;
         if self.context.pool().knows(destination) {
             // The runtime looks at its sockets, so that what the peer closed is known to be.
             tokio::task::yield_now().await;
-            if let Some(mut line) = self.waiting(&permit, destination) {
-                match self.ask(&mut line, request, &head).await {
-                    Ok(response) => return Ok((line, response)),
+            if let Some(mut connection) = self.waiting(&permit, destination) {
+                match self.ask(&mut connection, request, &head).await {
+                    Ok(response) => return Ok((connection, response)),
                     // It was closed all the same.
-                    Err(Unanswered(_, Some(unsent))) => request = unsent,
-                    Err(Unanswered(error, None)) => return Err(error),
+                    Err(SendError(_, Some(unsent))) => request = unsent,
+                    Err(SendError(error, None)) => return Err(error),
                 }
             }
         }
-        let connecting = timeout(self.patience.connect, self.connect(&permit, destination));
-        let mut line = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
-        let asked = self.ask(&mut line, request, &head).await;
-        asked.map(|response| (line, response)).map_err(|Unanswered(error, _)| error)
+        let connecting = timeout(self.timeouts.connect, self.connect(&permit, destination));
+        let mut connection = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
+        let asked = self.ask(&mut connection, request, &head).await;
+        asked.map(|response| (connection, response)).map_err(|SendError(error, _)| error)
     }
 
     /// A connection that waits for a request, if the gate lets this one go where it leads.
-    fn waiting(&self, _: &Permit, destination: &Destination) -> Option<Line> {
+    fn waiting(&self, _: &Permit, destination: &Destination) -> Option<OutboundConnection> {
         let waiting = self.context.pool().take(destination)?;
         let permit = self.permit(destination, waiting.address())?;
         Some(waiting.open(permit))
     }
 
-    async fn connect(&self, permit: &Permit, destination: &Destination) -> Result<Line, Error> {
+    async fn connect(&self, permit: &Permit, destination: &Destination) -> Result<OutboundConnection, Error> {
         let addresses = self.permitted_addresses(destination).await?;
         let (to, pool) = (destination.clone(), self.context.pool().clone());
         // Later requests use it too, of guests that are not where this one is.
-        let line = at_home(async move { Line::connect(addresses, &to, || pool.tls()).await }).await?;
-        let Some(share) = line.share() else { return Ok(line) };
+        let connection =
+            on_serving_thread(async move { OutboundConnection::connect(addresses, &to, || pool.tls()).await }).await?;
+        let Some(share) = connection.share() else { return Ok(connection) };
         // Of several that were made at once, one takes all the requests.
         if let Some(other) = self.waiting(permit, destination) {
             return Ok(other);
         }
         self.context.pool().keep(destination.clone(), share);
-        Ok(line)
+        Ok(connection)
     }
 
-    async fn permitted_addresses(&self, destination: &Destination) -> Result<Vec<Permitted>, Error> {
-        let found = self.context.lookups().addresses(&destination.host, destination.port).await;
+    async fn permitted_addresses(&self, destination: &Destination) -> Result<Vec<PermittedAddress>, Error> {
+        let found = self.context.resolver().addresses(&destination.host, destination.port).await;
         let found = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
         if found.is_empty() {
             return Err(Error::DestinationNotFound);
@@ -147,15 +149,15 @@ impl Exchange {
 
     async fn ask(
         &self,
-        line: &mut Line,
+        connection: &mut OutboundConnection,
         request: http::Request<WasiBody>,
-        head: &Head,
-    ) -> Result<http::Response<Incoming>, Unanswered> {
-        match timeout(self.patience.first_byte, line.send(request, head)).await {
-            Err(_) => Err(Unanswered(Error::ConnectionReadTimeout, None)),
+        head: &RequestTarget,
+    ) -> Result<http::Response<Incoming>, SendError> {
+        match timeout(self.timeouts.first_byte, connection.send(request, head)).await {
+            Err(_) => Err(SendError(Error::ConnectionReadTimeout, None)),
             Ok(Err(mut failed)) => {
                 let unsent = failed.take_message();
-                Err(Unanswered(failed.into_error().into(), unsent))
+                Err(SendError(failed.into_error().into(), unsent))
             }
             Ok(Ok(response)) => Ok(response),
         }

@@ -1,9 +1,9 @@
 //! The use of a connection by one request, from its answer to the end of both bodies.
 
-use crate::capabilities::connection_limit::Connection;
-use crate::capabilities::http::connection::Line;
+use crate::capabilities::connection_limit::CountedConnection;
+use crate::capabilities::http::connection::OutboundConnection;
 use crate::capabilities::http::destination::Destination;
-use crate::capabilities::http::pool::Pool;
+use crate::capabilities::http::pool::ConnectionPool;
 use crate::http::hop_by_hop;
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -16,11 +16,11 @@ use wasmtime_wasi_http::Error;
 
 /// The use of a connection by one request.
 pub(super) struct Lease {
-    pub line: Line,
+    pub connection: OutboundConnection,
     pub destination: Destination,
-    pub pool: Arc<Pool>,
+    pub pool: Arc<ConnectionPool>,
     /// The request's body has it too, until all of it is sent.
-    pub slot: Arc<Connection>,
+    pub slot: Arc<CountedConnection>,
     /// Hears how the exchange ended. That it was left is no error.
     pub over: oneshot::Sender<Result<(), Error>>,
 }
@@ -35,8 +35,8 @@ impl Lease {
     fn give_back(self) {
         let _ = self.over.send(Ok(()));
         // One of HTTP/2 never left the pool.
-        if self.line.share().is_none() {
-            self.pool.keep_when_ready(self.destination, self.line);
+        if self.connection.share().is_none() {
+            self.pool.keep_when_ready(self.destination, self.connection);
         }
     }
 
@@ -44,14 +44,14 @@ impl Lease {
     fn leave(self, outcome: Result<(), Error>) {
         if self.sends() {
             // What is still to be sent might never end; with its connection it does.
-            self.pool.forget(&self.line);
+            self.pool.forget(&self.connection);
         }
         let _ = self.over.send(outcome);
     }
 }
 
 /// A response's body. Its connection is used again when all of it was read, and closed when it is dropped before.
-pub(super) struct Leased<B> {
+pub(super) struct LeasedBody<B> {
     inner: B,
     lease: Option<Lease>,
     is_read: bool,
@@ -59,10 +59,10 @@ pub(super) struct Leased<B> {
     named: Vec<HeaderName>,
 }
 
-impl<B: Body<Data = Bytes>> Leased<B> {
+impl<B: Body<Data = Bytes>> LeasedBody<B> {
     pub fn new(inner: B, lease: Lease, named: Vec<HeaderName>) -> Self {
         let is_read = inner.is_end_stream();
-        let mut leased = Leased { inner, lease: Some(lease), is_read, named };
+        let mut leased = LeasedBody { inner, lease: Some(lease), is_read, named };
         leased.settle();
         leased
     }
@@ -77,7 +77,7 @@ impl<B: Body<Data = Bytes>> Leased<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Leased<B> {
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for LeasedBody<B> {
     type Data = Bytes;
     type Error = Error;
 
@@ -108,7 +108,7 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Leased<B> {
     }
 }
 
-impl<B> Drop for Leased<B> {
+impl<B> Drop for LeasedBody<B> {
     fn drop(&mut self) {
         let Some(lease) = self.lease.take() else { return };
         if self.is_read && !lease.sends() {

@@ -4,13 +4,13 @@
 //! `http/connection.rs` makes connections, `http/lease.rs` is the use of one by a request, and `http/pool.rs` keeps those of one component
 //! that wait for its next request.
 
-use crate::capabilities::connection_limit::Connections;
+use crate::capabilities::connection_limit::ConnectionLimit;
 use crate::capabilities::http::context::HttpContext;
-use crate::capabilities::http::exchange::{Exchange, Patience, Sent};
-use crate::capabilities::http::trace::Trace;
+use crate::capabilities::http::exchange::{OutboundExchange, SendResult, Timeouts};
+use crate::capabilities::http::trace::InboundTrace;
 use crate::capabilities::state::HostState;
 use crate::component::wasi::WASI_0_3;
-use crate::http::body::{Bounded, Guarded};
+use crate::http::body::{SizeLimited, WithGuard};
 use crate::limits::Limit;
 use http_body_util::BodyExt;
 use std::collections::HashMap;
@@ -26,23 +26,23 @@ pub(crate) trait HttpState: HostState + WasiHttpView {
 /// Sends the requests of one sandbox.
 pub(crate) struct Outbound {
     context: Arc<dyn HttpContext>,
-    connections: Connections,
+    connections: ConnectionLimit,
     /// Through which the guest asks, which its version of WASI decides.
     import: &'static str,
     /// Of the request that the sandbox answers, where it answers one at a time.
-    trace: Trace,
+    trace: InboundTrace,
     /// Of each request that a sandbox of 0.3 answers, by the task that it is for the guest.
-    traces: HashMap<GuestTaskId, Trace>,
+    traces: HashMap<GuestTaskId, InboundTrace>,
 }
 
 impl Outbound {
     /// From now on what the guest sends belongs to this trace.
-    pub fn continue_trace(&mut self, trace: Trace) {
+    pub fn continue_trace(&mut self, trace: InboundTrace) {
         self.trace = trace;
     }
 
     /// What `task` of the guest sends belongs to this trace, whatever else the guest does meanwhile.
-    pub fn continue_trace_in(&mut self, task: GuestTaskId, trace: Trace) {
+    pub fn continue_trace_in(&mut self, task: GuestTaskId, trace: InboundTrace) {
         // The engine gives the number of a task that is over to another. What stays here of the old one is then replaced before the new
         // one does anything: whatever the host calls in a sandbox of 0.3 goes through here first, and a task has its number for as
         // long as one of its threads lives. So nobody finds another's trace who asks by the number of a task that lives. Of a
@@ -53,17 +53,17 @@ impl Outbound {
     }
 
     /// The trace of what `task` sends.
-    pub fn trace_of(&self, task: GuestTaskId) -> Option<&Trace> {
+    pub fn trace_of(&self, task: GuestTaskId) -> Option<&InboundTrace> {
         self.traces.get(&task)
     }
 
     /// Sends requests for a guest that asks for things by `version` of WASI.
-    pub fn new(context: Arc<dyn HttpContext>, version: &str, connections: Connections) -> Self {
+    pub fn new(context: Arc<dyn HttpContext>, version: &str, connections: ConnectionLimit) -> Self {
         let is_0_3 = version == WASI_0_3;
         Outbound {
             context,
             connections,
-            trace: Trace::default(),
+            trace: InboundTrace::default(),
             traces: HashMap::new(),
             import: if is_0_3 { "wasi:http/client.send" } else { "wasi:http/outgoing-handler.handle" },
         }
@@ -87,7 +87,7 @@ impl WasiHttpHooks for Outbound {
         mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         _done: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
+    ) -> Box<dyn Future<Output = SendResult> + Send> {
         let Some(slot) = self.connections.open() else {
             return Box::new(async { Err(Error::ConnectionLimitReached) });
         };
@@ -99,11 +99,15 @@ impl WasiHttpHooks for Outbound {
                 context.exceeded(Limit::RequestBody);
                 Error::HttpRequestBodySize(None)
             };
-            let inner = Bounded { inner, left, too_large, broken: |e| e };
-            Guarded { inner, _guard: slot.clone() }.boxed_unsync()
+            let inner = SizeLimited { inner, left, too_large, broken: |e| e };
+            WithGuard { inner, _guard: slot.clone() }.boxed_unsync()
         });
-        let exchange =
-            Exchange { context: self.context.clone(), slot, import: self.import, patience: Patience::of(options) };
+        let exchange = OutboundExchange {
+            context: self.context.clone(),
+            slot,
+            import: self.import,
+            timeouts: Timeouts::of(options),
+        };
         Box::new(exchange.send(request))
     }
 }

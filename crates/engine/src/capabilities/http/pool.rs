@@ -3,11 +3,11 @@
 //! They outlive the sandbox that made them, and lead where the gate let it go. Whoever takes one asks the gate again: what
 //! the pool hands out is of no use without a permit.
 
-use crate::capabilities::http::connection::Line;
+use crate::capabilities::http::connection::OutboundConnection;
 use crate::capabilities::http::destination::Destination;
 use crate::capabilities::http::tls::tls_config;
 use crate::gate::gate::Permit;
-use crate::scheduler::offload::home;
+use crate::scheduler::offload::serving_thread;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -18,44 +18,44 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long a connection without requests is kept.
 const IDLE: Duration = Duration::from_secs(30);
 /// How many are kept for one destination, and in all.
-const MOST_FOR_ONE: usize = 8;
-const MOST: usize = 64;
+const MAX_PER_DESTINATION: usize = 8;
+const MAX_IDLE: usize = 64;
 
 /// A component's connections that wait for requests.
 #[derive(Default)]
-pub(crate) struct Pool {
-    lines: Mutex<Lines>,
+pub(crate) struct ConnectionPool {
+    state: Mutex<PoolState>,
     tls: OnceLock<Option<Arc<rustls::ClientConfig>>>,
 }
 
 #[derive(Default)]
-struct Lines {
+struct PoolState {
     /// Those that have waited for longest first. One of HTTP/2 stays here while it has requests.
-    kept: VecDeque<Kept>,
+    kept: VecDeque<IdleConnection>,
     /// Whether somebody looks after those that wait for too long.
     is_swept: bool,
 }
 
-struct Kept {
+struct IdleConnection {
     destination: Destination,
-    line: Line,
+    connection: OutboundConnection,
     since: Instant,
 }
 
-/// A connection that leads to [`Waiting::address`], for who may go there.
-pub(super) struct Waiting(Line);
+/// A connection that leads to [`PooledConnection::address`], for who may go there.
+pub(super) struct PooledConnection(OutboundConnection);
 
-impl Waiting {
+impl PooledConnection {
     pub fn address(&self) -> SocketAddr {
         self.0.address
     }
 
-    pub fn open(self, _: Permit) -> Line {
+    pub fn open(self, _: Permit) -> OutboundConnection {
         self.0
     }
 }
 
-impl Pool {
+impl ConnectionPool {
     /// The component's own settings for TLS, made when it first needs them.
     pub(super) fn tls(&self) -> Option<Arc<rustls::ClientConfig>> {
         self.tls.get_or_init(|| tls_config().map(Arc::new)).clone()
@@ -67,101 +67,102 @@ impl Pool {
     }
 
     /// A connection to `destination` that takes a request. One that this thread drives goes first.
-    pub(super) fn take(&self, destination: &Destination) -> Option<Waiting> {
-        let here = home();
-        let mut lines = self.lock();
-        let gone = lines.without_closed();
-        let fits = |kept: &Kept| kept.destination == *destination && kept.line.is_ready();
-        let nearest = lines.kept.iter().rposition(|kept| fits(kept) && kept.line.thread == here);
-        let index = nearest.or_else(|| lines.kept.iter().rposition(fits))?;
-        let shared = lines.kept.get_mut(index).and_then(|kept| {
+    pub(super) fn take(&self, destination: &Destination) -> Option<PooledConnection> {
+        let here = serving_thread();
+        let mut state = self.lock();
+        let gone = state.without_closed();
+        let fits = |kept: &IdleConnection| kept.destination == *destination && kept.connection.is_ready();
+        let nearest = state.kept.iter().rposition(|kept| fits(kept) && kept.connection.thread == here);
+        let index = nearest.or_else(|| state.kept.iter().rposition(fits))?;
+        let shared = state.kept.get_mut(index).and_then(|kept| {
             kept.since = Instant::now();
-            kept.line.share()
+            kept.connection.share()
         });
-        let line = shared.or_else(|| lines.kept.remove(index).map(|kept| kept.line));
-        drop(lines);
+        let connection = shared.or_else(|| state.kept.remove(index).map(|kept| kept.connection));
+        drop(state);
         drop(gone);
-        line.map(Waiting)
+        connection.map(PooledConnection)
     }
 
-    /// Keeps `line` for the next request, in the place of another when there are too many.
-    pub(super) fn keep(self: &Arc<Self>, destination: Destination, line: Line) {
+    /// Keeps `connection` for the next request, in the place of another when there are too many.
+    pub(super) fn keep(self: &Arc<Self>, destination: Destination, connection: OutboundConnection) {
         // What nobody could drive or give up is not kept: the process ends.
         let Ok(runtime) = Handle::try_current() else { return };
-        let mut lines = self.lock();
-        let mut gone = lines.without_closed();
-        let same = lines.kept.iter().filter(|kept| kept.destination == destination).count();
-        if same >= MOST_FOR_ONE {
-            let first = lines.kept.iter().position(|kept| kept.destination == destination);
-            gone.extend(first.and_then(|index| lines.kept.remove(index)));
-        } else if lines.kept.len() >= MOST {
-            gone.extend(lines.kept.pop_front());
+        let mut state = self.lock();
+        let mut gone = state.without_closed();
+        let same = state.kept.iter().filter(|kept| kept.destination == destination).count();
+        if same >= MAX_PER_DESTINATION {
+            let first = state.kept.iter().position(|kept| kept.destination == destination);
+            gone.extend(first.and_then(|index| state.kept.remove(index)));
+        } else if state.kept.len() >= MAX_IDLE {
+            gone.extend(state.kept.pop_front());
         }
-        lines.kept.push_back(Kept { destination, line, since: Instant::now() });
-        let is_swept = std::mem::replace(&mut lines.is_swept, true);
-        drop(lines);
+        state.kept.push_back(IdleConnection { destination, connection, since: Instant::now() });
+        let is_swept = std::mem::replace(&mut state.is_swept, true);
+        drop(state);
         // What ends now may ask for the lock.
         drop(gone);
         if !is_swept {
-            runtime.spawn(Sweeper(Arc::downgrade(self)).sweep());
+            runtime.spawn(PoolSweeper(Arc::downgrade(self)).sweep());
         }
     }
 
-    /// Keeps `line` once it takes another request, if it does so soon.
-    pub(super) fn keep_when_ready(self: &Arc<Self>, destination: Destination, mut line: Line) {
-        if line.is_ready() {
-            return self.keep(destination, line);
+    /// Keeps `connection` once it takes another request, if it does so soon.
+    pub(super) fn keep_when_ready(self: &Arc<Self>, destination: Destination, mut connection: OutboundConnection) {
+        if connection.is_ready() {
+            return self.keep(destination, connection);
         }
         let Ok(runtime) = Handle::try_current() else { return };
         let pool = Arc::downgrade(self);
         runtime.spawn(async move {
-            if timeout(IDLE, line.becomes_ready()).await == Ok(true)
+            if timeout(IDLE, connection.becomes_ready()).await == Ok(true)
                 && let Some(pool) = pool.upgrade()
             {
-                pool.keep(destination, line);
+                pool.keep(destination, connection);
             }
         });
     }
 
-    /// No request comes to `line` any more.
-    pub(super) fn forget(&self, line: &Line) {
-        let mut lines = self.lock();
-        let index = lines.kept.iter().position(|kept| kept.line.is(line));
-        let gone = index.and_then(|index| lines.kept.remove(index));
-        drop(lines);
+    /// No request comes to `connection` any more.
+    pub(super) fn forget(&self, connection: &OutboundConnection) {
+        let mut state = self.lock();
+        let index = state.kept.iter().position(|kept| kept.connection.is(connection));
+        let gone = index.and_then(|index| state.kept.remove(index));
+        drop(state);
         drop(gone);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lines {
+impl PoolState {
     /// Takes out what is closed or waited for too long.
-    fn without_closed(&mut self) -> VecDeque<Kept> {
-        for kept in self.kept.iter_mut().filter(|kept| kept.line.is_shared()) {
+    fn without_closed(&mut self) -> VecDeque<IdleConnection> {
+        for kept in self.kept.iter_mut().filter(|kept| kept.connection.is_shared()) {
             kept.since = Instant::now();
         }
-        let (good, gone) = self.kept.drain(..).partition(|kept| !kept.line.is_closed() && kept.since.elapsed() < IDLE);
+        let (good, gone) =
+            self.kept.drain(..).partition(|kept| !kept.connection.is_closed() && kept.since.elapsed() < IDLE);
         self.kept = good;
         gone
     }
 }
 
 /// Gives up connections that nobody asks for. Another one is made if the runtime ends that it is on.
-struct Sweeper(Weak<Pool>);
+struct PoolSweeper(Weak<ConnectionPool>);
 
-impl Sweeper {
+impl PoolSweeper {
     async fn sweep(self) {
         loop {
             sleep(IDLE / 6).await;
             let Some(pool) = self.0.upgrade() else { return };
-            let mut lines = pool.lock();
-            let gone = lines.without_closed();
-            lines.is_swept = !lines.kept.is_empty();
-            let is_over = !lines.is_swept;
-            drop(lines);
+            let mut state = pool.lock();
+            let gone = state.without_closed();
+            state.is_swept = !state.kept.is_empty();
+            let is_over = !state.is_swept;
+            drop(state);
             drop(gone);
             if is_over {
                 return;
@@ -170,7 +171,7 @@ impl Sweeper {
     }
 }
 
-impl Drop for Sweeper {
+impl Drop for PoolSweeper {
     fn drop(&mut self) {
         if let Some(pool) = self.0.upgrade() {
             pool.lock().is_swept = false;
@@ -188,50 +189,50 @@ mod tests {
     }
 
     /// A connection that takes a request, and its other end.
-    async fn line() -> (Line, DuplexStream) {
+    async fn connection() -> (OutboundConnection, DuplexStream) {
         let (near, far) = duplex(64);
-        let mut line = Line::http1(near, ([127, 0, 0, 1], 80).into()).await.unwrap();
-        assert!(line.becomes_ready().await);
-        (line, far)
+        let mut connection = OutboundConnection::http1(near, ([127, 0, 0, 1], 80).into()).await.unwrap();
+        assert!(connection.becomes_ready().await);
+        (connection, far)
     }
 
-    async fn kept(pool: &Arc<Pool>, port: u16) -> DuplexStream {
-        let (line, far) = line().await;
-        pool.keep(to(port), line);
+    async fn kept(pool: &Arc<ConnectionPool>, port: u16) -> DuplexStream {
+        let (connection, far) = connection().await;
+        pool.keep(to(port), connection);
         far
     }
 
-    fn count(pool: &Pool) -> usize {
+    fn count(pool: &ConnectionPool) -> usize {
         pool.lock().kept.len()
     }
 
     #[tokio::test]
     async fn the_oldest_makes_room_when_there_are_too_many() {
-        let pool = Arc::<Pool>::default();
+        let pool = Arc::<ConnectionPool>::default();
         let mut first = kept(&pool, 0).await;
         let mut others = Vec::new();
-        for _ in 1..=MOST_FOR_ONE {
+        for _ in 1..=MAX_PER_DESTINATION {
             others.push(kept(&pool, 0).await);
         }
-        assert_eq!(count(&pool), MOST_FOR_ONE);
+        assert_eq!(count(&pool), MAX_PER_DESTINATION);
         assert_eq!(first.read(&mut [0]).await.unwrap(), 0, "it is closed");
-        for port in (1..).take(MOST) {
+        for port in (1..).take(MAX_IDLE) {
             others.push(kept(&pool, port).await);
         }
-        assert_eq!(count(&pool), MOST);
+        assert_eq!(count(&pool), MAX_IDLE);
         assert!(!pool.knows(&to(0)) && pool.knows(&to(1)));
     }
 
     #[tokio::test]
     async fn what_is_taken_or_closed_is_not_handed_out() {
-        let pool = Arc::<Pool>::default();
+        let pool = Arc::<ConnectionPool>::default();
         let far = kept(&pool, 1).await;
         assert!(pool.take(&to(2)).is_none());
         let taken = pool.take(&to(1));
         assert!(taken.is_some() && pool.take(&to(1)).is_none());
         drop((taken, far));
         drop(kept(&pool, 1).await);
-        while pool.lock().kept.iter().any(|kept| !kept.line.is_closed()) {
+        while pool.lock().kept.iter().any(|kept| !kept.connection.is_closed()) {
             tokio::task::yield_now().await;
         }
         assert!(pool.take(&to(1)).is_none());
@@ -240,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waited_too_long_is_closed() {
-        let pool = Arc::<Pool>::default();
+        let pool = Arc::<ConnectionPool>::default();
         let mut far = kept(&pool, 1).await;
         assert!(pool.take(&to(2)).is_none() && count(&pool) == 1);
         let long_ago = Instant::now().checked_sub(IDLE).unwrap();
@@ -251,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_ends_with_its_component() {
-        let pool = Arc::<Pool>::default();
+        let pool = Arc::<ConnectionPool>::default();
         let mut far = kept(&pool, 1).await;
         drop(pool);
         assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn what_was_driven_by_a_runtime_that_ended_is_not_handed_out() {
         let (first, second) = (runtime(), runtime());
-        let pool = Arc::<Pool>::default();
+        let pool = Arc::<ConnectionPool>::default();
         let far = first.block_on(kept(&pool, 1));
         drop(first);
         assert!(pool.take(&to(1)).is_none());

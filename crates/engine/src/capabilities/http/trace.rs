@@ -1,32 +1,32 @@
-//! The trace that outbound requests continue (W3C Trace Context).
+//! The trace that outbound requests continue (W3C InboundTrace Context).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What a request says of the trace that it belongs to.
 #[derive(Clone, Default)]
-pub(crate) struct Trace(HeaderMap);
+pub(crate) struct InboundTrace(HeaderMap);
 
-/// In bytes: what every party of a trace has to pass on (W3C Trace Context, 3.3.1.5). A sandbox keeps it for many requests.
-const MOST_OF_TRACE: usize = 512;
+/// In bytes: what every flow of a trace has to pass on (W3C InboundTrace Context, 3.3.1.5). A sandbox keeps it for many requests.
+const MAX_TRACE: usize = 512;
 
-/// W3C Trace Context: the second says nothing without the first.
+/// W3C InboundTrace Context: the second says nothing without the first.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-impl Trace {
+impl InboundTrace {
     /// Of a request with these headers.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut trace = HeaderMap::new();
         for name in [TRACEPARENT, TRACESTATE] {
-            let value = headers.get(&name).filter(|value| value.len() <= MOST_OF_TRACE);
+            let value = headers.get(&name).filter(|value| value.len() <= MAX_TRACE);
             // Copied, since what came is a part of all that the client sent.
             let Some(Ok(value)) = value.map(|value| HeaderValue::from_bytes(value.as_bytes())) else { break };
             trace.insert(name, value);
         }
-        Trace(trace)
+        InboundTrace(trace)
     }
 
-    /// Gives it to a request with these headers, unless the guest said to which trace that belongs.
+    /// Gives it to a request with these headers, unless the guest output to which trace that belongs.
     pub fn pass_on(&self, headers: &mut HeaderMap) {
         if headers.contains_key(TRACEPARENT) {
             return;

@@ -25,9 +25,9 @@ pub(crate) fn add_to_linker<T: HttpState>(linker: &mut Linker<T>) -> wasmtime::R
     )
 }
 
-type Sent = Result<Resource<Response>, ErrorCode>;
+type SendOutcome = Result<Resource<Response>, ErrorCode>;
 
-async fn send<T: HttpState>(accessor: &Accessor<T>, request: Resource<Request>) -> wasmtime::Result<Sent> {
+async fn send<T: HttpState>(accessor: &Accessor<T>, request: Resource<Request>) -> wasmtime::Result<SendOutcome> {
     let (sent, hears) = oneshot::channel::<Result<(), Error>>();
     let started = accessor.with(|mut access| {
         // The task that the host called, for which the one that asks works.

@@ -5,17 +5,17 @@
 //! computes and nothing else in it can go on meanwhile; and when a deadline passed in it, because there is no way to end
 //! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
 
-use crate::capabilities::http::trace::Trace;
+use crate::capabilities::http::trace::InboundTrace;
 use crate::compile::prepared::Ready;
 use crate::failure::error::Failure;
 use crate::failure::explain;
-use crate::http::body::Begun;
+use crate::http::body::Buffered;
 use crate::limits::Limits;
 use crate::request_id::RequestId;
 use crate::run::service::response::{Answer, FailureReporter, GuestRequest, GuestResponse, ResponseTail, words};
 use crate::sandbox::sandbox::{Sandbox, wait_for_room};
 use crate::sandbox::setup::Setup;
-use crate::sandbox::stdio::{During, Said};
+use crate::sandbox::stdio::{GuestOutput, RequestScope};
 use crate::scheduler::meter::{Meter, Metered};
 use crate::scheduler::turns;
 use futures_channel::oneshot;
@@ -40,9 +40,9 @@ use wasmtime_wasi_http::handler::{ExpirationError, Prepared, Proxy};
 use wasmtime_wasi_http::p3::bindings as p3;
 
 /// How many requests a sandbox takes at once, and in all. Beyond the second it is replaced: what a request leaves behind is
-/// given back late or never, and a new sandbox costs less than a thousandth of what it answers.
-const MOST_AT_ONCE: usize = 32;
-const MOST_IN_ALL: usize = 1000;
+/// given back overdue or never, and a new sandbox costs less than a thousandth of what it answers.
+const MAX_AT_ONCE: usize = 32;
+const MAX_IN_ALL: usize = 1000;
 /// How long a request waits for a sandbox whose guest computes before it goes to a new one; longer each time.
 const BUSY: Duration = Duration::from_millis(100);
 
@@ -110,7 +110,7 @@ impl ConcurrentSandboxes {
             self.replace(&sent.ended);
             tries += 1;
         };
-        let SubmittedRequest { answered, mut ended, visit, during, counts, .. } = sent;
+        let SubmittedRequest { answered, mut ended, in_flight, scope, counts, .. } = sent;
         let waits = InFlight::new(&counts, |counts| &counts.waiting);
         let answered = timeout_at(until, async {
             match answered.await {
@@ -124,10 +124,17 @@ impl ConcurrentSandboxes {
         if Instant::now() >= until {
             self.replace(&ended);
         }
-        let late = OverdueReport { report: self.report.clone(), setup: self.ready.setup.clone(), id };
-        let lease =
-            ResponseLease { until, waits: None, late: Some(late), counts, _visit: visit, _during: during, _slot: slot };
-        Ok((answer?.map(|body| Begun::default().before(body)), Some(lease)))
+        let overdue = OverdueReport { report: self.report.clone(), setup: self.ready.setup.clone(), id };
+        let lease = ResponseLease {
+            until,
+            waits: None,
+            overdue: Some(overdue),
+            counts,
+            _visit: in_flight,
+            _scope: scope,
+            _slot: slot,
+        };
+        Ok((answer?.map(|body| Buffered::default().prepend_to(body)), Some(lease)))
     }
 
     fn send(&self, request: GuestRequest, id: RequestId, slot: &SlotGuard, until: Instant) -> SubmittedRequest {
@@ -137,12 +144,12 @@ impl ConcurrentSandboxes {
             let worker = current.entry(here).or_insert_with(|| ConcurrentSandbox::start(self));
             let (answer, answered) = oneshot::channel();
             let (taken, was_taken) = oneshot::channel();
-            let job = QueuedRequest { request: request.clone(), answer, taken, until, _slot: slot.clone() };
+            let job = SandboxRequest { request: request.clone(), answer, taken, until, _slot: slot.clone() };
             if worker.jobs.try_send(job).is_ok() {
                 let (ended, counts) = (worker.ended.clone(), worker.counts.clone());
-                let visit = InFlight::new(&counts, |counts| &counts.visits);
-                let (meter, during) = (worker.meter.clone(), worker.said.during(id));
-                return SubmittedRequest { request, answered, was_taken, ended, visit, during, counts, meter };
+                let in_flight = InFlight::new(&counts, |counts| &counts.in_flight);
+                let (meter, scope) = (worker.meter.clone(), worker.output.begin_request(id));
+                return SubmittedRequest { request, answered, was_taken, ended, in_flight, scope, counts, meter };
             }
             if let Some(full) = current.remove(&here) {
                 full.leave(self.limits().deadline);
@@ -175,8 +182,8 @@ struct SubmittedRequest {
     was_taken: oneshot::Receiver<()>,
     answered: oneshot::Receiver<wasmtime::Result<GuestResponse>>,
     ended: SandboxEnd,
-    visit: InFlight,
-    during: During,
+    in_flight: InFlight,
+    scope: RequestScope,
     counts: Arc<SandboxCounts>,
     meter: Arc<Meter>,
 }
@@ -217,10 +224,10 @@ pub(super) struct ResponseLease {
     until: Instant,
     /// Wakes at that time, once there is something to wait for.
     waits: Option<Pin<Box<Sleep>>>,
-    late: Option<OverdueReport>,
+    overdue: Option<OverdueReport>,
     counts: Arc<SandboxCounts>,
     _visit: InFlight,
-    _during: During,
+    _scope: RequestScope,
     _slot: SlotGuard,
 }
 
@@ -239,8 +246,8 @@ impl ResponseTail for ResponseLease {
 
     fn is_over(&mut self) -> bool {
         let is_over = Instant::now() >= self.until;
-        if let Some(late) = self.late.take_if(|_| is_over) {
-            (late.report)(&explain::deadline(&late.setup.limits, None), Some(late.id));
+        if let Some(overdue) = self.overdue.take_if(|_| is_over) {
+            (overdue.report)(&explain::deadline(&overdue.setup.limits, None), Some(overdue.id));
         }
         is_over
     }
@@ -259,7 +266,7 @@ impl ResponseTail for ResponseLease {
 #[derive(Default)]
 struct SandboxCounts {
     /// RequestQueue in it, to the end of their answers.
-    visits: AtomicUsize,
+    in_flight: AtomicUsize,
     /// Those among them that have no answer yet.
     waiting: AtomicUsize,
     /// Set before the streams of a sandbox that failed end.
@@ -290,15 +297,15 @@ type SandboxEnd = watch::Receiver<Option<Result<(), Failure>>>;
 
 /// A sandbox that takes requests.
 struct ConcurrentSandbox {
-    jobs: mpsc::Sender<QueuedRequest>,
+    jobs: mpsc::Sender<SandboxRequest>,
     task: JoinHandle<()>,
     ended: SandboxEnd,
     counts: Arc<SandboxCounts>,
     meter: Arc<Meter>,
-    said: Said,
+    output: GuestOutput,
 }
 
-struct QueuedRequest {
+struct SandboxRequest {
     /// Whoever empties it has the request.
     request: Arc<Mutex<Option<GuestRequest>>>,
     taken: oneshot::Sender<()>,
@@ -309,20 +316,20 @@ struct QueuedRequest {
 
 impl ConcurrentSandbox {
     fn start(shared: &ConcurrentSandboxes) -> Self {
-        let (jobs, inbox) = mpsc::channel(MOST_AT_ONCE);
+        let (jobs, inbox) = mpsc::channel(MAX_AT_ONCE);
         let (tell, ended) = watch::channel(None);
         let counts = Arc::<SandboxCounts>::default();
         let (ready, limits) = (shared.ready.clone(), shared.limits());
         let (meter, ticker) = (ready.setup.meter(), ready.code.tier.ticker.clone());
-        let said = Said::new(&ready.setup.stdio);
+        let output = GuestOutput::new(&ready.setup.stdio);
         let requests = RequestQueue {
             inbox,
             idle: ready.setup.idle,
-            needed: ready.code.tier.needed.clone(),
+            room_needed: ready.code.tier.room_needed.clone(),
             limits: limits.clone(),
             meter: meter.clone(),
             counts: counts.clone(),
-            said: said.clone(),
+            output: output.clone(),
         };
         let guest = Metered::new(drive(ready, shared.pre.clone(), requests), meter.clone(), ticker);
         let (report, counted, live) = (shared.report.clone(), counts.clone(), shared.live.clone());
@@ -335,7 +342,7 @@ impl ConcurrentSandbox {
             }
             tell.send_replace(Some(outcome));
         });
-        ConcurrentSandbox { jobs, task, ended, counts, meter, said }
+        ConcurrentSandbox { jobs, task, ended, counts, meter, output }
     }
 
     /// Takes nothing new. What is in it has its own deadline; what is left then has nobody who waits for it.
@@ -351,23 +358,23 @@ impl ConcurrentSandbox {
 
 /// What comes to a sandbox, and what it may use for it.
 struct RequestQueue {
-    inbox: mpsc::Receiver<QueuedRequest>,
+    inbox: mpsc::Receiver<SandboxRequest>,
     /// How long the sandbox waits for more.
     idle: Duration,
     /// Tells that a sandbox that waits is in somebody's way.
-    needed: Arc<Notify>,
+    room_needed: Arc<Notify>,
     limits: Limits,
     meter: Arc<Meter>,
     counts: Arc<SandboxCounts>,
-    said: Said,
+    output: GuestOutput,
 }
 
 /// A store for the sandbox that takes `requests`.
 fn store(ready: &Ready, requests: &RequestQueue) -> wasmtime::Store<Sandbox> {
-    let (meter, said) = (requests.meter.clone(), requests.said.clone());
-    let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter, said);
+    let (meter, output) = (requests.meter.clone(), requests.output.clone());
+    let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter, output);
     // The limit is for one request, and the handles of those that were just answered are still being given back.
-    let handles = usize::try_from(ready.setup.limits.handles).unwrap_or(usize::MAX).saturating_mul(MOST_AT_ONCE);
+    let handles = usize::try_from(ready.setup.limits.handles).unwrap_or(usize::MAX).saturating_mul(MAX_AT_ONCE);
     store.set_max_component_handles(handles);
     store.data_mut().table.set_max_capacity(handles);
     store
@@ -384,10 +391,10 @@ async fn start(
         let mut store = store(ready, requests);
         match pre.instantiate_async(&mut store).await {
             Ok(proxy) => {
-                ready.setup.started(began.into());
+                ready.setup.sandbox_started(began.into());
                 return Ok((store, Proxy::P3(proxy)));
             }
-            Err(e) => wait_for_room(e, &ready.code.tier.needed).await?,
+            Err(e) => wait_for_room(e, &ready.code.tier.room_needed).await?,
         }
     }
 }
@@ -413,7 +420,7 @@ impl RequestQueue {
         let mut serve = pin!(self.take_all(accessor, proxy));
         // Polled whenever the guest lets go of the thread.
         poll_fn(|cx| {
-            meter.turn(cpu);
+            meter.start_turn(cpu);
             serve.as_mut().poll(cx)
         })
         .await
@@ -423,18 +430,18 @@ impl RequestQueue {
         let mut running = FuturesUnordered::new();
         let mut taken = 0;
         loop {
-            if taken >= MOST_IN_ALL {
+            if taken >= MAX_IN_ALL {
                 self.inbox.close();
             }
             tokio::select! {
-                job = self.inbox.recv(), if running.len() < MOST_AT_ONCE => {
+                job = self.inbox.recv(), if running.len() < MAX_AT_ONCE => {
                     let Some(job) = job else { break };
                     // Who sent it may have it back by now.
                     let Some(request) = job.request.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };
                     let _ = job.taken.send(());
                     taken += 1;
-                    self.said.renew();
-                    let trace = Trace::of(request.headers());
+                    self.output.reset_budget();
+                    let trace = InboundTrace::of(request.headers());
                     let prepared = accessor.with(|mut store| {
                         let answer = job.answer;
                         let prepared = Prepared::new(store.as_context_mut(), proxy, request, Sandbox::http, answer)?;
@@ -452,9 +459,9 @@ impl RequestQueue {
                 Some(done) = running.next() => {
                     done?;
                 }
-                _ = timeout(self.idle, self.needed.notified()), if running.is_empty() => {
+                _ = timeout(self.idle, self.room_needed.notified()), if running.is_empty() => {
                     // A client may still be reading, of which nobody would tell here when it is done.
-                    if self.counts.visits.load(SeqCst) == 0 {
+                    if self.counts.in_flight.load(SeqCst) == 0 {
                         self.inbox.close();
                     }
                 }
@@ -465,7 +472,7 @@ impl RequestQueue {
             done?;
             self.meter.renew(self.limits.cpu, running.len());
         }
-        while self.counts.visits.load(SeqCst) > 0 {
+        while self.counts.in_flight.load(SeqCst) > 0 {
             sleep(Duration::from_millis(20)).await;
         }
         Ok(())

@@ -1,17 +1,17 @@
 //! The sandboxes of a WASI 0.2 component: each request has one for itself, fresh or reused.
 
-use crate::capabilities::http::trace::Trace;
+use crate::capabilities::http::trace::InboundTrace;
 use crate::compile::prepared::Ready;
 use crate::failure::error::Failure;
 use crate::failure::explain;
-use crate::http::body::{Begun, Continued};
+use crate::http::body::{Buffered, Prefixed};
 use crate::limits::Limits;
 use crate::request_id::RequestId;
 use crate::run::service::response::{Answer, FailureReporter, GuestRequest, GuestResponse, ResponseTail, words};
 use crate::run::service::reuse::{BorrowedBody, Instance, InstanceGuard, ReusedSandboxes};
 use crate::sandbox::sandbox::Sandbox;
 use crate::scheduler::meter::{Meter, Metered};
-use crate::scheduler::offload::Apart;
+use crate::scheduler::offload::Offload;
 use crate::scheduler::turns::{self, Turn};
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -27,7 +27,7 @@ use wasmtime_wasi_http::p2::bindings as p2;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
-type Outcome = Result<GuestResponse, p2::http::types::ErrorCode>;
+type HandlerOutcome = Result<GuestResponse, p2::http::types::ErrorCode>;
 
 /// A 0.2 component, with its sandboxes that wait for another request.
 pub(super) struct IsolatedSandboxes {
@@ -40,8 +40,8 @@ pub(super) struct IsolatedSandboxes {
 impl IsolatedSandboxes {
     /// A sandbox takes up to `reuse` requests, one after another.
     pub fn new(ready: &Ready, reuse: u32, report: &FailureReporter) -> wasmtime::Result<Arc<Self>> {
-        let needed = &ready.code.tier.needed;
-        let reused = (reuse > 1).then(|| ReusedSandboxes::new(reuse, ready.setup.idle, needed.clone()));
+        let room_needed = &ready.code.tier.room_needed;
+        let reused = (reuse > 1).then(|| ReusedSandboxes::new(reuse, ready.setup.idle, room_needed.clone()));
         let pre = p2::ProxyPre::new(ready.code.pre.clone())?;
         Ok(Arc::new(IsolatedSandboxes { ready: ready.clone(), pre, reused, report: report.clone() }))
     }
@@ -71,16 +71,17 @@ impl IsolatedSandboxes {
         slot: impl Send + 'static,
         until: Instant,
     ) -> Result<Answer<RunningGuest>, Failure> {
-        let (meter, cut) = (self.ready.setup.meter(), Arc::default());
+        let (meter, failed) = (self.ready.setup.meter(), Arc::default());
         let ticker = self.ready.code.tier.ticker.clone();
         let (send, mut receive) = oneshot::channel();
-        let in_sandbox = IsolatedRequest { sandboxes: self.clone(), meter: meter.clone(), id, cut: Arc::clone(&cut) };
+        let in_sandbox =
+            IsolatedRequest { sandboxes: self.clone(), meter: meter.clone(), id, failed: Arc::clone(&failed) };
         let guest = in_sandbox.drive(request, send, slot);
         meter.end_at(until.into());
-        meter.let_leave();
-        let mut guest = Apart::new(Metered::new(guest, meter, ticker));
+        meter.allow_offload();
+        let mut guest = Offload::new(Metered::new(guest, meter, ticker));
         // One that began elsewhere takes nobody's time here: its turn is over.
-        if let (Some(turn), Apart::Here(_)) = (turn, &guest) {
+        if let (Some(turn), Offload::Local(_)) = (turn, &guest) {
             turns::begin(turn);
         }
         let first = poll_fn(|cx| {
@@ -105,7 +106,7 @@ impl IsolatedSandboxes {
                 let (response, guest) = at_once(guest_response(response)?, guest).await?;
                 let Some(mut guest) = guest else { return Ok((response, None)) };
                 let (report, left) = (self.report.clone(), self.limits().clone());
-                let ends = cut.clone();
+                let ends = failed.clone();
                 let rest = tokio::spawn(async move {
                     let ended = timeout_at(until, &mut guest).await;
                     if let Err(failure) = ended.unwrap_or_else(|_| Err(overdue(&guest, &left))) {
@@ -113,21 +114,21 @@ impl IsolatedSandboxes {
                         let _ = ends.set(failure);
                     }
                 });
-                Ok((response, Some(RunningGuest { task: rest.abort_handle(), cut })))
+                Ok((response, Some(RunningGuest { task: rest.abort_handle(), failed })))
             }
         }
     }
 }
 
-/// A guest that streams the body of its response. When it fails, the body's stream just ends; `cut` is set before.
+/// A guest that streams the body of its response. When it fails, the body's stream just ends; `failed` is set before.
 pub(super) struct RunningGuest {
     task: AbortHandle,
-    cut: Arc<OnceLock<Failure>>,
+    failed: Arc<OnceLock<Failure>>,
 }
 
 impl ResponseTail for RunningGuest {
     fn failure(&self) -> Option<&Failure> {
-        self.cut.get()
+        self.failed.get()
     }
 
     /// The guest is ended then, and tells it as its failure.
@@ -145,7 +146,7 @@ impl ResponseTail for RunningGuest {
 }
 
 enum FirstEvent {
-    Response(Outcome, Poll<Result<(), Failure>>),
+    Response(HandlerOutcome, Poll<Result<(), Failure>>),
     Ended(Result<(), Failure>),
 }
 
@@ -154,14 +155,14 @@ struct IsolatedRequest {
     sandboxes: Arc<IsolatedSandboxes>,
     meter: Arc<Meter>,
     id: RequestId,
-    cut: Arc<OnceLock<Failure>>,
+    failed: Arc<OnceLock<Failure>>,
 }
 
 impl IsolatedRequest {
     async fn drive(
         self,
         request: GuestRequest,
-        send: oneshot::Sender<Outcome>,
+        send: oneshot::Sender<HandlerOutcome>,
         slot: impl Send + 'static,
     ) -> Result<(), Failure> {
         let mut guard = InstanceGuard::with(slot);
@@ -192,22 +193,22 @@ impl IsolatedRequest {
         &self,
         instance: &mut Instance,
         request: GuestRequest,
-        send: oneshot::Sender<Outcome>,
+        send: oneshot::Sender<HandlerOutcome>,
     ) -> Result<bool, Failure> {
         // Each request has the whole of what is for one.
         instance.store.data_mut().meter = self.meter.clone();
-        instance.store.data().said.turn_to(Some(self.id));
+        instance.store.data().output.switch_to(Some(self.id));
         let (borrowed, request) = BorrowedBody::of(request);
         let answered = Arc::<AtomicBool>::default();
         let tell = answered.clone();
-        let respond = move |outcome: Outcome| {
+        let respond = move |outcome: HandlerOutcome| {
             let is_good = outcome.is_ok();
             tell.store(send.send(outcome).is_ok() && is_good, SeqCst);
         };
         self.call(instance, request, respond).await?;
         // Before another request may have the sandbox.
         drop(borrowed);
-        instance.store.data().said.turn_to(None);
+        instance.store.data().output.switch_to(None);
         Ok(answered.load(SeqCst))
     }
 
@@ -220,13 +221,13 @@ impl IsolatedRequest {
         &self,
         instance: &mut Instance,
         request: GuestRequest,
-        respond: impl FnOnce(Outcome) + Send + Sync + 'static,
+        respond: impl FnOnce(HandlerOutcome) + Send + Sync + 'static,
     ) -> Result<(), Failure> {
         let Instance { store, proxy } = instance;
         let call = async {
             let https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
             let scheme = if https { Scheme::Https } else { Scheme::Http };
-            store.data_mut().outbound.continue_trace(Trace::of(request.headers()));
+            store.data_mut().outbound.continue_trace(InboundTrace::of(request.headers()));
             let incoming = store.data_mut().http().new_incoming_request(scheme, request)?;
             let respond = store.data_mut().http().new_response_outparam_from_callback(respond)?;
             proxy.wasi_http_incoming_handler().call_handle(&mut *store, incoming, respond).await
@@ -234,7 +235,7 @@ impl IsolatedRequest {
         let ended = call.await.map_err(|e: wasmtime::Error| self.failure(&e));
         // The store, and the body's stream with it, goes after this.
         if let Err(failure) = &ended {
-            let _ = self.cut.set(failure.clone());
+            let _ = self.failed.set(failure.clone());
         }
         ended
     }
@@ -245,14 +246,14 @@ impl IsolatedRequest {
 }
 
 /// What to say of a guest that was waiting when its deadline passed. Of one that left, its last host calls are not known here.
-fn overdue<F: Future>(guest: &Apart<Metered<F>>, limits: &Limits) -> Failure {
+fn overdue<F: Future>(guest: &Offload<Metered<F>>, limits: &Limits) -> Failure {
     match guest {
-        Apart::Here(guest) => guest.overdue(limits),
+        Offload::Local(guest) => guest.overdue(limits),
         _ => explain::deadline(limits, None),
     }
 }
 
-fn guest_response(outcome: Outcome) -> Result<GuestResponse, Failure> {
+fn guest_response(outcome: HandlerOutcome) -> Result<GuestResponse, Failure> {
     outcome.map_err(|code| Failure::GuestError(words(&format!("{code:?}"))))
 }
 
@@ -261,18 +262,18 @@ fn guest_response(outcome: Outcome) -> Result<GuestResponse, Failure> {
 async fn at_once<G, B>(
     response: http::Response<B>,
     mut guest: G,
-) -> Result<(http::Response<Continued<B>>, Option<G>), Failure>
+) -> Result<(http::Response<Prefixed<B>>, Option<G>), Failure>
 where
     G: Future<Output = Result<(), Failure>> + Unpin,
     B: HttpBody<Data = Bytes, Error = HttpError> + Unpin,
 {
     let (head, mut body) = response.into_parts();
-    let mut begun = Begun::default();
+    let mut buffered = Buffered::default();
     let ended = poll_fn(|cx| {
-        while begun.goes_on(&mut body, cx) {
+        while buffered.poll_more(&mut body, cx) {
             if let Poll::Ready(ended) = Pin::new(&mut guest).poll(cx) {
                 // Its end is there too.
-                while begun.goes_on(&mut body, cx) {}
+                while buffered.poll_more(&mut body, cx) {}
                 return Poll::Ready(Some(ended));
             }
         }
@@ -284,6 +285,6 @@ where
         Some(Ok(())) => true,
         None => false,
     };
-    let body = begun.before(body);
+    let body = buffered.prepend_to(body);
     Ok((http::Response::from_parts(head, body), (!is_over).then_some(guest)))
 }

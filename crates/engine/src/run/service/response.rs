@@ -1,7 +1,7 @@
 //! Responses on their way to the client, with what still runs behind them.
 
 use crate::failure::error::Failure;
-use crate::http::body::Continued;
+use crate::http::body::Prefixed;
 use crate::limits::Limit;
 use crate::request_id::RequestId;
 use bytes::Bytes;
@@ -34,7 +34,7 @@ pub(super) type FailureReporter = Arc<dyn Fn(&Failure, Option<RequestId>) + Send
 
 pub(super) type GuestRequest = http::Request<UnsyncBoxBody<Bytes, HttpError>>;
 pub(super) type GuestResponse = http::Response<UnsyncBoxBody<Bytes, HttpError>>;
-pub(super) type Answer<T> = (http::Response<Continued<UnsyncBoxBody<Bytes, HttpError>>>, Option<T>);
+pub(super) type Answer<T> = (http::Response<Prefixed<UnsyncBoxBody<Bytes, HttpError>>>, Option<T>);
 
 /// What still runs behind a response, until its body has ended.
 pub(super) trait ResponseTail: Send + Unpin + 'static {

@@ -8,7 +8,7 @@ use crate::compile::prepared::Ready;
 use crate::request_id::RequestId;
 use crate::run::service::response::GuestRequest;
 use crate::sandbox::sandbox::{Sandbox, wait_for_room};
-use crate::sandbox::stdio::Said;
+use crate::sandbox::stdio::GuestOutput;
 use crate::scheduler::meter::Meter;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -42,15 +42,15 @@ impl Instance {
         request: RequestId,
     ) -> wasmtime::Result<Self> {
         loop {
-            let (began, said) = (Instant::now(), Said::new(&ready.setup.stdio));
-            said.turn_to(Some(request));
-            let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter.clone(), said);
+            let (began, output) = (Instant::now(), GuestOutput::new(&ready.setup.stdio));
+            output.switch_to(Some(request));
+            let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter.clone(), output);
             match pre.instantiate_async(&mut store).await {
                 Ok(proxy) => {
-                    ready.setup.started(began.into());
+                    ready.setup.sandbox_started(began.into());
                     return Ok(Instance { store, proxy });
                 }
-                Err(e) => wait_for_room(e, &ready.code.tier.needed).await?,
+                Err(e) => wait_for_room(e, &ready.code.tier.room_needed).await?,
             }
         }
     }
@@ -103,7 +103,7 @@ pub(super) struct ReusedSandboxes {
     /// How long one is kept that waits for them.
     patience: Duration,
     /// Tells that those that wait are in somebody's way.
-    needed: Arc<Notify>,
+    room_needed: Arc<Notify>,
     idle: Mutex<IdleInstances>,
     /// One more than there are sandboxes: each has a clone of it.
     live: Arc<()>,
@@ -133,8 +133,8 @@ pub(super) struct RequestCount {
 }
 
 impl ReusedSandboxes {
-    pub fn new(most: u32, patience: Duration, needed: Arc<Notify>) -> Arc<Self> {
-        Arc::new(ReusedSandboxes { most, patience, needed, idle: Mutex::default(), live: Arc::default() })
+    pub fn new(most: u32, patience: Duration, room_needed: Arc<Notify>) -> Arc<Self> {
+        Arc::new(ReusedSandboxes { most, patience, room_needed, idle: Mutex::default(), live: Arc::default() })
     }
 
     /// How many sandboxes live.
@@ -169,7 +169,7 @@ impl ReusedSandboxes {
         }
         idle.kept.push_back(kept);
         if !std::mem::replace(&mut idle.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.patience, self.needed.clone()));
+            tokio::spawn(sweep(Arc::downgrade(self), self.patience, self.room_needed.clone()));
         }
     }
 
@@ -197,13 +197,13 @@ impl ReusedSandboxes {
     }
 }
 
-async fn sweep(reused: std::sync::Weak<ReusedSandboxes>, patience: Duration, needed: Arc<Notify>) {
+async fn sweep(reused: std::sync::Weak<ReusedSandboxes>, patience: Duration, room_needed: Arc<Notify>) {
     loop {
-        let is_needed = timeout(patience, needed.notified()).await.is_ok();
+        let is_needed = timeout(patience, room_needed.notified()).await.is_ok();
         let most = if is_needed { Duration::ZERO } else { patience };
-        let Some((stale, goes_on)) = reused.upgrade().map(|reused| reused.stale(most)) else { return };
+        let Some((stale, poll_more)) = reused.upgrade().map(|reused| reused.stale(most)) else { return };
         drop(stale);
-        if !goes_on {
+        if !poll_more {
             return;
         }
     }

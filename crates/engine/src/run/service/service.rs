@@ -10,7 +10,7 @@
 use crate::compile::prepared::{Prepared, Ready};
 use crate::component::world::World;
 use crate::failure::error::{Failure, LoadError};
-use crate::http::body::Bounded;
+use crate::http::body::SizeLimited;
 use crate::http::content_length::content_length;
 use crate::limits::{Limit, Limits};
 use crate::observer::LimitReporter;
@@ -33,7 +33,7 @@ pub struct Service {
     setup: Arc<Setup>,
     /// How many requests a sandbox takes that they have for themselves.
     reuse: u32,
-    /// Hears of guests that failed after their response had begun.
+    /// Hears of guests that failed after their response had buffered.
     report: FailureReporter,
 }
 
@@ -92,7 +92,7 @@ impl ServiceKind {
 
 impl Service {
     /// One sandbox takes up to `reuse` requests, one after another, where a component does not decide that itself. `report`
-    /// hears of guests that failed after their response had begun, and of which request it was if that can be told.
+    /// hears of guests that failed after their response had buffered, and of which request it was if that can be told.
     pub fn new(
         ready: Ready,
         reuse: u32,
@@ -144,11 +144,11 @@ impl Service {
                 setup.exceeded(Limit::RequestBody);
                 HttpError::HttpRequestBodySize(None)
             };
-            Bounded { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
+            SizeLimited { inner, left: most, too_large, broken: |_| HttpError::ConnectionTerminated }.boxed_unsync()
         });
         let now = Instant::now();
         let until = now + limits.deadline;
-        let turn = match turns::before(self.setup.party, now.into()) {
+        let turn = match turns::before(self.setup.flow, now.into()) {
             Some(turn) => timeout_at(until, turn).await.map_err(|_| Failure::Busy)?.ok(),
             None => None,
         };
@@ -168,8 +168,9 @@ impl Service {
         };
         let broken = |e: HttpError| BodyError::Guest(e.to_string());
         let announced = content_length(response.headers());
-        response
-            .map(|inner| GuardedBody::new(Bounded { inner, left, too_large, broken }, announced, tail).boxed_unsync())
+        response.map(|inner| {
+            GuardedBody::new(SizeLimited { inner, left, too_large, broken }, announced, tail).boxed_unsync()
+        })
     }
 
     /// What each request may use.
@@ -178,7 +179,7 @@ impl Service {
     }
 
     /// How many sandboxes live, where they are not one for each request.
-    pub fn shared_sandboxes(&self) -> Option<usize> {
+    pub fn live_sandboxes(&self) -> Option<usize> {
         match &*self.running() {
             ServiceKind::Isolated(sandboxes) => sandboxes.count(),
             ServiceKind::Concurrent(sandboxes) => Some(sandboxes.count()),

@@ -1,39 +1,39 @@
 //! Who goes next.
 
-use super::Kind::{Long, New};
+use super::TurnKind::{Long, New};
 use super::*;
 use proptest::prelude::*;
 
-const A: Party = Party(1000);
-const B: Party = Party(1001);
-const C: Party = Party(1002);
+const A: FlowId = FlowId(1000);
+const B: FlowId = FlowId(1001);
+const C: FlowId = FlowId(1002);
 
-/// Who has the next `count` turns, each of which takes as long as `cost` says for its party.
-fn turns(queue: &mut Queue<Party>, count: usize, cost: impl Fn(Party) -> u64) -> Vec<Party> {
+/// Who has the next `count` turns, each of which takes as long as `cost` says for its flow.
+fn turns(queue: &mut FairQueue<FlowId>, count: usize, cost: impl Fn(FlowId) -> u64) -> Vec<FlowId> {
     let turn = |_| {
-        let party = queue.pop().expect("somebody waits");
-        queue.charge(party, cost(party));
-        party
+        let flow = queue.pop().expect("somebody waits");
+        queue.charge(flow, cost(flow));
+        flow
     };
     (0..count).map(turn).collect()
 }
 
 /// A queue whose rounds are of a nanosecond, so that it goes by time alone.
-fn exact<W>() -> Queue<W> {
-    Queue { share: 1, ..Queue::default() }
+fn exact<W>() -> FairQueue<W> {
+    FairQueue { quantum: 1, ..FairQueue::default() }
 }
 
-fn waiting(of: &[(Party, usize)]) -> Queue<Party> {
+fn waiting(of: &[(FlowId, usize)]) -> FairQueue<FlowId> {
     let mut queue = exact();
-    for &(party, count) in of {
-        (0..count).for_each(|_| queue.push(party, New, party));
+    for &(flow, count) in of {
+        (0..count).for_each(|_| queue.push(flow, New, flow));
     }
     queue
 }
 
 #[test]
 fn those_of_one_party_go_as_they_came() {
-    let mut queue = Queue::default();
+    let mut queue = FairQueue::default();
     (0..5).for_each(|n| queue.push(A, New, n));
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
     assert_eq!(order, [0, 1, 2, 3, 4]);
@@ -50,36 +50,36 @@ fn one_waits_for_one_of_the_others_and_not_for_all() {
 /// Whoever computes has what the others leave, and a quarter of the thread where one of them is asked for more.
 #[test]
 fn one_that_computes_for_long_has_a_quarter() {
-    let mut queue = Queue::default();
+    let mut queue = FairQueue::default();
     (0..10).for_each(|_| queue.push(A, New, A));
     queue.push(B, Long, B);
     let (mut small, mut long) = (0, 0);
     while small + long < 1_000_000_000 {
-        let party = queue.pop().unwrap();
-        let (kind, cost, sum) = if party == A { (New, 30_000, &mut small) } else { (Long, 500_000, &mut long) };
-        queue.charge(party, cost);
+        let flow = queue.pop().unwrap();
+        let (kind, cost, sum) = if flow == A { (New, 30_000, &mut small) } else { (Long, 500_000, &mut long) };
+        queue.charge(flow, cost);
         *sum += cost;
-        queue.push(party, kind, party);
+        queue.push(flow, kind, flow);
     }
-    let share = long as f64 / (small + long) as f64;
-    assert!((0.2..0.3).contains(&share), "{share}");
+    let quantum = long as f64 / (small + long) as f64;
+    assert!((0.2..0.3).contains(&quantum), "{quantum}");
 }
 
 #[test]
 fn small_is_what_is_new_and_was_small_before() {
-    let mut queue = Queue::default();
-    assert!(!queue.next_is_small(), "nobody waits");
+    let mut queue = FairQueue::default();
+    assert!(!queue.is_next_short(), "nobody waits");
     queue.push(A, New, A);
-    assert!(queue.next_is_small());
-    turns(&mut queue, 1, |_| SMALL);
+    assert!(queue.is_next_short());
+    turns(&mut queue, 1, |_| SHORT_TURN);
     queue.push(A, New, A);
-    assert!(!queue.next_is_small(), "its last turn took a while");
-    turns(&mut queue, 1, |_| SMALL / 2);
+    assert!(!queue.is_next_short(), "its last turn took a while");
+    turns(&mut queue, 1, |_| SHORT_TURN / 2);
     queue.push(A, New, A);
-    assert!(queue.next_is_small());
-    let mut queue = Queue::default();
+    assert!(queue.is_next_short());
+    let mut queue = FairQueue::default();
     queue.push(B, Long, B);
-    assert!(!queue.next_is_small(), "it computes");
+    assert!(!queue.is_next_short(), "it computes");
 }
 
 /// Also where no clock tells turns apart.
@@ -93,8 +93,8 @@ fn parties_take_turns() {
 
 #[test]
 fn time_is_divided_and_not_turns() {
-    let order = turns(&mut waiting(&[(A, 100), (B, 100)]), 44, |party| if party == A { 1000 } else { 100 });
-    assert_eq!(order.iter().filter(|party| **party == A).count(), 4);
+    let order = turns(&mut waiting(&[(A, 100), (B, 100)]), 44, |flow| if flow == A { 1000 } else { 100 });
+    assert_eq!(order.iter().filter(|flow| **flow == A).count(), 4);
 }
 
 #[test]
@@ -103,21 +103,21 @@ fn who_idled_has_saved_up_nothing() {
     turns(&mut queue, 200, |_| 50);
     (0..100).for_each(|_| queue.push(B, New, B));
     let order = turns(&mut queue, 20, |_| 50);
-    assert_eq!(order.iter().filter(|party| **party == B).count(), 10);
+    assert_eq!(order.iter().filter(|flow| **flow == B).count(), 10);
 }
 
 /// Whoever asks for little has a turn in each round, whether it needs a little more of it or a little less.
 #[test]
 fn those_that_are_asked_for_little_go_as_they_come() {
-    let mut queue = Queue::default();
-    let parties = || (0..100).map(Party).cycle();
-    for (came, party) in parties().take(32).enumerate() {
-        queue.push(party, New, (came, party));
+    let mut queue = FairQueue::default();
+    let flows = || (0..100).map(FlowId).cycle();
+    for (came, flow) in flows().take(32).enumerate() {
+        queue.push(flow, New, (came, flow));
     }
-    for (turn, next) in parties().skip(32).take(5000).enumerate() {
-        let (came, party) = queue.pop().expect("somebody waits");
+    for (turn, next) in flows().skip(32).take(5000).enumerate() {
+        let (came, flow) = queue.pop().expect("somebody waits");
         assert_eq!(turn, came);
-        queue.charge(party, 20_000 + party.0 * 300);
+        queue.charge(flow, 20_000 + flow.0 * 300);
         queue.push(next, New, (turn + 32, next));
     }
 }
@@ -125,18 +125,18 @@ fn those_that_are_asked_for_little_go_as_they_come() {
 /// However many come anew, each of them for one turn.
 #[test]
 fn light_ones_that_never_end_do_not_starve_a_heavy_one() {
-    let (mut queue, cost) = (Queue::default(), 10 * ROUND);
+    let (mut queue, cost) = (FairQueue::default(), 10 * QUANTUM);
     (0..100).for_each(|_| queue.push(A, Long, A));
-    (0..32).for_each(|n| queue.push(Party(n), New, Party(n)));
+    (0..32).for_each(|n| queue.push(FlowId(n), New, FlowId(n)));
     let mut waits = 0;
     for n in 32..10_000 {
-        let party = queue.pop().expect("somebody waits");
-        waits = if party == A { 0 } else { waits + 1 };
-        assert!(waits <= (2 + 9 * LONG_PRICE) * 32, "{waits} went before it");
-        queue.charge(party, if party == A { cost } else { 25_000 });
-        match party {
+        let flow = queue.pop().expect("somebody waits");
+        waits = if flow == A { 0 } else { waits + 1 };
+        assert!(waits <= (2 + 9 * LONG_TURN_PRICE) * 32, "{waits} went before it");
+        queue.charge(flow, if flow == A { cost } else { 25_000 });
+        match flow {
             A => queue.push(A, Long, A),
-            _ => queue.push(Party(n), New, Party(n)),
+            _ => queue.push(FlowId(n), New, FlowId(n)),
         }
     }
 }
@@ -144,20 +144,20 @@ fn light_ones_that_never_end_do_not_starve_a_heavy_one() {
 /// At worst it comes as all of them have a turn in the same round.
 #[test]
 fn heavy_ones_do_not_starve_a_light_one() {
-    let mut queue = Queue::default();
-    (0..10).for_each(|n| queue.push(Party(n), Long, Party(n)));
+    let mut queue = FairQueue::default();
+    (0..10).for_each(|n| queue.push(FlowId(n), Long, FlowId(n)));
     let mut waits = None;
     for turn in 0..1000 {
         if turn % 17 == 0 {
             queue.push(A, New, A);
             waits = Some(0);
         }
-        let party = queue.pop().expect("somebody waits");
-        waits = waits.filter(|_| party != A).map(|waits| waits + 1);
+        let flow = queue.pop().expect("somebody waits");
+        waits = waits.filter(|_| flow != A).map(|waits| waits + 1);
         assert!(waits.is_none_or(|waits| waits <= 10), "{waits:?} went before it");
-        queue.charge(party, if party == A { 25_000 } else { 10 * ROUND });
-        if party != A {
-            queue.push(party, Long, party);
+        queue.charge(flow, if flow == A { 25_000 } else { 10 * QUANTUM });
+        if flow != A {
+            queue.push(flow, Long, flow);
         }
     }
 }
@@ -169,13 +169,13 @@ fn who_had_much_waits_until_the_others_have_had_as_much() {
     turns(&mut queue, 2, |_| 50);
     queue.charge(A, 500);
     let order = turns(&mut queue, 12, |_| 50);
-    assert_eq!(order.iter().take(10).filter(|party| **party == A).count(), 0);
+    assert_eq!(order.iter().take(10).filter(|flow| **flow == A).count(), 0);
     assert!(order.contains(&A));
 }
 
 #[test]
 fn new_and_long_ones_of_a_party_go_by_turns() {
-    let mut queue = Queue::default();
+    let mut queue = FairQueue::default();
     (0..3).for_each(|_| queue.push(A, Long, Long));
     (0..3).for_each(|_| queue.push(A, New, New));
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
@@ -185,64 +185,64 @@ fn new_and_long_ones_of_a_party_go_by_turns() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Of two that wait all the time, neither has had more than the other by more than a turn of each, where each turn counts for
-    /// a share at least.
+    /// Of two that wait all the time, neither has charged more than the other by more than a turn of each, where each turn counts for
+    /// a quantum at least.
     #[test]
     fn who_waits_all_the_time_has_as_much_as_the_others(
         costs in proptest::collection::vec((1..1000u64, 1..1000u64, any::<bool>()), 1..200),
         comes in 0..50usize,
-        share in 1..1000u64,
+        quantum in 1..1000u64,
     ) {
-        let mut queue = Queue { share, ..waiting(&[(A, 300), (C, 3)]) };
+        let mut queue = FairQueue { quantum, ..waiting(&[(A, 300), (C, 3)]) };
         let (mut of_a, mut of_b, mut price) = (0u64, 0u64, 1);
         for (turn, (a, b, is_long)) in costs.into_iter().enumerate() {
             if turn == comes {
-                price = if is_long { LONG_PRICE } else { 1 };
+                price = if is_long { LONG_TURN_PRICE } else { 1 };
                 (0..300).for_each(|_| queue.push(B, if is_long { Long } else { New }, B));
                 of_a = 0;
             }
-            let party = queue.pop().expect("somebody waits");
-            let cost = if party == A { a } else { b };
-            queue.charge(party, cost);
-            match party {
-                A => of_a += cost.max(share),
-                B => of_b += share + cost.saturating_sub(share) * price,
+            let flow = queue.pop().expect("somebody waits");
+            let cost = if flow == A { a } else { b };
+            queue.charge(flow, cost);
+            match flow {
+                A => of_a += cost.max(quantum),
+                B => of_b += quantum + cost.saturating_sub(quantum) * price,
                 _ => {}
             }
             if turn >= comes {
-                prop_assert!(of_a.abs_diff(of_b) <= 2000 * LONG_PRICE + 2 * share, "{of_a} and {of_b}");
+                prop_assert!(of_a.abs_diff(of_b) <= 2000 * LONG_TURN_PRICE + 2 * quantum, "{of_a} and {of_b}");
             }
         }
     }
 
-    /// Whoever comes waits for one turn of each of the others, and one for each share that it had too much: whatever they do.
+    /// Whoever comes waits for one turn of each of the others, and one for each quantum that it charged too much: whatever they do.
     #[test]
     fn how_long_one_waits_has_a_bound(
         events in proptest::collection::vec((0..6u64, 0..8usize, 0..1000u64, 0..10u64), 1..400),
-        share in 1..300u64,
+        quantum in 1..300u64,
     ) {
-        let mut queue = Queue { share, ..Queue::default() };
-        // For each party, what it had since its last turn began, and the turns of each other one since it came.
-        let mut had = [0; 6];
+        let mut queue = FairQueue { quantum, ..FairQueue::default() };
+        // For each flow, what it charged since its last turn began, and the turns of each other one since it came.
+        let mut charged = [0; 6];
         let mut turns = [[0u64; 6]; 6];
         let mut waits = [0usize; 6];
         for (comes, count, cost, outside) in events {
             let comes = usize::try_from(comes).unwrap();
             for _ in 0..count {
-                queue.push(Party(comes as u64), New, comes);
+                queue.push(FlowId(comes as u64), New, comes);
                 waits[comes] += 1;
             }
             // What it computes without a turn.
-            queue.charge(Party(comes as u64), outside);
-            had[comes] += outside;
+            queue.charge(FlowId(comes as u64), outside);
+            charged[comes] += outside;
             let Some(next) = queue.pop() else { continue };
             waits[next] -= 1;
-            (turns[next], had[next]) = ([0; 6], cost);
-            queue.charge(Party(next as u64), cost);
+            (turns[next], charged[next]) = ([0; 6], cost);
+            queue.charge(FlowId(next as u64), cost);
             for other in (0..6).filter(|other| waits[*other] > 0 && *other != next) {
                 turns[other][next] += 1;
-                let most = 2 + had[other] / share;
-                prop_assert!(turns[other][next] <= most, "{other} waits for {next}: {turns:?}, {had:?}");
+                let most = 2 + charged[other] / quantum;
+                prop_assert!(turns[other][next] <= most, "{other} waits for {next}: {turns:?}, {charged:?}");
             }
         }
     }
@@ -251,14 +251,14 @@ proptest! {
     #[test]
     fn whoever_waits_has_a_turn(who in proptest::collection::vec((0..5u64, any::<bool>(), 0..100u64), 0..100)) {
         let mut queue = exact();
-        for (index, (party, is_long, before)) in who.iter().enumerate() {
-            queue.charge(Party(*party), *before);
-            queue.push(Party(*party), if *is_long { Long } else { New }, index);
+        for (index, (flow, is_long, before)) in who.iter().enumerate() {
+            queue.charge(FlowId(*flow), *before);
+            queue.push(FlowId(*flow), if *is_long { Long } else { New }, index);
         }
         let mut order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         order.sort_unstable();
         prop_assert_eq!(order, (0..who.len()).collect::<Vec<_>>());
         let (next, many) = (queue.next_round(), !who.is_empty());
-        prop_assert!(!many || queue.parties.iter().all(|waiting| waiting.had >= next), "{queue:?}");
+        prop_assert!(!many || queue.flows.iter().all(|waiting| waiting.charged >= next), "{queue:?}");
     }
 }

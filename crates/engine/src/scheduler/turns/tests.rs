@@ -4,24 +4,24 @@ use super::*;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-const A: Party = Party(1000);
-const B: Party = Party(1001);
+const A: FlowId = FlowId(1000);
+const B: FlowId = FlowId(1001);
 
-/// A request of `party` that tells when it has its turn, and keeps it for as long as nothing waits for something.
-fn request(party: Party, told: &UnboundedSender<Party>) -> JoinHandle<()> {
+/// A request of `flow` that tells when it has its turn, and keeps it for as long as nothing waits for something.
+fn request(flow: FlowId, told: &UnboundedSender<FlowId>) -> JoinHandle<()> {
     let told = told.clone();
     tokio::spawn(async move {
-        let Some(turn) = before(party, Instant::now()) else {
-            let _ = told.send(party);
+        let Some(turn) = before(flow, Instant::now()) else {
+            let _ = told.send(flow);
             return;
         };
         begin(turn.await.expect("there is somebody who gives turns"));
-        let _ = told.send(party);
-        end(party, 1000);
+        let _ = told.send(flow);
+        end(flow, 1000);
     })
 }
 
-async fn next(heard: &mut UnboundedReceiver<Party>, count: usize) -> Vec<Party> {
+async fn next(heard: &mut UnboundedReceiver<FlowId>, count: usize) -> Vec<FlowId> {
     let mut order = Vec::new();
     while order.len() < count {
         order.push(tokio::time::timeout(Duration::from_secs(60), heard.recv()).await.expect("turns go on").unwrap());
@@ -30,9 +30,9 @@ async fn next(heard: &mut UnboundedReceiver<Party>, count: usize) -> Vec<Party> 
 }
 
 /// Both are busy from here on.
-async fn share(told: &UnboundedSender<Party>, heard: &mut UnboundedReceiver<Party>) {
-    for party in [A, B] {
-        request(party, told).await.unwrap();
+async fn quantum(told: &UnboundedSender<FlowId>, heard: &mut UnboundedReceiver<FlowId>) {
+    for flow in [A, B] {
+        request(flow, told).await.unwrap();
         next(heard, 1).await;
     }
 }
@@ -45,7 +45,7 @@ async fn who_is_alone_waits_for_nothing() {
     assert!(before(B, Instant::now()).is_some());
     assert!(before(A, Instant::now()).is_some());
     // In the end it is alone again.
-    let later = Instant::now() + 2 * LATELY;
+    let later = Instant::now() + 2 * BUSY_WINDOW;
     assert!(before(A, later).is_none());
 }
 
@@ -54,7 +54,7 @@ async fn who_comes_goes_before_the_crowd_of_another() {
     // A task among the others, which the test itself is not.
     let work = async {
         let (told, mut heard) = unbounded_channel();
-        share(&told, &mut heard).await;
+        quantum(&told, &mut heard).await;
         let crowd: Vec<_> = (0..50).map(|_| request(A, &told)).collect();
         next(&mut heard, 3).await;
         let quiet = request(B, &told);
@@ -71,7 +71,7 @@ async fn who_comes_goes_before_the_crowd_of_another() {
 #[tokio::test]
 async fn who_leaves_holds_up_nobody() {
     let (told, mut heard) = unbounded_channel();
-    share(&told, &mut heard).await;
+    quantum(&told, &mut heard).await;
     let crowd: Vec<_> = (0..20).map(|_| request(A, &told)).collect();
     next(&mut heard, 2).await;
     // Some wait, and one may have been told already that it is next.
@@ -85,14 +85,14 @@ async fn who_leaves_holds_up_nobody() {
     request(B, &told).await.unwrap();
 }
 
-/// A runtime that ends leaves no line behind that nobody gives turns in.
+/// A runtime that ends leaves no queue behind that nobody gives turns in.
 #[test]
 fn who_comes_after_its_runtime_ended_has_a_turn() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (told, mut heard) = unbounded_channel();
     let first = runtime();
     let kept = first.block_on(async {
-        share(&told, &mut heard).await;
+        quantum(&told, &mut heard).await;
         let kept = before(A, Instant::now()).expect("both are busy").await.unwrap();
         request(B, &told);
         kept

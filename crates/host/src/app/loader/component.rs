@@ -107,9 +107,9 @@ impl ComponentDraft {
         let mut setup = Setup::new(gate, self.limits.clone(), Stdio::Lines(Arc::new(write)), false)?;
         setup.args = vec![self.artifact.short_name().to_owned()];
         setup.env = env_values(&self.policy, &**front_door);
-        setup.usage = Some(metrics.clone());
+        setup.usage_observer = Some(metrics.clone());
         let (notices, own, told_to) = (LimitNotices::new(self.title.clone()), metrics.clone(), front_door.clone());
-        setup.excess = Some(Arc::new(move |failure| {
+        setup.limit_observer = Some(Arc::new(move |failure| {
             own.record_failure(failure);
             if let Some(notice) = notices.first(failure) {
                 told_to.notify(&notice);

@@ -21,10 +21,10 @@ fn the_use_of_sandboxes_is_summed_over_threads() {
     let uses = |took, cpu, memory| {
         let metrics = metrics.clone();
         let thread = std::thread::spawn(move || {
-            metrics.started(took);
-            metrics.spent(cpu);
-            metrics.grown(memory);
-            metrics.grown(memory / 2);
+            metrics.sandbox_started(took);
+            metrics.cpu_used(cpu);
+            metrics.memory_grown(memory);
+            metrics.memory_grown(memory / 2);
         });
         thread.join().unwrap();
     };

@@ -1,14 +1,14 @@
 //! Requests to servers of the test.
 
 use super::*;
-use crate::capabilities::connection_limit::Connections;
-use crate::capabilities::http::pool::Pool;
+use crate::capabilities::connection_limit::ConnectionLimit;
+use crate::capabilities::http::pool::ConnectionPool;
 use crate::gate::gate::Gate;
-use crate::http::body::Guarded;
+use crate::http::body::WithGuard;
 use crate::limits::Limits;
 use crate::sandbox::setup::Setup;
 use crate::sandbox::stdio::Stdio;
-use crate::scheduler::fair_queue::Party;
+use crate::scheduler::fair_queue::FlowId;
 use crate::scheduler::offload;
 use crate::scheduler::turns;
 use http_body_util::Full;
@@ -65,26 +65,26 @@ fn request(url: &str, body: &'static str) -> http::Request<WasiBody> {
 }
 
 /// The answer to `body`.
-async fn ask(url: &str, pool: &Arc<Pool>, body: &'static str) -> http::Response<WasiBody> {
+async fn ask(url: &str, pool: &Arc<ConnectionPool>, body: &'static str) -> http::Response<WasiBody> {
     let mut policy = Policy::sealed();
     policy.allow(Capability::Http, url).unwrap();
     let gate = Gate::new("test", policy, Vec::new());
     let mut setup = Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap();
     setup.pool = pool.clone();
     let setup = Arc::new(setup);
-    let exchange = Exchange {
-        slot: Arc::new(Connections::new(1, setup.clone()).open().unwrap()),
+    let exchange = OutboundExchange {
+        slot: Arc::new(ConnectionLimit::new(1, setup.clone()).open().unwrap()),
         context: setup,
         import: "test",
-        patience: Patience::of(None),
+        timeouts: Timeouts::of(None),
     };
     let slot = exchange.slot.clone();
-    let request = request(url, body).map(|inner| Guarded { inner, _guard: slot }.boxed_unsync());
+    let request = request(url, body).map(|inner| WithGuard { inner, _guard: slot }.boxed_unsync());
     exchange.send(request).await.map_err(|e| e.to_string()).unwrap().0
 }
 
 /// Its status.
-async fn status(url: &str, pool: &Arc<Pool>, body: &'static str) -> u16 {
+async fn status(url: &str, pool: &Arc<ConnectionPool>, body: &'static str) -> u16 {
     ask(url, pool, body).await.status().as_u16()
 }
 
@@ -104,10 +104,10 @@ async fn what_was_not_sent_goes_on_a_new_connection() {
     let address = listener.local_addr().unwrap();
     let url = format!("http://{address}/");
     let server = tokio::spawn(answers(listener, b"\r\n\r\n", 1, EMPTY));
-    let (pool, is_closed) = (Arc::<Pool>::default(), Arc::<AtomicBool>::default());
-    let mut line = Line::http1(Silent(is_closed.clone()), address).await.unwrap();
-    assert!(line.becomes_ready().await);
-    pool.keep(Destination::of(&url.parse().unwrap()).unwrap(), line);
+    let (pool, is_closed) = (Arc::<ConnectionPool>::default(), Arc::<AtomicBool>::default());
+    let mut connection = OutboundConnection::http1(Silent(is_closed.clone()), address).await.unwrap();
+    assert!(connection.becomes_ready().await);
+    pool.keep(Destination::of(&url.parse().unwrap()).unwrap(), connection);
     is_closed.store(true, SeqCst);
     assert_eq!(status(&url, &pool, "").await, 200);
     server.await.unwrap();
@@ -141,13 +141,13 @@ async fn nor_does_a_trailer_that_is_for_its_connection() {
 /// By the thread that serves, whichever thread the guest is on.
 #[tokio::test]
 async fn what_a_guest_that_computes_connects_is_driven_by_the_thread_that_serves() {
-    (0..2).for_each(|_| drop(turns::before(Party::new(), Instant::now())));
+    (0..2).for_each(|_| drop(turns::before(FlowId::new(), Instant::now())));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2, EMPTY));
-    let pool = Arc::<Pool>::default();
+    let pool = Arc::<ConnectionPool>::default();
     let (to, kept) = (url.clone(), pool.clone());
-    let compute = offload::beside().unwrap();
+    let compute = offload::compute_thread().unwrap();
     assert_eq!(compute.spawn(async move { status(&to, &kept, "body").await }).await.unwrap(), 200);
     let destination = Destination::of(&url.parse().unwrap()).unwrap();
     let waiting = loop {
@@ -160,9 +160,9 @@ async fn what_a_guest_that_computes_connects_is_driven_by_the_thread_that_serves
     policy.allow_all();
     let asked = Request::Env { name: "any".into() };
     let permit = Gate::new("test", policy, Vec::new()).check("test", asked).unwrap();
-    let line = waiting.open(permit);
-    assert_eq!(line.thread, std::thread::current().id());
-    pool.keep(destination, line);
+    let connection = waiting.open(permit);
+    assert_eq!(connection.thread, std::thread::current().id());
+    pool.keep(destination, connection);
     assert_eq!(status(&url, &pool, "body").await, 200);
     server.await.unwrap();
 }
@@ -172,10 +172,10 @@ fn a_request_ends_with_the_runtime_of_its_connection() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (drives, asks) = (runtime(), runtime());
     let silent = Silent(Arc::default());
-    let mut line = drives.block_on(Line::http1(silent, ([127, 0, 0, 1], 80).into())).unwrap();
+    let mut connection = drives.block_on(OutboundConnection::http1(silent, ([127, 0, 0, 1], 80).into())).unwrap();
     let request = request("http://test/", "");
-    let head = Head::of(&request).unwrap();
-    let ended = std::thread::spawn(move || asks.block_on(line.send(request, &head)).is_err());
+    let head = RequestTarget::of(&request).unwrap();
+    let ended = std::thread::spawn(move || asks.block_on(connection.send(request, &head)).is_err());
     drop(drives);
     assert!(ended.join().unwrap());
 }

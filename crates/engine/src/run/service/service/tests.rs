@@ -52,7 +52,7 @@ async fn get(service: &Service, path: &str) -> String {
 /// Waits until no sandbox lives.
 async fn has_none(service: &Service) {
     let ended = async {
-        while service.shared_sandboxes() != Some(0) {
+        while service.live_sandboxes() != Some(0) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -69,7 +69,7 @@ async fn a_sandbox_that_waits_for_too_long_ends() {
             assert_eq!(get(&brief, "/count").await, "1\n");
             has_none(&brief).await;
         }
-        assert_eq!(patient.shared_sandboxes(), Some(1));
+        assert_eq!(patient.live_sandboxes(), Some(1));
         assert_eq!(get(&patient, "/count").await, "2\n");
     }
 }
@@ -93,7 +93,7 @@ async fn sandboxes_that_idle_make_room_for_those_with_a_request() {
         for service in &services {
             assert_eq!(get(service, "/count").await, "1\n");
         }
-        let live: usize = services.iter().filter_map(Service::shared_sandboxes).sum();
+        let live: usize = services.iter().filter_map(Service::live_sandboxes).sum();
         assert!((1..=6).contains(&live), "{live} live");
     }
 }

@@ -12,25 +12,25 @@ use std::thread;
 use tokio::sync::Semaphore;
 
 /// Look-ups of one component at once.
-const MOST_OF_ONE: usize = 16;
+const MAX_PER_COMPONENT: usize = 16;
 /// Look-ups of all at once: many components must wait for nothing before one has to wait for another.
-const MOST_OF_ALL: usize = 256;
+const MAX_TOTAL: usize = 256;
 
-static ALL: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MOST_OF_ALL)));
+static ALL: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_TOTAL)));
 
 /// The look-ups of one component.
-pub(crate) struct Lookups {
+pub(crate) struct Resolver {
     own: Arc<Semaphore>,
     all: Arc<Semaphore>,
 }
 
-impl Default for Lookups {
+impl Default for Resolver {
     fn default() -> Self {
-        Lookups { own: Arc::new(Semaphore::new(MOST_OF_ONE)), all: ALL.clone() }
+        Resolver { own: Arc::new(Semaphore::new(MAX_PER_COMPONENT)), all: ALL.clone() }
     }
 }
 
-impl Lookups {
+impl Resolver {
     /// The addresses of `host`, with `port`.
     pub async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(ip) = host.parse::<IpAddr>() {
@@ -63,8 +63,8 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// A component with so many places, and so many for all.
-    fn lookups(own: usize, all: &Arc<Semaphore>) -> Lookups {
-        Lookups { own: Arc::new(Semaphore::new(own)), all: all.clone() }
+    fn resolver(own: usize, all: &Arc<Semaphore>) -> Resolver {
+        Resolver { own: Arc::new(Semaphore::new(own)), all: all.clone() }
     }
 
     /// A resolver that does not answer until it is told to.
@@ -76,25 +76,25 @@ mod tests {
     #[tokio::test]
     async fn a_look_up_that_was_given_up_keeps_its_place_until_it_ends() {
         let all = Arc::new(Semaphore::new(9));
-        let lookups = lookups(2, &all);
+        let resolver = resolver(2, &all);
         let (answers, slow): (Vec<_>, Vec<_>) = (0..2).map(|_| slow()).unzip();
         for slow in slow {
-            assert!(lookups.run(slow).now_or_never().is_none(), "it is given up as soon as it runs");
+            assert!(resolver.run(slow).now_or_never().is_none(), "it is given up as soon as it runs");
         }
         let (started, starts) = channel();
-        let mut next = pin!(lookups.run(move || started.send(()).map_err(io::Error::other)));
+        let mut next = pin!(resolver.run(move || started.send(()).map_err(io::Error::other)));
         assert!(next.as_mut().now_or_never().is_none());
-        assert!(starts.try_recv().is_err() && lookups.own.available_permits() == 0);
+        assert!(starts.try_recv().is_err() && resolver.own.available_permits() == 0);
         answers[0].send(()).unwrap();
         next.await.unwrap();
         starts.recv().unwrap();
-        assert_eq!((lookups.own.available_permits(), all.available_permits()), (1, 8));
+        assert_eq!((resolver.own.available_permits(), all.available_permits()), (1, 8));
     }
 
     #[tokio::test]
     async fn one_component_leaves_places_to_others_and_all_together_have_an_end() {
         let all = Arc::new(Semaphore::new(3));
-        let [first, second] = [2, 2].map(|own| lookups(own, &all));
+        let [first, second] = [2, 2].map(|own| resolver(own, &all));
         let (answers, slow): (Vec<_>, Vec<_>) = (0..3).map(|_| slow()).unzip();
         for (slow, of) in slow.into_iter().zip([&first, &first, &first]) {
             assert!(of.run(slow).now_or_never().is_none());
@@ -113,9 +113,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_needs_no_place() {
-        let lookups = lookups(0, &Arc::new(Semaphore::new(0)));
+        let resolver = resolver(0, &Arc::new(Semaphore::new(0)));
         for host in ["127.0.0.1", "::1"] {
-            let found = lookups.addresses(host, 80).await.unwrap();
+            let found = resolver.addresses(host, 80).await.unwrap();
             assert_eq!(found, [SocketAddr::new(host.parse().unwrap(), 80)]);
         }
     }
