@@ -9,6 +9,7 @@ mod error;
 mod exit;
 mod flags;
 mod gate;
+mod logging;
 mod printer;
 mod progress;
 mod serving;

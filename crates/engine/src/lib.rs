@@ -36,7 +36,7 @@ pub use compile::prepared::{Prepared, Ready};
 pub use component::artifact::{Artifact, Digest};
 pub use component::inspect::{ArtifactKind, CapabilityUse, Inspection, Verb};
 pub use failure::error::{Failure, LoadError};
-pub use failure::host_calls::record_host_calls;
+pub use failure::subscriber::{LogFilter, LogFilterError, record_host_calls, record_host_calls_and_log};
 pub use gate::audit::Audit;
 pub use gate::event::{Event, Listener, Outcome};
 pub use gate::explainer::Explainer;

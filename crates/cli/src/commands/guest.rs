@@ -5,6 +5,7 @@ use crate::cache::open_cache;
 use crate::error::{CommandError, of_system};
 use crate::exit::ExitReason;
 use crate::gate::{env_values, gate};
+use crate::logging::start_logging;
 use crate::printer::Printer;
 use crate::progress::TerminalProgress;
 use crate::settings::GuestSettings;
@@ -32,7 +33,7 @@ pub fn load(target: &str) -> Result<Artifact, CommandError> {
 
 /// Loads, compiles and links the target.
 pub fn prepare(settings: &GuestSettings, printer: Printer) -> Result<Ready, CommandError> {
-    walnut_engine::record_host_calls();
+    start_logging()?;
     let artifact = load(&settings.target)?;
     let gate = gate(artifact.short_name(), &settings.grants, &settings.arguments, printer)?;
     let config = EngineConfig { tiers: settings.tiers, ..EngineConfig::command(settings.limits.clone()) };

@@ -3,6 +3,7 @@
 use crate::audit::ServerAudit;
 use crate::error::{CommandError, of_system};
 use crate::exit::ExitReason;
+use crate::logging::start_logging;
 use crate::printer::Printer;
 use crate::serving::context::ServeContext;
 use crate::serving::reload::{ReloadLoop, load_first};
@@ -28,7 +29,7 @@ pub async fn serve(
     log: Option<AccessLog>,
     audit: Option<ServerAudit>,
 ) -> Result<ServeEnd, CommandError> {
-    walnut_engine::record_host_calls();
+    start_logging()?;
     // Signals come first: the first process of a container ignores every signal that it does not
     // catch.
     let uncaught = |e: io::Error| of_system("signals cannot be caught", &e);

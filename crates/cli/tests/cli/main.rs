@@ -13,6 +13,7 @@ mod help;
 mod inspect;
 mod limits;
 mod load;
+mod log;
 mod progress;
 mod run;
 mod sockets;

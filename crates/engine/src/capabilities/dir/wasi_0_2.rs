@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
     MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 
-type Fd = Resource<Descriptor>;
+pub(super) type Fd = Resource<Descriptor>;
 
 /// Defines a function on one path: decide, then call wasmtime's on the folder and path that were admitted.
 macro_rules! on_path {

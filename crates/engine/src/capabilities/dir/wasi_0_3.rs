@@ -1,7 +1,7 @@
 //! `wasi:filesystem` 0.3 behind the gate.
 
 use crate::capabilities::dir::dir::{AdmittedPath, DirState, FileError};
-use crate::capabilities::dir::wasi_0_2::{drop_descriptor, get_directories};
+use crate::capabilities::dir::wasi_0_2::{Fd, drop_descriptor, get_directories};
 use crate::component::wasi::WASI_0_3;
 use walnut_policy::Access;
 use wasmtime::StoreContextMut;
@@ -13,7 +13,6 @@ use wasmtime_wasi::p3::bindings::filesystem::types::{
 };
 use wasmtime_wasi::p3::filesystem::FilesystemError;
 
-type Fd = Resource<Descriptor>;
 type Implementation = WasiFilesystem;
 
 /// Defines a function on one path: decide, then call wasmtime's on the folder and path that were admitted.
