@@ -47,7 +47,7 @@ mod tests {
     use crate::limits::Limits;
     use crate::sandbox::setup::Setup;
     use crate::sandbox::stdio::Stdio;
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
     use walnut_policy::Policy;
 
     #[test]
@@ -57,14 +57,14 @@ mod tests {
         let mut setup = Setup::new(gate, limits, Stdio::Inherit, false).unwrap();
         let told = Arc::<Mutex<Vec<Failure>>>::default();
         let hears = told.clone();
-        setup.limit_observer = Some(Arc::new(move |failure| hears.lock().unwrap().push(failure.clone())));
+        setup.limit_observer = Some(Arc::new(move |failure| hears.lock().push(failure.clone())));
         let connections = ConnectionLimit::new(2, Arc::new(setup));
         let first = connections.open().unwrap();
         let _second = connections.open().unwrap();
-        assert!(told.lock().unwrap().is_empty());
+        assert!(told.lock().is_empty());
         assert!(connections.open().is_none());
         let failure = Failure::Limit { limit: Limit::Connections, value: "2".into(), details: Vec::new() };
-        assert_eq!(*told.lock().unwrap(), [failure]);
+        assert_eq!(*told.lock(), [failure]);
         drop(first);
         assert!(connections.open().is_some());
     }

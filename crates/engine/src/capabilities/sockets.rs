@@ -5,10 +5,11 @@ use crate::capabilities::dns::learned_names::LearnedNames;
 use crate::capabilities::state::HostState;
 use crate::component::wasi::{WASI_0_2, WASI_0_3};
 use crate::gate::gate::Gate;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use walnut_policy::{Protocol, Request};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource, ResourceType};
@@ -240,7 +241,7 @@ fn remember(addresses: &Mutex<VecDeque<SocketAddr>>, address: SocketAddr) {
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.lock()
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use crate::compile::code::LinkedCode;
 use crate::compile::tier::Tier;
 use crate::component::artifact::{Artifact, Digest};
 use crate::failure::error::LoadError;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use wasmtime::component::Component;
 
 /// A tier with the code that somebody has of it.
@@ -36,7 +37,7 @@ impl SharedTier {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Weak<LinkedCode>>> {
-        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_use.lock()
     }
 
     /// Counts the digests in the map, also of code that is gone.

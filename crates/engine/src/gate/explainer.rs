@@ -1,8 +1,9 @@
 //! Explains refusals to a person.
 
 use crate::gate::event::{Event, Listener, Outcome};
+use parking_lot::Mutex;
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+
 use walnut_policy::{Access, Denial, Fix, Request};
 
 /// Tells a person about each distinct refusal once.
@@ -30,7 +31,7 @@ impl Listener for Explainer {
             (None, capability) => format!("{capability} {}", denial.reason),
         };
         let told = {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = self.told.lock();
             if told.len() > Self::MAX_TOLD || !told.insert(key) {
                 return;
             }

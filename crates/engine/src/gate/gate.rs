@@ -85,7 +85,7 @@ fn host_folder_for(guest: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
     use walnut_policy::Access;
 
     /// What would allow the last refusal.
@@ -95,7 +95,7 @@ mod tests {
     impl Listener for Suggested {
         fn decided(&self, event: &Event<'_>) {
             if let Outcome::Denied { fix: Some(fix), .. } = &event.outcome {
-                fix.pattern.clone_into(&mut self.0.lock().unwrap());
+                fix.pattern.clone_into(&mut self.0.lock());
             }
         }
     }
@@ -107,7 +107,7 @@ mod tests {
         for folder in [env!("CARGO_MANIFEST_DIR"), "/no/such/folder"] {
             let asked = Request::Dir { path: format!("{folder}/x"), access: Access::Read };
             assert!(gate.check("test", asked).is_err());
-            assert_eq!(*suggested.0.lock().unwrap(), format!(".{folder}::{folder}"));
+            assert_eq!(*suggested.0.lock(), format!(".{folder}::{folder}"));
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::request_id::RequestId;
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -88,7 +89,7 @@ impl GuestOutput {
     }
 
     fn lock(&self) -> MutexGuard<'_, OutputState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -276,7 +277,7 @@ mod tests {
         let heard = Heard::default();
         let sink: LineSink = {
             let heard = heard.clone();
-            Arc::new(move |line| heard.lock().unwrap().push((line.request, line.text.to_owned())))
+            Arc::new(move |line| heard.lock().push((line.request, line.text.to_owned())))
         };
         (GuestOutput::new(&Stdio::Lines(sink)), heard)
     }
@@ -291,7 +292,7 @@ mod tests {
             }
         }
         drop(lines);
-        let heard = heard.lock().unwrap();
+        let heard = heard.lock();
         heard.iter().map(|(_, text)| text.clone()).collect()
     }
 
@@ -334,7 +335,7 @@ mod tests {
             (Some(id(1)), "an end"),
             (Some(id(2)), "two"),
         ];
-        assert_eq!(*heard.lock().unwrap(), expected.map(|(id, text)| (id, text.to_owned())));
+        assert_eq!(*heard.lock(), expected.map(|(id, text)| (id, text.to_owned())));
     }
 
     #[test]
@@ -356,6 +357,6 @@ mod tests {
             (Some(id(2)), "alone again"),
             (None, "after all"),
         ];
-        assert_eq!(*heard.lock().unwrap(), expected.map(|(id, text)| (id, text.to_owned())));
+        assert_eq!(*heard.lock(), expected.map(|(id, text)| (id, text.to_owned())));
     }
 }

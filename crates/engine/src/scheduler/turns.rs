@@ -13,10 +13,11 @@
 
 use crate::scheduler::fair_queue::{FairQueue, FlowId, TurnKind};
 use futures_channel::oneshot::{Receiver, Sender, channel};
+use parking_lot::{Mutex, MutexGuard};
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 
@@ -136,7 +137,7 @@ impl RunQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, FairQueue<Sender<Turn>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::capabilities::dir::wasi_0_2::{Fd, drop_descriptor, get_directories};
 use crate::component::wasi::WASI_0_3;
 use walnut_policy::Access;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{self, Accessor, FutureReader, Linker, LinkerInstance, Resource, ResourceType, StreamReader};
+use wasmtime::component::{self, Accessor, FutureReader, Linker, LinkerInstance, ResourceType, StreamReader};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p3::bindings::filesystem::types::{
     DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, Host as _, HostDescriptorWithStore,

@@ -8,9 +8,10 @@ use crate::capabilities::http::destination::Destination;
 use crate::capabilities::http::tls::tls_config;
 use crate::gate::gate::Permit;
 use crate::scheduler::offload::serving_thread;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
@@ -133,7 +134,7 @@ impl ConnectionPool {
     }
 
     fn lock(&self) -> MutexGuard<'_, PoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -20,12 +20,13 @@ use crate::scheduler::meter::{Meter, Metered};
 use crate::scheduler::turns;
 use futures_channel::oneshot;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Context;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -71,7 +72,7 @@ impl ConcurrentSandboxes {
 
     /// Gives up the sandboxes that are there. Only in a runtime can anybody wait for what they still do.
     pub fn retire(&self) {
-        let workers = std::mem::take(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner));
+        let workers = std::mem::take(&mut *self.current.lock());
         if Handle::try_current().is_ok() {
             workers.into_values().for_each(|worker| worker.leave(self.limits().deadline));
         }
@@ -138,7 +139,7 @@ impl ConcurrentSandboxes {
     }
 
     fn send(&self, request: GuestRequest, id: RequestId, slot: &SlotGuard, until: Instant) -> SubmittedRequest {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         let (request, here) = (Arc::new(Mutex::new(Some(request))), thread::current().id());
         loop {
             let worker = current.entry(here).or_insert_with(|| ConcurrentSandbox::start(self));
@@ -159,7 +160,7 @@ impl ConcurrentSandboxes {
 
     /// The next request gets another sandbox than the one that `ended` belongs to.
     fn replace(&self, ended: &SandboxEnd) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         let here = thread::current().id();
         if current.get(&here).is_some_and(|worker| worker.ended.same_channel(ended))
             && let Some(worker) = current.remove(&here)
@@ -195,7 +196,7 @@ impl SubmittedRequest {
             match timeout(soon, &mut self.was_taken).await {
                 Ok(Ok(())) => return None,
                 Err(_) if !self.meter.is_busy() && Instant::now() < until => {}
-                _ => return self.request.lock().unwrap_or_else(PoisonError::into_inner).take(),
+                _ => return self.request.lock().take(),
             }
         }
     }
@@ -437,7 +438,7 @@ impl RequestQueue {
                 job = self.inbox.recv(), if running.len() < MAX_AT_ONCE => {
                     let Some(job) = job else { break };
                     // Who sent it may have it back by now.
-                    let Some(request) = job.request.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };
+                    let Some(request) = job.request.lock().take() else { continue };
                     let _ = job.taken.send(());
                     taken += 1;
                     self.output.reset_budget();

@@ -14,9 +14,10 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -193,7 +194,7 @@ impl ReusedSandboxes {
     }
 
     fn lock(&self) -> MutexGuard<'_, IdleInstances> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock()
     }
 }
 
@@ -224,7 +225,7 @@ impl BorrowedBody {
 
 impl Drop for BorrowedBody {
     fn drop(&mut self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.lock().take();
     }
 }
 
@@ -232,7 +233,7 @@ struct LentBody(Arc<Mutex<Option<InnerBody>>>);
 
 impl LentBody {
     fn lock(&self) -> MutexGuard<'_, Option<InnerBody>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -23,7 +23,8 @@ use crate::scheduler::turns;
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, Empty};
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::Error as HttpError;
 
@@ -107,7 +108,7 @@ impl Service {
     /// began on.
     pub fn change_over(&self, to: &Prepared) -> Result<(), LoadError> {
         let running = Arc::new(ServiceKind::new(to.with(self.setup.clone()), self.reuse, &self.report)?);
-        let mut current = self.running.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.running.write();
         let before = std::mem::replace(&mut *current, running);
         drop(current);
         before.retire();
@@ -115,7 +116,7 @@ impl Service {
     }
 
     fn running(&self) -> Arc<ServiceKind> {
-        self.running.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.running.read().clone()
     }
 
     /// Answers one request. The response's body may go on streaming after this returns.
