@@ -1,18 +1,20 @@
-//! What one fresh sandbox costs: made and dropped, with policy, limits and gate in place, as `serve` does for a request.
+//! Cost of a fresh sandbox: started and dropped, with policy, limits and gate, as `serve` does for
+//! a request.
 //!
-//! Prints nanoseconds per sandbox, one line a round. `cargo benchmarks start` runs it and writes the table.
+//! Prints nanoseconds per sandbox, one line per round. `cargo benchmarks start` runs it and writes
+//! the table.
 
 #![expect(clippy::print_stdout, reason = "its output is its result")]
 
 use std::time::Instant;
-use walnut_engine::{Artifact, Engine, EngineConfig, Gate, Limits, Setup, Stdio, Tiers};
+use walnut_engine::{ArtifactSource, Engine, EngineConfig, Gate, Limits, LocalArtifacts, Setup, Stdio, Tiers};
 use walnut_policy::Policy;
 
 const ROUNDS: usize = 9;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: u32 = if std::env::args().any(|a| a == "--short") { 200 } else { 20_000 };
-    let artifact = Artifact::load(&walnut_test_programs::RUST_P2_HTTP_HELLO.path().to_string_lossy())?;
+    let artifact = LocalArtifacts.load(&walnut_test_programs::RUST_P2_HTTP_HELLO.path().as_path().into())?;
     let limits = Limits::for_service();
     let config = EngineConfig { tiers: Tiers::Optimised, ..EngineConfig::service(limits.clone(), 100) };
     let engine = Engine::new(&config, None);

@@ -1,15 +1,18 @@
-//! Runs WebAssembly, sealed. The only crate that names wasmtime.
+//! Runs WebAssembly components in sandboxes. The only crate that uses wasmtime.
 //!
 //! ```text
-//! reference ─ Artifact::load ▶ bytes ─ adapt ▶ component ─ compile, or cache ▶ Prepared ─ policy, limits ▶ Ready
-//! Ready ─ run · handle · call ▶ sandbox ─ host call ▶ Gate::check ─ Permit ▶ operation
-//!                                                          └ Denial ▶ WASI error + record
+//! reference ─ ArtifactSource::load ▶ bytes ─ adapt ▶ component ─ compile, or cache ▶ Prepared
+//! Prepared ─ policy, limits ▶ Ready ─ run · handle · call ▶ sandbox
+//! sandbox ─ host call ▶ Gate::check ─ Permit ▶ operation
+//!                                   └ Denial ▶ WASI error + listeners
 //! ```
 //!
-//! A sandbox is one wasmtime store with its limits and its gate. Everything that gives a guest authority over something
-//! outside its own memory lives in `capabilities/`, one folder or file per capability, and asks the gate first.
+//! A sandbox is one wasmtime store with its limits and its gate. Everything that gives a guest
+//! authority beyond its own memory lives in `capabilities/`, one folder or file per capability, and
+//! asks the gate first.
 //!
-//! The public API speaks bytes, `http` types and this crate's own; an upgrade of wasmtime touches nothing else.
+//! The public API consists of bytes, `http` types and this crate's own types; an upgrade of
+//! wasmtime changes nothing else.
 
 mod capabilities;
 mod compile;
@@ -34,6 +37,8 @@ pub use compile::config::{EngineConfig, Tiers};
 pub use compile::engine::{Engine, Progress};
 pub use compile::prepared::{Prepared, Ready};
 pub use component::artifact::{Artifact, Digest};
+pub use component::artifact_ref::ArtifactRef;
+pub use component::artifact_source::{ArtifactSource, LocalArtifacts};
 pub use component::inspect::{ArtifactKind, CapabilityUse, Inspection, Verb};
 pub use failure::error::{Failure, LoadError};
 pub use failure::subscriber::{LogFilter, LogFilterError, record_host_calls, record_host_calls_and_log};

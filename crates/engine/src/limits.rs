@@ -1,18 +1,19 @@
-//! What a sandbox may use. Always on: every limit has a default, a flag and a manifest key of the same name.
+//! Limits of a sandbox. They are always on: each has a default, a flag and a manifest key of the
+//! same name.
 
 use std::fmt;
 use std::time::Duration;
 pub use walnut_policy::units::{UnitError as LimitError, parse_duration, parse_size};
 pub(crate) use walnut_policy::units::{duration, size};
 
-/// The limits of one sandbox.
+/// Limits of one sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of all linear memories and tables together.
     pub memory: u64,
-    /// Time on a processor.
+    /// Processor time.
     pub cpu: Duration,
-    /// Time on the clock, from start to end (for a service: of one request).
+    /// Wall time from start to end; for a service, of one request.
     pub deadline: Duration,
     /// Bytes of the guest's call stack.
     pub stack: u64,
@@ -22,15 +23,16 @@ pub struct Limits {
     pub request_body: u64,
     /// Bytes of one response body.
     pub response_body: u64,
-    /// Outbound connections that are open at once: TCP sockets that connect, and HTTP requests.
+    /// Outbound connections open at once: TCP sockets that connect, and HTTP requests.
     pub connections: u64,
 }
 
-/// How deep a call stack may be, in bytes.
+/// Bounds of the call stack's size, in bytes.
 pub const STACK: std::ops::RangeInclusive<u64> = 64 << 10..=256 << 20;
 
 impl Limits {
-    /// For a command: generous, since a person waits for it and can stop it.
+    /// Returns the limits of a command. They are generous, since a person waits for it and can stop
+    /// it.
     pub fn for_command() -> Self {
         Limits {
             memory: 2 << 30,
@@ -44,7 +46,8 @@ impl Limits {
         }
     }
 
-    /// For one request to a service: small, since strangers send them.
+    /// Returns the limits of one request to a service. They are small, since strangers send
+    /// requests.
     pub fn for_service() -> Self {
         Limits {
             memory: 128 << 20,
@@ -59,7 +62,7 @@ impl Limits {
     }
 }
 
-/// One kind of limit. The same word names the flag, the manifest key, the message and the metric.
+/// Kind of a limit. Flag, manifest key, message and metric share its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the fields of `Limits` of the same names describe them")]
 pub enum Limit {
@@ -74,7 +77,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// Every limit, in the order of their declaration.
+    /// All limits, in the order of their declaration.
     pub const ALL: [Limit; 8] = [
         Limit::Memory,
         Limit::Cpu,
@@ -86,7 +89,7 @@ impl Limit {
         Limit::Connections,
     ];
 
-    /// The word for it, as in the flag without its dashes.
+    /// Returns the name of the limit: the flag without its dashes.
     pub fn name(self) -> &'static str {
         match self {
             Limit::Memory => "memory",
@@ -100,7 +103,8 @@ impl Limit {
         }
     }
 
-    /// What a guest did that reached it, as the rest of a sentence that starts with its name.
+    /// Describes how a guest reached the limit, as the rest of a sentence that starts with the
+    /// guest's name.
     pub fn deed(self) -> &'static str {
         match self {
             Limit::Memory => "used up its memory",
@@ -114,7 +118,7 @@ impl Limit {
         }
     }
 
-    /// Its value in `limits`, in the words that the flag takes.
+    /// Returns the limit's value in `limits`, as the flag takes it.
     pub fn value(self, limits: &Limits) -> String {
         match self {
             Limit::Memory => size(limits.memory),

@@ -1,4 +1,5 @@
-//! Fills a linker: each package of WASI as wasmtime defines it, then, under the same names, the functions that ask the gate.
+//! Fills a linker: each package of WASI as wasmtime defines it, and then, under the same names, the
+//! functions that ask the gate.
 
 use crate::capabilities::{dir, dns, env, http, sockets};
 use crate::component::wasi::{Package, PackageId, WASI_0_2, WASI_0_3};
@@ -13,7 +14,7 @@ use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
-/// A linker with what `imports` need. A package that nobody asks for costs nothing.
+/// Creates a linker with the packages that `imports` need. The others cost nothing.
 pub(crate) fn linker<'a>(
     engine: &wasmtime::Engine,
     imports: impl Iterator<Item = &'a str>,
@@ -29,7 +30,7 @@ pub(crate) fn linker<'a>(
     Ok(linker)
 }
 
-/// Defines all of a package. The linker allows that a name is defined a second time.
+/// Defines a package. The linker allows a second definition of a name.
 fn add(package: PackageId, linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     match package {
         PackageId::Cli0_2 => cli_0_2(linker),

@@ -1,9 +1,10 @@
-//! The name of one request, by which what is output of it can be found again.
+//! Identifiers of requests.
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroU128};
 
-/// Names a request in whatever is output of it. Written as 32 hexadecimal digits, as the trace id of W3C InboundTrace Context is.
+/// Identifies a request in logs, metrics and traces. Written as 32 hexadecimal digits, like the
+/// trace id of W3C Trace Context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId {
     trace: NonZeroU128,
@@ -11,17 +12,17 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    /// The id of the request that is `span` in `trace`, or a trace of its own.
+    /// Creates the id of the request that is `span` in `trace`, or that starts a trace.
     pub fn new(trace: NonZeroU128, span: Option<NonZeroU64>) -> Self {
         RequestId { trace, span }
     }
 
-    /// The id of its trace, in the sense of W3C InboundTrace Context.
+    /// Returns the trace id (W3C Trace Context).
     pub fn trace(self) -> NonZeroU128 {
         self.trace
     }
 
-    /// The id of its span in the trace, where it has one.
+    /// Returns the id of the request's span in the trace, if it has one.
     pub fn span(self) -> Option<NonZeroU64> {
         self.span
     }

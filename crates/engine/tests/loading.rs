@@ -1,4 +1,5 @@
-//! Damaged artifacts: whatever is cut off or flipped, loading ends with a component or with words for a person.
+//! Damaged artifacts: whatever is cut off or flipped, loading ends with a component or with a
+//! message for a person.
 
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -45,7 +46,7 @@ fn engine() -> &'static Arc<Engine> {
     &ENGINE
 }
 
-/// Everything that reads an artifact, in the order in which the commands do it.
+/// Calls everything that reads an artifact, in the order of the commands.
 fn load(bytes: Vec<u8>) -> Result<(), LoadError> {
     let artifact = Artifact::from_bytes("damaged.wasm", bytes)?;
     let inspection = Inspection::of(&artifact);
@@ -55,12 +56,12 @@ fn load(bytes: Vec<u8>) -> Result<(), LoadError> {
     wit.map(drop)
 }
 
-/// Fails on what tells a person nothing.
+/// Fails on a message that tells a person nothing.
 #[track_caller]
 fn check(error: &LoadError) {
     let text = std::iter::once(error.to_string()).chain(error.hints()).collect::<Vec<_>>().join("\n");
     assert!(text.starts_with("damaged.wasm "), "{text}");
-    // Names inside the artifact may be damaged, too, and are its own.
+    // Names inside the artifact may be damaged, too.
     let ours: String = text.split('`').step_by(2).collect();
     for word in ["0x", "::", "wasmtime", "wasmparser", "Error", "Some(", "None", "panicked", "unwrap"] {
         assert!(!ours.contains(word), "`{word}` in: {text}");
@@ -75,7 +76,7 @@ fn the_undamaged_ones_load() {
     }
 }
 
-/// Whether a prefix is whole by itself: it may end between two sections.
+/// Loads all prefixes. A prefix may be whole: it may end between two sections.
 fn ends_in_words(whole: &[u8]) {
     for length in 0..whole.len() {
         if let Err(error) = load(whole[..length].to_vec()) {
@@ -123,7 +124,7 @@ fn nesting_without_end_is_refused() {
     }
 }
 
-/// An unsigned number as WebAssembly writes it.
+/// Encodes an unsigned number as WebAssembly does.
 fn leb128(mut n: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -144,7 +145,7 @@ proptest! {
     fn flipped_bytes_end_in_words(which in 0..3usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
         let mut bytes = binary([MODULE, PLAIN, COMPONENT][which]);
         for (at, byte) in flips {
-            // The header says what the rest is; damage to it has tests of its own.
+            // The header tells the kind of the rest; damage to it has tests of its own.
             let at = 8 + at.index(bytes.len() - 8);
             bytes[at] = byte;
         }

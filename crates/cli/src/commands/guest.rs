@@ -13,7 +13,9 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use walnut_engine::{Artifact, Engine, EngineConfig, Gate, Prepared, Ready, Setup, Stdio};
+use walnut_engine::{
+    Artifact, ArtifactSource, Engine, EngineConfig, Gate, LocalArtifacts, Prepared, Ready, Setup, Stdio,
+};
 use walnut_host::{LimitNotices, Notice, Notices, manifest_of};
 use walnut_policy::Printable;
 
@@ -22,12 +24,14 @@ const OPTIMISE_AFTER: Duration = Duration::from_millis(20);
 
 /// Loads a component. An app is refused with a hint: apps are for `serve`.
 pub fn load(target: &str) -> Result<Artifact, CommandError> {
-    Artifact::load(target).map_err(|error| match manifest_of(target).filter(|manifest| manifest.is_file()) {
-        Some(_) => {
-            CommandError::new(ExitReason::from(&error), format!("{} is an app, not a component", Printable(target)))
-                .hint(format!("serve it: `walnut serve {target}`"))
+    LocalArtifacts.load(&target.into()).map_err(|error| {
+        match manifest_of(target).filter(|manifest| manifest.is_file()) {
+            Some(_) => {
+                CommandError::new(ExitReason::from(&error), format!("{} is an app, not a component", Printable(target)))
+                    .hint(format!("serve it: `walnut serve {target}`"))
+            }
+            None => error.into(),
         }
-        None => error.into(),
     })
 }
 

@@ -1,11 +1,12 @@
-//! Counts a sandbox's outbound connections: TCP sockets that connect, and HTTP requests, whether or not they share one.
+//! Limits the outbound connections of a sandbox: TCP sockets that connect, and HTTP requests,
+//! whether or not requests share a connection.
 
 use crate::limits::Limit;
 use crate::observer::LimitReporter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// How many connections a sandbox has open, and how many it may have.
+/// Counts the open connections of a sandbox against its limit.
 #[derive(Clone)]
 pub(crate) struct ConnectionLimit {
     open: Arc<AtomicU64>,
@@ -13,16 +14,16 @@ pub(crate) struct ConnectionLimit {
     reporter: Arc<dyn LimitReporter>,
 }
 
-/// One open connection; dropped when it is closed.
+/// An open connection. Dropping it closes the count.
 pub(crate) struct CountedConnection(Arc<AtomicU64>);
 
 impl ConnectionLimit {
-    /// None yet, and no more than `most`. `reporter` hears of each that is one too many.
+    /// Creates a limit of `most` open connections. `reporter` gets each attempt beyond it.
     pub fn new(most: u64, reporter: Arc<dyn LimitReporter>) -> Self {
         ConnectionLimit { open: Arc::default(), most, reporter }
     }
 
-    /// Room for one more, if there is any.
+    /// Counts another connection, unless the limit is reached.
     pub fn open(&self) -> Option<CountedConnection> {
         let connection = CountedConnection(self.open.clone());
         if self.open.fetch_add(1, Relaxed) < self.most {

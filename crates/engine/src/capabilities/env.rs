@@ -1,13 +1,13 @@
-//! `env`: a guest sees the variables that were granted, and no others.
+//! The capability `env`: environment variables.
 
 use crate::capabilities::state::HostState;
 use walnut_policy::Request;
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
-/// What this capability keeps for a guest.
+/// State of this capability.
 pub(crate) trait EnvState: HostState {
-    /// The values of the variables that may be seen. The gate decides which of them are.
+    /// Returns the values of all variables. The gate decides which of them the guest sees.
     fn env(&self) -> &[(String, String)];
 }
 

@@ -1,8 +1,9 @@
-//! Everything that gives a guest authority, one file per capability.
+//! Everything that gives a guest authority: one folder per capability, or a file for a small one.
 //!
-//! The linker holds wasmtime's own WASI. What must be decided is defined a second time on top of it, under the same name:
-//! ask the gate, then call the implementation below. Definitions that grant no authority (clocks, random numbers, streams
-//! over handles that were permitted) stay as they are.
+//! The linker first holds wasmtime's WASI. A function that needs a decision is defined a second
+//! time under the same name: it asks the gate, and then calls wasmtime's implementation. Functions
+//! that grant no authority (clocks, random numbers, streams over permitted handles) stay as they
+//! are.
 
 pub(crate) mod connection_limit;
 pub(crate) mod dir;

@@ -1,4 +1,5 @@
-//! `connect` and `listen`: TCP and UDP. wasmtime's sockets ask before every operation; the answer comes from the gate.
+//! The capabilities `connect` and `listen`: TCP and UDP. wasmtime's sockets ask before every
+//! operation, and the gate answers.
 
 use crate::capabilities::connection_limit::{ConnectionLimit, CountedConnection};
 use crate::capabilities::dns::learned_names::LearnedNames;
@@ -19,15 +20,15 @@ use wasmtime_wasi::p2::bindings::sockets::{network as p2_network, tcp as p2_tcp}
 use wasmtime_wasi::p3::bindings::sockets::types as p3;
 use wasmtime_wasi::sockets::{SocketAddrUse, TcpSocket, WasiSockets, WasiSocketsView};
 
-/// What this capability keeps for a guest.
+/// State of these capabilities.
 pub(crate) trait SocketsState: HostState {
     fn connections(&mut self) -> &mut SocketConnections;
 }
 
-/// The connections of a sandbox's TCP sockets.
+/// Connections of a sandbox's TCP sockets.
 pub(crate) struct SocketConnections {
     limit: ConnectionLimit,
-    /// By the handle of the socket.
+    /// Open connections, by the handle of the socket.
     open: HashMap<u32, CountedConnection>,
 }
 
@@ -37,7 +38,8 @@ impl SocketConnections {
     }
 }
 
-/// Counts connections. Everything else about sockets is decided by what [`connect`] puts in.
+/// Defines the functions that count connections. [`connect`] installs the check that decides about
+/// all others.
 pub(crate) fn add_to_linker_0_2<T: SocketsState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut tcp = linker.instance(&format!("wasi:sockets/tcp@{WASI_0_2}"))?;
     tcp.func_wrap("[method]tcp-socket.start-connect", start_connect_0_2)?;
@@ -49,7 +51,7 @@ pub(crate) fn add_to_linker_0_2<T: SocketsState>(linker: &mut Linker<T>) -> wasm
     })
 }
 
-/// As [`add_to_linker_0_2`].
+/// Like [`add_to_linker_0_2`], for WASI 0.3.
 pub(crate) fn add_to_linker_0_3<T: SocketsState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance(&format!("wasi:sockets/types@{WASI_0_3}"))?;
     types.func_wrap_concurrent("[method]tcp-socket.connect", |accessor: &Accessor<T>, (socket, address)| {
@@ -105,7 +107,7 @@ async fn connect_0_3<T: SocketsState>(
     }
 }
 
-/// Lets `wasi` have sockets that ask `gate`.
+/// Gives `wasi` sockets that ask `gate`.
 pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNames, version: &str) {
     let (gate, names) = (gate.clone(), names.clone());
     let imports = if version == WASI_0_3 { &IMPORTS_0_3 } else { &IMPORTS_0_2 };
@@ -124,7 +126,7 @@ pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNam
     });
 }
 
-/// Through which functions a guest asks.
+/// Names of the functions through which a guest asks.
 struct SocketImports {
     tcp_bind: &'static str,
     tcp_listen: &'static str,
@@ -152,22 +154,25 @@ struct SocketGate {
     gate: Gate,
     names: LearnedNames,
     imports: &'static SocketImports,
-    /// Whether this state was permitted to bind UDP sockets to receive.
+    /// Whether the sandbox may receive on UDP sockets that it bound.
     listens_udp: AtomicBool,
-    /// Where it was permitted to bind TCP sockets, so that to listen there is not decided again: the last [`MAX_REMEMBERED`].
+    /// Addresses to which it may bind TCP sockets, so that listening needs no second decision: the
+    /// latest [`MAX_REMEMBERED`].
     bound: Mutex<VecDeque<SocketAddr>>,
-    /// Who sent it datagrams, the last [`MAX_REMEMBERED`] of them.
+    /// Addresses that sent it datagrams: the latest [`MAX_REMEMBERED`].
     heard: Mutex<VecDeque<SocketAddr>>,
 }
 
-/// A guest must not fill the host's memory by binding sockets or by being sent datagrams.
+/// Number of addresses that are remembered. A guest must not fill the host's memory by binding
+/// sockets or receiving datagrams.
 const MAX_REMEMBERED: usize = 1024;
 
 impl SocketGate {
     fn permits(&self, address: SocketAddr, use_: SocketAddrUse) -> bool {
         let anywhere = address.ip().is_unspecified() && address.port() == 0;
         match use_ {
-            // The system picks a port for a socket that connects. It is the connection that is decided.
+            // The system picks the port of a socket that connects; the connection is decided
+            // instead.
             SocketAddrUse::TcpBind if anywhere => true,
             SocketAddrUse::TcpBind => self.listen(self.imports.tcp_bind, Protocol::Tcp, address),
             SocketAddrUse::TcpListen
@@ -177,7 +182,7 @@ impl SocketGate {
                 true
             }
             SocketAddrUse::TcpListen => self.listen(self.imports.tcp_listen, Protocol::Tcp, address),
-            // Whoever may listen may take what comes.
+            // A permit to listen includes the connections that arrive.
             SocketAddrUse::TcpAccept => true,
             SocketAddrUse::TcpConnect => self.send(self.imports.tcp_connect, Protocol::Tcp, address),
             SocketAddrUse::UdpBind
@@ -203,7 +208,8 @@ impl SocketGate {
     }
 
     fn send(&self, import: &'static str, protocol: Protocol, address: SocketAddr) -> bool {
-        // A guest that answers a peer on a socket it may listen on needs no second grant. A denial stands all the same.
+        // An answer to a peer, on a socket that may receive, needs no grant. A deny rule still
+        // holds.
         let answers = protocol == Protocol::Udp && lock(&self.heard).contains(&address);
         let request = self.connecting(protocol, address);
         (answers && !self.gate.denies(&request)) || self.gate.check(import, request).is_ok()
@@ -213,13 +219,15 @@ impl SocketGate {
         Request::Connect { protocol, address, names: self.names.names(address.ip()) }
     }
 
-    /// Port 0 was any free port, so that the port is another by now.
+    /// Returns whether the guest was permitted to bind `address`. A bind to port 0 has got another
+    /// port since.
     fn is_bound(&self, address: SocketAddr) -> bool {
         let any = SocketAddr::new(address.ip(), 0);
         lock(&self.bound).iter().any(|own| *own == address || *own == any)
     }
 
-    /// Datagrams come from peers that the guest may send to, and from anybody where it may listen.
+    /// Returns whether the guest may receive from this address: it may send there, or listens for
+    /// anybody.
     fn may_receive(&self, from: SocketAddr) -> bool {
         if self.gate.would_allow(&self.connecting(Protocol::Udp, from)) {
             return true;
@@ -232,7 +240,7 @@ impl SocketGate {
     }
 }
 
-/// Adds `address`, or makes it the newest, and forgets the oldest when there are too many.
+/// Adds `address` as the newest, and forgets the oldest beyond the limit.
 fn remember(addresses: &Mutex<VecDeque<SocketAddr>>, address: SocketAddr) {
     let mut addresses = lock(addresses);
     addresses.retain(|kept| *kept != address);
@@ -315,7 +323,7 @@ mod tests {
         assert!(sockets.permits(any, SocketAddrUse::TcpBind));
         (1..=u16::MAX).for_each(|port| remember(&sockets.bound, SocketAddr::new(any.ip(), port)));
         assert_eq!(lock(&sockets.bound).len(), MAX_REMEMBERED);
-        // What was forgotten is decided anew, and datagrams still come.
+        // A forgotten address is decided again, and datagrams still arrive.
         assert!(sockets.permits(at("127.0.0.1:65535"), SocketAddrUse::TcpListen));
         assert!(!sockets.permits(at("127.0.0.1:1"), SocketAddrUse::TcpListen));
         assert!(sockets.permits(at("10.0.0.1:1"), SocketAddrUse::UdpReceive));
@@ -326,7 +334,7 @@ mod tests {
         let sockets = sockets(&[(true, Capability::Listen, "tcp:*:8000")]);
         assert!(sockets.permits(at("0.0.0.0:8000"), SocketAddrUse::TcpBind));
         assert!(sockets.permits(at("0.0.0.0:8000"), SocketAddrUse::TcpListen));
-        // A socket that connects may have any port, and must not listen there.
+        // A socket that connects may have any port, but may not listen on it.
         assert!(sockets.permits(at("0.0.0.0:0"), SocketAddrUse::TcpBind));
         assert!(!sockets.permits(at("0.0.0.0:54321"), SocketAddrUse::TcpListen));
     }
@@ -346,7 +354,7 @@ mod tests {
         assert!(sockets.permits(at("127.0.0.1:0"), SocketAddrUse::TcpBind));
         assert!(!sockets.permits(at("127.0.0.1:54321"), SocketAddrUse::TcpListen));
         assert!(sockets.permits(at("127.0.0.1:1023"), SocketAddrUse::TcpListen));
-        // Nothing is asked after a bind of UDP.
+        // A bind of UDP is the last time that the gate is asked.
         assert!(!sockets.permits(at("127.0.0.1:0"), SocketAddrUse::UdpBind));
         assert!(sockets.permits(at("127.0.0.1:1023"), SocketAddrUse::UdpBind));
     }

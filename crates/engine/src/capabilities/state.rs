@@ -1,18 +1,19 @@
-//! The state of a store, as far as every capability needs it.
+//! The state of a store, as every capability sees it.
 
 use crate::gate::gate::Gate;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiView;
 
-/// The state of a store. Each capability extends it by a trait of its own (`DirState`, `HttpState`, …) with what that
-/// capability keeps for a guest, so that none of them knows the sandbox that implements them all.
+/// State of a store. Each capability extends this trait by its own (`DirState`, `HttpState`, …),
+/// which returns the state that the capability keeps for a guest. Capabilities thus do not depend
+/// on the sandbox, which implements all of these traits.
 pub(crate) trait HostState: WasiView + 'static {
-    /// Decides each operation.
+    /// Returns the gate that decides each operation.
     fn gate(&self) -> &Gate;
 
-    /// Resources that the guest has handles to.
+    /// Returns the table of resources that the guest has handles to.
     fn table(&self) -> &ResourceTable;
 
-    /// The same, to change it.
+    /// Returns the table, to change it.
     fn table_mut(&mut self) -> &mut ResourceTable;
 }

@@ -1,15 +1,17 @@
 //! Compiled code on disk, so that a component is compiled once per machine.
 //!
-//! An entry's name is the digest of the artifact and the hash of everything that affects compiled code, so an upgrade or
-//! another setting never finds an old entry. Each entry ends in a [`Trailer`] with its length and checksum; one that does
-//! not match is removed and compiled again, never run. Entries are written compute_thread their place and renamed into it, so
-//! that several processes may start at once and one may die in the middle of a write.
+//! The name of an entry consists of the digest of the artifact and the hash of everything that
+//! affects compiled code, so an upgrade or another setting never finds an old entry. Each entry
+//! ends in a [`Trailer`] with its length and checksum; an entry that does not match is removed and
+//! compiled again, never run. Entries are written to a temporary file and renamed, so that several
+//! processes may start at once, and one may die during a write.
 //!
-//! It has a bound: whoever writes an entry removes those that were not used for the longest time, until all of them fit.
-//! What another process has mapped or opened stays its own until it ends.
+//! The size of the cache is bounded: a process that writes an entry removes the least recently used
+//! ones until the rest fits. Entries that another process has mapped or opened stay valid for that
+//! process.
 //!
-//! Compiled code is native code: whoever can write here can run what they like as this user. The folder is therefore made
-//! with mode 0700, and one that others own or may write to is not used.
+//! Compiled code is native code: whoever can write here can run any code as this user. The folder
+//! is therefore created with mode 0700, and a folder that others own or may write to is not used.
 
 use crate::component::artifact::Digest;
 use crate::limits::{LimitError, parse_size, size};
@@ -25,20 +27,20 @@ use std::time::{Duration, Instant, SystemTime};
 #[derive(Clone, Debug)]
 pub struct Cache {
     dir: PathBuf,
-    /// How many bytes it may hold.
+    /// Bound of the size, in bytes.
     max_bytes: u64,
 }
 
-/// How much a cache holds.
+/// Content of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheUsage {
-    /// How many components it has code of.
+    /// Number of components with code.
     pub components: u64,
-    /// Their size on disk, in bytes.
+    /// Size on disk, in bytes.
     pub bytes: u64,
 }
 
-/// Why a cache cannot be used.
+/// Reasons why a cache cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe them")]
 pub enum CacheError {
@@ -55,17 +57,22 @@ pub enum CacheError {
 const EXTENSION: &str = "code";
 const PARTIAL: &str = "partial";
 const LOCK: &str = "lock";
-/// A write that takes longer than this has died.
+/// Time after which an unfinished write counts as abandoned.
 const ABANDONED: Duration = Duration::from_secs(3600);
-/// How long another process may take for an entry that this one needs as well.
+/// Longest wait for another process that writes the same entry.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
-/// How much it holds unless `WALNUT_CACHE_SIZE` says otherwise: a few components of the largest kind, many of every other.
+/// Size without `WALNUT_CACHE_SIZE`, in bytes: a few components of the largest kind, many of every
+/// other.
 const MAX: u64 = 4 << 30;
-/// When an entry was used is known to this much: a start should read, not write.
+/// Precision of the time of the last use. A start should read, not write.
 const USED: Duration = Duration::from_secs(24 * 3600);
 
 impl Cache {
-    /// The cache of this user: `$WALNUT_CACHE_DIR`, else the XDG cache folder. It holds `$WALNUT_CACHE_SIZE`.
+    /// Opens the cache of this user: `$WALNUT_CACHE_DIR`, else the XDG cache folder.
+    /// `$WALNUT_CACHE_SIZE` bounds its size.
+    ///
+    /// # Errors
+    /// No place for a cache, a folder that is not private, or an invalid size.
     pub fn open() -> Result<Self, CacheError> {
         let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
         let max_bytes = set("WALNUT_CACHE_SIZE").map_or(Ok(MAX), |text| parse_size(&text.to_string_lossy()));
@@ -78,7 +85,10 @@ impl Cache {
         Cache::at(&dir.join("code"), max_bytes.map_err(CacheError::Size)?)
     }
 
-    /// A cache of at max_bytes this many bytes in this folder, which is made if need be.
+    /// Opens a cache of at most `max_bytes` in `dir`, which is created if needed.
+    ///
+    /// # Errors
+    /// A folder that cannot be created, or that is not private.
     pub fn at(dir: &Path, max_bytes: u64) -> Result<Self, CacheError> {
         let io_error = |source| CacheError::Io { dir: dir.to_owned(), source };
         make_private(dir).map_err(io_error)?;
@@ -88,17 +98,17 @@ impl Cache {
         Ok(Cache { dir: dir.to_owned(), max_bytes })
     }
 
-    /// Where it is.
+    /// Returns the folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// How many bytes it may hold, in words.
+    /// Returns the bound of the size, in words.
     pub fn bound(&self) -> String {
         size(self.max_bytes)
     }
 
-    /// What it holds.
+    /// Returns the content.
     pub fn usage(&self) -> io::Result<CacheUsage> {
         let files = self.files()?;
         let bytes = files.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
@@ -107,7 +117,7 @@ impl Cache {
         Ok(CacheUsage { components: digests.len() as u64, bytes })
     }
 
-    /// Removes everything in it and tells what that was. A program that runs keeps its code.
+    /// Removes all entries and returns what they were. Running programs keep their code.
     pub fn clear(&self) -> io::Result<CacheUsage> {
         let usage = self.usage()?;
         for path in self.files()? {
@@ -119,12 +129,12 @@ impl Cache {
         Ok(usage)
     }
 
-    /// Whether there is an entry, which may be damaged.
+    /// Returns whether there is an entry, which may be damaged.
     pub(crate) fn has(&self, digest: &Digest, engine: u64) -> bool {
         self.path(digest, engine).exists()
     }
 
-    /// The file of an entry that has passed its check, if there is one.
+    /// Returns the file of an entry whose checksum is right.
     pub(crate) fn get(&self, digest: &Digest, engine: u64) -> Option<PathBuf> {
         let path = self.path(digest, engine);
         let file = fs::File::open(&path).ok()?;
@@ -136,7 +146,8 @@ impl Cache {
         None
     }
 
-    /// Writes an entry, and makes room for it. Nobody ever sees a part of it. One that fills the cache by itself is not kept.
+    /// Writes an entry and makes room for it. Other processes see it once it is complete. An entry
+    /// that is larger than the cache is not kept.
     pub(crate) fn put(&self, digest: &Digest, engine: u64, code: &[u8]) -> io::Result<()> {
         self.sweep();
         let Some(others) = self.max_bytes.checked_sub((code.len() + Trailer::SIZE) as u64) else {
@@ -150,13 +161,13 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes an entry that is room_needed no more. A program that runs keeps its code.
+    /// Removes an entry. Running programs keep their code.
     pub(crate) fn remove(&self, digest: &Digest, engine: u64) {
         let _ = fs::remove_file(self.path(digest, engine));
     }
 
-    /// Waits until no other process makes this entry, but not for ever: one may be stopped, or slow. The lock ends when it is
-    /// dropped, and with its process.
+    /// Waits until no other process writes this entry, but not for ever: that process may be
+    /// stopped, or slow. The lock ends when it is dropped, and with its process.
     pub(crate) fn lock(&self, digest: &Digest, engine: u64) -> io::Result<CompileLock> {
         let path = self.path(digest, engine).with_extension(LOCK);
         let file = fs::File::create(&path)?;
@@ -179,8 +190,8 @@ impl Cache {
         Ok(fs::read_dir(&self.dir)?.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).collect())
     }
 
-    /// Removes the entries that were not used for the longest time, until the others take no more than `max_bytes` bytes. It is no
-    /// harm when others do the same meanwhile, or still want what is removed: they compile it again.
+    /// Removes the least recently used entries until the others take at most `max_bytes`. Other
+    /// processes may do the same, or want a removed entry; they compile it again.
     fn shrink(&self, max_bytes: u64) {
         let about = |path: PathBuf| {
             let metadata = fs::metadata(&path).ok()?;
@@ -200,7 +211,7 @@ impl Cache {
         }
     }
 
-    /// Removes what a process that died left half written.
+    /// Removes unfinished writes of processes that have died.
     fn sweep(&self) {
         for path in self.files().unwrap_or_default() {
             let old = |m: fs::Metadata| {
@@ -213,7 +224,7 @@ impl Cache {
     }
 }
 
-/// The right to make an entry.
+/// The right to write an entry.
 pub(crate) struct CompileLock {
     path: PathBuf,
     _file: fs::File,
@@ -221,12 +232,14 @@ pub(crate) struct CompileLock {
 
 impl Drop for CompileLock {
     fn drop(&mut self) {
-        // Whoever waits for the file has it still, and finds what was made. At worst two make the same.
+        // A process that waits has the file open and finds the new entry. At worst, two processes
+        // write the same.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// The end of an entry: magic, length and CRC-32 of what comes before it. Against accidents, not against an owner.
+/// End of an entry: magic, length and CRC-32 of the content. Protects against accidents, not
+/// against the owner.
 #[derive(PartialEq, Eq)]
 struct Trailer {
     length: u64,
@@ -250,23 +263,24 @@ impl Trailer {
     }
 }
 
-/// Notes that an entry is used, once a day: the time of its last change tells how long it was not.
+/// Records the use of an entry in its modification time, once a day.
 fn used(file: &fs::File) {
     let now = SystemTime::now();
     let changed = file.metadata().and_then(|metadata| metadata.modified());
     if changed.is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > USED)) {
-        // Where it cannot be written it is not removed either.
+        // An entry that cannot be changed is not removed either.
         let _ = file.set_modified(now);
     }
 }
 
-/// Whether an entry is what its trailer says. It is mapped, since to read it would copy it first, which takes longer than
-/// the checksum.
+/// Returns whether an entry matches its trailer. The entry is mapped: reading would copy it first,
+/// which takes longer than the checksum.
 fn is_whole(file: &fs::File) -> io::Result<bool> {
-    // SAFETY: nothing changes an entry once it has its name. Only this user could, who can run what they like anyway.
+    // SAFETY: nothing changes an entry once it has its name. Only this user could, who can run any
+    // code anyway.
     let entry = unsafe { Mmap::map(file)? };
-    // What the disk cannot give is an error here, and the end of the process where it is touched. Before 5.14, Linux does
-    // not know the call.
+    // An unreadable block of the disk is an error here; later, a touch of it would end the process.
+    // Linux has the call from 5.14 on.
     #[cfg(target_os = "linux")]
     match entry.advise(memmap2::Advice::PopulateRead) {
         Err(e) if e.kind() != io::ErrorKind::InvalidInput => return Err(e),
@@ -303,7 +317,7 @@ fn unsafe_because(dir: &Path) -> io::Result<Option<&'static str>> {
 
 #[cfg(not(unix))]
 fn unsafe_because(_dir: &Path) -> io::Result<Option<&'static str>> {
-    // A user's own profile folder is private by its access list.
+    // The access list of a user's profile folder makes it private.
     Ok(None)
 }
 
@@ -387,7 +401,7 @@ mod tests {
         assert_eq!(cache.usage().unwrap(), CacheUsage { components: 0, bytes: 0 });
     }
 
-    /// Makes it look as if an entry was last used this many days ago.
+    /// Sets the last use of an entry to this many days ago.
     fn age(cache: &Cache, digest: &Digest, days: u32) {
         let file = fs::File::options().write(true).open(cache.path(digest, 7)).unwrap();
         file.set_modified(SystemTime::now() - USED * days).unwrap();
@@ -399,14 +413,14 @@ mod tests {
         let digests = [b"a", b"b", b"c"].map(|bytes| Digest::of(bytes));
         digests.iter().for_each(|digest| cache.put(digest, 7, &[0; 84]).unwrap());
         digests.iter().zip([3, 5, 4]).for_each(|(digest, days)| age(&cache, digest, days));
-        // It was used since.
+        // Used again.
         assert!(read(&cache, &digests[1]).is_some());
         cache.max_bytes = 350;
         let new = Digest::of(b"new");
         cache.put(&new, 7, &[1; 84]).unwrap();
         let is_there = digests.map(|digest| read(&cache, &digest).is_some());
         assert_eq!((is_there, read(&cache, &new).is_some()), ([true, true, false], true));
-        // What is larger than all of it changes nothing.
+        // An entry larger than the cache changes nothing.
         assert!(cache.put(&digests[2], 7, &[0; 335]).is_err());
         assert_eq!(cache.usage().unwrap(), CacheUsage { components: 3, bytes: 300 });
         cache.put(&digests[2], 7, &[0; 334]).unwrap();
@@ -427,7 +441,7 @@ mod tests {
         assert!(noted() >= written);
     }
 
-    /// What is mapped, or open, is its reader's own.
+    /// A mapped or open entry belongs to its reader.
     #[test]
     fn those_who_make_room_take_nothing_from_those_who_read() {
         let (_dir, mut cache) = cache();

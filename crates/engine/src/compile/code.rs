@@ -1,4 +1,4 @@
-//! Compiled code that is linked.
+//! Compiled code, linked with the host's functions.
 
 use crate::compile::tier::Tier;
 use crate::component::artifact::Artifact;
@@ -12,22 +12,23 @@ use std::sync::Arc;
 use wasmtime::ResourcesRequired;
 use wasmtime::component::{Component, InstancePre};
 
-/// The code of a component, linked with everything that there is. All who run the same bytes on the same tier share it: what
-/// each of them may do and use is in its [`Setup`], which host functions find in the sandbox.
+/// The code of a component, linked with the host's functions. Everybody who runs the same bytes on
+/// the same tier shares it. The rights and limits of each component are in its
+/// [`Setup`](crate::sandbox::setup::Setup), which host functions find in the sandbox.
 pub(crate) struct LinkedCode {
     pub tier: Arc<Tier>,
     pub pre: InstancePre<Sandbox>,
     pub worlds: Vec<World>,
     /// Whether it was a module of WASI 0.1.
     pub adapted: bool,
-    /// What it has from the start, as far as that is known before.
+    /// Resources that it needs from the start, as far as they are known.
     pub needs: Option<ResourcesRequired>,
-    /// The version of WASI by which the component asks for things.
+    /// Version of WASI that the component imports.
     pub version: &'static str,
 }
 
 impl LinkedCode {
-    /// Checks that everything is there that the `component` of `artifact` imports, and links it.
+    /// Checks that all imports of `component` are provided, and links it.
     pub fn new(tier: &Arc<Tier>, component: &Component, artifact: &Artifact) -> Result<Self, LoadError> {
         let (engine, ty) = (&tier.wasmtime, component.component_type());
         let imports = || ty.imports(engine).map(|(name, _)| name);

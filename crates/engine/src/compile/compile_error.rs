@@ -1,16 +1,16 @@
-//! From the compiler's errors to words.
+//! Turns errors of the compiler into plain words.
 
 use crate::component::artifact::Artifact;
 use crate::failure::error::{LoadError, parser_words};
 use crate::limits::size;
 
-/// How large the pool says that a memory is from the start, when that is more than its slots hold.
+/// Returns the initial size of a memory that is larger than the pool's slots.
 fn minimum_memory(message: &str) -> Option<String> {
     let bytes = message.split_once("minimum byte size of ")?.1.split(' ').next()?;
     Some(size(bytes.parse().ok()?))
 }
 
-/// A component is validated where it is compiled, so what fails may be either.
+/// Explains an error of compilation. The compiler also validates, so the component may be invalid.
 pub(crate) fn compile_error(artifact: &Artifact, error: &wasmtime::Error) -> LoadError {
     let name = artifact.name.clone();
     if let Some(e) = error.chain().find_map(|e| e.downcast_ref::<wasmparser::BinaryReaderError>()) {
@@ -18,12 +18,12 @@ pub(crate) fn compile_error(artifact: &Artifact, error: &wasmtime::Error) -> Loa
     }
     let cause = error.root_cause().to_string();
     let cause = cause.lines().next().unwrap_or_default();
-    // The compiler reads functions by itself, and what it says of them has no type here.
+    // The compiler reads functions lazily, and its error for them has no type here.
     let unread = cause.strip_prefix("Invalid input WebAssembly code at offset ").and_then(|rest| rest.split_once(": "));
     if cause.starts_with("section range ") {
         return LoadError::Invalid { name, reason: "it ends in the middle".into() };
     }
-    // Some of what is not in the baseline compiler has no words but these.
+    // Some features that the baseline compiler lacks only have these words.
     let cause = cause.strip_prefix("Compilation error: ").unwrap_or(cause);
     let cause = cause.split_once(" (at offset ").map_or(cause, |(words, _)| words);
     match (minimum_memory(cause), unread) {

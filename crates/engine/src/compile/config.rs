@@ -1,4 +1,4 @@
-//! The one place where wasmtime is configured.
+//! The configuration of wasmtime, all in one place.
 
 use crate::component::concurrency::ASYNC;
 use crate::failure::error::LoadError;
@@ -8,29 +8,31 @@ use wasmtime::{
     WasmBacktraceDetails, WasmFeatures,
 };
 
-/// How an engine is set up. What affects compiled code is the same in every variant, so that all share one cache.
+/// Configuration of an engine. Settings that affect compiled code are the same in every variant, so
+/// that all share one cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Which compilers it has.
+    /// Compilers of the engine.
     pub tiers: Tiers,
-    /// How many sandboxes run at once: one for a command, many for a service.
+    /// Sandboxes that run at once: one for a command, many for a service.
     pub sandboxes: u32,
-    /// The limits from which the engine sizes its pools and stacks.
+    /// Limits that determine the sizes of pools and stacks.
     pub limits: Limits,
 }
 
 impl EngineConfig {
-    /// For one command: memory is allocated when it is asked for.
+    /// Returns the configuration for one command: memory is allocated on demand.
     pub fn command(limits: Limits) -> Self {
         EngineConfig { tiers: Tiers::Both, sandboxes: 1, limits }
     }
 
-    /// For a service: slots for `sandboxes` are reserved ahead, so that making one costs microseconds.
+    /// Returns the configuration for a service: slots for `sandboxes` are reserved, so that a
+    /// sandbox starts in microseconds.
     pub fn service(limits: Limits, sandboxes: u32) -> Self {
         EngineConfig { tiers: Tiers::Both, sandboxes: sandboxes.max(2), limits }
     }
 
-    /// Whether sandboxes come and go, and none of them may hold up the others.
+    /// Returns whether sandboxes come and go, and share their threads.
     pub(crate) fn is_service(&self) -> bool {
         self.sandboxes > 1
     }
@@ -39,7 +41,7 @@ impl EngineConfig {
         let mut config = compiler.config();
         calls.configure(&mut config);
         let stack = usize::try_from(self.limits.stack.clamp(*STACK.start(), *STACK.end())).unwrap_or(usize::MAX);
-        // What fits when it is optimised fits before, too.
+        // Baseline frames are larger, and a program that fits when optimised has to fit before.
         let stack = stack * compiler.frames();
         // A fiber holds the guest's stack and the host calls made from it.
         config.max_wasm_stack(stack);
@@ -52,19 +54,19 @@ impl EngineConfig {
 
     fn pool(&self, calls: CallModel) -> PoolingAllocationConfig {
         let mut pool = PoolingAllocationConfig::new();
-        // A sandbox that was given up may hold its place for a moment after its successor has started.
+        // A replaced sandbox may hold its place for a moment after its successor has started.
         let n = self.sandboxes + self.sandboxes / 8 + 4;
         let memory = usize::try_from(self.limits.memory).unwrap_or(usize::MAX).min(4 << 30);
         let stacks = match calls {
             CallModel::Serial => n,
-            // A call from one component of a composition to another may have a stack of its own. The system keeps two mappings
-            // of each, and has 65,000 of them for a process.
+            // A call between components of a composition may need a stack of its own. The system
+            // keeps two mappings for each stack, of 65,000 per process.
             CallModel::Concurrent => n.saturating_mul(4).min(n.max(MAX_STACKS)),
         };
         pool.total_component_instances(n)
-            // Only counted, so that there may be as many as all could have.
+            // Instances are only counted, so there may be as many as all sandboxes could have.
             .total_core_instances(n.saturating_mul(MAX_INSTANCES))
-            // And always for one of the largest, with its successor.
+            // There is always room for one sandbox of the largest kind, with its successor.
             .total_memories(n.saturating_mul(MEMORIES).max(2 * MAX_MEMORIES))
             .total_tables(n.saturating_mul(TABLES).max(2 * MAX_TABLES))
             .total_stacks(stacks)
@@ -82,40 +84,41 @@ impl EngineConfig {
     }
 }
 
-/// Of one component.
+/// Bounds of one component.
 const MAX_INSTANCES: u32 = 64;
 const MAX_MEMORIES: u32 = 16;
 const MAX_TABLES: u32 = 64;
 
-/// Beyond what the places have anyhow.
+/// Number of stacks beyond those of the slots.
 const MAX_STACKS: u32 = 8_000;
 
-/// The pools have room for so many of each sandbox; one that has more takes the room of several.
+/// Memories and tables per slot. A sandbox with more takes the room of several.
 const MEMORIES: u32 = 2;
 const TABLES: u32 = 4;
 
-/// How many sandboxes with so many memories and tables fit into the room of `sandboxes`; at least one.
+/// Returns how many sandboxes with these memories and tables fit into the room of `sandboxes`; at
+/// least one.
 pub(crate) fn fitting(sandboxes: u32, memories: u32, tables: u32) -> u32 {
     let fit = |room: u32, each: u32| sandboxes.saturating_mul(room) / each.max(1);
     sandboxes.min(fit(MEMORIES, memories)).min(fit(TABLES, tables)).max(1)
 }
 
-/// Which compilers an engine has.
+/// Compilers of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tiers {
-    /// A quick one for what is not in the cache, the good one behind it.
+    /// Baseline code first, optimised code later.
     Both,
-    /// Only the quick ones.
+    /// Baseline code only.
     Baseline,
-    /// Only the good one. A cold start waits for it.
+    /// Optimised code only; a cold start waits for it.
     Optimised,
 }
 
-/// How a component and the host call each other.
+/// Kind of calls between a component and the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallModel {
-    /// One call at a time, as everything before WASI 0.3 does. Nothing is kept of calls under way, which makes a fresh
-    /// sandbox for each request a third cheaper.
+    /// One call at a time, as before WASI 0.3. No state is kept of calls under way, which makes a
+    /// fresh sandbox per request a third cheaper.
     Serial,
     /// The component model's async: tasks, streams and futures.
     Concurrent,
@@ -132,20 +135,20 @@ impl CallModel {
     }
 }
 
-/// A way to compile.
+/// A compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compiler {
-    /// Winch: one pass over the code, which is several times slower for it.
+    /// Winch: compiles in one pass; its code is several times slower.
     Baseline,
-    /// Cranelift without what takes its time. Half as quick as it could be to compile, for what Winch does not know:
-    /// exceptions, tail calls, GC.
+    /// Cranelift without optimisation, for features that Winch lacks: exceptions, tail calls, GC.
+    /// Compiles half as fast as it could.
     Plain,
-    /// Cranelift with everything that makes code fast.
+    /// Cranelift with all optimisations.
     Optimising,
 }
 
 impl Compiler {
-    /// How much larger its frames are than optimised ones, about.
+    /// Returns the approximate size of its frames relative to optimised ones.
     fn frames(self) -> usize {
         match self {
             Compiler::Baseline | Compiler::Plain => 2,
@@ -153,14 +156,14 @@ impl Compiler {
         }
     }
 
-    /// Everything that affects compiled code.
+    /// Returns the settings that affect compiled code.
     fn config(self) -> Config {
         let mut config = Config::new();
         config
             .wasm_component_model(true)
             .wasm_memory64(true)
             .epoch_interruption(true)
-            // File and line in a trap's report, when the artifact carries DWARF.
+            // File and line in the explanation of a trap, if the artifact carries DWARF.
             .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             .memory_init_cow(true);
         if self == Compiler::Baseline {

@@ -1,12 +1,13 @@
-//! Compiles components, quickly first and well later.
+//! Compiles components: fast code first, optimised code later.
 //!
-//! What is not in the cache is compiled by the baseline compiler, which takes a fraction of the time, and starts at once.
-//! What that one cannot compile (GC, exceptions, tail calls) is compiled without optimisation. [`Engine::optimise`] then
-//! makes the optimised code compute_thread it, on threads that give way to others; a service changes over to it, and every later
-//! start finds it in the cache.
+//! A component that is not in the cache is compiled by the baseline compiler, in a fraction of the
+//! time, and starts at once. A component that it cannot compile (GC, exceptions, tail calls) is
+//! compiled without optimisation. [`Engine::optimise`] then compiles optimised code on threads of
+//! low priority. A service changes over to it, and every later start finds it in the cache.
 //!
-//! Those who run the same bytes on the same tier share one copy of the code, and with it the image of its memory: an app may
-//! have a thousand components of one file. It is kept for as long as one of them has it.
+//! Components with the same bytes on the same tier share one copy of the code, and with it the
+//! image of its memory: an app may have a thousand components of one file. The code is kept as long
+//! as one of them uses it.
 
 use crate::compile::cache::Cache;
 use crate::compile::code::LinkedCode;
@@ -24,16 +25,15 @@ use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 use wasmtime::component::Component;
 
-/// Compiles and runs components. One per process and purpose.
+/// Compiles and runs components. A process has one for each purpose.
 pub struct Engine {
     config: EngineConfig,
-    /// By its calls and its compiler. Each is made when it is room_needed, which on most starts only one is.
+    /// Tiers by kind of calls and compiler, created on demand. Most starts need one.
     tiers: [[OnceLock<SharedTier>; 3]; 2],
     cache: Option<Cache>,
 }
 
-/// What is compiled: an artifact, and the component that it is or becomes, made when it is first room_needed. Mostly the code is in
-/// the cache.
+/// An artifact with its component, which is made on demand. Usually the code is in the cache.
 struct ComponentSource<'a> {
     artifact: &'a Artifact,
     component: OnceCell<Cow<'a, [u8]>>,
@@ -53,25 +53,29 @@ impl<'a> ComponentSource<'a> {
     }
 }
 
-/// Hears that a compilation goes on, which may take a while.
+/// Observes compilations, which may take a while.
 pub trait Progress: Sync {
-    /// `name`, of `bytes`, is being compiled. Called once, before; dropping the answer ends it.
+    /// The component `name`, of this many bytes, is being compiled. Called once, at the start; the
+    /// result is dropped at the end.
     fn compiling(&self, name: &str, bytes: usize) -> Box<dyn std::any::Any>;
 }
 
 impl Engine {
-    /// Starts an engine. Without a cache everything is compiled anew.
+    /// Creates an engine. Without a cache, every component is compiled anew.
     pub fn new(config: &EngineConfig, cache: Option<Cache>) -> Arc<Self> {
         Arc::new(Engine { config: config.clone(), tiers: Default::default(), cache })
     }
 
-    /// Shares the code of `artifact` with those who have it, takes it from the cache, or compiles it, as quickly as that goes,
-    /// and checks that everything it imports is there.
+    /// Returns the code of `artifact`: shared, from the cache, or compiled as fast as possible.
+    /// Checks that all imports are provided.
+    ///
+    /// # Errors
+    /// An artifact that is invalid, cannot be compiled, or imports something that nothing provides.
     pub fn prepare(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
         let (tiers, source, in_use) = (self.config.tiers, ComponentSource::new(artifact), self.in_use(artifact));
         let calls = in_use.as_ref().map_or_else(|| self.calls(artifact), |code| code.tier.calls);
         if tiers != Tiers::Baseline {
-            // Another process may have made better code than what is in use here.
+            // Another process may have stored better code than the code in use here.
             if let Some(code) = self.at_hand(self.tier(calls, Compiler::Optimising)?, artifact)? {
                 return Ok(Prepared::new(code, artifact, None));
             }
@@ -83,8 +87,9 @@ impl Engine {
             let code = self.code_by(calls, Compiler::Optimising, &source, progress)?;
             return Ok(Prepared::new(code, artifact, None));
         }
-        // A command that always ends before it is optimised has this from its first start. The baseline compiler would find only
-        // after most of its work that it cannot. A service has better code by its second start, and its engines are large.
+        // A command that always ends before it is optimised has such code from its first start on.
+        // The baseline compiler would notice late that it cannot compile it. A service has better
+        // code by its second start, and its engines are large.
         let quick = if self.config.is_service() { &[][..] } else { &[Compiler::Baseline, Compiler::Plain] };
         for compiler in quick {
             if let Some(code) = self.at_hand(self.tier(calls, *compiler)?, artifact)? {
@@ -92,10 +97,10 @@ impl Engine {
             }
         }
         match self.code_by(calls, Compiler::Baseline, &source, progress) {
-            // The other knows more, and says better what is wrong.
+            // The slower compiler knows more features and explains errors better.
             Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
                 let code = match self.code_by(calls, Compiler::Plain, &source, progress) {
-                    // Another engine's pools may be more than there is address space for.
+                    // The pools of another engine may exceed the address space.
                     Err(LoadError::Engine(_)) => self.code_by(calls, Compiler::Optimising, &source, progress)?,
                     code => code?,
                 };
@@ -119,14 +124,14 @@ impl Engine {
         }
     }
 
-    /// The best code of `artifact` that somebody has.
+    /// Returns the best code of `artifact` in use.
     fn in_use(&self, artifact: &Artifact) -> Option<Arc<LinkedCode>> {
-        // The best compiler is the last.
+        // The last compiler is the best.
         let mut tiers = self.tiers.iter().flat_map(|tiers| tiers.iter().rev()).filter_map(OnceLock::get);
         tiers.find_map(|tier| tier.in_use(&artifact.code))
     }
 
-    /// The tier's code of `artifact`, if it is there without compiling it.
+    /// Returns the tier's code of `artifact`, if it exists without compiling.
     fn at_hand(&self, tier: &SharedTier, artifact: &Artifact) -> Result<Option<Arc<LinkedCode>>, LoadError> {
         if let Some(code) = tier.in_use(&artifact.code) {
             return Ok(Some(code));
@@ -134,14 +139,16 @@ impl Engine {
         self.cached(tier, artifact).map(|component| tier.share(&component, artifact)).transpose()
     }
 
-    /// How `artifact` is called. A command has no use for the cheaper way, and a component that could go it does without
-    /// where the address space has no room for another pool.
+    /// Returns the kind of calls of `artifact`. Serial calls are of no use to a command. A
+    /// component that could use them does without where the address space has no room for another
+    /// pool.
     fn calls(&self, artifact: &Artifact) -> CallModel {
         if !self.config.is_service() || concurrency::imports_0_3(artifact) {
             return CallModel::Concurrent;
         }
         let Ok(tier) = self.tier(CallModel::Serial, Compiler::Optimising) else { return CallModel::Concurrent };
-        // What has code of this kind in the cache was looked at when that was made, which takes long for a large one.
+        // An artifact with serial code in the cache was checked when that was compiled; checking a
+        // large one takes long.
         let is_kept = self.cache.as_ref().is_some_and(|cache| cache.has(&artifact.code, tier.tier.hash));
         if is_kept || concurrency::is_serial(artifact) { CallModel::Serial } else { CallModel::Concurrent }
     }
@@ -155,13 +162,16 @@ impl Engine {
         Ok(place.get_or_init(|| new))
     }
 
-    /// Whether [`Engine::optimise`] makes better code of `prepared` than it has.
+    /// Returns whether [`Engine::optimise`] makes better code than `prepared` has.
     pub fn can_optimise(&self, prepared: &Prepared) -> bool {
         self.config.tiers == Tiers::Both && prepared.code.tier.compiler != Compiler::Optimising
     }
 
-    /// Makes and keeps the optimised code of `artifact`, without hurry, to take the place of the `quick` one. When somebody has
-    /// it already, it is theirs; when another process makes it, that is waited for.
+    /// Compiles optimised code of `artifact`, at low priority, to replace the `quick` code. Shares
+    /// code in use, and waits for another process that compiles the same.
+    ///
+    /// # Errors
+    /// An artifact that cannot be compiled.
     pub fn optimise(&self, artifact: &Artifact, quick: &Prepared) -> Result<Prepared, LoadError> {
         let calls = quick.code.tier.calls;
         let tier = self.tier(calls, Compiler::Optimising)?;
@@ -172,7 +182,7 @@ impl Engine {
         if let Some(code) = self.at_hand(tier, artifact)? {
             return Ok(Prepared::new(code, artifact, None));
         }
-        let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| yield_turn()).build();
+        let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| lower_thread_priority()).build();
         let component = match threads {
             Ok(threads) => threads.install(|| self.compile(tier, &ComponentSource::new(artifact), None)),
             Err(e) => Err(LoadError::Engine(e.to_string())),
@@ -182,13 +192,13 @@ impl Engine {
 
     fn cached(&self, tier: &SharedTier, artifact: &Artifact) -> Option<Component> {
         let path = self.cache.as_ref()?.get(&artifact.code, tier.tier.hash)?;
-        // SAFETY: the file is an entry of the cache, which only this user can write to, was written by an engine of the
-        // same version and settings (its name says so), and has passed its checksum.
+        // SAFETY: the file is an entry of the cache, which only this user can write to. An engine
+        // of the same version and settings wrote it (its name says so), and its checksum is right.
         unsafe { Component::deserialize_file(&tier.tier.wasmtime, path) }.ok()
     }
 
-    /// Compiles, and keeps the code in the cache. What is optimised takes the place of what was quick to make, unless it is too
-    /// large to be kept.
+    /// Compiles, and stores the code in the cache. Optimised code replaces baseline code there,
+    /// unless it is too large.
     fn compile(
         &self,
         tier: &SharedTier,
@@ -202,7 +212,7 @@ impl Engine {
             return Component::from_binary(&tier.tier.wasmtime, bytes).map_err(|e| failed(&e));
         };
         let code = tier.tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?;
-        // A cache that cannot be written to costs time, not the run.
+        // A cache that cannot be written to costs time, but does not fail the run.
         let is_kept = cache.put(&artifact.code, tier.tier.hash, &code).is_ok();
         if is_kept && tier.tier.compiler == Compiler::Optimising {
             let before = [Compiler::Baseline, Compiler::Plain];
@@ -215,10 +225,10 @@ impl Engine {
     }
 }
 
-/// Others go before this thread. Not so far that a busy service never gets the code that would make it less busy: it has
-/// about a quarter of a processor that others want as well.
-fn yield_turn() {
-    // Linux has a priority for each thread, elsewhere it is the process's.
+/// Lowers the priority of the calling thread, but not so far that a busy service never gets its
+/// optimised code: it keeps about a quarter of a contended core.
+fn lower_thread_priority() {
+    // Linux has a priority for each thread; elsewhere it belongs to the process.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 5);
 }
@@ -232,7 +242,7 @@ mod tests {
 
     const ADD: &str = r#"(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))"#;
 
-    /// Counts what is compiled.
+    /// Counts compilations.
     #[derive(Default)]
     struct Compiled(AtomicUsize);
 
@@ -265,7 +275,7 @@ mod tests {
         let good: Vec<_> = pairs.map(|(artifact, quick)| engine.optimise(&artifact, quick).unwrap()).collect();
         assert!(Arc::ptr_eq(&good[0].code, &good[1].code) && !Arc::ptr_eq(&good[0].code, &quick[0].code));
         assert!(quick.iter().all(|quick| engine.can_optimise(quick)));
-        // Who comes now has the better code at once.
+        // A later component has the better code at once.
         let later = engine.prepare(&artifacts(ADD)[0], Some(&compiled)).unwrap();
         assert!(Arc::ptr_eq(&later.code, &good[0].code) && !engine.can_optimise(&later));
         assert_eq!(compiled.0.load(SeqCst), 1);
@@ -283,12 +293,12 @@ mod tests {
         assert!(entry(&quick).is_some());
         let good = engine.optimise(&artifact, &quick).unwrap();
         assert!(entry(&quick).is_none() && entry(&good).is_some());
-        // Another process starts with it.
+        // Another process starts with the optimised code.
         let later = Engine::new(&config, Some(cache.clone())).prepare(&artifact, None).unwrap();
         assert_eq!((later.code.tier.calls, later.code.tier.compiler), (CallModel::Serial, Compiler::Optimising));
     }
 
-    /// The next process does not try the baseline compiler again, which may have worked for long before it gave up.
+    /// The next process does not try the baseline compiler again, which may fail late.
     #[test]
     fn what_the_baseline_compiler_cannot_compile_is_compiled_once_for_a_command() {
         let dir = tempfile::tempdir().unwrap();
@@ -305,7 +315,7 @@ mod tests {
         start(0, false);
     }
 
-    /// And is not output to have taken long for those who did not wait for it.
+    /// Components that share the code were not compiled slowly themselves.
     #[test]
     fn what_the_baseline_compiler_cannot_compile_is_shared_too() {
         let (engine, compiled) = (engine(), Compiled::default());

@@ -1,4 +1,4 @@
-//! Compiles components and keeps their code.
+//! Compiles components, and keeps their code.
 
 pub(crate) mod cache;
 pub(crate) mod code;

@@ -1,4 +1,4 @@
-//! From a compiled component to something that is ready to start: linked with a policy.
+//! From compiled code to a component that is ready to start.
 
 use crate::compile::code::LinkedCode;
 use crate::compile::config;
@@ -23,7 +23,7 @@ pub struct Prepared {
 /// Bytes of a page of memory.
 const PAGE: u64 = 64 << 10;
 
-/// A component with its policy: what is left is to make sandboxes.
+/// A component with its policy and limits, ready to make sandboxes.
 #[derive(Clone)]
 pub struct Ready {
     pub(crate) code: Arc<LinkedCode>,
@@ -36,22 +36,28 @@ impl Prepared {
         Prepared { code, name: artifact.name.clone(), unfit }
     }
 
-    /// Why the baseline compiler could not compile it, so that a slower one did.
+    /// Returns why the baseline compiler could not compile it, so that a slower compiler did.
     pub fn unfit_for_baseline(&self) -> Option<&str> {
         self.unfit.as_deref()
     }
 
-    /// How many sandboxes of it fit where there is room for `sandboxes` of the usual kind. The usual kind has at most 2 memories
-    /// and 4 tables, and so have nearly all that one file was compiled to; of compositions each part may have some.
+    /// Returns how many of its sandboxes fit where there is room for `sandboxes` of the usual kind.
+    /// The usual kind has at most 2 memories and 4 tables, which covers nearly everything compiled
+    /// to one file; each part of a composition may have some.
     pub fn fitting(&self, sandboxes: u32) -> u32 {
         let needs = self.code.needs.as_ref().map(|needs| (needs.num_memories, needs.num_tables));
         let (memories, tables) = needs.unwrap_or_default();
         config::fitting(sandboxes, memories, tables)
     }
 
-    /// Gives the component what it gets.
+    /// Combines the code with `setup`.
+    ///
+    /// # Errors
+    /// A component whose memory exceeds its limit, or whose arguments do not fit a program of WASI
+    /// 0.1.
     pub fn ready(&self, mut setup: Setup) -> Result<Ready, LoadError> {
-        // An engine for several has room for the largest, which says nothing about this one.
+        // An engine for several components has room for the largest, so the limit of this one is
+        // checked here.
         let pages = self.code.needs.as_ref().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0);
         let memory = pages.saturating_mul(PAGE);
         if memory > setup.limits.memory {
@@ -67,21 +73,21 @@ impl Prepared {
         Ok(self.with(Arc::new(setup)))
     }
 
-    /// Gives the component what it, or other code of it, has got already.
+    /// Combines the code with a setup that the component, or other code of it, has already.
     pub(crate) fn with(&self, setup: Arc<Setup>) -> Ready {
         Ready { code: self.code.clone(), setup, name: self.name.clone() }
     }
 }
 
 impl Ready {
-    /// For a process that ends now: only what would outlive it is removed. To free the rest piece by piece takes longer than
-    /// a small guest runs.
+    /// Removes what would outlive the process, and leaves the rest to the system. Freeing
+    /// everything takes longer than a small guest runs.
     pub fn leave_to_system(self) {
         self.setup.mounts.remove_root();
         let _ = std::mem::ManuallyDrop::new(self);
     }
 
-    /// Makes a sandbox and drops it again: what every fresh start costs.
+    /// Starts a sandbox and drops it: the cost of every fresh start.
     pub async fn start_and_drop(&self) -> Result<(), Failure> {
         let mut store = Sandbox::store(&self.code.tier.wasmtime, &self.setup);
         let started = self.code.pre.instantiate_async(&mut store).await;

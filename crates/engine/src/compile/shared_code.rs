@@ -1,4 +1,4 @@
-//! LinkedCode that is shared by those who run the same bytes on the same tier.
+//! Code that components with the same bytes share, on each tier.
 
 use crate::compile::code::LinkedCode;
 use crate::compile::tier::Tier;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use wasmtime::component::Component;
 
-/// A tier with the code that somebody has of it.
+/// A tier, with its code in use.
 pub(crate) struct SharedTier {
     pub tier: Arc<Tier>,
     in_use: Mutex<HashMap<Digest, Weak<LinkedCode>>>,
@@ -24,7 +24,7 @@ impl SharedTier {
         self.lock().get(digest)?.upgrade()
     }
 
-    /// Links `component` for all who run these bytes. When somebody was faster, what they made is the one that is shared.
+    /// Links `component`. If another thread was faster, returns the code of that thread.
     pub fn share(&self, component: &Component, artifact: &Artifact) -> Result<Arc<LinkedCode>, LoadError> {
         let made = Arc::new(LinkedCode::new(&self.tier, component, artifact)?);
         let mut in_use = self.lock();
@@ -40,7 +40,7 @@ impl SharedTier {
         self.in_use.lock()
     }
 
-    /// Counts the digests in the map, also of code that is gone.
+    /// Counts the digests in the map, also those of dropped code.
     #[cfg(test)]
     pub fn count(&self) -> usize {
         self.lock().len()

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// A compiler, and what runs its code.
+/// A compiler, with the wasmtime engine that runs its code.
 pub(crate) struct Tier {
     pub wasmtime: wasmtime::Engine,
     pub ticker: Arc<EpochTicker>,
     pub calls: CallModel,
     pub compiler: Compiler,
-    /// The hash of everything that affects compiled code.
+    /// Hash of everything that affects compiled code.
     pub hash: u64,
-    /// Tells sandboxes that idle that one that has a request needs their room.
+    /// Tells idle sandboxes that a request needs their room.
     pub room_needed: Arc<Notify>,
 }
 
@@ -32,8 +32,8 @@ impl Tier {
     }
 }
 
-/// Often enough that a limit holds to a few percent, seldom enough that it costs nothing. Where others wait for a guest that
-/// computes, it lets go of its thread as often.
+/// Returns the period of ticks: short enough that a limit holds to a few percent, long enough to
+/// cost nothing. A guest that computes while others wait yields as often.
 fn tick(config: &EngineConfig) -> Duration {
     if config.is_service() {
         return Duration::from_micros(500);

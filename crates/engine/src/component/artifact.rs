@@ -1,43 +1,31 @@
-//! Bytes, where they came from, and what tells them apart.
+//! Artifacts: the bytes of a target, with a name and digests.
 
 use crate::failure::error::LoadError;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek};
 use std::path::Path;
-use std::sync::{Arc, OnceLock, mpsc};
-use std::thread;
+use std::sync::{Arc, OnceLock};
 use wasmparser::{Encoding, Parser, Payload};
 
-/// Text with longer lines than this gets no line numbers in its traps.
+/// Longest line of WebAssembly text whose traps get line numbers, in bytes.
 const MAX_LINE_WITH_DEBUG_INFO: usize = 16 << 10;
-/// The largest target that is loaded. A compiler of 100 MB is real; a gigabyte is a mistake or an attack.
-const MAX_SIZE: u64 = 512 << 20;
-/// From here on reading and digesting take long enough to be done at once.
-const PARALLEL_FROM: u64 = 2 << 20;
-/// How much is read before it is digested.
-const PIECE: usize = 512 << 10;
 
-/// What the bytes from standard input are called.
-const STANDARD_INPUT: &str = "standard input";
-
-/// A target's bytes, as WebAssembly binary. Clones share them.
+/// The bytes of a target, as WebAssembly binary. Clones share them.
 #[derive(Clone)]
 pub struct Artifact {
-    /// What people call it: the path as typed, or `standard input`.
+    /// Name in messages: the path as typed, or `standard input`.
     pub name: String,
-    /// The digest of the bytes as they were read.
+    /// Digest of the bytes as they were read.
     pub digest: Digest,
-    /// By what its code is known: the same bytes have the same. Text has its name in its code too, which says where in which file
-    /// a trap is, so the same text under another name has code of its own.
+    /// Digest that identifies the compiled code. Equal binaries have the same. Code of a text
+    /// contains the text's name, for the lines of traps, so its digest includes the name.
     pub(crate) code: Digest,
-    /// The one that others know them by, once somebody asks: it takes longer to make.
+    /// SHA-256 digest, computed on first use because that takes longer.
     sha256: OnceLock<String>,
     pub(crate) bytes: Arc<Vec<u8>>,
 }
 
-/// A BLAKE3 digest: what tells artifacts apart, here and in the cache.
+/// BLAKE3 digest, which identifies artifacts here and in the cache.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -46,9 +34,15 @@ impl Digest {
         Digest(blake3::hash(bytes).into())
     }
 
-    /// Lower-case hexadecimal, without a prefix.
+    /// Returns the digest as lower-case hexadecimal, without a prefix.
     pub fn hex(&self) -> String {
         hex(&self.0)
+    }
+}
+
+impl From<blake3::Hash> for Digest {
+    fn from(hash: blake3::Hash) -> Self {
+        Digest(hash.into())
     }
 }
 
@@ -62,7 +56,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// As OCI writes it.
+/// Returns the SHA-256 digest as OCI writes it.
 fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
@@ -74,34 +68,13 @@ impl fmt::Debug for Artifact {
 }
 
 impl Artifact {
-    /// Reads a file of WebAssembly, binary or text; `-` is standard input.
-    pub fn load(target: &str) -> Result<Self, LoadError> {
-        if target == "-" {
-            let bytes = read_bounded(std::io::stdin().lock(), STANDARD_INPUT, 0).map_err(|e| e.at(Path::new("-")))?;
-            return Artifact::from_bytes(STANDARD_INPUT, bytes);
-        }
-        let path = Path::new(target);
-        let file = File::open(path).map_err(|e| ReadError::Io(e).at(path))?;
-        let metadata = file.metadata().map_err(|e| ReadError::Io(e).at(path))?;
-        if metadata.is_dir() {
-            return Err(LoadError::NotWasm { name: target.to_owned(), reason: "it is a folder".into() });
-        }
-        if (PARALLEL_FROM..MAX_SIZE).contains(&metadata.len())
-            && let Some((bytes, digest)) = read_and_digest(&file, metadata.len())
-        {
-            return Artifact::of(target, bytes, digest);
-        }
-        let bytes = read_bounded(file, target, metadata.len()).map_err(|e| e.at(path))?;
-        Artifact::from_bytes(target, bytes)
-    }
-
-    /// Takes bytes that are there already, binary or text.
+    /// Creates an artifact from bytes, binary or text.
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, LoadError> {
         let digest = Digest::of(&bytes);
-        Artifact::of(name, bytes, digest)
+        Artifact::with_digest(name, bytes, digest)
     }
 
-    fn of(name: &str, bytes: Vec<u8>, digest: Digest) -> Result<Self, LoadError> {
+    pub(crate) fn with_digest(name: &str, bytes: Vec<u8>, digest: Digest) -> Result<Self, LoadError> {
         let not_wasm = |reason: &str| LoadError::NotWasm { name: name.to_owned(), reason: reason.to_owned() };
         if bytes.is_empty() {
             return Err(not_wasm("it is empty"));
@@ -125,7 +98,7 @@ impl Artifact {
         }
         let sha256 = sha256(&bytes).into();
         let mut parser = wat::Parser::new();
-        // To find a place in a long line takes as long as the line, for every instruction in it.
+        // Locating an instruction in a line takes time proportional to the line's length.
         if text.lines().all(|line| line.len() <= MAX_LINE_WITH_DEBUG_INFO) {
             parser.generate_dwarf(wat::GenerateDwarf::Lines);
         }
@@ -141,17 +114,17 @@ impl Artifact {
         Artifact { name: name.to_owned(), digest, code: digest, sha256: OnceLock::new(), bytes: Arc::new(bytes) }
     }
 
-    /// The SHA-256 digest of the bytes as they were read, as OCI writes it: `sha256:…`.
+    /// Returns the SHA-256 digest of the bytes as they were read, as OCI writes it: `sha256:…`.
     pub fn sha256(&self) -> &str {
         self.sha256.get_or_init(|| sha256(&self.bytes))
     }
 
-    /// The last part of the name, which a guest sees as its own (`argv[0]`).
+    /// Returns the last part of the name, which a guest sees as its own (`argv[0]`).
     pub fn short_name(&self) -> &str {
         self.name.rsplit(['/', '\\']).next().unwrap_or(&self.name)
     }
 
-    /// Whether the bytes are a component rather than a core module. Fails on what is neither.
+    /// Returns whether the bytes are a component rather than a core module. Fails for other bytes.
     pub(crate) fn is_component(&self) -> Result<bool, LoadError> {
         match Parser::new(0).parse_all(&self.bytes).next() {
             Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding == Encoding::Component),
@@ -160,94 +133,19 @@ impl Artifact {
         }
     }
 
-    /// An error of the parser, without the offsets that help nobody who did not write the bytes.
+    /// Creates the error for bytes that the parser rejects, without offsets, which only help the
+    /// author of the bytes.
     pub(crate) fn invalid(&self, error: &wasmparser::BinaryReaderError) -> LoadError {
         LoadError::Invalid { name: self.name.clone(), reason: crate::failure::error::parser_words(error.message()) }
     }
 
-    /// How many bytes of binary there are.
+    /// Returns the size of the binary, in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
 }
 
-/// What is typed for a target of this name.
-pub(crate) fn as_typed(name: &str) -> &str {
-    if name == STANDARD_INPUT { "-" } else { name }
-}
-
-enum ReadError {
-    Io(std::io::Error),
-    TooLarge(String),
-}
-
-impl ReadError {
-    fn at(self, path: &Path) -> LoadError {
-        match self {
-            ReadError::Io(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                LoadError::NotFound(path.to_owned())
-            }
-            ReadError::Io(source) => LoadError::Unreadable { path: path.to_owned(), source },
-            ReadError::TooLarge(name) => LoadError::TooLarge { name, most: crate::limits::size(MAX_SIZE) },
-        }
-    }
-}
-
-fn read_bounded(source: impl Read, name: &str, expected: u64) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::with_capacity(usize::try_from(expected.min(MAX_SIZE)).unwrap_or(0));
-    source.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(ReadError::TooLarge(name.to_owned()));
-    }
-    Ok(bytes)
-}
-
-/// Reads a file of this many bytes while another thread makes the digest of what is there already: both take milliseconds.
-/// `None` when that does not work out, as when the file has another size by now. The file is at its start then.
-fn read_and_digest(mut file: &File, size: u64) -> Option<(Vec<u8>, Digest)> {
-    let mut bytes = vec![0; usize::try_from(size).ok()?];
-    in_large_pages(&bytes);
-    let digest = thread::scope(|scope| {
-        let (send, pieces) = mpsc::channel::<&[u8]>();
-        let digest = move || {
-            let mut digest = blake3::Hasher::new();
-            for piece in pieces {
-                digest.update(piece);
-            }
-            digest.finalize()
-        };
-        let digest = thread::Builder::new().spawn_scoped(scope, digest).ok()?;
-        for piece in bytes.chunks_mut(PIECE) {
-            file.read_exact(piece).ok()?;
-            send.send(piece).ok()?;
-        }
-        drop(send);
-        digest.join().ok()
-    });
-    match (digest, file.read(&mut [0])) {
-        (Some(digest), Ok(0)) => Some((bytes, Digest(digest.into()))),
-        _ => {
-            file.rewind().ok()?;
-            None
-        }
-    }
-}
-
-/// Has the system take large pages for memory that is still untouched. To get it in small ones takes longer than to read
-/// into it.
-#[cfg(target_os = "linux")]
-fn in_large_pages(memory: &[u8]) {
-    const PAGE: usize = 4096;
-    let inside = &memory[memory.as_ptr().align_offset(PAGE).min(memory.len())..];
-    // SAFETY: it is about memory that the slice holds, and changes nothing of what is in it. Where the system has no large
-    // pages, or others than this of small ones, it says so and does nothing.
-    unsafe { libc::madvise(inside.as_ptr().cast_mut().cast(), inside.len(), libc::MADV_HUGEPAGE) };
-}
-
-#[cfg(not(target_os = "linux"))]
-fn in_large_pages(_memory: &[u8]) {}
-
-/// What people pass by mistake, told by its first bytes.
+/// Recognises other kinds of files by their first bytes.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     const KNOWN: [(&[u8], &str); 7] = [
         (b"\x7fELF", "it is a native program or precompiled code (ELF)"),
@@ -275,7 +173,7 @@ fn looks_like_wat(text: &str) -> bool {
     }
 }
 
-/// Where the comment that `text` starts with ends. Block comments nest.
+/// Returns the end of the comment that `text` starts with. Block comments nest.
 fn block_comment(text: &str) -> Option<usize> {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(pair) = text.as_bytes().get(at..at + 2) {
@@ -293,25 +191,4 @@ fn block_comment(text: &str) -> Option<usize> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    #[test]
-    fn a_file_that_is_digested_while_it_is_read_has_the_same_digest() {
-        let mut file = tempfile::tempfile().unwrap();
-        let all: Vec<u8> = (0..PARALLEL_FROM + 12_345).map(|i| (i % 251) as u8).collect();
-        file.write_all(&all).unwrap();
-        for wrong in [PARALLEL_FROM, PARALLEL_FROM + 12_346] {
-            file.rewind().unwrap();
-            assert!(read_and_digest(&file, wrong).is_none(), "{wrong}");
-            assert_eq!(file.stream_position().unwrap(), 0);
-        }
-        let (bytes, digest) = read_and_digest(&file, PARALLEL_FROM + 12_345).unwrap();
-        assert!(bytes == all);
-        assert_eq!(digest, Digest::of(&all));
-    }
 }

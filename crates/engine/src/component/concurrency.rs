@@ -4,15 +4,15 @@ use crate::component::artifact::Artifact;
 use crate::component::wasi::{Package, WASI_0_3};
 use wasmparser::{ComponentImportSectionReader, Parser, Payload, Validator, WasmFeatures};
 
-/// Features that a component has no use for which makes and takes one call at a time.
+/// Features of async, which a component that makes and takes one call at a time does not need.
 pub(crate) const ASYNC: WasmFeatures = WasmFeatures::CM_ASYNC
     .union(WasmFeatures::CM_ASYNC_STACKFUL)
     .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
     .union(WasmFeatures::CM_THREADING)
     .union(WasmFeatures::CM_ERROR_CONTEXT);
 
-/// Whether a component uses nothing of the component model's async, in itself or from WASI. What cannot be read says no, and
-/// is told what is wrong with it when it is compiled.
+/// Returns whether a component uses no async, neither in itself nor from WASI. Invalid bytes are
+/// not serial; their error is reported when they are compiled.
 pub(crate) fn is_serial(artifact: &Artifact) -> bool {
     let mut validator = Validator::new_with_features(WasmFeatures::all().difference(ASYNC));
     let mut depth = 0_usize;
@@ -22,7 +22,7 @@ pub(crate) fn is_serial(artifact: &Artifact) -> bool {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(imports) if depth == 0 && any_of_0_3(imports) => return false,
-            // Have no say in it, and are most of what there is.
+            // Code and data cannot use async, and are the largest part of a component.
             Payload::CodeSectionStart { .. } | Payload::CodeSectionEntry(_) => return true,
             Payload::ElementSection(_) | Payload::DataSection(_) => return true,
             _ => {}
@@ -31,7 +31,8 @@ pub(crate) fn is_serial(artifact: &Artifact) -> bool {
     })
 }
 
-/// Whether a component imports anything of WASI 0.3 before the modules in it begin, as tools write it.
+/// Returns whether a component imports anything of WASI 0.3 before its first module, as tools write
+/// it.
 pub(crate) fn imports_0_3(artifact: &Artifact) -> bool {
     let payloads = Parser::new(0).parse_all(&artifact.bytes).map_while(Result::ok);
     payloads
@@ -62,7 +63,8 @@ mod tests {
         assert!(imports_0_3(read(RUST_P3_HTTP_ECHO)) && !imports_0_3(read(RUST_P2_HTTP_ECHO)));
         let text = |text: &str| is_serial(text.as_bytes().to_vec());
         assert!(text(r#"(component (import "wasi:clocks/monotonic-clock@0.2.3" (instance)))"#));
-        // What WASI 0.3 provides is linked as one, also where a component takes only what is not async of it.
+        // A package of WASI 0.3 is linked as a whole, also if a component only imports what is not
+        // async.
         assert!(!text(r#"(component (import "wasi:clocks/monotonic-clock@0.3.0" (instance)))"#));
         assert!(text(r#"(component (component (import "wasi:clocks/monotonic-clock@0.3.0" (instance))))"#));
         assert!(!text(r#"(component (component (import "f" (func async))))"#));

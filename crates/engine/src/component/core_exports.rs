@@ -1,15 +1,16 @@
 //! Describes a plain core module as a component, so that `call` reaches its functions.
 //!
-//! A module that imports nothing and was built without component tooling says nothing of a world. Its exported functions
-//! over numbers have an obvious one: `i32` is `s32`, `i64` is `s64`, floats stay floats. Functions that return several
-//! values, take other types, or have names that WIT cannot say are left out.
+//! A module without imports that was built without component tooling describes no world. Its
+//! exported functions over numbers have an obvious one: `i32` is `s32`, `i64` is `s64`, floats stay
+//! floats. Functions that return several values, take other types, or have names that WIT cannot
+//! express are left out.
 
 use std::fmt::Write;
 use wasmparser::{CompositeInnerType, ExternalKind, FuncType, Parser, Payload, TypeRef, ValType};
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
-/// The module with a description of its world added.
+/// Returns the module with a description of its world.
 pub(crate) fn describe(module: &[u8]) -> Result<Vec<u8>, String> {
     let exports = numeric_exports(module).map_err(|e| e.message().to_owned())?;
     let mut wit = String::from("package walnut:module;\nworld module {\n");
@@ -85,7 +86,8 @@ fn wit_type(ty: ValType) -> Option<&'static str> {
     }
 }
 
-/// Component Model, `label`: words of letters and digits, joined by single hyphens, each starting with a letter.
+/// Returns whether `name` is a `label` of the Component Model: words of letters and digits, joined
+/// by single hyphens, each starting with a letter.
 fn is_kebab(name: &str) -> bool {
     name.split('-').all(|word| {
         word.starts_with(|c: char| c.is_ascii_lowercase())

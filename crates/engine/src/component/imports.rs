@@ -1,10 +1,10 @@
-//! Imports that Walnut does not provide, with what to do about each.
+//! Imports that Walnut does not provide, with a remedy for each.
 
 use crate::component::wasi::{PACKAGES, Package};
 use crate::failure::error::MissingImport;
 use walnut_policy::Printable;
 
-/// What is wrong with importing `import`, or `None` when it is provided.
+/// Describes the problem with `import`; `None` if it is provided.
 pub(crate) fn missing(import: &str) -> Option<MissingImport> {
     if Package::of(import).is_some() {
         return None;
@@ -18,12 +18,12 @@ pub(crate) fn missing(import: &str) -> Option<MissingImport> {
     Some(if have.is_empty() { unknown(import, interface) } else { skew(import, version, &have.join(" and ")) })
 }
 
-/// Every interface that there is, without its version, and the version.
+/// Returns every provided interface, with its version.
 fn provided() -> impl Iterator<Item = (String, &'static str)> {
     PACKAGES.iter().flat_map(|p| p.interfaces.iter().map(|i| (format!("{}/{}", p.name, i.name), p.version)))
 }
 
-/// The interface is there, in other versions.
+/// Describes an import of another version of a provided interface.
 fn skew(import: &str, version: Option<&str>, have: &str) -> MissingImport {
     let problem = match version {
         Some(v) if v.contains("-rc") || v.contains("-draft") => {

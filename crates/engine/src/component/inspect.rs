@@ -1,4 +1,4 @@
-//! `inspect`: what a thing is and what it would ask for, read from its bytes without running or compiling any of it.
+//! `inspect`: describes an artifact from its bytes, without running or compiling it.
 
 use crate::component::adapt;
 use crate::component::artifact::Artifact;
@@ -11,44 +11,46 @@ use std::collections::BTreeMap;
 use wasmparser::{Parser, Payload};
 use wit_parser::WorldKey;
 
-/// What an artifact is. Its JSON form is versioned: fields may be added, what is there keeps its meaning.
+/// Description of an artifact. Its JSON form is versioned: fields may be added; the existing ones
+/// keep their meaning.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
-    /// The version of this form: 1.
+    /// Version of the JSON form: 1.
     pub v: u32,
-    /// The target, as it was typed.
+    /// The target, as typed.
     pub name: String,
-    /// Of the bytes as they were read, as `sha256:…`.
+    /// SHA-256 digest of the bytes as they were read: `sha256:…`.
     pub digest: String,
     /// Module or component.
     pub kind: ArtifactKind,
-    /// The versions of WASI that it uses, such as `0.2.6`.
+    /// Versions of WASI that it uses, such as `0.2.6`.
     pub wasi: Vec<String>,
-    /// The world it was built for, if Walnut knows it, such as `wasi:http/proxy`.
+    /// World that it was built for, such as `wasi:http/proxy`, if Walnut knows it.
     pub world: Option<&'static str>,
-    /// What to start it with.
+    /// Command that starts it.
     pub verb: Verb,
-    /// What it could ask for.
+    /// Capabilities that it can ask for.
     pub capabilities: Vec<CapabilityUse>,
     /// Imports that give no authority: clocks, random numbers, streams.
     pub harmless_imports: Vec<String>,
-    /// Imports that nothing here provides, with what is wrong.
+    /// Imports that nothing provides, each with its problem.
     pub missing_imports: Vec<String>,
-    /// What it exports.
+    /// Its exports.
     pub exports: Vec<String>,
-    /// Who made it: `language`, `processed-by` and `sdk`, each with names and versions.
+    /// The `producers` sections: `language`, `processed-by` and `sdk`, each with names and
+    /// versions.
     pub producers: BTreeMap<String, BTreeMap<String, String>>,
-    /// Bytes, in all.
+    /// Size in bytes.
     pub size: usize,
-    /// Bytes, by part.
+    /// Size of each part, in bytes.
     pub parts: BTreeMap<&'static str, usize>,
-    /// The number of core modules inside.
+    /// Number of core modules inside.
     pub modules: usize,
-    /// The number of components inside.
+    /// Number of components inside.
     pub components: usize,
 }
 
-/// Module or component.
+/// Kind of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtifactKind {
@@ -58,7 +60,7 @@ pub enum ArtifactKind {
     Component,
 }
 
-/// What to do with it.
+/// Command that starts an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
@@ -70,17 +72,20 @@ pub enum Verb {
     Call,
 }
 
-/// One kind of authority that it could ask for.
+/// A capability that an artifact can ask for.
 #[derive(Clone, Debug, Serialize)]
 pub struct CapabilityUse {
-    /// Its word.
+    /// Name of the capability.
     pub capability: &'static str,
-    /// The imports through which it could ask.
+    /// Imports through which it can ask.
     pub imports: Vec<String>,
 }
 
 impl Inspection {
-    /// Reads `artifact`.
+    /// Describes `artifact`.
+    ///
+    /// # Errors
+    /// Bytes that are not valid WebAssembly.
     pub fn of(artifact: &Artifact) -> Result<Self, LoadError> {
         let kind = if artifact.is_component()? { ArtifactKind::Component } else { ArtifactKind::Module };
         let outline = Outline::read(artifact)?;
@@ -114,7 +119,10 @@ impl Inspection {
         })
     }
 
-    /// The world as WIT text.
+    /// Returns the world as WIT text.
+    ///
+    /// # Errors
+    /// Bytes that are not valid WebAssembly, or whose world cannot be written as WIT.
     pub fn wit(artifact: &Artifact) -> Result<String, LoadError> {
         let failed = |e: &dyn std::fmt::Display| LoadError::Invalid {
             name: artifact.name.clone(),
@@ -135,12 +143,12 @@ impl Inspection {
     }
 }
 
-/// What a module with a start exports once it is adapted.
+/// Export of an adapted module that has a start function.
 const COMMAND: &str = "wasi:cli/run@0.2.12";
 
 type ModuleView = (Vec<String>, Vec<String>, Vec<crate::failure::error::MissingImport>);
 
-/// What a module's imports and exports become when it is adapted.
+/// Returns the imports and exports that a module has once it is adapted.
 fn module_view(artifact: &Artifact) -> Result<ModuleView, LoadError> {
     match adapt::to_component(artifact) {
         Ok(bytes) => {
@@ -204,7 +212,7 @@ fn verb(worlds: &[World]) -> Verb {
     }
 }
 
-/// The outside of a component, and the sizes of what is inside.
+/// Imports and exports of a component, and the sizes of its parts.
 #[derive(Default)]
 struct Outline {
     imports: Vec<String>,
@@ -272,7 +280,7 @@ impl Outline {
     }
 
     fn add_producers(&mut self, data: &[u8], offset: usize) {
-        // Producers are notes for people; damaged ones are no reason to fail.
+        // Producers are notes for people; a damaged section is no reason to fail.
         let Ok(producers) = wasm_metadata::Producers::from_bytes(data, offset) else { return };
         for (field, values) in producers.iter() {
             let known = self.producers.entry(field.clone()).or_default();

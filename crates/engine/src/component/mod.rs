@@ -1,8 +1,11 @@
-//! What a component is, before it is compiled: its bytes, imports, exports. Needs no wasmtime.
+//! Components before they are compiled: their bytes, imports, exports and worlds. Nothing here uses
+//! wasmtime.
 
 pub(crate) mod adapt;
 pub(crate) mod adapter;
 pub(crate) mod artifact;
+pub(crate) mod artifact_ref;
+pub(crate) mod artifact_source;
 pub(crate) mod concurrency;
 pub(crate) mod core_exports;
 pub(crate) mod imports;

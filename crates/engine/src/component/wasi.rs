@@ -1,12 +1,13 @@
-//! The packages of WASI that Walnut provides: versions, interfaces, and the capabilities that decide over each.
+//! The packages of WASI that Walnut provides: versions, interfaces, and the capabilities that
+//! decide about each interface. The linker and `inspect` read this table.
 
 use walnut_policy::Capability;
 
-/// The versions of WASI that the engine implements; every other 0.2 resolves to the first.
+/// Versions of WASI that the engine implements. Every other 0.2 resolves to the first.
 pub(crate) const WASI_0_2: &str = "0.2.12";
 pub(crate) const WASI_0_3: &str = "0.3.0";
 
-/// A package of WASI in one version. `linker.rs` knows how to define each.
+/// Identifies a package of WASI in one version. `linker.rs` defines each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PackageId {
     Cli0_2,
@@ -24,25 +25,25 @@ pub(crate) enum PackageId {
     Sockets0_3,
 }
 
-/// A row of the table.
+/// A package: a row of the table.
 pub(crate) struct Package {
     pub id: PackageId,
-    /// Without version: `wasi:cli`.
+    /// Name without version: `wasi:cli`.
     pub name: &'static str,
-    /// The version that the engine implements.
+    /// Version that the engine implements.
     pub version: &'static str,
     pub interfaces: &'static [Interface],
 }
 
 /// An interface of a package.
 pub(crate) struct Interface {
-    /// Without its package: `environment`.
+    /// Name without its package: `environment`.
     pub name: &'static str,
-    /// The capabilities that its functions ask for. An interface without any gives no authority.
+    /// Capabilities that its functions ask for. An interface without any gives no authority.
     pub capabilities: &'static [Capability],
 }
 
-/// Everything that Walnut provides.
+/// The packages that Walnut provides.
 pub(crate) const PACKAGES: [Package; 13] = [
     package(PackageId::Cli0_2, "wasi:cli", WASI_0_2, &CLI_0_2),
     package(PackageId::Cli0_3, "wasi:cli", WASI_0_3, &CLI_0_3),
@@ -121,7 +122,7 @@ const fn harmless(name: &'static str) -> Interface {
 }
 
 impl Package {
-    /// Finds the package that provides `import`, such as `wasi:cli/environment@0.2.3`.
+    /// Returns the package that provides `import`, such as `wasi:cli/environment@0.2.3`.
     pub fn of(import: &str) -> Option<&'static Package> {
         Some(Self::find(import)?.0)
     }
@@ -138,7 +139,8 @@ impl Package {
         packages.find_map(|p| Some((p, p.interfaces.iter().find(|i| i.name == interface)?)))
     }
 
-    /// Whether a component means this package by `version`: any release of the same minor version.
+    /// Returns whether `version` of a component's import means this package: any release of the
+    /// same minor version.
     fn is(&self, version: &str) -> bool {
         let patch = self.version.rsplit_once('.').and_then(|(minor, _)| version.strip_prefix(minor)?.strip_prefix('.'));
         patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))

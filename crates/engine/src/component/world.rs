@@ -1,6 +1,6 @@
-//! Worlds that Walnut knows how to start.
+//! Worlds that Walnut can start.
 
-/// A world that Walnut knows how to start.
+/// A world that Walnut can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum World {
     Command0_2,
@@ -14,7 +14,7 @@ impl World {
         matches!(self, World::Service0_2 | World::Service0_3)
     }
 
-    /// The name of the world, without its version.
+    /// Returns the name of the world, without its version.
     pub fn name(self) -> &'static str {
         match self {
             World::Command0_2 | World::Command0_3 => "wasi:cli/command",
@@ -24,7 +24,7 @@ impl World {
     }
 }
 
-/// The worlds that these exports make.
+/// Returns the worlds that these exports implement.
 pub(crate) fn worlds<'a>(exports: impl Iterator<Item = &'a str>) -> Vec<World> {
     let world = |name: &str| match name.split_once('@') {
         Some(("wasi:cli/run", v)) if v.starts_with("0.2.") => Some(World::Command0_2),

@@ -1,11 +1,11 @@
-//! Why something could not be loaded, and how a guest failed. Guest-visible errors are WASI's own and not here.
+//! Errors of loading, and failures of guests. Errors that a guest sees are WASI's own and not here.
 
 use crate::limits::Limit;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use walnut_policy::Printable;
 
-/// Why a target could not be loaded, before any of it ran.
+/// Reasons why a target could not be loaded, before any of it ran.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe them")]
 pub enum LoadError {
@@ -23,7 +23,7 @@ pub enum LoadError {
     Text { name: String, reason: String },
     #[error("{name} starts with {needs} of memory, more than its limit")]
     Memory { name: String, needs: String },
-    /// Imports that nobody provides; each with what to do.
+    /// Imports that nothing provides.
     #[error("{name} needs {}", list(.imports))]
     MissingImports { name: String, imports: Vec<MissingImport> },
     #[error("{name} cannot be {verb}: {reason}")]
@@ -47,20 +47,20 @@ pub enum LoadError {
 pub struct MountError {
     /// The folder.
     pub host: PathBuf,
-    /// Where the guest would see it.
+    /// Path under which the guest would see it.
     pub guest: String,
-    /// Why it cannot be opened.
+    /// The error of opening it.
     pub source: std::io::Error,
 }
 
-/// An import that nothing here provides.
+/// An import that nothing provides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingImport {
     /// The import, with its version if it names one.
     pub name: String,
-    /// What is wrong, as the rest of a sentence that starts with the name.
+    /// The problem, as the rest of a sentence that starts with the name.
     pub problem: String,
-    /// What to do about it; may be empty.
+    /// The remedy; may be empty.
     pub hint: String,
 }
 
@@ -93,7 +93,7 @@ fn mounts(failed: &[MountError]) -> String {
 }
 
 impl LoadError {
-    /// What to do next, each a line of its own.
+    /// Returns remedies, one per line.
     pub fn hints(&self) -> Vec<String> {
         match self {
             LoadError::MissingImports { imports, .. } => {
@@ -138,7 +138,7 @@ impl LoadError {
     }
 }
 
-/// The target in the same folder whose name is most like that of `path`, if one is.
+/// Returns the target in the same folder with the name most similar to that of `path`, if any is.
 fn nearest(path: &Path) -> Option<PathBuf> {
     let wanted = path.file_name()?.to_str()?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -151,8 +151,8 @@ fn nearest(path: &Path) -> Option<PathBuf> {
     (likeness > 0.85).then(|| path.with_file_name(name))
 }
 
-/// The words of a parser for binaries, without the bytes that it found and where they are, which help nobody who did not
-/// write them.
+/// Shortens a message of a binary parser: drops bytes and offsets, which only help the author of
+/// the bytes.
 pub(crate) fn parser_words(message: &str) -> String {
     if message.starts_with("magic header not detected") {
         return "a part inside it does not start as WebAssembly does".into();
@@ -164,7 +164,7 @@ pub(crate) fn parser_words(message: &str) -> String {
     words.join(" ").trim_end_matches([':', ',', '=', ' ']).to_owned()
 }
 
-/// Text that quotes the source, with lines as long as a terminal is wide: a source may be one line of megabytes.
+/// Cuts the lines of a text that quotes a source file, which may be one line of megabytes.
 pub(crate) fn short_lines(text: &str) -> String {
     const MAX_WIDTH: usize = 160;
     let cut = |line: &str| match line.char_indices().nth(MAX_WIDTH) {
@@ -174,21 +174,21 @@ pub(crate) fn short_lines(text: &str) -> String {
     text.lines().map(cut).collect::<Vec<_>>().join("\n")
 }
 
-/// How a sandbox ended when it did not end well.
+/// Ways in which a sandbox fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants describe their fields")]
 pub enum Failure {
     /// A limit was reached.
     Limit { limit: Limit, value: String, details: Vec<String> },
-    /// The guest trapped. `cause` is in words; `details` are where and what went before.
+    /// The guest trapped. `cause` says why, `details` where and after which host calls.
     Trap { cause: String, details: Vec<String> },
-    /// The guest ended without an answer to its request.
+    /// The guest ended without a response to its request.
     NoResponse,
     /// The guest answered its request with an error of its own.
     GuestError(String),
-    /// Its thread was busy with others until the deadline, and the guest did not begin.
+    /// The guest did not begin before the deadline, since its thread was busy with others.
     Busy,
-    /// Something in the host failed.
+    /// The host failed.
     Host(String),
 }
 
@@ -212,7 +212,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
-    /// Where it happened and what went before, a line each.
+    /// Returns where the failure happened and what preceded it, one line each.
     pub fn details(&self) -> &[String] {
         match self {
             Failure::Limit { details, .. } | Failure::Trap { details, .. } => details,
@@ -220,7 +220,7 @@ impl Failure {
         }
     }
 
-    /// What to do about it.
+    /// Returns a remedy, if one is known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Failure::Limit { limit, value, .. } => {
@@ -232,7 +232,7 @@ impl Failure {
     }
 }
 
-/// The error by which a limit ends a sandbox from inside wasmtime.
+/// Error by which a limit ends a sandbox from within wasmtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("limit reached: {0}")]
 pub(crate) struct LimitReached(pub Limit);

@@ -1,4 +1,4 @@
-//! From wasmtime's errors to words.
+//! Turns wasmtime's errors into [`Failure`]s with plain words.
 
 use crate::failure::error::{Failure, LimitReached};
 use crate::failure::host_calls;
@@ -10,16 +10,17 @@ use walnut_policy::Printable;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
-/// How many frames of the guest's stack are shown.
+/// Number of stack frames that an explanation shows.
 const MAX_FRAMES: usize = 8;
 
-/// What the engine says when a sandbox holds as many handles as it may.
+/// Messages of wasmtime for a sandbox that has reached the limit of handles.
 const HANDLES_FULL: [&str; 2] = [
     "cannot allocate another handle: store handle limit exceeded",
     "cannot lend resource: store handle limit exceeded",
 ];
 
-/// Says how a sandbox failed. Called while the thread still runs it, so that its last host calls are known.
+/// Explains how a sandbox failed. Called while the thread still runs the sandbox, so that its last
+/// host calls are known.
 pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
     match limit(error) {
         Some(limit) => Failure::Limit { limit, value: limit.value(limits), details: details(error) },
@@ -30,7 +31,7 @@ pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
     }
 }
 
-/// A deadline that passed while the guest was waiting, with what it had called last.
+/// Explains a deadline that passed while the guest was waiting, with its last host calls.
 pub(crate) fn deadline(limits: &Limits, calls: Option<String>) -> Failure {
     let details = calls.map(last_calls).into_iter().collect();
     Failure::Limit { limit: Limit::Deadline, value: Limit::Deadline.value(limits), details }
@@ -49,11 +50,11 @@ fn limit(error: &wasmtime::Error) -> Option<Limit> {
     if matches!(error.downcast_ref(), Some(Trap::StackOverflow)) {
         return Some(Limit::Stack);
     }
-    // The component's own table of handles is full; the engine has no type for that.
+    // The component's own table of handles is full; wasmtime has no error type for that.
     HANDLES_FULL.contains(&innermost(error).as_str()).then_some(Limit::Handles)
 }
 
-/// What a trap means to somebody who wrote the program.
+/// Explains a trap to the author of the program.
 fn cause(trap: Trap) -> String {
     let words = match trap {
         Trap::UnreachableCodeReached => "it gave up (a panic, an abort or a failed assertion ends in `unreachable`)",
@@ -82,8 +83,8 @@ fn cause(trap: Trap) -> String {
     words.to_owned()
 }
 
-/// An error that is not a trap: what the guest broke, if that is known, or the error's innermost words, which say most to a
-/// person.
+/// Explains an error that is not a trap: by the rule that the guest broke, or by the innermost
+/// message, which says most to a person.
 fn plain(error: &wasmtime::Error) -> String {
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         return format!("it ended itself with the code {}", exit.0);
@@ -97,7 +98,7 @@ fn innermost(error: &wasmtime::Error) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
-/// What the guest broke, where the error has a type.
+/// Returns the rule that the guest broke, for errors with a type.
 fn broken(error: &wasmtime::Error) -> Option<&'static str> {
     match find::<ResourceTableError>(error) {
         Some(ResourceTableError::NotPresent | ResourceTableError::WrongType) => return Some(NO_HANDLE),
@@ -112,18 +113,18 @@ fn broken(error: &wasmtime::Error) -> Option<&'static str> {
     find::<CharTryFromError>(error).map(|_| NO_CHARACTER)
 }
 
-/// The error of this type among those from which `error` was made.
+/// Returns the error of type `E` in the chain of `error`.
 fn find<E: std::error::Error + Send + Sync + 'static>(error: &wasmtime::Error) -> Option<&E> {
     error.downcast_ref().or_else(|| error.chain().find_map(|e| e.downcast_ref()))
 }
 
-/// What the guest broke, where the engine has nothing but words for it.
+/// Returns the rule that the guest broke, for errors that only have a message.
 fn broken_in_words(text: &str) -> Option<&'static str> {
     let is_one = |sentences: &&[&str]| sentences.iter().any(|sentence| says(sentence, text));
     BROKEN.iter().find(|(sentences, _)| is_one(sentences)).map(|(_, words)| *words)
 }
 
-/// Whether `text` is this sentence, with a number for each `#` in it.
+/// Returns whether `text` is this sentence, with a number for each `#`.
 fn says(sentence: &str, text: &str) -> bool {
     let mut parts = sentence.split('#');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
@@ -142,8 +143,9 @@ const NO_CHARACTER: &str = "it handed over a number that is no character";
 const NO_CASE: &str = "it handed over a case that its type does not have";
 const NO_HANDLE: &str = "it used a handle that it does not have, or that is of another kind";
 
-/// Values and handles that cross the component's edge are checked there. These are the ways to fail for which there is no type:
-/// the engine's sentences, whole, since what a host function says may have any word in it; and ours.
+/// Messages for broken rules without an error type: values and handles are checked where they cross
+/// the component's boundary. Each sentence of wasmtime is matched as a whole, since the message of
+/// a host function may contain any word.
 const BROKEN: [(&[&str], &str); 9] = [
     (
         &["realloc return: result not aligned", "realloc return: beyond end of memory"],
@@ -193,7 +195,7 @@ const BROKEN: [(&[&str], &str); 9] = [
         ],
         "it handed over more in one call than the host takes (128 MiB, or 4 MiB where it is not alone, as the host keeps it)",
     ),
-    // The one sentence of a host function, of wasi:random.
+    // The only sentence of a host function, wasi:random.
     (&["requested len # exceeds limit #"], "it asked for more random bytes in one call than the host gives"),
     (
         &[
@@ -245,14 +247,14 @@ fn last_calls(calls: String) -> String {
 }
 
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
-    // What lies between the guest and WASI 0.2 was put there by Walnut.
+    // Walnut's own modules lie between the guest and WASI 0.2.
     let is_ours = |frame: &&FrameInfo| frame.module().name().is_some_and(|m| m.starts_with("wit-component:"));
     let mut all: Vec<_> = backtrace.frames().iter().filter(|f| !is_ours(f)).map(GuestFrame::of).collect();
-    // Among functions that have names, one without is ours as well.
+    // In a module with names, a function without a name is Walnut's.
     let is_told = |frame: &GuestFrame| frame.name.is_some() || !frame.place.is_empty();
     let stripped = !all.iter().any(is_told);
     all.retain(|frame| stripped || is_told(frame));
-    // Between a panic and its cause lies the language's own machinery, which tells the author nothing.
+    // The language's runtime lies between a panic and its cause and tells the author nothing.
     let own: Vec<_> = all.iter().filter(|f| !f.name.as_deref().is_some_and(is_machinery)).collect();
     let shown = if own.is_empty() { all.iter().collect() } else { own };
     let mut lines: Vec<String> = shown.iter().take(MAX_FRAMES).map(|frame| format!("at {frame}")).collect();
@@ -265,11 +267,11 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     lines
 }
 
-/// One function of the guest that was under way.
+/// A function on the guest's stack.
 struct GuestFrame {
     name: Option<String>,
     index: u32,
-    /// ` (file:line)`, or nothing.
+    /// ` (file:line)`, or empty.
     place: String,
 }
 
@@ -293,7 +295,8 @@ fn place(frame: &FrameInfo) -> String {
     symbol.map(|(file, line)| format!(" ({}:{line})", short(file))).unwrap_or_default()
 }
 
-/// Functions of a language's runtime: start-up, panics, allocation failure, and the adapter from WASI 0.1.
+/// Returns whether the function belongs to a language's runtime (start-up, panics, failed
+/// allocations) or to the adapter of WASI 0.1.
 fn is_machinery(name: &str) -> bool {
     const PREFIXES: [&str; 8] =
         ["std::", "core::", "alloc::", "__rustc::", "<std::", "<core::", "<alloc::", "wasi_snapshot_preview1"];
@@ -315,13 +318,13 @@ fn is_machinery(name: &str) -> bool {
     PREFIXES.iter().any(|p| name.starts_with(p)) || NAMES.contains(&name)
 }
 
-/// Rust's names without their hash, the others as they are.
+/// Demangles names of Rust, without their hash; returns others as they are.
 fn demangle(name: &str) -> String {
     let plain = format!("{:#}", rustc_demangle::demangle(name));
     plain.chars().take(200).collect()
 }
 
-/// The end of a path, which is what people know it by.
+/// Returns the end of a path, by which people know the file.
 fn short(path: &str) -> &str {
     let mut slashes = path.rmatch_indices(['/', '\\']).map(|(i, _)| i);
     slashes.nth(2).map_or(path, |i| &path[i + 1..])

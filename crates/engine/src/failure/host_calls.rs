@@ -1,17 +1,17 @@
 //! The last few host calls of a sandbox, so that the explanation of a trap can list them.
 //!
-//! The calls go to a buffer of the thread, which [`crate::scheduler::meter::Metered`] swaps in while
-//! it polls a sandbox. `subscriber.rs` notes the calls of wasmtime's bindings, the gate those that
-//! it decides.
+//! The calls go to a buffer of the thread, which [`crate::scheduler::meter::Metered`] swaps in
+//! while it polls a sandbox. `subscriber.rs` notes the calls of wasmtime's bindings, the gate those
+//! that it decides.
 
 use std::cell::RefCell;
 
 const MAX_CALLS: usize = 6;
 
-/// The name of one host call: its interface and function.
+/// Name of a host call: its interface and function.
 type Name = &'static str;
 
-/// The last host calls of one sandbox, oldest overwritten first.
+/// The last host calls of one sandbox; the oldest is overwritten first.
 #[derive(Default)]
 pub(crate) struct RecentCalls {
     names: [Option<Name>; MAX_CALLS],
@@ -24,7 +24,7 @@ impl RecentCalls {
         self.count += 1;
     }
 
-    /// Oldest first, with repeated ones counted.
+    /// Lists the calls, oldest first, with repetitions counted.
     pub fn describe(&self) -> Option<String> {
         let start = self.count.saturating_sub(MAX_CALLS);
         let mut runs: Vec<(Name, usize)> = Vec::new();
@@ -44,17 +44,17 @@ thread_local! {
     static CURRENT: RefCell<RecentCalls> = RefCell::default();
 }
 
-/// Exchanges the thread's recent_calls for `recent_calls`.
+/// Exchanges the current thread's calls for `recent_calls`.
 pub(crate) fn swap(recent_calls: &mut RecentCalls) {
     CURRENT.with_borrow_mut(|current| std::mem::swap(current, recent_calls));
 }
 
-/// Notes a host call that has no span of its own.
+/// Records a host call on the current thread.
 pub(crate) fn note(name: Name) {
     CURRENT.with_borrow_mut(|recent_calls| recent_calls.push(name));
 }
 
-/// The host calls of the sandbox that this thread is running, as a phrase.
+/// Lists the last host calls of the sandbox that this thread runs.
 pub(crate) fn recent() -> Option<String> {
     CURRENT.with_borrow(RecentCalls::describe)
 }

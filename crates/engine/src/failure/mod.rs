@@ -1,4 +1,4 @@
-//! Errors, and their explanation.
+//! Errors, their explanations, and the host calls that precede a trap.
 
 pub(crate) mod error;
 pub(crate) mod explain;

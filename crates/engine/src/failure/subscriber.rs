@@ -1,10 +1,10 @@
 //! The `tracing` subscriber of the process.
 //!
 //! The bindings of WASI open a span for every host call. [`HostCallLayer`] takes the name of the
-//! call from that span and passes everything on. [`record_host_calls_and_log`] stacks the layer on
-//! one that prints; it serves `WALNUT_LOG`. Without a log, [`record_host_calls`] installs
-//! [`HostCallSubscriber`], which notes the same names, keeps no spans and disables the spans and
-//! events of everybody else, so that a host call costs a few nanoseconds and no allocation.
+//! call from that span and passes everything on. [`record_host_calls_and_log`] stacks this layer on
+//! one that prints, for `WALNUT_LOG`. Without a log, [`record_host_calls`] installs
+//! [`HostCallSubscriber`]: it records the same names, stores no spans and disables all other spans
+//! and events, so that a host call costs a few nanoseconds and no allocation.
 
 use crate::failure::host_calls::note;
 use std::cell::RefCell;
@@ -26,7 +26,7 @@ use tracing_subscriber::{Registry, fmt};
 #[derive(Clone, Debug)]
 pub struct LogFilter(Targets);
 
-/// Describes why a text is not a [`LogFilter`].
+/// The part of a text that is no filter.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{directive:?} is neither a level nor LIBRARY=LEVEL")]
 pub struct LogFilterError {
@@ -34,7 +34,7 @@ pub struct LogFilterError {
 }
 
 impl LogFilterError {
-    /// Tells how to write a filter.
+    /// Returns how to write a filter.
     pub fn hint(&self) -> &'static str {
         "write a level (error, warn, info, debug, trace, off), or levels of libraries such as `h2=trace,wasmtime=debug`"
     }
@@ -74,13 +74,13 @@ fn parse_level(text: &str) -> Option<LevelFilter> {
     LEVELS.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, level)| *level)
 }
 
-/// Whether `text` can be the path of a Rust module, such as `wasmtime_wasi::p2`.
+/// Returns whether `text` can be the path of a Rust module, such as `wasmtime_wasi::p2`.
 fn is_module_path(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':'))
 }
 
-/// Notes the host calls of this process for the explanations of traps. Does nothing if the process
-/// has a subscriber.
+/// Records the host calls of this process for the explanations of traps. Does nothing if the
+/// process has a subscriber already.
 pub fn record_host_calls() {
     let _ = tracing::subscriber::set_global_default(HostCallSubscriber);
 }
@@ -96,7 +96,7 @@ fn is_host_call(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.name() == "wit-bindgen import"
 }
 
-/// Notes host calls and passes every span on.
+/// Records host calls and passes every span on.
 struct HostCallLayer;
 
 impl<S: Subscriber> Layer<S> for HostCallLayer {
@@ -105,7 +105,7 @@ impl<S: Subscriber> Layer<S> for HostCallLayer {
     }
 }
 
-/// Notes host calls where nobody else wants spans.
+/// Records host calls where no log wants spans.
 struct HostCallSubscriber;
 
 impl Subscriber for HostCallSubscriber {
@@ -133,8 +133,8 @@ thread_local! {
     static NAMES: RefCell<HashMap<usize, &'static str, BuildHasherDefault<AddressHasher>>> = RefCell::default();
 }
 
-/// Returns the name of a host call. A call site has one name for ever, so that the values of its
-/// span are read once per thread.
+/// Returns the name of a host call. A call site never changes its name, so each thread reads the
+/// values of its span once.
 fn call_name(span: &span::Attributes<'_>) -> &'static str {
     let site = std::ptr::from_ref(span.metadata()).addr();
     NAMES.with_borrow_mut(|names| {
@@ -146,13 +146,13 @@ fn call_name(span: &span::Attributes<'_>) -> &'static str {
     })
 }
 
-/// A hash of addresses, which nobody chooses who would want them to collide.
+/// Hash of addresses. Nobody who would want collisions chooses them.
 #[derive(Default)]
 struct AddressHasher(u64);
 
 impl Hasher for AddressHasher {
     fn write_usize(&mut self, address: usize) {
-        // What differs is in the low bits, and the map looks at the highest too.
+        // Addresses differ in the low bits, and the map also looks at the highest ones.
         self.0 = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
@@ -172,7 +172,8 @@ struct NameReader {
 }
 
 impl NameReader {
-    /// `stdout.get-stdout` for a function, `output-stream.write` for a resource's method.
+    /// Returns `stdout.get-stdout` for a function, `output-stream.write` for a method of a
+    /// resource.
     fn name(&self) -> String {
         match self.function.split_once(']') {
             Some((_, method)) => method.to_owned(),

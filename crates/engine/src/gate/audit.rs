@@ -1,34 +1,35 @@
-//! The audit file: one JSON line of every decision.
+//! The audit log: one line of JSON for each decision.
 
 use crate::gate::event::{Event, Listener, Outcome};
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Makes one JSON line of every decision.
+/// Writes one line of JSON for each decision.
 pub struct Audit {
     write: Box<dyn Fn(String) + Send + Sync>,
 }
 
 impl Audit {
-    /// `write` is handed each line, with its end.
+    /// Creates an audit log. `write` gets each line, with its line feed.
     pub fn new(write: impl Fn(String) + Send + Sync + 'static) -> Self {
         Audit { write: Box::new(write) }
     }
 }
 
-/// One line of the audit file. Fields may be added; what is there keeps its meaning as long as `v` stays.
+/// A line of the audit log. Fields may be added; the existing ones keep their meaning as long as
+/// `v` stays.
 #[derive(Serialize)]
 struct AuditLine<'a> {
     v: u32,
-    /// Milliseconds since 1970 in UTC.
+    /// Milliseconds since 1970-01-01 UTC.
     time: u64,
     component: &'a str,
     capability: &'static str,
     import: &'static str,
-    /// What was asked, in words.
+    /// The request, in words.
     request: String,
     decision: &'static str,
-    /// The rule that allowed it, or why it was refused.
+    /// The rule that allowed the request, or the reason for the denial.
     because: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     allow_with: Option<&'a str>,
@@ -52,7 +53,7 @@ impl Listener for Audit {
             because,
             allow_with: fix.map(|f| f.flag.as_str()),
         };
-        // It is made of text and numbers only, so nothing of it can fail.
+        // Text and numbers always serialize.
         let Ok(mut text) = serde_json::to_string(&line) else { return };
         text.push('\n');
         (self.write)(text);

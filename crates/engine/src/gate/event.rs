@@ -1,34 +1,34 @@
-//! A decision, and the listeners that hear of it.
+//! Decisions of the gate, and their listeners.
 
 use walnut_policy::{Denial, Fix, Request};
 
-/// One decision.
+/// A decision.
 pub struct Event<'a> {
-    /// The component that asked.
+    /// Name of the component that asked.
     pub component: &'a str,
-    /// The import through which it asked.
+    /// Import through which it asked.
     pub import: &'static str,
-    /// What it asked for.
+    /// The request.
     pub request: &'a Request,
-    /// The answer.
+    /// The decision about it.
     pub outcome: Outcome<'a>,
 }
 
-/// What was decided.
+/// Outcome of a decision.
 #[expect(missing_docs, reason = "the variants describe their fields")]
 pub enum Outcome<'a> {
-    /// By this rule.
+    /// Allowed by this rule.
     Allowed { rule: &'a str },
-    /// With what would allow it, if something can.
+    /// Denied, with the grant that would allow the request, if there is one.
     Denied { denial: &'a Denial, fix: Option<&'a Fix> },
 }
 
-/// Hears every decision. Called on the guest's thread, so it must be quick.
+/// Receives every decision, on the guest's thread, so it must be quick.
 pub trait Listener: Send + Sync {
-    /// One decision was made.
+    /// Receives a decision.
     fn decided(&self, event: &Event<'_>);
 
-    /// Whether it wants to hear of what was allowed.
+    /// Returns whether the listener wants to receive allowed requests, too.
     fn wants_allowed(&self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! Explains refusals to a person.
+//! Explanations of denials for a person.
 
 use crate::gate::event::{Event, Listener, Outcome};
 use parking_lot::Mutex;
@@ -6,17 +6,17 @@ use std::collections::HashSet;
 
 use walnut_policy::{Access, Denial, Fix, Request};
 
-/// Tells a person about each distinct refusal once.
+/// Explains each distinct denial once.
 pub struct Explainer {
     write: Box<dyn Fn(&str) + Send + Sync>,
     told: Mutex<HashSet<String>>,
 }
 
 impl Explainer {
-    /// More distinct refusals than this are counted, not told.
+    /// Number of distinct denials that are explained; further ones are counted.
     const MAX_TOLD: usize = 20;
 
-    /// `write` is handed whole explanations, of several lines.
+    /// Creates an explainer. `write` gets whole explanations of several lines.
     pub fn new(write: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Explainer { write: Box::new(write), told: Mutex::default() }
     }
@@ -25,7 +25,7 @@ impl Explainer {
 impl Listener for Explainer {
     fn decided(&self, event: &Event<'_>) {
         let Outcome::Denied { denial, fix } = &event.outcome else { return };
-        // Requests that the same grant would allow are one refusal to a person.
+        // Requests that the same grant would allow count as one denial.
         let key = match (fix, denial.request.capability()) {
             (Some(fix), _) => fix.flag.clone(),
             (None, capability) => format!("{capability} {}", denial.reason),

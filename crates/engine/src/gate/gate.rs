@@ -1,20 +1,22 @@
-//! The one place that decides.
+//! The gate: the one place that decides what a guest may do.
 //!
-//! A capability describes what the guest asks for as a [`Request`], and [`Gate::check`] answers with a [`Permit`] or a
-//! [`Denial`]. Nothing else makes a permit, and the operations in `capabilities/` take one or what was made with one, so
-//! that an operation that nobody checked does not compile. Sockets are wasmtime's, and call back to ask. Every decision goes to the listeners: today the explanation for the person and the
-//! audit file. What else wants to know (a metric, a prompt, a recorder) is another listener, not another path.
+//! A capability describes an operation as a [`Request`], and [`Gate::check`] answers with a
+//! [`Permit`] or a [`Denial`]. Nothing else creates a permit, and the operations in `capabilities/`
+//! take a permit or a value made with one, so that an unchecked operation does not compile. Sockets
+//! are wasmtime's own and call back to ask.
+//!
+//! Every decision goes to the listeners, such as the explainer, the audit log and the metrics.
 
 use crate::failure::host_calls;
 use crate::gate::event::{Event, Listener, Outcome};
 use std::sync::Arc;
 use walnut_policy::{Decision, Denial, Policy, Reason, Request};
 
-/// Proof that the gate allowed a request. Only [`Gate::check`] makes one.
+/// Proof that the gate allowed a request. Only [`Gate::check`] creates one.
 #[derive(Debug)]
 pub struct Permit(());
 
-/// Decides for one component. Shared by its sandboxes.
+/// Decides for one component; shared by its sandboxes.
 #[derive(Clone)]
 pub struct Gate {
     shared: Arc<Shared>,
@@ -28,18 +30,21 @@ struct Shared {
 }
 
 impl Gate {
-    /// A gate for `component`, under `policy`.
+    /// Creates a gate for `component`, with `policy`.
     pub fn new(component: &str, policy: Policy, listeners: Vec<Arc<dyn Listener>>) -> Self {
         let hears_allowed = listeners.iter().any(|l| l.wants_allowed());
         Gate { shared: Arc::new(Shared { component: component.to_owned(), policy, listeners, hears_allowed }) }
     }
 
-    /// The policy that decides.
+    /// Returns the policy.
     pub fn policy(&self) -> &Policy {
         &self.shared.policy
     }
 
-    /// Decides, and tells the listeners.
+    /// Decides about `request` and tells the listeners.
+    ///
+    /// # Errors
+    /// The denial, if the policy does not allow the request.
     pub fn check(&self, import: &'static str, request: Request) -> Result<Permit, Denial> {
         host_calls::note(import);
         match self.shared.policy.decide(&request) {
@@ -58,12 +63,13 @@ impl Gate {
         }
     }
 
-    /// Whether `request` would be allowed, without telling anybody: for choices that are not themselves operations.
+    /// Returns whether `request` would be allowed, without telling the listeners. For choices that
+    /// are not operations themselves.
     pub(crate) fn would_allow(&self, request: &Request) -> bool {
         matches!(self.shared.policy.decide(request), Decision::Allowed { .. })
     }
 
-    /// Whether a denial forbids `request`, without telling anybody.
+    /// Returns whether a deny rule forbids `request`, without telling the listeners.
     pub(crate) fn denies(&self, request: &Request) -> bool {
         matches!(self.shared.policy.decide(request), Decision::Denied { reason: Reason::DeniedBy(_) })
     }
@@ -76,8 +82,9 @@ impl Gate {
     }
 }
 
-/// A folder of the host to suggest for a guest's folder: below the current one, whether it is there or not. Nobody looks, or how
-/// long a refusal takes would tell the guest what the host has.
+/// Suggests a folder of the host for a guest's folder: the same path below the current folder. The
+/// file system is not asked whether it exists, since the time of a denial would tell the guest what
+/// the host has.
 fn host_folder_for(guest: &str) -> String {
     if guest == "/" { ".".into() } else { format!(".{guest}") }
 }
@@ -88,7 +95,7 @@ mod tests {
     use parking_lot::Mutex;
     use walnut_policy::Access;
 
-    /// What would allow the last refusal.
+    /// Grant that the latest denial suggested.
     #[derive(Default)]
     struct Suggested(Mutex<String>);
 

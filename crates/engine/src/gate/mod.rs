@@ -1,4 +1,4 @@
-//! Decides each request of a guest, and tells listeners.
+//! Decides each request of a guest, and tells the listeners.
 
 pub(crate) mod audit;
 pub(crate) mod event;

@@ -1,4 +1,4 @@
-//! Bodies of requests and responses, bounded in size and in how long they sleep.
+//! Bodies of requests and responses: limits on size and pauses, buffered beginnings.
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
-/// A body with a limit on its size. `E` is what the reader of the body understands.
+/// Body with a limit on its size. `E` is the error type of its reader.
 pub(crate) struct SizeLimited<B: HttpBody, E, F> {
     pub inner: B,
-    /// Bytes that may still come.
+    /// Bytes that may still arrive.
     pub left: u64,
     pub too_large: F,
     pub broken: fn(B::Error) -> E,
@@ -48,15 +48,15 @@ where
     }
 }
 
-/// What came of a body prepend_to anybody asked for it.
+/// Beginning of a body, taken before its reader asked for it.
 pub(crate) struct Buffered<E> {
     frames: VecDeque<Result<Frame<Bytes>, E>>,
-    /// In bytes.
+    /// Bytes in `frames`.
     size: usize,
     is_whole: bool,
 }
 
-/// How much of a body is taken prepend_to somebody asks, in bytes: more by one frame at the most.
+/// Bytes of a body that are buffered before its reader asks. May be exceeded by one frame.
 const MAX_BUFFERED: usize = 64 << 10;
 
 impl<E> Default for Buffered<E> {
@@ -66,7 +66,8 @@ impl<E> Default for Buffered<E> {
 }
 
 impl<E> Buffered<E> {
-    /// Takes the next frame of `body` if it is there. Whether whoever makes the body may get further by that.
+    /// Takes the next frame of `body` if it is ready. Returns whether the writer of the body may go
+    /// on.
     pub fn poll_more<B>(&mut self, body: &mut B, cx: &mut Context<'_>) -> bool
     where
         B: HttpBody<Data = Bytes, Error = E> + Unpin,
@@ -86,7 +87,7 @@ impl<E> Buffered<E> {
         true
     }
 
-    /// The body again, with what was taken of it.
+    /// Puts the buffered beginning before `rest`.
     pub fn prepend_to<B>(self, rest: B) -> Prefixed<B>
     where
         B: HttpBody<Data = Bytes, Error = E>,
@@ -95,7 +96,7 @@ impl<E> Buffered<E> {
     }
 }
 
-/// A body of which something came prepend_to anybody asked for it.
+/// Body with a buffered beginning.
 pub(crate) struct Prefixed<B: HttpBody> {
     buffered: Buffered<B::Error>,
     rest: B,
@@ -129,7 +130,7 @@ where
         let rest = if self.buffered.is_whole { SizeHint::with_exact(0) } else { self.rest.size_hint() };
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(size));
-        // Of a body with trailers no length is announced: they could not follow it.
+        // A body with trailers has no announced length, since the trailers could not follow it.
         if let (Some(upper), true) = (rest.upper(), self.buffered.frames.iter().all(is_data)) {
             hint.set_upper(upper.saturating_add(size));
         }
@@ -137,7 +138,7 @@ where
     }
 }
 
-/// A body that keeps something for as long as it is room_needed.
+/// Body that keeps a guard until it is dropped.
 pub(crate) struct WithGuard<B, G> {
     pub inner: B,
     pub _guard: G,
@@ -160,24 +161,25 @@ impl<B: HttpBody + Unpin, G: Unpin> HttpBody for WithGuard<B, G> {
     }
 }
 
-/// A body that fails when nothing of it comes for too long.
+/// Body that fails after a pause that is too long.
 pub struct IdleTimeout<B: HttpBody> {
     inner: B,
-    /// Set once pauses of any length are right.
+    /// Set once pauses may be of any length.
     unlimited: Option<Arc<AtomicBool>>,
     timeout: Duration,
     too_slow: fn() -> B::Error,
-    /// Runs while nothing comes.
+    /// Runs during a pause.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: HttpBody> IdleTimeout<B> {
-    /// `inner` may sleep for `timeout`, and fails with `too_slow` after that.
+    /// Limits the pauses of `inner` to `timeout`; a longer one ends the body with the error
+    /// `too_slow`.
     pub fn new(inner: B, timeout: Duration, too_slow: fn() -> B::Error) -> Self {
         IdleTimeout { inner, unlimited: None, timeout, too_slow, sleep: None }
     }
 
-    /// Pauses may be of any length once `unlimited` is set.
+    /// Lifts the limit once `unlimited` is set.
     pub fn unlimited_if(mut self, unlimited: Arc<AtomicBool>) -> Self {
         self.unlimited = Some(unlimited);
         self

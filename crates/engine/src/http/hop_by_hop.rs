@@ -1,17 +1,17 @@
-//! What of a head is for one connection alone.
+//! Hop-by-hop fields of a head.
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName};
 use std::str::FromStr;
 
-/// The fields that `Connection` names as meant for this connection alone (RFC 9110 section 7.6.1).
+/// Returns the fields that `Connection` names as hop-by-hop (RFC 9110 section 7.6.1).
 pub fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let lists = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).filter_map(|name| HeaderName::from_str(name.trim()).ok()).collect()
 }
 
-/// Takes them off, but for what the message itself is told by, and tells which they are. What is for one connection whether it is
-/// named or not never gets to a guest.
+/// Removes the fields that `Connection` names, except `content-length`, and returns their names.
+/// Fields that are always hop-by-hop never reach a guest anyway.
 pub(crate) fn remove_named(headers: &mut HeaderMap) -> Vec<HeaderName> {
     let mut named = named_by_connection(headers);
     named.retain(|name| *name != CONTENT_LENGTH);
@@ -19,7 +19,7 @@ pub(crate) fn remove_named(headers: &mut HeaderMap) -> Vec<HeaderName> {
     named
 }
 
-/// Takes the fields of these names off.
+/// Removes the fields with these names.
 pub(crate) fn remove(fields: &mut HeaderMap, named: &[HeaderName]) {
     for name in named {
         fields.remove(name);

@@ -1,4 +1,4 @@
-//! Parts of HTTP that incoming and outgoing requests share.
+//! Parts of HTTP that inbound and outbound requests share.
 
 pub(crate) mod body;
 pub(crate) mod content_length;

@@ -1,6 +1,7 @@
 //! `run`: a command from start to exit.
 
 use crate::compile::prepared::Ready;
+use crate::component::artifact_ref::ArtifactRef;
 use crate::component::world::World;
 use crate::failure::error::{Failure, LoadError};
 use crate::failure::explain;
@@ -12,22 +13,25 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings as p2;
 use wasmtime_wasi::p3::bindings as p3;
 
-/// How a command ended.
+/// End of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// By itself, with this code.
+    /// The command exited with this code.
     Code(i32),
-    /// It did not end by itself, or not well.
+    /// The command failed, or was ended.
     Failed(Failure),
 }
 
 impl Ready {
-    /// Whether this is a command, and what to do with it if not.
+    /// Checks that this is a command.
+    ///
+    /// # Errors
+    /// A component of another kind, with a hint how to start it.
     pub fn check_command(&self) -> Result<(), LoadError> {
         if self.code.worlds.iter().any(|w| matches!(w, World::Command0_2 | World::Command0_3)) {
             return Ok(());
         }
-        let target = crate::component::artifact::as_typed(&self.name);
+        let target = ArtifactRef::text_of(&self.name);
         let (reason, hint) = if self.code.worlds.iter().any(World::is_service) {
             ("it is an HTTP service, not a command", format!("serve it: `walnut serve {target}`"))
         } else {
@@ -41,15 +45,15 @@ impl Ready {
         Err(LoadError::WrongWorld { name: self.name.clone(), verb: "run", reason: reason.into(), hint })
     }
 
-    /// Calls `act`, from another thread, when the deadline is well past and the guest's own thread is still held by
-    /// something outside: a pipe that nobody reads, a file system that does not answer.
+    /// Calls `act`, from another thread, if the guest's thread is held by something outside well
+    /// beyond the deadline: a pipe that nobody reads, a file system that does not answer.
     pub fn when_stuck(&self, act: impl Fn() + Send + Sync + 'static) {
         const GRACE: Duration = Duration::from_millis(500);
         self.code.tier.ticker.when_stuck(Instant::now() + self.setup.limits.deadline + GRACE, act);
     }
 
-    /// Runs the command to its end, within its limits. The process ends with it: what a command had that ended by itself is left
-    /// to the system.
+    /// Runs the command to its end, within its limits. Leaves a command that ended by itself to the
+    /// system, as the process ends with it.
     pub async fn run(&self) -> Exit {
         let limits = &self.setup.limits;
         let store = Sandbox::store(&self.code.tier.wasmtime, &self.setup);
@@ -64,7 +68,7 @@ impl Ready {
         } else {
             self.run_0_2(&mut store).await
         };
-        // As `leave_to_system` does with the rest.
+        // `leave_to_system` does the same with the rest.
         let _ = ManuallyDrop::new(store);
         match result {
             Ok(Ok(())) => Exit::Code(0),

@@ -1,4 +1,5 @@
-//! `call`: one exported function, with arguments and results in WAVE.
+//! `call`: an exported function, with arguments and results in WAVE (the WebAssembly Value
+//! Encoding).
 
 use crate::compile::prepared::Ready;
 use crate::failure::error::{Failure, LoadError};
@@ -11,22 +12,25 @@ use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::wasm_wave::wasm::{DisplayFuncResults, DisplayType, WasmFunc};
 use wasmtime::component::{Component, ComponentExportIndex, Val};
 
-/// The longest call that is read.
-const LONGEST: usize = 1 << 20;
+/// Longest call that is read, in bytes.
+const MAX_CALL: usize = 1 << 20;
 
-/// A call as somebody wrote it, before a function is looked for.
+/// A call as typed, before its function is looked up.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WrittenCall<'a> {
-    /// The function, in full or as short as it can be told apart.
+    /// Name of the function, in full or as short as it is unambiguous.
     pub name: &'a str,
-    /// The arguments in WAVE, as a call of a function `f`.
+    /// Arguments in WAVE, as a call of a function `f`.
     pub arguments: String,
 }
 
-/// Reads `function(arguments)`. The arguments are read when the function's types are known.
+/// Parses `function(arguments)`. The arguments are read once the function's types are known.
+///
+/// # Errors
+/// A text that is not a call.
 pub fn parse_call(call: &str) -> Result<WrittenCall<'_>, LoadError> {
-    if call.len() > LONGEST {
-        return Err(LoadError::Call(format!("the call is longer than {LONGEST} bytes")));
+    if call.len() > MAX_CALL {
+        return Err(LoadError::Call(format!("the call is longer than {MAX_CALL} bytes")));
     }
     let (name, arguments) = split_call(call).ok_or_else(|| {
         LoadError::Call(format!(
@@ -38,7 +42,8 @@ pub fn parse_call(call: &str) -> Result<WrittenCall<'_>, LoadError> {
 
 /// An exported function.
 struct Export {
-    /// The instance that holds it, such as `acme:shapes/shapes@1.0.0`; empty at the top.
+    /// The instance that exports it, such as `acme:shapes/shapes@1.0.0`; empty for an export of the
+    /// component itself.
     instance: String,
     name: String,
     ty: ComponentFunc,
@@ -50,9 +55,9 @@ impl Export {
         if self.instance.is_empty() { self.name.clone() } else { format!("{}.{}", self.instance, self.name) }
     }
 
-    /// Whether `wanted` names this: in full, by interface, or by the function's name alone.
-    fn answers_to(&self, wanted: &str) -> bool {
-        // The name of a method has a dot of its own.
+    /// Returns whether `wanted` names this function: in full, by interface, or by its name alone.
+    fn is_named(&self, wanted: &str) -> bool {
+        // The name of a method contains a dot.
         let Some(before) = wanted.strip_suffix(self.name.as_str()) else { return false };
         let Some(instance) = before.strip_suffix(['.', '#']) else { return before.is_empty() };
         let unversioned = self.instance.split('@').next().unwrap_or_default();
@@ -62,9 +67,10 @@ impl Export {
 }
 
 impl Ready {
-    /// Calls `function(arguments)` and returns its results, in WAVE.
+    /// Calls `function(arguments)` and returns its results in WAVE.
     ///
-    /// The outer error is about the call as it was written, the inner one about what the guest did.
+    /// # Errors
+    /// The outer error is about the call as typed, the inner one about the guest.
     pub async fn call(&self, call: &str) -> Result<Result<String, Failure>, LoadError> {
         let exports = self.exports();
         let WrittenCall { name, arguments } = parse_call(call)?;
@@ -83,7 +89,7 @@ impl Ready {
         let params = typed.map_err(|e| {
             LoadError::Call(format!(
                 "the arguments of `{name}` do not fit: {}\n  it takes: {}",
-                in_words(&e.to_string(), &arguments),
+                explain_wave_error(&e.to_string(), &arguments),
                 signature(export)
             ))
         })?;
@@ -143,7 +149,7 @@ impl Ready {
 }
 
 fn find<'a>(exports: &'a [Export], name: &str) -> Result<&'a Export, LoadError> {
-    let matches: Vec<_> = exports.iter().filter(|e| e.answers_to(name)).collect();
+    let matches: Vec<_> = exports.iter().filter(|e| e.is_named(name)).collect();
     match matches.as_slice() {
         [one] => Ok(one),
         [] if exports.is_empty() => Err(LoadError::Call("it exports no function that can be called".into())),
@@ -160,7 +166,7 @@ fn find<'a>(exports: &'a [Export], name: &str) -> Result<&'a Export, LoadError> 
     }
 }
 
-/// The function's name, and a call of a plain name that WAVE's parser reads.
+/// Splits a call into the function's name and a call of a plain name, which WAVE's parser reads.
 fn split_call(call: &str) -> Option<(&str, String)> {
     let call = call.trim();
     let open = call.find('(')?;
@@ -168,8 +174,8 @@ fn split_call(call: &str) -> Option<(&str, String)> {
     (!name.is_empty() && call.ends_with(')')).then(|| (name, format!("f{}", &call[open..])))
 }
 
-/// WAVE's error, with the text that it is about in place of offsets into `call`.
-fn in_words(error: &str, call: &str) -> String {
+/// Rewrites an error of WAVE: quotes the text instead of offsets into `call`.
+fn explain_wave_error(error: &str, call: &str) -> String {
     let span = |text: &str| {
         let (start, end) = text.split_once("..")?;
         call.get(start.parse().ok()?..end.parse().ok()?)
@@ -189,7 +195,7 @@ fn in_words(error: &str, call: &str) -> String {
     }
 }
 
-/// Stands for a type that WAVE has no words for, since its values never leave the sandbox.
+/// Shown for a type that WAVE cannot express, since its values never leave the sandbox.
 const UNWRITTEN: &str = "(a handle)";
 
 fn signature(export: &Export) -> String {

@@ -1,7 +1,8 @@
-//! What the host keeps for a guest outside the guest's own memory: the fields, requests and responses that it has handles to.
+//! Memory that the host keeps for a guest: the fields, requests and responses behind its handles.
 //!
-//! How many there are is limited by `handles`, but each may be as long as the guest likes. They are not measured as they are
-//! made, which would cost every request, but at the ticks that interrupt a guest: whoever makes much of them is interrupted.
+//! The limit `handles` bounds their number, but each may be as long as the guest likes. Measuring
+//! them as they are made would cost every request. They are measured at the ticks that interrupt a
+//! guest instead: a guest that makes many is interrupted.
 
 use http::HeaderMap;
 use std::any::Any;
@@ -13,25 +14,26 @@ use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
 use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest, HostOutgoingResponse};
 use wasmtime_wasi_http::p3::{Request, Response};
 
-/// Bytes that nobody is charged for: more than all heads that clients send to one sandbox at once.
+/// Bytes for which a guest is not charged: more than all heads that clients send to one sandbox at
+/// once.
 const FREE_ALLOWANCE: u64 = 4 << 20;
 
-/// What a handle, or one field of a head, takes compute_thread its text, in bytes and about.
+/// Approximate bytes of a handle, or of a field of a head, beside its text.
 const ENTRY: usize = 64;
 
-/// At most a tenth of the time goes into weighing.
+/// Ratio of rest to measurement: at most a tenth of the time is spent measuring.
 const REST_FACTOR: u32 = 9;
 
-/// When what is kept is measured.
+/// Measures the memory behind a guest's handles.
 #[derive(Default)]
 pub(crate) struct HostMemoryMeter {
-    /// Not before that, as it took long the last time.
+    /// Earliest time of the next measurement, as the latest took long.
     rests: Option<Instant>,
 }
 
 impl HostMemoryMeter {
-    /// Bytes that the host keeps in `table` for the guest, for which it is charged; of what is more than `most` not all. Nothing
-    /// where it was measured only just now.
+    /// Returns the bytes behind the handles in `table` for which the guest is charged. Stops
+    /// counting beyond `most`. Returns 0 right after an expensive measurement.
     pub fn measure(&mut self, table: &mut ResourceTable, most: u64) -> u64 {
         let began = Instant::now();
         if self.rests.is_some_and(|until| began < until) {
@@ -50,7 +52,7 @@ impl HostMemoryMeter {
     }
 }
 
-/// What has no length of its own is as large as any other handle.
+/// Returns the bytes behind a handle; values without a length of their own count as 0.
 fn size_of_held(held: &(dyn Any + Send), seen: &mut CountedHeads) -> usize {
     let mut size_of_fields = |fields: &FieldMap| size_of_fields(fields, seen);
     if let Some(fields) = held.downcast_ref::<FieldMap>() {
@@ -80,7 +82,7 @@ fn size_of_held(held: &(dyn Any + Send), seen: &mut CountedHeads) -> usize {
     }
 }
 
-/// Where the heads are that were counted: many handles may be of one.
+/// Addresses of the heads that were counted: several handles may share one.
 type CountedHeads = HashSet<*const HeaderMap>;
 
 fn size_of_fields(fields: &FieldMap, seen: &mut CountedHeads) -> usize {

@@ -1,17 +1,17 @@
-//! How much memory a sandbox has.
+//! The memory limit of a sandbox.
 
 use crate::failure::error::LimitReached;
 use crate::limits::{Limit, Limits};
 
-/// The sum over all memories and tables of a sandbox.
+/// Sum of all memories and tables of a sandbox, in bytes.
 pub(super) struct MemoryLimit {
     pub used: u64,
-    /// What of it was there not from the start: hardly anybody asks for that without writing to it.
+    /// Growth since the start. Guests rarely grow a memory without writing to it.
     pub grown: u64,
     pub most: u64,
 }
 
-/// In bytes: to give back as much takes about a millisecond.
+/// Growth, in bytes, that takes about a millisecond to unmap.
 pub(super) const GROWN: u64 = 16 << 20;
 
 impl MemoryLimit {
@@ -23,8 +23,8 @@ impl MemoryLimit {
         self.most.saturating_sub(self.used).min(4 << 30)
     }
 
-    /// Takes what a memory or a table wants to have more, its elements of `size` bytes. A growth that goes over ends the
-    /// sandbox: a guest that was refused memory seldom says so in words.
+    /// Grows a memory or a table whose elements have `size` bytes. Growth beyond the limit ends the
+    /// sandbox: a guest whose allocation fails seldom says so in words.
     pub fn grow(
         &mut self,
         current: usize,
@@ -33,7 +33,8 @@ impl MemoryLimit {
         size: u64,
     ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|most| desired > most) && desired as u64 * size <= self.most {
-            // The module's own maximum: the guest is told no, as the specification has it.
+            // The maximum of the module itself: the growth fails, as the WebAssembly specification
+            // says.
             return Ok(false);
         }
         let used = self.used.saturating_add((desired - current) as u64 * size);

@@ -1,4 +1,4 @@
-//! One live instance's state: everything that ends with it.
+//! The state of a sandbox: everything that ends with it.
 
 use crate::capabilities::connection_limit::ConnectionLimit;
 use crate::capabilities::dir::dir::{DirState, Files};
@@ -27,15 +27,15 @@ use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, UpdateDeadline
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// Bytes that a guest which is not alone hands to the host in one call, or asks random ones of: the thread is nobody else's
-/// meanwhile.
+/// Bytes that a guest on a shared thread passes to the host, or asks of the random generator, in
+/// one call. Nobody else has the thread meanwhile.
 const MAX_AT_ONCE: usize = 4 << 20;
 
-/// Bytes of one head or trailer that a guest makes. Each field counts some 70 more than its text, so that whatever comes in a
-/// head (64 KiB, of which HTTP/2 counts 32 for each field) can be copied.
+/// Bytes of one head or trailer that a guest makes. Each field counts about 70 bytes more than its
+/// text, so that an inbound head (64 KiB, of which HTTP/2 counts 32 bytes per field) can be copied.
 const MAX_FIELDS: usize = 192 << 10;
 
-/// The data of a store. Host functions find everything that they need here, and nothing global.
+/// The data of a store. Host functions find all their state here.
 pub(crate) struct Sandbox {
     pub table: ResourceTable,
     gate: Gate,
@@ -45,7 +45,7 @@ pub(crate) struct Sandbox {
     connections: SocketConnections,
     pub setup: Arc<Setup>,
     pub output: GuestOutput,
-    /// Made when the guest first asks for something of it: many that answer a request never do.
+    /// State of wasmtime's WASI, created on first use: many guests answer a request without it.
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
     pub outbound: Outbound,
@@ -54,12 +54,12 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// A store with a new sandbox in it, its limits on.
+    /// Creates a store with a new sandbox and its limits.
     pub fn store(engine: &wasmtime::Engine, setup: &Arc<Setup>) -> Store<Sandbox> {
         Self::store_with(engine, setup, setup.meter(), GuestOutput::new(&setup.stdio))
     }
 
-    /// The same, for those who count its time and tell what it says.
+    /// Like [`Sandbox::store`], with the caller's meter and output.
     pub fn store_with(
         engine: &wasmtime::Engine,
         setup: &Arc<Setup>,
@@ -86,35 +86,36 @@ impl Sandbox {
         store
     }
 
-    /// Instantiates `pre`; a program of WASI 0.1 then gets its memory apart from the adapter's.
+    /// Instantiates `pre`. A program of WASI 0.1 then gets its memory, apart from the adapter's.
     pub async fn instantiate(store: &mut Store<Sandbox>, pre: &InstancePre<Sandbox>) -> wasmtime::Result<Instance> {
         let instance = pre.instantiate_async(&mut *store).await?;
         if let Ok(reserve) = instance.get_typed_func::<(u32,), ()>(&mut *store, crate::component::memory_layout::EXPORT)
         {
             let pages = store.data().memory.left() >> 16;
-            // A little is left for tables.
+            // The rest is for tables.
             let pages = u32::try_from(pages - pages / 64).unwrap_or(u32::MAX);
             reserve.call_async(&mut *store, (pages,)).await?;
         }
         Ok(instance)
     }
 
-    /// Ends a sandbox, with whatever else ends with it.
+    /// Ends a sandbox, and drops `with` afterwards. A large one ends on the background thread.
     pub fn end(mut store: Store<Sandbox>, with: impl Send + 'static) {
         let sandbox = store.data_mut();
         if sandbox.has_grown() {
-            // ConnectionLimit end now, and streams of 0.2. Those of 0.3 are the store's.
+            // Connections end now, and so do the streams of WASI 0.2; those of 0.3 belong to the
+            // store.
             sandbox.table = ResourceTable::new();
             drop_in_background((store, with));
         }
     }
 
-    /// Whether there is so much memory to give back that it takes a while.
+    /// Returns whether unmapping the memory would take a while.
     fn has_grown(&self) -> bool {
         self.memory.grown > GROWN
     }
 
-    /// In bytes.
+    /// Returns the bytes that the guest may still allocate.
     pub fn memory_left(&self) -> u64 {
         self.memory.most.saturating_sub(self.memory.used)
     }
@@ -155,8 +156,8 @@ fn new_wasi(setup: &Setup, output: &GuestOutput, gate: &Gate, names: &LearnedNam
     wasi.build()
 }
 
-/// Waits a moment when a sandbox could not start because the engine's pools are full: those that idle or were given up leave
-/// them when their threads get to it. Any other error is handed back.
+/// Waits a moment if a sandbox could not start because the engine's pools are full. Idle and
+/// replaced sandboxes leave their places as soon as their threads run. Returns any other error.
 pub(crate) async fn wait_for_room(error: wasmtime::Error, room_needed: &Notify) -> wasmtime::Result<()> {
     if !error.is::<PoolConcurrencyLimitError>() {
         return Err(error);
@@ -184,11 +185,11 @@ impl WasiHttpView for Sandbox {
     }
 }
 
-/// What an element of a table takes on the host.
+/// Bytes of a table element on the host.
 const TABLE_ELEMENT: u64 = 16;
 
 impl Sandbox {
-    /// What the host keeps for a guest is memory too.
+    /// Charges the memory that the host keeps for the guest.
     fn check_host_memory(&mut self) -> Result<(), LimitReached> {
         let MemoryLimit { used, most, .. } = self.memory;
         let left = most.saturating_sub(used);

@@ -1,4 +1,4 @@
-//! What the sandboxes of a component share: policy, limits, streams, connections.
+//! State that the sandboxes of a component share: policy, limits, streams, connections.
 
 use crate::capabilities::dir::dir::Mounts;
 use crate::capabilities::dns::resolver::Resolver;
@@ -18,41 +18,41 @@ use std::time::{Duration, Instant};
 
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What a component gets when it starts.
+/// Everything that a component gets when it starts.
 pub struct Setup {
-    /// Decides what it may do.
+    /// Decides what the component may do.
     pub gate: Gate,
-    /// What it may use.
+    /// Limits of each sandbox.
     pub limits: Limits,
-    /// Where its standard streams go.
+    /// Destination of the standard streams.
     pub stdio: Stdio,
-    /// The arguments; the first is the program's name.
+    /// Arguments; the first is the program's name.
     pub args: Vec<String>,
-    /// The values of the variables that may be seen. The gate decides which of them are.
+    /// Values of environment variables. The gate decides which of them a guest sees.
     pub env: Vec<(String, String)>,
-    /// Whether file operations may block the thread: where one guest has it for itself.
+    /// Whether file operations may block the thread, as where a guest has it to itself.
     pub may_block: bool,
-    /// Hears what it uses.
+    /// Observes what the sandboxes use.
     pub usage_observer: Option<Arc<dyn UsageObserver>>,
-    /// Hears of limits that it reaches and that do not end a sandbox.
+    /// Observes limits that were reached without ending a sandbox.
     pub limit_observer: Option<LimitObserver>,
-    /// How long a sandbox is kept that waits for requests.
+    /// Time for which a sandbox without requests is kept.
     pub(crate) idle: Duration,
     pub(crate) mounts: Arc<Mounts>,
-    /// Outbound connections that wait for the next request: the component's own, since nobody shares its setup.
+    /// Idle outbound connections. They belong to this component alone.
     pub(crate) pool: Arc<ConnectionPool>,
-    /// Look-ups of names that are under way, for whichever of its sandboxes.
+    /// Name lookups of all its sandboxes.
     pub(crate) resolver: Arc<Resolver>,
-    /// The version of WASI by which the component asks for things.
+    /// Version of WASI that the component imports.
     pub(crate) version: &'static str,
-    /// Whose turn it is when its guests run.
+    /// Flow of its guests in the scheduler.
     pub(crate) flow: FlowId,
-    /// Whether its requests usually compute for long.
+    /// Whether its requests are usually long-running.
     pub(crate) history: Arc<LongRunHistory>,
 }
 
 impl Setup {
-    /// Opens the mounts of the gate's policy.
+    /// Creates a setup and opens the mounts of the gate's policy.
     pub fn new(gate: Gate, limits: Limits, stdio: Stdio, may_block: bool) -> Result<Self, LoadError> {
         let mounts = Mounts::open(gate.policy(), may_block)?;
         let (args, env, pool, history) = (Vec::new(), Vec::new(), Arc::default(), Arc::default());
@@ -79,14 +79,14 @@ impl Setup {
 }
 
 impl Setup {
-    /// Tells of a sandbox that is ready, and that began to be made at `began`.
+    /// Tells the observer of a sandbox whose start began at `began`.
     pub(crate) fn sandbox_started(&self, began: Instant) {
         if let Some(usage_observer) = &self.usage_observer {
             usage_observer.sandbox_started(began.elapsed());
         }
     }
 
-    /// A meter with the time of one request.
+    /// Creates a meter with the budget of one request.
     pub(crate) fn meter(&self) -> Arc<Meter> {
         Meter::new(&self.limits, self.usage_observer.clone(), self.flow, self.history.clone())
     }

@@ -1,4 +1,4 @@
-//! What a guest's standard streams are connected to.
+//! Standard streams of a guest.
 
 use crate::request_id::RequestId;
 use bytes::Bytes;
@@ -16,37 +16,37 @@ use wasmtime_wasi::{WasiCtxBuilder, async_trait};
 /// A line that a guest wrote.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputLine<'a> {
-    /// The line, without its end.
+    /// The line, without its line feed.
     pub text: &'a str,
-    /// Whether it went to standard error.
+    /// Whether the line was written to standard error.
     pub is_stderr: bool,
-    /// The request that it was written for, where that can be told.
+    /// The request for which the line was written, if it can be told.
     pub request: Option<RequestId>,
 }
 
-/// Takes the lines of a guest's output.
+/// Receives the lines of a guest's output.
 pub type LineSink = Arc<dyn Fn(OutputLine<'_>) + Send + Sync>;
 
-/// What a guest's standard streams are connected to.
+/// Destination of a guest's standard streams.
 #[derive(Clone)]
 pub enum Stdio {
-    /// This process's own.
+    /// The standard streams of this process.
     Inherit,
-    /// Input is empty, and output is handed over line by line.
+    /// Input is empty; output is passed on line by line.
     Lines(LineSink),
 }
 
-/// A line longer than this is handed over in pieces.
+/// Bytes of a line; longer lines are passed on in pieces.
 const MAX_LINE: usize = 8 << 10;
-/// What a sandbox may say for one request. A guest that logs without end must not fill a disk.
+/// Bytes of output per request. A guest that logs without end must not fill a disk.
 const MAX_OUTPUT: usize = 1 << 20;
 
-/// What a sandbox says, and for whom.
+/// Output of a sandbox, attributed to requests.
 #[derive(Clone, Default)]
 pub(crate) struct GuestOutput(Arc<Mutex<OutputState>>);
 
 impl GuestOutput {
-    /// For a sandbox whose streams are connected to `stdio`.
+    /// Creates the output of a sandbox with these streams.
     pub fn new(stdio: &Stdio) -> Self {
         let sink = match stdio {
             Stdio::Inherit => None,
@@ -57,7 +57,7 @@ impl GuestOutput {
         GuestOutput(Arc::new(Mutex::new(output)))
     }
 
-    /// The streams of a sandbox.
+    /// Connects the streams of a sandbox.
     pub fn connect(&self, wasi: &mut WasiCtxBuilder) {
         if self.lock().sink.is_none() {
             wasi.inherit_stdio();
@@ -67,8 +67,8 @@ impl GuestOutput {
         }
     }
 
-    /// From now on all that is output is for `request`, and it may be as much again. What has no end of line yet was for the
-    /// one before.
+    /// Attributes further output to `request`, with a fresh budget. An unfinished line belongs to
+    /// the previous request.
     pub fn switch_to(&self, request: Option<RequestId>) {
         let mut output = self.lock();
         output.flush_lines();
@@ -77,12 +77,12 @@ impl GuestOutput {
         output.requests.extend(request);
     }
 
-    /// Another request came, for which as much may be output again.
+    /// Renews the budget for another request.
     pub fn reset_budget(&self) {
         self.lock().bytes = 0;
     }
 
-    /// `request` is under way, with others perhaps, for as long as the guard lives.
+    /// Adds `request` to those under way, until the guard is dropped.
     pub fn begin_request(&self, request: RequestId) -> RequestScope {
         self.lock().requests.push(request);
         RequestScope { output: self.clone(), request }
@@ -93,7 +93,7 @@ impl GuestOutput {
     }
 }
 
-/// A request that is under way.
+/// A request under way.
 pub(crate) struct RequestScope {
     output: GuestOutput,
     request: RequestId,
@@ -111,19 +111,19 @@ impl Drop for RequestScope {
 #[derive(Default)]
 struct OutputState {
     sink: Option<LineSink>,
-    /// Those under way. Which of several a line is for, nobody outside the guest can tell.
+    /// Requests under way. With several, the request of a line is unknown outside the guest.
     requests: SmallVec<[RequestId; 1]>,
-    /// How much was output since the last request came.
+    /// Bytes written since the latest request came.
     bytes: usize,
-    /// Of standard output and of standard error.
+    /// Unfinished lines of standard output and standard error.
     partial: [PartialLine; 2],
 }
 
-/// What has no end of line yet.
+/// A line without its line feed.
 #[derive(Default)]
 struct PartialLine {
     bytes: Vec<u8>,
-    /// The request for which it began.
+    /// The request for which the line began.
     request: Option<RequestId>,
 }
 
@@ -181,7 +181,7 @@ impl OutputState {
         }
     }
 
-    /// The request under way, if it is the only one.
+    /// Returns the request under way, if it is the only one.
     fn request(&self) -> Option<RequestId> {
         match self.requests[..] {
             [only] => Some(only),
@@ -190,14 +190,14 @@ impl OutputState {
     }
 }
 
-/// What has no end of line yet is output when the sandbox ends.
+/// Unfinished lines are passed on when the sandbox ends.
 impl Drop for OutputState {
     fn drop(&mut self) {
         self.flush_lines();
     }
 }
 
-/// An output stream that is cut into lines.
+/// Output stream that is cut into lines.
 #[derive(Clone)]
 struct LineStream {
     is_stderr: bool,

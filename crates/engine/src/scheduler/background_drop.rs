@@ -1,30 +1,31 @@
-//! Where large sandboxes end.
+//! Drops large sandboxes on a thread of lower priority.
 //!
-//! To give back 128 MiB is one call of the system that takes 10 ms and more, in which the thread serves nobody. So a sandbox that
-//! has grown is dropped on a thread that has less of a processor than those that serve.
+//! Unmapping 128 MiB is a single system call that takes 10 ms and more, and the calling thread
+//! serves nobody meanwhile. A sandbox that has grown is therefore dropped on a background thread.
 
 use crate::scheduler::priority::{lower_priority, request_short_slice};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-/// A sandbox, and whatever counts it. It has its room in the engine's pools until it is dropped, so there are never more than may live.
+/// A value to drop. A sandbox keeps its place in the engine's pools until it is dropped, so the
+/// limit on live sandboxes still holds.
 type Dropped = Box<dyn Send>;
 
 static DROP_THREAD: OnceLock<Option<Sender<Dropped>>> = OnceLock::new();
 
-/// By so much its thread is nicer than those that serve.
+/// Niceness of the background thread: +5 gives it a third of the weight of a serving thread.
 const NICENESS: i32 = 5;
 
-/// Starts the thread, with less weight than the calling one.
+/// Starts the background thread, with less weight than the calling thread.
 pub(crate) fn start_thread() {
     DROP_THREAD.get_or_init(start);
 }
 
-/// Drops `value` soon, or at once where the system refuses the thread.
+/// Drops `value` on the background thread, or at once if the system refuses to start that thread.
 pub(crate) fn drop_in_background(value: impl Send + 'static) {
     if let Some(drop_thread) = DROP_THREAD.get_or_init(start) {
-        // What cannot be sent comes back, and is dropped here.
+        // `send` hands a value back that it cannot send; the value is dropped here.
         let _ = drop_thread.send(Box::new(value));
     }
 }

@@ -1,4 +1,4 @@
-//! The clock that interrupts guests.
+//! The clock that interrupts guests: it advances wasmtime's epoch.
 
 use crate::scheduler::priority::request_short_slice;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -6,41 +6,45 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// While guests are short and nobody else waits for them, ticks come so much more seldom, but at least every [`MAX_SLOW_PERIOD`].
+/// Factor by which ticks slow down while guests are short and nobody waits for them. The period
+/// never exceeds [`MAX_SLOW_PERIOD`].
 const SLOW_FACTOR: u32 = 4;
 const MAX_SLOW_PERIOD: Duration = Duration::from_millis(2);
 
-/// For so many ticks they come as often as they were told to.
+/// Number of ticks for which a requested pace lasts.
 const PACED_TICKS: u32 = 100;
 
-/// So much more often than else they come where a guest that computes for long was entered among others.
+/// Factor by which ticks speed up while a long-running guest shares its thread with others.
 const HURRIED_FACTOR: u32 = 2;
 
-/// Ticks without a guest, before the ticker sleeps: to wake it costs more than they do.
+/// Number of ticks without a running guest after which the ticker sleeps. Waking it costs more than
+/// a few idle ticks.
 const IDLE_TICKS: u32 = 10;
 
-/// Advances the epoch while a guest runs, and sleeps while none does. Most guests of a service are gone before a tick would notice them,
-/// and each tick takes the processor from one: so ticks are rare until somebody computes for long, or others wait.
+/// Advances the epoch while a guest runs, and sleeps while none does.
+///
+/// Most guests of a service end before a tick would notice them, and each tick takes the processor
+/// from a guest. Ticks are therefore rare until a guest computes for long or others wait.
 pub(crate) struct EpochTicker {
     engine: wasmtime::EngineWeak,
     period: Duration,
     running: AtomicUsize,
     asleep: AtomicBool,
-    /// For how many ticks more they come at each pace.
+    /// Ticks that remain at each pace.
     steady: AtomicU32,
     hurried: AtomicU32,
     thread: OnceLock<Thread>,
     stuck: OnceLock<StuckHandler>,
 }
 
-/// What to do when a guest's thread is held by the system beyond its deadline.
+/// Callback for a guest whose thread the system holds beyond the deadline.
 struct StuckHandler {
     at: Instant,
     act: Box<dyn Fn() + Send + Sync>,
 }
 
 impl EpochTicker {
-    /// A tick every `period`; its thread starts with the first guest.
+    /// Creates a ticker with this period. Its thread starts with the first guest.
     pub fn new(engine: &wasmtime::Engine, period: Duration) -> Arc<Self> {
         Arc::new(EpochTicker {
             engine: engine.weak(),
@@ -54,12 +58,13 @@ impl EpochTicker {
         })
     }
 
-    /// Calls `act` when a guest runs at `at`, as it cannot when its thread heeds the deadline.
+    /// Calls `act` if a guest still runs at `at`. A guest whose thread responds has been ended by
+    /// its deadline before.
     pub fn when_stuck(&self, at: Instant, act: impl Fn() + Send + Sync + 'static) {
         let _ = self.stuck.set(StuckHandler { at, act: Box::new(act) });
     }
 
-    /// The ticks go on for as long as the guard lives.
+    /// Keeps the ticks going for as long as the guard lives.
     pub fn running(self: &Arc<Self>) -> TickerGuard<'_> {
         self.running.fetch_add(1, SeqCst);
         let thread = self.start_once();
@@ -69,25 +74,26 @@ impl EpochTicker {
         TickerGuard(self)
     }
 
-    /// Ticks come at this pace for a while.
+    /// Sets the pace of the next [`PACED_TICKS`] ticks.
     pub fn pace(&self, pace: Pace) {
         let left = match pace {
             Pace::Steady => &self.steady,
             Pace::Hurried => &self.hurried,
         };
-        // Most are at it already, and then leave it in the caches of the others.
+        // A store would invalidate the cache line of other threads; usually the value is there
+        // already.
         if left.load(Relaxed) != PACED_TICKS {
             left.store(PACED_TICKS, Relaxed);
         }
     }
 
-    /// Whether ticks come at [`Pace::Steady`] next.
+    /// Returns whether the next ticks come at [`Pace::Steady`].
     #[cfg(test)]
     pub fn is_steady(&self) -> bool {
         self.steady.load(Relaxed) > 0
     }
 
-    /// How long it is until the next tick.
+    /// Returns the time until the next tick, and counts down the paces.
     fn pause(&self) -> Duration {
         let is = |left: &AtomicU32| {
             let ticks = left.load(Relaxed);
@@ -110,7 +116,8 @@ impl EpochTicker {
         let name = thread::Builder::new().name("walnut-ticker".into());
         let tick = move || {
             request_short_slice();
-            // The thread ends with the engine: when nobody holds the ticker, or the engine, any more.
+            // The thread ends when the last holder of the ticker, or of the wasmtime engine, is
+            // gone.
             let mut idle = 0;
             while let Some(ticker) = weak.upgrade() {
                 if !ticker.tick(&mut idle) {
@@ -127,7 +134,8 @@ impl EpochTicker {
         }
     }
 
-    /// Whether the engine is still there. Counts the ticks at which no guest ran.
+    /// Advances the epoch, or sleeps after `idle` ticks without a guest. Returns whether the
+    /// wasmtime engine still exists.
     fn tick(&self, idle: &mut u32) -> bool {
         if self.running.load(SeqCst) > 0 {
             *idle = 0;
@@ -157,7 +165,7 @@ impl EpochTicker {
     }
 }
 
-/// How often ticks come, where it is not seldom.
+/// Pace of the ticks, where they are not slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
     Steady,

@@ -1,20 +1,26 @@
-//! Those who wait on one thread, and whose turn it is.
+//! A deficit round robin over the flows that wait on one thread.
+//!
+//! Time is divided into rounds. In each round every waiting flow gets one turn and is charged a
+//! quantum of 20 µs. A turn that took longer is charged in full, and its flow then sits out as many
+//! rounds as pay for it. See ADR 0009, and Shreedhar and Varghese, "Efficient Fair Queuing Using
+//! Deficit Round Robin" (1995).
 
 use crate::observer::UsageObserver;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What a component may have in each round, in nanoseconds: about what a small request costs with its HTTP, which is not charged.
+/// Processor time of a flow in each round, in nanoseconds. About the cost of a small request with
+/// its HTTP, which is not charged.
 const QUANTUM: u64 = 20_000;
 
-/// In nanoseconds: what a turn takes at the most that others may wait for.
+/// Longest turn that counts as short, in nanoseconds.
 const SHORT_TURN: u64 = 100_000;
 
-/// How many times over the time is charged in which a guest goes on that has computed for long.
+/// Price of a long-running guest's time: each nanosecond is charged this many times.
 const LONG_TURN_PRICE: u64 = 3;
 
-/// One of those that threads are divided among: a component.
+/// Identifies a flow: a component, among those that share threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlowId(pub(super) u64);
 
@@ -24,48 +30,50 @@ impl FlowId {
         FlowId(NEXT.fetch_add(1, Relaxed))
     }
 
-    /// All who count what they use in this place: the versions of a component, one after another.
+    /// Returns the flow of all sandboxes that report to `usage`: the successive versions of one
+    /// component.
     pub fn of(usage: &Arc<dyn UsageObserver>) -> Self {
         FlowId(Arc::as_ptr(usage).cast::<()>().addr() as u64)
     }
 }
 
-/// What somebody waits for.
+/// Kind of work that waits for a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TurnKind {
-    /// To begin.
+    /// A request that has not begun.
     New,
-    /// To go on, after it has computed for long.
+    /// A guest that has computed for long and waits to go on.
     Long,
 }
 
-/// Who waits, and when their flows may go on.
+/// Flows that wait for turns of `W`.
 #[derive(Debug)]
 pub(crate) struct FairQueue<W> {
-    /// Those that wait, and those that are not in the next round.
+    /// Flows with waiters, and flows that have been charged for rounds to come.
     flows: Vec<Flow<W>>,
-    /// That of the last turn.
+    /// Round of the latest turn.
     round: u64,
-    /// What a flow may have in a round, in nanoseconds.
+    /// Processor time of a flow in each round, in nanoseconds.
     quantum: u64,
-    /// Turns that were given, and flows that came.
+    /// Counts turns and arrivals, to order them.
     count: u64,
 }
 
 #[derive(Debug)]
 struct Flow<W> {
     flow: FlowId,
-    /// All that it has charged, if it has charged its quantum of each round before it came. So this says in which round it is next.
+    /// Time charged so far, as if the flow had used its quantum in every round before it arrived.
+    /// Divided by the quantum, it is the round of the flow's next turn.
     charged: u64,
-    /// What its last turn was charged in advance and it has not used.
+    /// Part of the latest turn's charge that the turn has not used.
     prepaid: u64,
-    /// When it came, or charged its last turn, by the queue's count.
+    /// Value of [`FairQueue::count`] when the flow arrived or had its latest turn.
     since: u64,
-    /// Of its last turn, in nanoseconds.
+    /// Duration of the latest turn, in nanoseconds.
     cost: u64,
     new: VecDeque<W>,
     long: VecDeque<W>,
-    /// What charged its last turn.
+    /// Kind of the latest turn.
     last: Option<TurnKind>,
 }
 
@@ -95,7 +103,7 @@ impl<W> FairQueue<W> {
         let next = self.next()?;
         let next = &mut self.flows[next];
         let waiter = next.pop();
-        // One that waits longer than the others is in a round that is long over.
+        // A flow that has waited longer than the others belongs to a round that is over.
         self.round = self.round.max(next.charged / quantum);
         self.count = count;
         next.since = count;
@@ -106,7 +114,7 @@ impl<W> FairQueue<W> {
         waiter
     }
 
-    /// The place of the flow whose turn it is next.
+    /// Returns the index of the flow that has the next turn.
     fn next(&self) -> Option<usize> {
         let waiting = self.flows.iter().enumerate().filter(|(_, waiting)| waiting.has_waiters());
         let next = waiting.min_by_key(|(_, waiting)| (waiting.charged / self.quantum, waiting.since))?;
@@ -127,7 +135,7 @@ impl<W> FairQueue<W> {
         waiting.charged = waiting.charged.saturating_add(beyond);
     }
 
-    /// What those have charged that are in it.
+    /// Returns the charge of a flow that belongs to the next round.
     fn next_round(&self) -> u64 {
         (self.round + 1).saturating_mul(self.quantum)
     }
@@ -147,7 +155,8 @@ impl<W> Flow<W> {
         !(self.new.is_empty() && self.long.is_empty())
     }
 
-    /// The one that came first; of each kind by turns, so that neither waits for all of the other.
+    /// Takes the waiter that came first, alternating between the kinds so that neither waits for
+    /// all of the other.
     fn pop(&mut self) -> Option<W> {
         let is_long = self.new.is_empty() || self.last == Some(TurnKind::New) && !self.long.is_empty();
         self.last = Some(if is_long { TurnKind::Long } else { TurnKind::New });

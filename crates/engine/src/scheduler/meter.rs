@@ -1,8 +1,9 @@
-//! How long_from a guest has been on a processor, and the clock that interrupts it.
+//! Measures the processor time of a sandbox.
 //!
-//! Compiled code looks at wasmtime's epoch at every loop and call. [`EpochTicker`] advances it while any guest runs; the check
-//! then fails, and [`Meter::check`] decides between going on and ending the sandbox. [`Metered`] wraps whatever drives a
-//! guest and counts the time that the thread spends in it, so that waiting is free and other work is not charged.
+//! Compiled code checks wasmtime's epoch at every loop and call. [`EpochTicker`] advances the epoch
+//! while any guest runs. The check then fails, and [`Meter::check`] decides whether the guest goes
+//! on or its sandbox ends. [`Metered`] wraps the future that drives a guest and counts the time
+//! that the thread spends in it, so waiting is free and other work is not charged.
 
 use crate::failure::error::{Failure, LimitReached};
 use crate::failure::explain;
@@ -19,22 +20,23 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// The processor time of one sandbox.
+/// Processor time of one sandbox: what it has used, and what it may use.
 pub(crate) struct Meter {
     budget: AtomicU64,
-    /// What may be spent before the guest lets go of the thread.
+    /// Time at which the guest must have yielded the thread.
     turn: AtomicU64,
-    /// From which time spent on it is one that computes for long_from.
+    /// Time from which on the guest counts as long-running.
     long_from: AtomicU64,
-    /// How often the guest was gone on with since it last let go.
+    /// Number of times that the guest was resumed since it last yielded.
     ticks_in_turn: AtomicU64,
     spent: AtomicU64,
-    /// When the thread last entered the guest, by its [`clock`]; `OUTSIDE` while it is not in it.
+    /// Time at which the thread entered the guest, by [`thread_clock`]; [`OUTSIDE`] while it is not
+    /// in it.
     entered: AtomicU64,
     deadline: OnceLock<Instant>,
-    /// Whether the guest leaves a thread on which it has computed for long_from.
+    /// Whether a long-running guest moves to a compute thread.
     can_offload: AtomicBool,
-    /// Whether one of its limits on time is short.
+    /// Whether the limit on processor time, or the deadline, is short.
     has_short_limit: bool,
     usage_observer: Option<Arc<dyn UsageObserver>>,
     flow: FlowId,
@@ -43,17 +45,17 @@ pub(crate) struct Meter {
 
 const OUTSIDE: u64 = u64::MAX;
 
-/// What a request computes for a moment, in nanoseconds. Beyond that it is long_from.
+/// Processor time from which on a request is long-running, in nanoseconds.
 const LONG_RUN: u64 = 1_000_000;
 
-/// In nanoseconds.
+/// Time since its entry for which a guest need not yield, in nanoseconds.
 const SHORT_ENTRY: u64 = 100_000;
 
-/// A limit that is shorter does not wait for ticks that come seldom.
+/// Limits that are shorter need ticks at full pace from the start.
 const SHORT_LIMIT: Duration = Duration::from_millis(20);
 
 impl Meter {
-    /// With the time of one request.
+    /// Creates a meter with the budget of one request.
     pub fn new(
         limits: &Limits,
         usage_observer: Option<Arc<dyn UsageObserver>>,
@@ -76,18 +78,18 @@ impl Meter {
         })
     }
 
-    /// A guest that still computes at `deadline` is ended there, in the middle of what it does.
+    /// Ends the guest at `deadline`, even in the middle of a computation.
     pub fn end_at(&self, deadline: Instant) {
         let _ = self.deadline.set(deadline);
     }
 
-    /// For a sandbox with several requests: from now on each of them may spend `cpu`.
-    pub fn renew(&self, cpu: Duration, requests: usize) {
+    /// Extends the budget of a sandbox with several requests: each may use `cpu` from now on.
+    pub fn extend_budget(&self, cpu: Duration, requests: usize) {
         let more = nanoseconds(cpu).saturating_mul(requests.max(1) as u64);
         self.budget.store(self.spent_about().saturating_add(more), Relaxed);
     }
 
-    /// From now on the guest may spend `cpu` in one go, however many requests it has.
+    /// Starts a turn: the guest may use `cpu` before it yields, however many requests it has.
     pub fn start_turn(&self, cpu: Duration) {
         let spent_exactly = self.spent_about();
         self.turn.store(spent_exactly.saturating_add(nanoseconds(cpu)), Relaxed);
@@ -95,32 +97,37 @@ impl Meter {
         self.ticks_in_turn.store(0, Relaxed);
     }
 
-    /// Whether the guest computes without letting go; one that waits for a processor does not count.
+    /// Returns whether the guest computes without yielding. A guest that waits for a processor does
+    /// not count.
     pub fn is_busy(&self) -> bool {
         self.ticks_in_turn.load(Relaxed) > 20
     }
 
-    /// Whether it has computed for longer than most requests do: in all, or since its start_turn began.
+    /// Returns whether the guest has computed for longer than most requests do: in all, or since
+    /// its turn began.
     pub fn is_long(&self) -> bool {
         self.spent_exactly() > self.long_from.load(Relaxed)
     }
 
-    /// The guest is driven by [`Offload`](crate::scheduler::offload::Offload).
+    /// Allows the guest to move to a compute thread;
+    /// [`Offload`](crate::scheduler::offload::Offload) drives it.
     pub fn allow_offload(&self) {
         self.can_offload.store(true, Relaxed);
     }
 
-    /// Whether it has to wait for a start_turn to go on, and not for another thread.
+    /// Returns whether a long-running guest has to queue for a turn, rather than move to a compute
+    /// thread.
     pub fn must_queue(&self) -> bool {
         self.is_long() && !(self.can_offload.load(Relaxed) && offload::is_available())
     }
 
-    /// Whether nobody has waited long_from for the guest to let go of the thread, so that it need not before the next tick.
+    /// Returns whether the guest was entered so recently that it need not yield at this tick.
     pub fn has_just_entered(&self) -> bool {
         thread_clock::since(self.entered.load(Relaxed)) < SHORT_ENTRY
     }
 
-    /// Fails once the budget is spent or the deadline has passed. Called from the guest's own thread.
+    /// Fails once the budget is spent or the deadline has passed. Called from the guest's own
+    /// thread.
     pub fn check(&self) -> Result<(), LimitReached> {
         if self.deadline.get().is_some_and(|deadline| Instant::now() > *deadline) {
             return Err(LimitReached(Limit::Deadline));
@@ -133,7 +140,8 @@ impl Meter {
         self.spent_until_now(thread_clock::since)
     }
 
-    /// To count from, for each request anew: by up to a millisecond more than it is, and mostly without asking the system.
+    /// Returns the time spent, too high by at most a millisecond, mostly without a system call.
+    /// Serves as the base of each request's budget.
     fn spent_about(&self) -> u64 {
         self.spent_until_now(thread_clock::about_since)
     }
@@ -146,7 +154,7 @@ impl Meter {
         self.spent.load(Relaxed).saturating_add(running)
     }
 
-    /// The thread is in the guest for as long_from as this lives.
+    /// Charges the thread's time to the guest until the guard is dropped.
     fn enter(&self) -> GuestEntry<'_> {
         self.ticks_in_turn.fetch_add(1, Relaxed);
         self.entered.store(thread_clock::enter(), Relaxed);
@@ -160,12 +168,12 @@ impl Meter {
         if let Some(usage_observer) = &self.usage_observer {
             usage_observer.cpu_used(Duration::from_nanos(entry.at_most));
         }
-        // What another flow spent must not be held against this one.
+        // Time of another flow must not be charged to this one.
         turns::end(self.flow, entry.at_least);
     }
 }
 
-/// With the request that it is for.
+/// Records the run in the history, at the end of the request.
 impl Drop for Meter {
     fn drop(&mut self) {
         if *self.can_offload.get_mut() {
@@ -174,7 +182,8 @@ impl Drop for Meter {
     }
 }
 
-/// A thread's stay in a guest. It ends by a panic, too: those who wait for their start_turn wait for that end.
+/// A thread's visit to a guest. It ends by a panic, too, because other flows wait for the end of
+/// the turn.
 struct GuestEntry<'a>(&'a Meter);
 
 impl Drop for GuestEntry<'_> {
@@ -183,7 +192,7 @@ impl Drop for GuestEntry<'_> {
     }
 }
 
-/// A future that drives a guest, with its time counted and its host calls remembered.
+/// Future that drives a guest, with its time measured and its host calls recorded.
 pub(crate) struct Metered<F> {
     inner: Pin<Box<F>>,
     meter: Arc<Meter>,
@@ -194,7 +203,7 @@ pub(crate) struct Metered<F> {
 impl<F: Future> Metered<F> {
     #[inline(always)]
     pub fn new(inner: F, meter: Arc<Meter>, ticker: Arc<EpochTicker>) -> Self {
-        // By a thread that serves, as threads inherit their weight.
+        // Threads inherit their priority, so the ticker is started by a serving thread.
         ticker.start_once();
         Metered { inner: Box::pin(inner), meter, ticker, recent_calls: RecentCalls::default() }
     }
@@ -206,7 +215,7 @@ impl<F: Future> Metered<F> {
         ended.map_err(|_| self.overdue(limits))
     }
 
-    /// What to say of a guest that was waiting when its deadline passed.
+    /// Returns the failure of a guest that was waiting when its deadline passed.
     pub fn overdue(&self, limits: &Limits) -> Failure {
         explain::deadline(limits, self.recent_calls.describe())
     }
@@ -217,9 +226,9 @@ impl<F: Future> Future for Metered<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
-        // Here, where the first takes no look at a clock.
+        // Read before the guest is entered, so that the first request reads no clock.
         let (is_long, among_others) = (this.meter.is_long(), turns::is_contended());
-        // First, since its end is that of the start_turn, also when the system refuses the ticker its thread.
+        // Entered first: leaving ends the turn, even if the system refuses the ticker its thread.
         let inside = this.meter.enter();
         let _running = this.ticker.running();
         if is_long || among_others || this.meter.has_short_limit {
@@ -257,7 +266,7 @@ mod tests {
     use std::task::Waker;
     use walnut_policy::Policy;
 
-    /// What fails inside of the host, in a host call, is a panic in the midst of a guest.
+    /// A fault of the host inside a host call is a panic in the middle of a guest.
     #[tokio::test]
     async fn a_panic_ends_the_turn_of_its_guest() {
         let (noisy, quiet, now) = (FlowId::new(), FlowId::new(), Instant::now());
@@ -300,7 +309,7 @@ mod tests {
     #[test]
     fn a_short_limit_has_its_ticks_from_the_start() {
         for (cpu, is_steady) in [(SHORT_LIMIT / 2, true), (2 * SHORT_LIMIT, false)] {
-            // One that ticks once.
+            // Ticks once.
             let ticker = EpochTicker::new(&wasmtime::Engine::default(), Duration::from_secs(1000));
             let mut guest = Metered::new(std::future::pending::<()>(), setup(cpu).meter(), ticker.clone());
             assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());

@@ -1,4 +1,4 @@
-//! Shares processor time between sandboxes.
+//! Shares processor time between sandboxes: meters, turns, compute threads.
 
 pub(crate) mod background_drop;
 pub(crate) mod epoch_ticker;

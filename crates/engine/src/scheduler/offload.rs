@@ -1,9 +1,10 @@
-//! Guests that compute for long, on a thread of their own.
+//! Moves long-running guests to a compute thread.
 //!
-//! A thread that serves is in nobody's hands while a guest computes on it: until the next tick it sees no socket. So where several
-//! components are busy on it, a guest that has computed for long goes on elsewhere: on one thread compute_thread each that serves, which has a
-//! ninth of its weight, and from which the system takes the processor as soon as there is a request. Where it is usual that requests of its
-//! component do so, it begins there.
+//! A serving thread is blocked while a guest computes: until the next tick it sees no socket. Where
+//! several components are busy on a thread, a guest that has computed for long therefore goes on
+//! elsewhere: on one compute thread beside each serving thread. The compute thread has a ninth of
+//! the weight, and the system preempts it as soon as a request arrives. A component whose requests
+//! usually compute for long starts there.
 
 use crate::scheduler::background_drop;
 use crate::scheduler::priority::{lower_priority, request_short_slice};
@@ -20,9 +21,10 @@ use tokio::sync::oneshot::{Sender, channel};
 use tokio::task::JoinHandle;
 
 thread_local! {
-    /// What this thread has compute_thread it. None where the system refuses a thread, and on those threads themselves.
+    /// Compute thread of this serving thread. `None` if the system refuses a thread, and on compute
+    /// threads themselves.
     static COMPUTE_THREAD: OnceCell<Option<ComputeThread>> = const { OnceCell::new() };
-    /// On a thread for guests that compute: the one that it belongs to.
+    /// On a compute thread: the serving thread that it belongs to.
     static SERVING_THREAD: OnceCell<ServingThread> = const { OnceCell::new() };
 }
 
@@ -31,13 +33,13 @@ struct ServingThread {
     thread: ThreadId,
 }
 
-/// A thread for guests that compute. It ends with the one that it belongs to.
+/// Thread for long-running guests. It ends with its serving thread.
 struct ComputeThread {
     runtime: Handle,
     _end: Sender<()>,
 }
 
-/// By so much it is nicer: a tenth of a processor of which the others want all is its.
+/// Niceness of the compute thread: +10 leaves it about 10 % of a saturated core.
 const NICENESS: i32 = 10;
 
 impl ComputeThread {
@@ -53,16 +55,18 @@ impl ComputeThread {
             let _ = runtime.block_on(ends);
             runtime.shutdown_background();
         };
-        // Threads inherit their weight: what all need must not be started by this one.
+        // Threads inherit their priority, so threads that all share must not be started by this
+        // one.
         background_drop::start_thread();
         thread::Builder::new().name("walnut-compute".into()).spawn(work).ok()?;
-        // Who asks for little at once goes before those who do not.
+        // Of threads that wait for the core, the one that asks for a short slice goes first.
         request_short_slice();
         Some(ComputeThread { runtime: handle, _end: end })
     }
 }
 
-/// Where a guest goes on that computes for long on this thread. Nowhere else where it disturbs nobody.
+/// Returns the compute thread of this serving thread, if more than one flow is busy here. A guest
+/// that disturbs nobody stays.
 pub(crate) fn compute_thread() -> Option<Handle> {
     let runtime = |compute_thread: &ComputeThread| compute_thread.runtime.clone();
     turns::is_contended().then(|| {
@@ -70,23 +74,26 @@ pub(crate) fn compute_thread() -> Option<Handle> {
     })?
 }
 
-/// Whether a guest that computes for long on this thread is to move_to it.
+/// Returns whether a long-running guest of this thread can move to a compute thread.
 pub(crate) fn is_available() -> bool {
     compute_thread().is_some()
 }
 
-/// Whether it is usual that a component's requests compute for long, by those of late.
+/// Whether a component's latest requests were long-running.
 #[derive(Default)]
 pub(crate) struct LongRunHistory(AtomicU32);
 
 impl LongRunHistory {
-    /// One that computes for long weighs as much as four that do not, so that it is usual when more than a fifth of them do.
+    /// Weight of a long run against a short one: long runs are usual when they are more than a
+    /// fifth.
     const LONG_WEIGHT: u32 = 4;
     const THRESHOLD: u32 = 32;
-    /// So it is usual no more after as many requests as it took to become so.
+    /// Upper bound, which long runs reach and from which as many short ones lead back to the
+    /// threshold.
     const MAX: u32 = 2 * Self::THRESHOLD;
 
-    /// A request has ended. Of two that end at once on different threads, one may be forgotten.
+    /// Records the end of a request. If two requests end at once on different threads, one may be
+    /// lost.
     pub fn record(&self, was_long: bool) {
         let before = self.0.load(Relaxed);
         let now = if was_long { (before + Self::LONG_WEIGHT).min(Self::MAX) } else { before.saturating_sub(1) };
@@ -100,15 +107,16 @@ impl LongRunHistory {
     }
 }
 
-/// The thread that serves: this one, or the one that it belongs to.
+/// Returns the serving thread: the current thread, or the one that the current compute thread
+/// belongs to.
 pub(crate) fn serving_thread() -> ThreadId {
     SERVING_THREAD.with(|serving_thread| {
         serving_thread.get().map_or_else(|| thread::current().id(), |serving_thread| serving_thread.thread)
     })
 }
 
-/// Does `work` on the thread that serves, also when a guest asks for it that has left it. What the work leaves behind there is not
-/// held up by guests that compute.
+/// Runs `work` on the serving thread, also for a guest that has moved to a compute thread. Tasks
+/// that the work spawns are then not blocked by long-running guests.
 pub(crate) async fn on_serving_thread<F>(work: F) -> F::Output
 where
     F: Future<Output: Send> + Send + 'static,
@@ -122,15 +130,15 @@ where
     poll_fn(|cx| task.poll(cx)).await
 }
 
-/// A guest that leaves its thread when it has computed there for long.
+/// A guest that moves to the compute thread once it is long-running.
 pub(crate) enum Offload<G: Future> {
     Local(G),
-    /// It does not come back, but for what comes of it.
+    /// On the compute thread, where it stays; only its output comes back.
     Remote(Task<G::Output>),
     Moving,
 }
 
-/// It ends when this is dropped.
+/// Task on the compute thread. It is aborted when this is dropped.
 pub(crate) struct Task<T>(Option<JoinHandle<T>>);
 
 impl<T> Task<T> {
@@ -141,7 +149,7 @@ impl<T> Task<T> {
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
                 Err(_) => {
-                    // The thread that it was on has ended, and this one ends with it.
+                    // The compute thread has ended, and this thread is about to.
                     self.0 = None;
                     Poll::Pending
                 }
@@ -158,12 +166,12 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// What may move_to its thread.
+/// A future that may move to a compute thread.
 pub(crate) trait CanOffload: Future {
-    /// Whether it has computed for longer than others should wait for.
+    /// Returns whether it has computed for longer than others should wait.
     fn is_long(&self) -> bool;
 
-    /// Whether it probably will.
+    /// Returns whether its component's requests usually do.
     fn is_usually_long(&self) -> bool;
 }
 
@@ -194,7 +202,8 @@ where
     G: CanOffload + Send + Unpin + 'static,
     G::Output: Send,
 {
-    /// Begins on this thread, or at once where those of its kind go on anyhow.
+    /// Starts on this thread, or on the compute thread if the component's requests are usually
+    /// long.
     pub fn new(guest: G) -> Self {
         let usually_leaves = guest.is_usually_long();
         let mut apart = Offload::Local(guest);
@@ -209,7 +218,8 @@ where
         let guest = poll_fn(move |cx| {
             let polled = Pin::new(&mut guest).poll(cx);
             if polled.is_pending() {
-                // Whoever waits for a lock that somebody else has, who waits for this thread, would wait for the system's tick.
+                // A thread that waits for a lock of this one would otherwise wait until the next
+                // tick of the system's scheduler.
                 thread::yield_now();
             }
             polled
@@ -228,7 +238,7 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
     use tokio::time::timeout;
 
-    /// Tells on which thread it is polled, and is over when it is told so.
+    /// Tells on which thread it is polled, and ends when it is told to.
     struct Guest {
         is_long: bool,
         is_usually_long: bool,
@@ -275,7 +285,7 @@ mod tests {
         }
     }
 
-    /// Polls it once, which may be what makes it move_to, and tells where it was polled then.
+    /// Polls the guest once, which may move it, and returns the thread that polled it.
     async fn begin(is_long: bool) -> (Offload<Guest>, ThreadId, UnboundedSender<&'static str>) {
         let (mut guest, mut polled, over) = guest(is_long, false);
         assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -348,7 +358,7 @@ mod tests {
         share_the_thread();
         let (mut guest, _, over) = begin(true).await;
         over.send("panic").unwrap();
-        // Its end.
+        // The task has ended.
         soon(over.closed()).await;
         let mut cx = Context::from_waker(Waker::noop());
         let ended = soon(async {

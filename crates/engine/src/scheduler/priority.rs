@@ -1,16 +1,19 @@
-//! Linux only: threads compute_thread those that serve, which must not hold them up.
+//! Priorities of threads, on Linux.
 
-/// Has the system let the calling thread go before one that computes on the same processor as soon as it wakes, but for a tenth
-/// of a millisecond at a time. From Linux 6.12 on, who asks for less time at once goes first (sched_setattr(2), `sched_runtime`). Elsewhere, or where it
-/// is refused, a thread waits for a turn of its own on a processor that is busy, and has it for some milliseconds.
+/// Makes the calling thread preempt a computing thread of the same core as soon as it wakes, for a
+/// tenth of a millisecond at a time.
+///
+/// From Linux 6.12 on, the scheduler prefers threads that ask for shorter slices (sched_setattr(2),
+/// `sched_runtime`). Elsewhere, or where the call is refused, a thread waits for its turn on a busy
+/// core and has the core for some milliseconds.
 pub(crate) fn request_short_slice() {
     #[cfg(target_os = "linux")]
     ask_for_little();
 }
 
-/// Makes the calling thread by so much nicer than the one that started it: by 5 it has a third of its weight, by 10 a ninth.
+/// Raises the niceness of the calling thread. +5 leaves a third of the weight, +10 a ninth.
 pub(crate) fn lower_priority(by: i32) {
-    // Only Linux has priorities of threads. Elsewhere it would be that of all.
+    // Only Linux has a priority per thread. Elsewhere the call would change the process.
     #[cfg(target_os = "linux")]
     if let Ok(nice) = rustix::process::getpriority_process(None) {
         let _ = rustix::process::setpriority_process(None, (nice + by).min(19));
@@ -21,7 +24,7 @@ pub(crate) fn lower_priority(by: i32) {
 
 #[cfg(target_os = "linux")]
 fn ask_for_little() {
-    /// The least that there is, in nanoseconds.
+    /// Shortest slice that Linux accepts, in nanoseconds.
     const SLICE: u64 = 100_000;
     let size = size_of::<libc::sched_attr>();
     let mut attributes = libc::sched_attr {
@@ -35,13 +38,15 @@ fn ask_for_little() {
         sched_period: 0,
     };
     let at = &raw mut attributes;
-    // SAFETY: the system writes at most `size` bytes to `attributes`, which lives; 0 is the calling thread.
+    // SAFETY: the system writes at most `size` bytes to `attributes`, which lives; 0 is the calling
+    // thread.
     if unsafe { libc::syscall(libc::SYS_sched_getattr, 0, at, size, 0) } != 0 {
         return;
     }
     if attributes.sched_policy == libc::SCHED_OTHER.cast_unsigned() {
         attributes.sched_runtime = SLICE;
-        // SAFETY: the system reads `attributes`, whose size it wrote itself. That it refuses has no consequence.
+        // SAFETY: the system reads `attributes`, whose size it wrote itself. A refusal has no
+        // effect.
         unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     }
 }

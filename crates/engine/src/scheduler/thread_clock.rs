@@ -1,23 +1,26 @@
-//! How long a thread has been on a processor since it entered a guest.
+//! Processor time of a thread since it entered a guest.
 //!
-//! Only the system knows, and to ask it twice for each turn of a guest took a tenth of a request. So a short entry_time is measured on
-//! the wall, which is never less, and a longer one by the system's count, of which it is known what it was shortly before.
+//! Two system calls for each turn of a guest took a tenth of a request's time. A short visit is
+//! therefore measured by the wall clock, which is never less. A longer visit is measured by the
+//! system's count, compared with a reading from shortly before.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-/// In nanoseconds, below which a entry_time is short. Beyond, what the thread waited for a processor would be charged too.
+/// Visits below this many nanoseconds are measured by the wall clock. Longer ones would be charged
+/// for waiting, too.
 const SHORT_ENTRY: u64 = 100_000;
-/// In nanoseconds: how old the known count may be when a guest is entered. As much may be charged too much.
+/// Greatest age of the latest reading when a guest is entered, in nanoseconds. A guest may be
+/// overcharged by this much.
 const MAX_AGE: u64 = 1_000_000;
 
 thread_local! {
-    /// When the system was asked, and what it output.
+    /// Wall time and processor time of the latest reading.
     static LAST_READING: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
 }
 
-/// The time, for [`since`] to count from on the same thread.
+/// Returns the time of entry, for [`since`] on the same thread.
 pub(crate) fn enter() -> u64 {
     let now = wall();
     if LAST_READING.get().is_none_or(|(at, _)| now.saturating_sub(at) > MAX_AGE) {
@@ -26,18 +29,20 @@ pub(crate) fn enter() -> u64 {
     now
 }
 
-/// Nanoseconds of processor time since `entered`: never less than there were, and little more.
+/// Returns the processor time since `entered` in nanoseconds: never too little, and hardly too
+/// much.
 pub(crate) fn since(entered: u64) -> u64 {
     entry_time(entered, wall()).0.at_most
 }
 
-/// Like [`since`], for where a millisecond more does not matter: the system is asked only of a entry_time that is longer.
+/// Like [`since`], but asks the system only about visits of more than a millisecond. May return up
+/// to a millisecond too much.
 pub(crate) fn about_since(entered: u64) -> u64 {
     let passed = wall().saturating_sub(entered);
     if passed < MAX_AGE { passed } else { since(entered) }
 }
 
-/// What there was since `entered`, now that the guest is left.
+/// Returns the processor time since `entered`, now that the thread leaves the guest.
 pub(crate) fn leave(entered: u64) -> EntryTime {
     let now = wall();
     let (entry_time, total) = entry_time(entered, now);
@@ -47,16 +52,16 @@ pub(crate) fn leave(entered: u64) -> EntryTime {
     entry_time
 }
 
-/// Nanoseconds of processor time.
+/// Processor time of a visit, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryTime {
-    /// Never less than there were, and little more.
+    /// Upper bound: never too little, and hardly too much.
     pub at_most: u64,
-    /// The same without all that the thread may have spent before: never more, and less where it waited then.
+    /// Lower bound: without the time that the thread may have spent before the visit.
     pub at_least: u64,
 }
 
-/// And what the system says, if it was asked.
+/// Returns the time of the visit, with the system's reading if one was taken.
 fn entry_time(entered: u64, now: u64) -> (EntryTime, Option<u64>) {
     let passed = now.saturating_sub(entered);
     let Some((at, known)) = LAST_READING.get().filter(|_| passed >= SHORT_ENTRY) else {
@@ -69,21 +74,22 @@ fn entry_time(entered: u64, now: u64) -> (EntryTime, Option<u64>) {
     (EntryTime { at_most, at_least: at_most.min(spent.saturating_sub(before)) }, Some(total))
 }
 
-/// Nanoseconds on the wall.
+/// Returns the wall time in nanoseconds since the first call.
 fn wall() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    // Half a millennium fits.
+    // A `u64` holds 584 years of nanoseconds.
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
 }
 
-/// Nanoseconds that this thread has spent on a processor.
+/// Returns the processor time of this thread, in nanoseconds.
 #[cfg(unix)]
 fn thread_time() -> u64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0)
 }
 
-/// Where the system has no cheap clock per thread, a guest is charged for its waits on a busy machine too.
+/// Returns the wall time: without a cheap clock per thread, a guest is also charged for waiting on
+/// a busy machine.
 #[cfg(not(unix))]
 fn thread_time() -> u64 {
     wall()
@@ -107,7 +113,7 @@ mod tests {
     fn a_wait_is_not_charged() {
         let entered = enter();
         std::thread::sleep(Duration::from_millis(50));
-        // What it worked before it entered may be charged too, as long as the known count may be old.
+        // Work before the entry may be charged too, as far as the latest reading is old.
         assert!(since(entered) < 10_000_000);
     }
 

@@ -1,15 +1,15 @@
-//! Whose turn it is on one thread.
+//! Turns of the flows that share one thread.
 //!
-//! What a guest computes before it first waits for something, nothing interrupts but a tick; a hundred requests of one component would
-//! all have theirs before the thread looks at a socket again, and sees the request of another. So where more than one component
-//! is busy on a thread, requests wait in queue before their sandbox is made. Guests that have computed for long wait in the same queue,
-//! whoever else is there, unless they leave the thread (`offload.rs`). One of them goes on, or a few that take little, then all else
-//! that waits on the thread, sockets and timers too, then the next. What computes for long pays three times.
+//! Only a tick interrupts the computation of a guest before its first wait. A hundred requests of
+//! one component could all run before the thread looks at a socket again and sees the request of
+//! another. Where more than one component is busy on a thread, requests therefore queue before
+//! their sandbox is made. Long-running guests queue as well, whoever else is there, unless they
+//! move to a compute thread (`offload.rs`).
 //!
-//! Turns go by rounds. In each round every component that waits has one, and pays 20 µs of processor time for it; one whose turn took
-//! more stays away for as many rounds as pay for that. So components that are asked for little go by turns, others by time, and one
-//! that comes waits for no more than a turn of each: those that come go with the next round, and nobody is added to the one that is
-//! under way.
+//! The dispatcher gives a turn to one waiter, or to a few short ones. Then everything else on the
+//! thread runs, sockets and timers included, and then comes the next turn. The order is that of
+//! `fair_queue.rs`: components with few requests alternate, others share by time, and a new arrival
+//! waits for at most one turn of each other component.
 
 use crate::scheduler::fair_queue::{FairQueue, FlowId, TurnKind};
 use futures_channel::oneshot::{Receiver, Sender, channel};
@@ -21,13 +21,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 
-/// For how long a component that has no requests any more counts as busy. So the first of them after a pause, too, is seen soon.
+/// Time for which a component without requests still counts as busy, so that its first request
+/// after a pause is seen soon.
 const BUSY_WINDOW: Duration = Duration::from_secs(10);
 
-/// Turns are given one after another for as long, before sockets are looked at.
+/// Time for which turns are dispatched in a row before sockets are looked at.
 const MAX_BATCH: Duration = Duration::from_micros(100);
 
-/// Whoever has it may go on. It is over when this is dropped, also by a request that left before it began.
+/// A turn. It ends when this is dropped, also if its request left before it began.
 pub(crate) type Turn = Sender<Infallible>;
 type Over = Receiver<Infallible>;
 
@@ -38,16 +39,16 @@ thread_local! {
 #[derive(Default)]
 struct ThreadTurns {
     queue: Arc<RunQueue>,
-    /// Whose request was the last, and when.
+    /// Flow of the latest request, with its time.
     last: Cell<Option<(FlowId, Instant)>>,
-    /// How long those of several flows count as busy.
+    /// End of the time for which several flows count as busy.
     shared_until: Cell<Option<Instant>>,
-    /// Of the guest that runs.
+    /// Turn of the guest that runs.
     turn: Cell<Option<Turn>>,
 }
 
 impl ThreadTurns {
-    /// Whether a request of `flow` that comes `now` is not the only flow's.
+    /// Records a request of `flow` and returns whether other flows are busy on this thread.
     fn is_shared(&self, flow: FlowId, now: Instant) -> bool {
         let last = self.last.replace(Some((flow, now)));
         if last.is_some_and(|(other, at)| other != flow && now < at + BUSY_WINDOW) {
@@ -57,26 +58,27 @@ impl ThreadTurns {
     }
 }
 
-/// What a request of `flow` waits for that comes `now`, before its guest begins. Nothing if no other flow is busy here.
+/// Queues a request of `flow` for a turn. Returns `None` if no other flow is busy on this thread.
 pub(crate) fn before(flow: FlowId, now: Instant) -> Option<Receiver<Turn>> {
     THREAD_TURNS.with(|here| here.is_shared(flow, now).then(|| here.queue.wait(flow, TurnKind::New)))
 }
 
-/// Whether more than one flow is busy on this thread.
+/// Returns whether more than one flow is busy on this thread.
 pub(crate) fn is_contended() -> bool {
     THREAD_TURNS.with(|here| here.shared_until.get().is_some_and(|until| Instant::now() < until))
 }
 
-/// Whether a request is the next that has a turn on this thread, and none of a flow that computed for longer than a moment in
-/// its last.
+/// Returns whether the next turn on this thread goes to a request of a flow whose latest turn was
+/// short.
 pub fn is_short_turn_next() -> bool {
     THREAD_TURNS.with(|here| here.queue.is_dispatching.load(Relaxed) && here.queue.lock().is_next_short())
 }
 
-/// Lets others run. Who has computed for long then waits in queue, unless it leaves the thread.
+/// Lets others run. With `waits`, the guest queues for a turn.
 pub(crate) async fn yield_turn(flow: FlowId, waits: bool) {
     if !waits {
-        // Not woken at once: the runtime would look at sockets and timers only every 61 tasks.
+        // A future that wakes itself at once would make the runtime look at sockets and timers only
+        // every 61 tasks.
         return yield_now().await;
     }
     let turn = THREAD_TURNS.with(|here| here.queue.wait(flow, TurnKind::Long));
@@ -85,12 +87,12 @@ pub(crate) async fn yield_turn(flow: FlowId, waits: bool) {
     }
 }
 
-/// The guest that is entered next on this thread has this turn, until it lets go of the thread.
+/// Gives this turn to the guest that is entered next on this thread.
 pub(crate) fn begin(turn: Turn) {
     THREAD_TURNS.with(|here| here.turn.set(Some(turn)));
 }
 
-/// The guest that ran on this thread has let go of it, after so many nanoseconds.
+/// Ends the turn of the guest that has yielded, and charges `spent` nanoseconds.
 pub(crate) fn end(flow: FlowId, spent: u64) {
     THREAD_TURNS.with(|here| {
         here.queue.charge(flow, spent);
@@ -98,12 +100,13 @@ pub(crate) fn end(flow: FlowId, spent: u64) {
     });
 }
 
-/// Those who wait on one thread. Nobody else touches it: the locks are there since a task may be sent elsewhere, as far as its type
-/// tells.
+/// Waiters of one thread. No other thread uses it; the locks satisfy the types of tasks, which
+/// could be sent elsewhere.
 #[derive(Default)]
 struct RunQueue {
     queue: Mutex<FairQueue<Sender<Turn>>>,
-    /// Whether somebody gives turns: as long as one is taken or waited for, and until sockets were looked at after it.
+    /// Whether a dispatcher runs: while a turn is taken or waited for, and until sockets were
+    /// looked at after it.
     is_dispatching: AtomicBool,
 }
 
@@ -112,14 +115,14 @@ impl RunQueue {
         let (give_to, turn) = channel();
         self.lock().push(flow, kind, give_to);
         if !self.is_dispatching.swap(true, Relaxed) {
-            // Nobody is before a new one; a long one was itself.
+            // A new request finds an empty queue; a long-running guest has just had its turn.
             let first = if kind == TurnKind::New { self.next() } else { None };
             tokio::spawn(dispatch(Dispatcher(self.clone()), first));
         }
         turn
     }
 
-    /// Gives the next turn to the first who still wants it.
+    /// Gives the next turn to the first waiter that still wants it.
     fn next(&self) -> Option<Over> {
         loop {
             let next = self.lock().pop()?;
@@ -159,7 +162,7 @@ async fn dispatch(queue: Dispatcher, first: Option<Over>) {
     }
 }
 
-/// A queue whose turns are given. Whoever is left in it when its runtime ends does not wait for ever.
+/// Guard of a queue with a dispatcher. If its runtime ends, waiters do not wait for ever.
 struct Dispatcher(Arc<RunQueue>);
 
 impl Drop for Dispatcher {

@@ -1,14 +1,15 @@
-//! `dir`: files and folders.
+//! The capability `dir`: files and folders.
 //!
-//! A guest is given its mounts, and after them a read-only root that holds nothing but the way to the mounts. Since every
-//! path lies below that root, a path outside every mount is seen here and explained, instead of failing in the guest's own
-//! C library. To the host the root is an empty folder, made on first use and removed at once: an open folder can be looked
-//! at all the same, nothing can be made in it, and nothing is left behind however the process ends. What it lists is told
-//! by [`Files::leads_to`].
+//! A guest gets its mounts, and after them a read-only root that only contains the way to the
+//! mounts. Every path lies below this root, so a path outside every mount is seen here and
+//! explained, instead of failing in the guest's C library. On the host, the root is an empty folder
+//! that is made on first use and removed at once. An open folder stays usable after its removal,
+//! nothing can be created in it, and nothing is left behind however the process ends.
+//! [`Files::leads_to`] returns its entries.
 //!
-//! Inside a mount wasmtime's cap-std resolves paths, so that no `..`, symbolic link or race leads out of it. Here it is
-//! only decided whether the operation may be tried ([`Files::admit`]) and, afterwards, told when it was refused for
-//! leading out ([`Files::refused`]).
+//! Inside a mount, wasmtime's cap-std resolves paths, so that no `..`, symbolic link or race leads
+//! out. This file decides whether an operation may be tried ([`Files::admit`]), and reports
+//! operations that were refused for leading out ([`Files::refused`]).
 
 use crate::capabilities::state::HostState;
 use crate::failure::error::{LoadError, MountError};
@@ -25,7 +26,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
 /// The mounts of a component, opened once and shared by its sandboxes.
 pub(crate) struct Mounts {
     mounts: Vec<(Mount, Dir)>,
-    /// `None` when a mount covers the root.
+    /// Folders that lead to the mounts; `None` if a mount covers the root.
     root: Option<OnceLock<Option<Root>>>,
     may_block: bool,
 }
@@ -33,17 +34,18 @@ pub(crate) struct Mounts {
 /// The folders that only lead to mounts, by their guest paths.
 type Root = BTreeMap<String, RootFolder>;
 
-/// One of them.
+/// A folder that only leads to mounts.
 struct RootFolder {
     dir: Dir,
-    /// What it shows.
+    /// Names of its entries.
     names: BTreeSet<String>,
-    /// Removed when the component is, where a folder cannot be removed while it is open.
+    /// Kept where an open folder cannot be removed; removed with the component.
     folder: Option<TempDir>,
 }
 
 impl Mounts {
-    /// Opens every mount of `policy`. `may_block` lets file operations run on the guest's own thread.
+    /// Opens every mount of `policy`. `may_block` lets file operations run on the guest's own
+    /// thread.
     pub fn open(policy: &Policy, may_block: bool) -> Result<Arc<Self>, LoadError> {
         let open = |mount: &Mount| {
             let perms = match mount.access {
@@ -68,7 +70,7 @@ impl Mounts {
         Ok(Arc::new(Mounts { mounts, root: (!covered).then(OnceLock::new), may_block }))
     }
 
-    /// Removes the root's folders, where there still are some, before the end of their component.
+    /// Removes the folders of the root, where any are left, before the end of their component.
     pub fn remove_root(&self) {
         let root = self.root.as_ref().and_then(|root| root.get()?.as_ref());
         for folder in root.iter().flat_map(|root| root.values()).filter_map(|leading| leading.folder.as_ref()) {
@@ -85,7 +87,8 @@ impl Mounts {
         self.ways().into_iter().map(leading).collect()
     }
 
-    /// Each folder that leads to mounts, and what it shows. What is inside a mount is the mount's own.
+    /// Returns each folder that leads to mounts, with its entries. The content of a mount is the
+    /// mount's own.
     fn ways(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut ways = BTreeMap::from([("/".to_owned(), BTreeSet::new())]);
         for (mount, _) in &self.mounts {
@@ -112,7 +115,8 @@ impl RootFolder {
     }
 }
 
-/// In memory where there is a place for that: a folder of the disk costs a start more than the rest of what is done here.
+/// Makes an empty folder, in memory where possible: on a disk it would cost a start more than
+/// everything else here.
 fn empty_folder() -> std::io::Result<TempDir> {
     let mut named = tempfile::Builder::new();
     named.prefix("walnut-root-");
@@ -154,23 +158,23 @@ pub(crate) struct Files {
     places: HashMap<u32, String>,
 }
 
-/// What this capability keeps for a guest.
+/// State of this capability.
 pub(crate) trait DirState: HostState {
     fn files(&self) -> &Files;
     fn files_mut(&mut self) -> &mut Files;
 }
 
-/// An operation on a path that may be tried: in `dir`, on `path`.
+/// An operation that may be tried: in the folder `dir`, on the path `path`.
 pub(crate) struct AdmittedPath {
     pub dir: Dir,
     pub path: String,
     /// The absolute guest path.
     pub guest: String,
-    /// `None` in the folders that only lead to mounts, where there is nothing to have authority over.
+    /// The permit; `None` in the folders that only lead to mounts, which give no authority.
     permit: Option<Permit>,
 }
 
-/// The error that a guest sees, before it is one of WASI 0.2 or 0.3.
+/// Error that a guest sees, before its translation to WASI 0.2 or 0.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileError {
     Access,
@@ -181,7 +185,7 @@ pub(crate) enum FileError {
     NotDirectory,
 }
 
-/// Where a path leads.
+/// Place that a path leads to.
 enum PathTarget {
     Mount { dir: Dir, path: String, guest: String },
     Root { dir: Dir, guest: String },
@@ -194,14 +198,15 @@ impl Files {
         Files { mounts, places: HashMap::new() }
     }
 
-    /// The folders that the guest starts with and their names: the mounts in order, then the root.
+    /// Returns the folders that the guest starts with, and their names: the mounts in order, then
+    /// the root.
     pub fn start(&self) -> Vec<(Dir, String)> {
         let mounts = self.mounts.mounts.iter().map(|(mount, dir)| (dir.clone(), mount.name.clone()));
         let root = self.mounts.root().and_then(|root| Some((root.get("/")?.dir.clone(), "/".to_owned())));
         mounts.chain(root).collect()
     }
 
-    /// Remembers where an open file or folder is.
+    /// Records the guest path of an open file or folder.
     pub fn opened(&mut self, handle: u32, guest: &str) {
         self.places.insert(handle, normalize(guest).unwrap_or_else(|| "/".into()));
     }
@@ -210,7 +215,7 @@ impl Files {
         self.places.remove(&handle);
     }
 
-    /// The folders that the open folder `handle` shows, when it only leads to mounts.
+    /// Returns the entries of the open folder `handle`, if it only leads to mounts.
     pub fn leads_to(&self, handle: u32) -> Option<Vec<String>> {
         let leading = self.mounts.root()?.get(self.places.get(&handle)?)?;
         Some(leading.names.iter().cloned().collect())
@@ -249,15 +254,16 @@ impl Files {
         Ok(AdmittedPath { dir, path, guest, permit: Some(permit) })
     }
 
-    /// Decides a change of what is open as `handle`, and room_needed no permission to write for that.
+    /// Decides a change of the open file or folder `handle`, which may have been opened without the
+    /// permission to write.
     pub fn change(&self, gate: &Gate, import: &'static str, handle: u32) -> Result<Permit, FileError> {
         let path = self.places.get(&handle).ok_or(FileError::BadDescriptor)?.clone();
         gate.check(import, Request::Dir { path, access: Access::Write }).map_err(|d| refusal(&d))
     }
 
-    /// Tells when wasmtime refused an admitted operation because the path leads out of its mount.
+    /// Reports that wasmtime refused an admitted operation because its path leads out of the mount.
     pub fn refused(&self, gate: &Gate, import: &'static str, admitted: &AdmittedPath) {
-        // A link is refused for nothing but an absolute target, which could lead anywhere.
+        // A link is only refused for an absolute target, which could lead anywhere.
         let leads_out = || import.ends_with(".symlink-at") || leads_out(&admitted.dir, &admitted.path);
         if admitted.permit.is_none() || !leads_out() {
             return;
@@ -266,11 +272,12 @@ impl Files {
             Some(_) => admitted.guest.clone(),
             None => format!("{}/{}", admitted.guest, admitted.path),
         };
-        // A denial by construction; it is made for the listeners.
+        // Always a denial; checked for the sake of the listeners.
         let _ = gate.check(import, Request::Dir { path, access: Access::Escape });
     }
 
-    /// Whether what was opened lies in a denied folder after all: a link may have been swapped since it was decided.
+    /// Returns whether the opened file or folder lies in a denied folder. A link may have been
+    /// exchanged since the decision.
     pub fn opened_denied(&self, gate: &Gate, import: &'static str, opened: &Descriptor) -> bool {
         if gate.policy().denied_dirs().is_empty() {
             return false;
@@ -289,7 +296,7 @@ impl Files {
             return self.walk(place, path);
         }
         let guest = joined.unwrap_or_else(|| place.to_owned());
-        // A mount inside a mount is reached through the outer one too.
+        // A mount inside a mount can be reached through the outer one.
         if !path.split('/').any(|part| part == "..")
             && let Some((inner, dir)) = self.deepest(&guest)
             && inner.guest.len() > place.len()
@@ -300,7 +307,8 @@ impl Files {
         PathTarget::Mount { dir: base.clone(), path: path.to_owned(), guest }
     }
 
-    /// Follows `path` from a folder of the root, part by part, until it enters a mount; the rest is the mount's to resolve.
+    /// Follows `path` from a folder of the root, part by part, until it enters a mount, which
+    /// resolves the rest.
     fn walk(&self, place: &str, path: &str) -> PathTarget {
         let mut at: Vec<&str> = place.split('/').filter(|p| !p.is_empty()).collect();
         let floor = at.len();
@@ -321,7 +329,7 @@ impl Files {
             }
             match parts.next() {
                 None => break,
-                // As everywhere, what is above the root is the root.
+                // The parent of the root is the root.
                 Some("..") if at.is_empty() => {}
                 Some("..") if at.len() <= floor => return PathTarget::AboveBase,
                 Some("..") => {
@@ -344,14 +352,15 @@ impl Files {
     }
 }
 
-/// `guest` relative to the mount at `mount`.
+/// Returns `guest` relative to the mount at `mount`.
 fn below(mount: &str, guest: &str) -> String {
     let rest = guest.strip_prefix(mount).unwrap_or(guest).trim_start_matches('/');
     if rest.is_empty() { ".".into() } else { rest.into() }
 }
 
-/// The root is an empty, read-only folder, and answers like one: nothing is found there and nothing can be made there.
-/// Programs that try several places for a file depend on that; the person is told the real reason.
+/// Returns the error for a denial. The root answers like an empty, read-only folder: nothing is
+/// found there, and nothing can be created. Programs that try several places for a file depend on
+/// that; the explanation tells a person the real reason.
 fn refusal(denial: &Denial) -> FileError {
     match (&denial.reason, &denial.request) {
         (Reason::NotGranted, Request::Dir { access: Access::Write, .. }) | (Reason::ReadOnly { .. }, _) => {
@@ -363,7 +372,7 @@ fn refusal(denial: &Denial) -> FileError {
     }
 }
 
-/// Whether opening would reach something other than a file, a folder or nothing.
+/// Returns whether the path leads to something other than a file or a folder, such as a device.
 #[cfg(unix)]
 fn is_special(dir: &Dir, path: &str, access: Access) -> bool {
     use rustix::fs::{AtFlags, FileType, statat};
@@ -381,7 +390,8 @@ fn is_special(_: &Dir, _: &str, _: Access) -> bool {
     false
 }
 
-/// Whether resolving `path` leaves `dir`: by climbing, by starting at the root, or through a symbolic link.
+/// Returns whether resolving `path` leaves `dir`: by `..`, by an absolute path, or through a
+/// symbolic link.
 fn leads_out(dir: &Dir, path: &str) -> bool {
     if path.starts_with('/') || normalize(path).is_none() {
         return true;
@@ -394,8 +404,8 @@ fn leads_out(dir: &Dir, path: &str) -> bool {
     }
 }
 
-/// Whether what lies at `real` on the host is denied by any of the paths under which the guest may know it: neither a link
-/// nor a second mount of the same folder reaches around a denial.
+/// Returns whether `real`, a path of the host, is denied under any of the paths by which the guest
+/// may know it. Neither a link nor a second mount of the same folder leads around a denial.
 fn is_denied(gate: &Gate, import: &'static str, real: &Path, access: Access) -> bool {
     let guest_path = |mount: &Mount| {
         let host = std::fs::canonicalize(&mount.host).ok()?;
@@ -404,11 +414,11 @@ fn is_denied(gate: &Gate, import: &'static str, real: &Path, access: Access) -> 
     };
     let paths = gate.policy().mounts().iter().filter_map(guest_path);
     let denied = paths.map(|path| Request::Dir { path, access }).find(|request| gate.denies(request));
-    // It is a denial already; it is made again for the listeners.
+    // Denied already; checked again for the sake of the listeners.
     denied.is_some_and(|request| gate.check(import, request).is_err())
 }
 
-/// The real path of `target`, which need not exist itself, nor what it links to.
+/// Returns the real path of `target`, which need not exist, nor the file that it links to.
 fn resolve(target: &Path) -> Option<PathBuf> {
     const MAX_LINKS: usize = 40;
     let mut target = target.to_owned();
@@ -426,7 +436,7 @@ fn resolve(target: &Path) -> Option<PathBuf> {
     None
 }
 
-/// The path of an open file or folder.
+/// Returns the path of an open file or folder.
 #[cfg(target_os = "linux")]
 fn real_path(file: &std::fs::File) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;

@@ -1,4 +1,4 @@
-//! The capability `dir`: folders of the host.
+//! The capability `dir`: files and folders of the host.
 
 pub(crate) mod dir;
 pub(crate) mod wasi_0_2;

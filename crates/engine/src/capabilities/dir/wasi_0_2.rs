@@ -1,4 +1,4 @@
-//! `wasi:filesystem` 0.2 behind the gate. WASI 0.1 comes through here too, by its adapter.
+//! `wasi:filesystem` 0.2 behind the gate. WASI 0.1 arrives here too, through its adapter.
 
 use crate::capabilities::dir::dir::{AdmittedPath, DirState, FileError};
 use crate::component::wasi::WASI_0_2;
@@ -14,7 +14,8 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 
 pub(super) type Fd = Resource<Descriptor>;
 
-/// Defines a function on one path: decide, then call wasmtime's on the folder and path that were admitted.
+/// Defines a function on one path: asks the gate, then calls wasmtime's function with the admitted
+/// folder and path.
 macro_rules! on_path {
     ($types:ident, $name:literal, $access:expr, ($fd:ident, $path:ident $(, $arg:ident)*) in ($($p:pat_param),*) : ($($ty:ty),*) -> $result:ty, |$view:ident, $dir:ident| $call:expr) => {
         $types.func_wrap_async(concat!("[method]descriptor.", $name), |mut cx: StoreContextMut<'_, T>, ($($p,)*): ($($ty,)*)| {
@@ -85,10 +86,11 @@ fn reading<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
     Ok(())
 }
 
-/// What is left of a listing.
+/// Remaining entries of a listing.
 struct Entries(Box<dyn Iterator<Item = Result<DirectoryEntry, FsError>> + Send>);
 
-/// What an open folder shows. To open it took a permit; those that only lead to mounts are known here alone.
+/// Defines the listing of open folders. Opening one took a permit; only this crate knows the
+/// entries of folders that lead to mounts.
 fn listing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.resource("directory-entry-stream", ResourceType::host::<Entries>(), |mut cx, handle| {
         cx.data_mut().table_mut().delete(Resource::<Entries>::new_own(handle))?;
@@ -153,7 +155,7 @@ fn writing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
             })
         },
     )?;
-    // What a link says is text; where it leads is decided when it is followed.
+    // The content of a link is text; its target is decided when the link is followed.
     on_path!(types, "symlink-at", Access::Write, (fd, path) in (fd, says, path): (Fd, String, String) -> (), |view, dir| {
         HostDescriptor::symlink_at(&mut view, dir, says, path)
     });
@@ -279,7 +281,7 @@ fn admit<T: DirState>(
     state.files().admit(state.gate(), import, fd.rep(), base, path, access).map_err(ErrorCode::from)
 }
 
-/// A hard link or a move changes both ends, so both must be writable.
+/// Admits both ends of a hard link or a move. Both change, so both must be writable.
 fn admit_two<T: DirState>(
     state: &T,
     import: &'static str,
@@ -300,7 +302,7 @@ fn finish<T: DirState, R>(
         Err(e) => e,
     };
     let code = state.filesystem().convert_error_code(error)?;
-    // The links of /proc, which lead anywhere, are refused as if they led in a circle.
+    // Links in /proc lead anywhere; cap-std refuses them like circular links.
     if matches!(code, ErrorCode::NotPermitted | ErrorCode::Loop) {
         admitted.iter().for_each(|a| state.files().refused(state.gate(), import, a));
     }

@@ -15,7 +15,8 @@ use wasmtime_wasi::p3::filesystem::FilesystemError;
 
 type Implementation = WasiFilesystem;
 
-/// Defines a function on one path: decide, then call wasmtime's on the folder and path that were admitted.
+/// Defines a function on one path: asks the gate, then calls wasmtime's function with the admitted
+/// folder and path.
 macro_rules! on_path {
     ($types:ident, $name:literal, $access:expr, ($fd:ident, $path:ident) in ($($p:pat_param),*) : ($($ty:ty),*) -> $result:ty, |$files:ident, $dir:ident| $call:expr) => {
         $types.func_wrap_concurrent(concat!("[method]descriptor.", $name), |accessor: &Accessor<T>, ($($p,)*): ($($ty,)*)| {
@@ -61,7 +62,8 @@ fn reading<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
     Ok(())
 }
 
-/// What an open folder shows. To open it took a permit; those that only lead to mounts are known here alone.
+/// Defines the listing of open folders. Opening one took a permit; only this crate knows the
+/// entries of folders that lead to mounts.
 fn listing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap("[method]descriptor.read-directory", |mut cx: StoreContextMut<'_, T>, (fd,): (Fd,)| {
         let Some(names) = cx.data().files().leads_to(fd.rep()) else {
@@ -107,7 +109,7 @@ fn writing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
             })
         },
     )?;
-    // What a link says is text; where it leads is decided when it is followed.
+    // The content of a link is text; its target is decided when the link is followed.
     on_path!(types, "symlink-at", Access::Write, (fd, path) in (fd, says, path): (Fd, String, String) -> (), |files, dir| {
         Implementation::symlink_at(&files, dir.fd(), says, path)
     });
@@ -201,7 +203,7 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
     )
 }
 
-/// An admitted folder as a handle, for the time of one call.
+/// Handle of an admitted folder, for the time of one call.
 struct LentDescriptor(u32);
 
 impl LentDescriptor {
@@ -237,7 +239,7 @@ fn admit<T: DirState>(
     })
 }
 
-/// A hard link or a move changes both ends, so both must be writable.
+/// Admits both ends of a hard link or a move. Both change, so both must be writable.
 fn admit_two<T: DirState>(
     accessor: &Accessor<T>,
     import: &'static str,

@@ -6,15 +6,18 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Which names gave which addresses in one sandbox, so that a name's grant reaches the addresses it resolved to.
+/// Names by the addresses that they resolved to in one sandbox, so that the grant for a name covers
+/// its addresses.
 #[derive(Clone, Default)]
 pub(crate) struct LearnedNames(Arc<Mutex<HashMap<IpAddr, Vec<String>>>>);
 
 impl LearnedNames {
-    /// The most that one sandbox may learn; a guest must not fill the host's memory by looking up names.
+    /// Number of addresses that a sandbox may learn. A guest must not fill the host's memory by
+    /// lookups.
     const MAX_ADDRESSES: usize = 4096;
 
-    /// The name's grants reach `ip` from now on. Always true, for whoever asks whether it was permitted.
+    /// Extends the grants for `name` to `ip`. Always returns true, for a caller that asks whether
+    /// the guest may learn it.
     pub fn learn(&self, _: Permit, ip: IpAddr, name: &str) -> bool {
         let mut map = self.0.lock();
         if map.len() < Self::MAX_ADDRESSES {

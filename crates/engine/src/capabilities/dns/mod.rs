@@ -1,4 +1,4 @@
-//! Resolution of host names.
+//! The capability `resolve`: lookups of host names.
 
 pub(crate) mod learned_names;
 pub(crate) mod resolve;

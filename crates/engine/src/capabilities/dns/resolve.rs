@@ -1,4 +1,5 @@
-//! `resolve`: a name is decided before it is looked up, and each of its addresses before the guest learns it.
+//! `wasi:sockets/ip-name-lookup`: the gate decides about a name before it is looked up, and about
+//! each address before the guest learns it.
 
 use crate::capabilities::dns::learned_names::LearnedNames;
 use crate::capabilities::dns::resolver::Resolver;
@@ -22,13 +23,13 @@ use wasmtime_wasi::p3::bindings::sockets::types::IpAddress as P3Address;
 
 const IMPORT: &str = "wasi:sockets/ip-name-lookup.resolve-addresses";
 
-/// What this capability keeps for a guest.
+/// State of this capability.
 pub(crate) trait DnsState: HostState {
     fn resolver(&self) -> &Arc<Resolver>;
     fn learned_names(&self) -> &LearnedNames;
 }
 
-/// The longest name that there is: 253 bytes (RFC 1035 section 3.1, as text), and a dot at its end.
+/// Longest name: 253 bytes (RFC 1035 section 3.1, as text), and a final dot.
 const MAX_NAME: usize = 254;
 
 pub(crate) fn add_to_linker_0_2<T: DnsState>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
@@ -49,16 +50,16 @@ pub(crate) fn add_to_linker_0_3<T: DnsState>(linker: &mut Linker<T>) -> wasmtime
     })
 }
 
-/// A look-up of WASI 0.2.
+/// A lookup of WASI 0.2.
 struct Lookup {
     name: String,
     found: MaybeDone<Pin<Box<dyn Future<Output = LookupResult> + Send>>>,
 }
 
-/// Addresses that the guest was not told yet.
+/// Addresses that the guest has not got yet.
 type LookupResult = Result<vec::IntoIter<IpAddr>, ResolveError>;
 
-/// Why a name has no addresses.
+/// Reason why a name has no addresses.
 #[derive(Clone, Copy)]
 enum ResolveError {
     NoName,
@@ -66,7 +67,7 @@ enum ResolveError {
 }
 
 impl Lookup {
-    /// Begun, if there is a place for it.
+    /// Starts the lookup, if the resolver has room for it.
     fn begin(resolver: Arc<Resolver>, name: String) -> Self {
         let of = name.clone();
         let found: Pin<Box<dyn Future<Output = LookupResult> + Send>> =
@@ -76,7 +77,7 @@ impl Lookup {
         lookup
     }
 
-    /// Nothing as long as it is under way.
+    /// Returns the result; `None` while the lookup is under way.
     fn found(&mut self) -> Option<&mut LookupResult> {
         (&mut self.found).now_or_never()?;
         Pin::new(&mut self.found).output_mut()
@@ -95,7 +96,7 @@ async fn look_up(resolver: &Resolver, name: &str) -> Result<Vec<IpAddr>, Resolve
         Ok(url::Host::Domain(domain)) => domain,
         Ok(url::Host::Ipv4(address)) => return Ok(vec![address.into()]),
         Ok(url::Host::Ipv6(address)) => return Ok(vec![address.into()]),
-        // An address of IPv6 has brackets in a URL, and none here.
+        // An IPv6 address has brackets in a URL, but none here.
         Err(_) => return Ok(vec![name.parse().map_err(|_| ResolveError::NoName)?]),
     };
     let found = resolver.addresses(&host, 0).await.map_err(|_| ResolveError::Unknown)?;
@@ -183,7 +184,8 @@ fn permit_name<T: DnsState>(state: &T, name: &str) -> Result<Permit, Denial> {
     state.gate().check(IMPORT, Request::Resolve { name: name.to_owned() })
 }
 
-/// Whether the guest may learn the address; if so, the name's grants now reach it.
+/// Returns whether the guest may learn the address. If so, the grants for the name cover the
+/// address from now on.
 fn learn<T: DnsState>(state: &T, name: &str, address: IpAddr) -> bool {
     let asked = Request::ResolvedAddress { name: name.to_owned(), address };
     state.gate().check(IMPORT, asked).is_ok_and(|permit| state.learned_names().learn(permit, address, name))

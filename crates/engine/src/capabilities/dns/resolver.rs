@@ -1,8 +1,9 @@
-//! Looks up names for guests, so that nobody else waits for a resolver that does not answer.
+//! Looks up host names, so that nobody waits for a resolver that does not answer.
 //!
-//! The system's resolver may take half a minute and cannot be interrupted. So each look-up has a thread of its own, and no more of
-//! them are under way than there are places: one that its guest gave up keeps its place until the system is done with it.
-//! What has to wait for a place waits until its sandbox ends.
+//! The system's resolver may take half a minute and cannot be interrupted. Each lookup therefore
+//! has a thread of its own, and their number is bounded. A lookup that its guest gave up keeps its
+//! place until the system is done with it. A lookup that has to wait for a place waits until its
+//! sandbox ends.
 
 use futures_channel::oneshot;
 use std::io;
@@ -11,14 +12,15 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use tokio::sync::Semaphore;
 
-/// Look-ups of one component at once.
+/// Lookups of one component at once.
 const MAX_PER_COMPONENT: usize = 16;
-/// Look-ups of all at once: many components must wait for nothing before one has to wait for another.
+/// Lookups of all components at once. Many components must be blocked before one has to wait for
+/// another.
 const MAX_TOTAL: usize = 256;
 
 static ALL: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_TOTAL)));
 
-/// The look-ups of one component.
+/// Resolver of one component.
 pub(crate) struct Resolver {
     own: Arc<Semaphore>,
     all: Arc<Semaphore>,
@@ -31,7 +33,7 @@ impl Default for Resolver {
 }
 
 impl Resolver {
-    /// The addresses of `host`, with `port`.
+    /// Returns the addresses of `host`, with `port`.
     pub async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
@@ -46,7 +48,7 @@ impl Resolver {
         let (tell, found) = oneshot::channel();
         let work = move || {
             let found = look_up();
-            // Who hears of it may look up the next.
+            // Freed first: the receiver of the result may start the next lookup.
             drop((own, all));
             let _ = tell.send(found);
         };
@@ -62,12 +64,12 @@ mod tests {
     use std::pin::pin;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A component with so many places, and so many for all.
+    /// Returns a component with `own` places, of the places of `all`.
     fn resolver(own: usize, all: &Arc<Semaphore>) -> Resolver {
         Resolver { own: Arc::new(Semaphore::new(own)), all: all.clone() }
     }
 
-    /// A resolver that does not answer until it is told to.
+    /// Returns a lookup that does not answer until it is told to.
     fn slow() -> (Sender<()>, impl FnOnce() -> io::Result<()> + Send + 'static) {
         let (answer, answers): (_, Receiver<()>) = channel();
         (answer, move || answers.recv().map_err(io::Error::other))
@@ -99,7 +101,8 @@ mod tests {
         for (slow, of) in slow.into_iter().zip([&first, &first, &first]) {
             assert!(of.run(slow).now_or_never().is_none());
         }
-        // The third of the first waits for a place of its own, and takes none of the others'.
+        // The third lookup of the first component waits for a place of its own and takes none of
+        // the others'.
         assert_eq!(all.available_permits(), 1);
         second.run(|| Ok(())).await.unwrap();
         let (answer, slow) = self::slow();

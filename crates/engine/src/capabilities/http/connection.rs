@@ -1,4 +1,4 @@
-//! A connection that requests are sent on: how it is made, and what it speaks.
+//! An outbound connection: how it is opened, and which protocol it speaks.
 
 use crate::capabilities::http::destination::Destination;
 use crate::capabilities::http::tls::tls_error;
@@ -20,22 +20,23 @@ use tokio::sync::watch;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// Requests that one connection of HTTP/2 has under way.
+/// Requests under way on one connection of HTTP/2.
 const MAX_STREAMS: u8 = 64;
-/// What a server may send for one request before the guest reads it. The connection has room for all of them: a guest that
-/// does not read holds up nobody else.
+/// Bytes that a server may send for a request before the guest reads them. The connection has room
+/// for all streams, so a guest that does not read holds up nobody else.
 const WINDOW: u32 = 256 << 10;
 const ALL_WINDOWS: u32 = MAX_STREAMS as u32 * WINDOW;
-/// How often a connection of HTTP/2 with requests under way is asked whether it is still there, and how long it may think.
+/// Interval of the pings on a connection of HTTP/2 with requests under way, and the time for an
+/// answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// An address that may be connected to.
+/// An address that may be connected to, with its permit.
 pub(super) type PermittedAddress = (Permit, SocketAddr);
 
-/// A connection. It ends when this is dropped and nobody else has a share of it.
+/// Handle of a connection, which ends with its last handle.
 pub(super) struct OutboundConnection {
     pub address: SocketAddr,
-    /// The thread that drives it.
+    /// Thread that drives the connection.
     pub thread: ThreadId,
     sender: Sender,
     life: Arc<watch::Sender<()>>,
@@ -44,13 +45,13 @@ pub(super) struct OutboundConnection {
 enum Sender {
     /// One request at a time.
     Http1(http1::SendRequest<WasiBody>),
-    /// Many.
+    /// Many requests at once.
     Http2(http2::SendRequest<WasiBody>),
 }
 
 impl OutboundConnection {
-    /// Connects to the first address that answers, and agrees with it on what to speak. `tls` gives the settings that the
-    /// component's TLS connections share.
+    /// Connects to the first address that answers, and agrees on a protocol. `tls` returns the
+    /// settings that the component's TLS connections share.
     pub async fn connect(
         addresses: Vec<PermittedAddress>,
         destination: &Destination,
@@ -88,33 +89,34 @@ impl OutboundConnection {
         Ok(OutboundConnection { address, thread: thread::current().id(), sender: Sender::Http2(sender), life })
     }
 
-    /// Another handle of the same connection, if it takes requests compute_thread each other.
+    /// Returns another handle of the same connection, if it takes several requests at once.
     pub fn share(&self) -> Option<OutboundConnection> {
         let Sender::Http2(sender) = &self.sender else { return None };
         let (sender, life) = (Sender::Http2(sender.clone()), self.life.clone());
         Some(OutboundConnection { address: self.address, thread: self.thread, sender, life })
     }
 
-    /// Whether `other` is a handle of the same connection.
+    /// Returns whether `other` is a handle of the same connection.
     pub fn is(&self, other: &OutboundConnection) -> bool {
         Arc::ptr_eq(&self.life, &other.life)
     }
 
-    /// Whether anybody else has a handle of it.
+    /// Returns whether the connection has other handles.
     pub fn is_shared(&self) -> bool {
         Arc::strong_count(&self.life) > 1
     }
 
-    /// Whether it takes a request now, as far as is known here: the peer may have closed it a moment ago.
+    /// Returns whether the connection takes a request now. The peer may have closed it a moment
+    /// ago.
     pub fn is_ready(&self) -> bool {
         match &self.sender {
             Sender::Http1(sender) => sender.is_ready(),
-            // The pool has a handle too.
+            // The pool has a handle, too.
             Sender::Http2(sender) => !sender.is_closed() && Arc::strong_count(&self.life) <= MAX_STREAMS.into(),
         }
     }
 
-    /// Whether it will take no more requests.
+    /// Returns whether the connection takes no more requests.
     pub fn is_closed(&self) -> bool {
         match &self.sender {
             Sender::Http1(sender) => sender.is_closed(),
@@ -122,7 +124,7 @@ impl OutboundConnection {
         }
     }
 
-    /// Waits until it takes another request; whether it does.
+    /// Waits until the connection takes another request. Returns whether it does.
     pub async fn becomes_ready(&mut self) -> bool {
         match &mut self.sender {
             Sender::Http1(sender) => sender.ready().await.is_ok(),
@@ -130,7 +132,7 @@ impl OutboundConnection {
         }
     }
 
-    /// Sends a request with this head. What was not sent is handed back with the error.
+    /// Sends a request to `head`. Returns an unsent request with the error.
     pub async fn send(
         &mut self,
         mut request: Request<WasiBody>,
@@ -149,12 +151,12 @@ impl OutboundConnection {
     }
 }
 
-/// What a connection speaks decides how a request names its target.
+/// Target of a request, in the form of each protocol.
 pub(super) struct RequestTarget {
     /// The path alone, for HTTP/1.1: RFC 9112 section 3.2.1.
     path: Uri,
     host: Option<HeaderValue>,
-    /// The whole of it, for HTTP/2: RFC 9113 section 8.3.1.
+    /// The whole URI, for HTTP/2: RFC 9113 section 8.3.1.
     whole: Uri,
 }
 
@@ -183,8 +185,8 @@ impl RequestTarget {
     }
 }
 
-/// Spawns what drives a connection, on the runtime where that is asked for. All of it ends with the sender of the pair,
-/// which may be dropped anywhere.
+/// Spawns the tasks that drive a connection on the current runtime. They end when the sender of the
+/// pair is dropped, on any thread.
 #[derive(Clone)]
 struct ConnectionTasks(watch::Receiver<()>);
 
@@ -200,7 +202,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for ConnectionTasks {
         let mut over = self.0.clone();
         tokio::spawn(async move {
             tokio::select! {
-                // Whoever sends on the connection hears of its errors.
+                // The sender of a request gets the error of its connection.
                 _ = task => {}
                 _ = over.changed() => {}
             }

@@ -1,4 +1,4 @@
-//! What outbound requests take from the component that sends them.
+//! The component's side of its outbound requests.
 
 use crate::capabilities::dns::resolver::Resolver;
 use crate::capabilities::http::pool::ConnectionPool;
@@ -7,17 +7,17 @@ use crate::limits::Limits;
 use crate::observer::LimitReporter;
 use std::sync::Arc;
 
-/// What outbound requests take from the component that sends them.
+/// Everything that outbound requests need of the component that sends them.
 pub(crate) trait HttpContext: LimitReporter {
-    /// Decides about each request.
+    /// Returns the gate that decides about each request.
     fn gate(&self) -> &Gate;
 
-    /// Bounds the sizes of bodies.
+    /// Returns the limits, which bound the sizes of bodies.
     fn limits(&self) -> &Limits;
 
-    /// Keeps connections for the next request.
+    /// Returns the idle connections.
     fn pool(&self) -> &Arc<ConnectionPool>;
 
-    /// Resolves host names.
+    /// Returns the resolver of host names.
     fn resolver(&self) -> &Resolver;
 }

@@ -1,14 +1,14 @@
-//! Where a request goes.
+//! Destination of an outbound request.
 
 use http::Uri;
 use http::uri::Scheme;
 use wasmtime_wasi_http::Error;
 
-/// Where a request goes. Those that go to the same may go on one connection.
+/// Scheme, host and port of a request. Requests to the same destination may share a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Destination {
     pub tls: bool,
-    /// Without brackets.
+    /// The host, without brackets.
     pub host: String,
     pub port: u16,
 }
@@ -16,7 +16,8 @@ pub(super) struct Destination {
 impl Destination {
     pub fn of(uri: &Uri) -> Result<Self, Error> {
         let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-        // RFC 9110 section 4.2.4: a user and a password are an error here, and in what is granted. They would be sent as part of `Host`.
+        // RFC 9110 section 4.2.4: a user and a password are an error here, and in a grant. They
+        // would be sent as part of `Host`.
         if authority.as_str().contains('@') {
             return Err(Error::HttpRequestUriInvalid);
         }

@@ -1,4 +1,4 @@
-//! One outbound request and its answer.
+//! One outbound request and its response.
 
 use crate::capabilities::connection_limit::CountedConnection;
 use crate::capabilities::http::connection::{OutboundConnection, PermittedAddress, RequestTarget};
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use walnut_policy::Request;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-/// Where the guest sets no time-out of its own. The sandbox's deadline is usually sooner.
+/// Timeout where the guest sets none. The sandbox's deadline is usually sooner.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) type Completion = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -43,16 +43,16 @@ impl Timeouts {
     }
 }
 
-/// One request and its answer.
+/// An outbound request and its response.
 pub(super) struct OutboundExchange {
     pub context: Arc<dyn HttpContext>,
-    /// The request's body has it too, until all of it is sent.
+    /// Shared with the request's body until all of it is sent.
     pub slot: Arc<CountedConnection>,
     pub import: &'static str,
     pub timeouts: Timeouts,
 }
 
-/// An error, and the request if nothing of it was sent.
+/// An error, with the request if nothing of it was sent.
 struct SendError(Error, Option<http::Request<WasiBody>>);
 
 impl OutboundExchange {
@@ -83,7 +83,7 @@ impl OutboundExchange {
         Ok((response, Box::new(async { is_over.await.unwrap_or(Ok(())) })))
     }
 
-    /// The answer to a request, and the connection that it comes on.
+    /// Returns the response to a request, with its connection.
     async fn answered(
         &self,
         permit: Permit,
@@ -92,12 +92,12 @@ impl OutboundExchange {
     ) -> Result<(OutboundConnection, http::Response<Incoming>), Error> {
         let head = RequestTarget::of(&request)?;
         if self.context.pool().knows(destination) {
-            // The runtime looks at its sockets, so that what the peer closed is known to be.
+            // The runtime looks at its sockets, and notices connections that the peer has closed.
             tokio::task::yield_now().await;
             if let Some(mut connection) = self.waiting(&permit, destination) {
                 match self.ask(&mut connection, request, &head).await {
                     Ok(response) => return Ok((connection, response)),
-                    // It was closed all the same.
+                    // The peer had closed the connection all the same.
                     Err(SendError(_, Some(unsent))) => request = unsent,
                     Err(SendError(error, None)) => return Err(error),
                 }
@@ -109,7 +109,7 @@ impl OutboundExchange {
         asked.map(|response| (connection, response)).map_err(|SendError(error, _)| error)
     }
 
-    /// A connection that waits for a request, if the gate lets this one go where it leads.
+    /// Takes an idle connection, if the gate allows this request to go where it leads.
     fn waiting(&self, _: &Permit, destination: &Destination) -> Option<OutboundConnection> {
         let waiting = self.context.pool().take(destination)?;
         let permit = self.permit(destination, waiting.address())?;
@@ -119,11 +119,11 @@ impl OutboundExchange {
     async fn connect(&self, permit: &Permit, destination: &Destination) -> Result<OutboundConnection, Error> {
         let addresses = self.permitted_addresses(destination).await?;
         let (to, pool) = (destination.clone(), self.context.pool().clone());
-        // Later requests use it too, of guests that are not where this one is.
+        // Later requests use the connection, too, of guests on other threads.
         let connection =
             on_serving_thread(async move { OutboundConnection::connect(addresses, &to, || pool.tls()).await }).await?;
         let Some(share) = connection.share() else { return Ok(connection) };
-        // Of several that were made at once, one takes all the requests.
+        // Of several connections made at once, one takes all the requests.
         if let Some(other) = self.waiting(permit, destination) {
             return Ok(other);
         }

@@ -1,4 +1,4 @@
-//! The use of a connection by one request, from its answer to the end of both bodies.
+//! Use of a connection by one request, from its response to the end of both bodies.
 
 use crate::capabilities::connection_limit::CountedConnection;
 use crate::capabilities::http::connection::OutboundConnection;
@@ -14,27 +14,27 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use wasmtime_wasi_http::Error;
 
-/// The use of a connection by one request.
+/// Use of a connection by one request.
 pub(super) struct Lease {
     pub connection: OutboundConnection,
     pub destination: Destination,
     pub pool: Arc<ConnectionPool>,
-    /// The request's body has it too, until all of it is sent.
+    /// Shared with the request's body until all of it is sent.
     pub slot: Arc<CountedConnection>,
-    /// Hears how the exchange ended. That it was left is no error.
+    /// Receives the outcome of the exchange. Leaving it early is no error.
     pub over: oneshot::Sender<Result<(), Error>>,
 }
 
 impl Lease {
-    /// Whether the guest may still be sending.
+    /// Returns whether the guest may still be sending.
     fn sends(&self) -> bool {
         Arc::strong_count(&self.slot) > 1
     }
 
-    /// All was sent and read: the next request may have the connection.
+    /// Everything was sent and read: gives the connection to the next request.
     fn give_back(self) {
         let _ = self.over.send(Ok(()));
-        // One of HTTP/2 never left the pool.
+        // A connection of HTTP/2 never left the pool.
         if self.connection.share().is_none() {
             self.pool.keep_when_ready(self.destination, self.connection);
         }
@@ -43,19 +43,20 @@ impl Lease {
     /// Closes the connection, or leaves it to the requests that share it.
     fn leave(self, outcome: Result<(), Error>) {
         if self.sends() {
-            // What is still to be sent might never end; with its connection it does.
+            // The rest of the request's body might never end; it ends with its connection.
             self.pool.forget(&self.connection);
         }
         let _ = self.over.send(outcome);
     }
 }
 
-/// A response's body. Its connection is used again when all of it was read, and closed when it is dropped before.
+/// Body of a response. Its connection is reused once all of it was read, and closed if it is
+/// dropped before.
 pub(super) struct LeasedBody<B> {
     inner: B,
     lease: Option<Lease>,
     is_read: bool,
-    /// Fields of the head that were for the connection alone. Trailers of these names are, too.
+    /// Hop-by-hop fields of the head. Trailers with these names are hop-by-hop, too.
     named: Vec<HeaderName>,
 }
 
@@ -67,7 +68,8 @@ impl<B: Body<Data = Bytes>> LeasedBody<B> {
         leased
     }
 
-    /// A guest that still sends has the connection until it drops the response, as long as that may take.
+    /// Gives the connection back if both bodies have ended. A guest that still sends keeps it until
+    /// it drops the response.
     fn settle(&mut self) {
         if self.is_read
             && let Some(lease) = self.lease.take_if(|lease| !lease.sends())

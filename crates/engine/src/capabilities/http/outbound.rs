@@ -1,8 +1,4 @@
-//! `http`: requests that a guest sends. The URL is decided first, then each address that its host resolves to, and for each
-//! request anew the address of a connection that is there already.
-//!
-//! `http/connection.rs` makes connections, `http/lease.rs` is the use of one by a request, and `http/pool.rs` keeps those of one component
-//! that wait for its next request.
+//! Outbound requests of a sandbox, as wasmtime's `wasi:http` sends them.
 
 use crate::capabilities::connection_limit::ConnectionLimit;
 use crate::capabilities::http::context::HttpContext;
@@ -18,7 +14,7 @@ use std::sync::Arc;
 use wasmtime::component::GuestTaskId;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, WasiHttpView};
 
-/// What this capability keeps for a guest.
+/// State of this capability.
 pub(crate) trait HttpState: HostState + WasiHttpView {
     fn outbound(&self) -> &Outbound;
 }
@@ -27,37 +23,37 @@ pub(crate) trait HttpState: HostState + WasiHttpView {
 pub(crate) struct Outbound {
     context: Arc<dyn HttpContext>,
     connections: ConnectionLimit,
-    /// Through which the guest asks, which its version of WASI decides.
+    /// Import through which the guest asks; its version of WASI decides.
     import: &'static str,
-    /// Of the request that the sandbox answers, where it answers one at a time.
+    /// Trace of the request that the sandbox answers, if it answers one at a time.
     trace: InboundTrace,
-    /// Of each request that a sandbox of 0.3 answers, by the task that it is for the guest.
+    /// Traces of the requests that a sandbox of WASI 0.3 answers, by the guest's task for each.
     traces: HashMap<GuestTaskId, InboundTrace>,
 }
 
 impl Outbound {
-    /// From now on what the guest sends belongs to this trace.
+    /// Continues `trace` with the requests that the guest sends from now on.
     pub fn continue_trace(&mut self, trace: InboundTrace) {
         self.trace = trace;
     }
 
-    /// What `task` of the guest sends belongs to this trace, whatever else the guest does meanwhile.
+    /// Continues `trace` with the requests that `task` of the guest sends.
     pub fn continue_trace_in(&mut self, task: GuestTaskId, trace: InboundTrace) {
-        // The engine gives the number of a task that is over to another. What stays here of the old one is then replaced before the new
-        // one does anything: whatever the host calls in a sandbox of 0.3 goes through here first, and a task has its number for as
-        // long as one of its threads lives. So nobody finds another's trace who asks by the number of a task that lives. Of a
-        // task that is over, only what it called asynchronously in another component of the same composition, and left
-        // behind, may ask: it finds the old trace, or, once the number is taken, that of the request that took it, as the engine
-        // then tells it as the caller. Both are requests of the same sandbox.
+        // The engine reuses the number of a task that is over. The old entry is replaced before the
+        // new task does anything: every call of the host in a sandbox of 0.3 starts here, and a
+        // task keeps its number as long as one of its threads lives. A live task thus never finds
+        // another's trace. A call that a finished task left behind in another component of the same
+        // composition may ask, too. It finds the old trace or, once the number is reused, the trace
+        // of the request that reuses it. Both requests are of the same sandbox.
         self.traces.insert(task, trace);
     }
 
-    /// The trace of what `task` sends.
+    /// Returns the trace that requests of `task` continue.
     pub fn trace_of(&self, task: GuestTaskId) -> Option<&InboundTrace> {
         self.traces.get(&task)
     }
 
-    /// Sends requests for a guest that asks for things by `version` of WASI.
+    /// Creates the sender of a guest that imports `version` of WASI.
     pub fn new(context: Arc<dyn HttpContext>, version: &str, connections: ConnectionLimit) -> Self {
         let is_0_3 = version == WASI_0_3;
         Outbound {
@@ -70,7 +66,7 @@ impl Outbound {
     }
 }
 
-/// Bytes of a body that are on their way out of the guest: each that is open may have twice as many.
+/// Bytes of a body on their way out of the guest; each open body may have twice as many.
 const CHUNK: usize = 64 << 10;
 
 impl WasiHttpHooks for Outbound {

@@ -1,7 +1,7 @@
-//! The connections of one component that wait for its next request.
+//! Idle outbound connections of one component.
 //!
-//! They outlive the sandbox that made them, and lead where the gate let it go. Whoever takes one asks the gate again: what
-//! the pool hands out is of no use without a permit.
+//! They outlive the sandbox that opened them, and lead where the gate let that sandbox go. The next
+//! request asks the gate again: a pooled connection is of no use without a permit.
 
 use crate::capabilities::http::connection::OutboundConnection;
 use crate::capabilities::http::destination::Destination;
@@ -16,13 +16,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a connection without requests is kept.
+/// Time for which an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
-/// How many are kept for one destination, and in all.
+/// Number of connections that are kept for a destination, and in all.
 const MAX_PER_DESTINATION: usize = 8;
 const MAX_IDLE: usize = 64;
 
-/// A component's connections that wait for requests.
+/// Idle connections of a component.
 #[derive(Default)]
 pub(crate) struct ConnectionPool {
     state: Mutex<PoolState>,
@@ -31,9 +31,9 @@ pub(crate) struct ConnectionPool {
 
 #[derive(Default)]
 struct PoolState {
-    /// Those that have waited for longest first. One of HTTP/2 stays here while it has requests.
+    /// Connections, the longest idle first. One of HTTP/2 stays here while it has requests.
     kept: VecDeque<IdleConnection>,
-    /// Whether somebody looks after those that wait for too long.
+    /// Whether a task closes connections that are idle for too long.
     is_swept: bool,
 }
 
@@ -43,7 +43,7 @@ struct IdleConnection {
     since: Instant,
 }
 
-/// A connection that leads to [`PooledConnection::address`], for who may go there.
+/// A connection to [`PooledConnection::address`], which a permit opens.
 pub(super) struct PooledConnection(OutboundConnection);
 
 impl PooledConnection {
@@ -57,17 +57,18 @@ impl PooledConnection {
 }
 
 impl ConnectionPool {
-    /// The component's own settings for TLS, made when it first needs them.
+    /// Returns the component's TLS settings, made on first use.
     pub(super) fn tls(&self) -> Option<Arc<rustls::ClientConfig>> {
         self.tls.get_or_init(|| tls_config().map(Arc::new)).clone()
     }
 
-    /// Whether anything is kept for `destination`, closed or not.
+    /// Returns whether a connection to `destination` is kept, closed or not.
     pub(super) fn knows(&self, destination: &Destination) -> bool {
         self.lock().kept.iter().any(|kept| kept.destination == *destination)
     }
 
-    /// A connection to `destination` that takes a request. One that this thread drives goes first.
+    /// Takes a connection to `destination` that accepts a request, preferably one that this thread
+    /// drives.
     pub(super) fn take(&self, destination: &Destination) -> Option<PooledConnection> {
         let here = serving_thread();
         let mut state = self.lock();
@@ -85,9 +86,9 @@ impl ConnectionPool {
         connection.map(PooledConnection)
     }
 
-    /// Keeps `connection` for the next request, in the place of another when there are too many.
+    /// Keeps `connection` for the next request, in the place of another beyond the limits.
     pub(super) fn keep(self: &Arc<Self>, destination: Destination, connection: OutboundConnection) {
-        // What nobody could drive or give up is not kept: the process ends.
+        // The process ends: nothing could drive or close the connection.
         let Ok(runtime) = Handle::try_current() else { return };
         let mut state = self.lock();
         let mut gone = state.without_closed();
@@ -101,14 +102,14 @@ impl ConnectionPool {
         state.kept.push_back(IdleConnection { destination, connection, since: Instant::now() });
         let is_swept = std::mem::replace(&mut state.is_swept, true);
         drop(state);
-        // What ends now may ask for the lock.
+        // Dropping a connection may take the lock.
         drop(gone);
         if !is_swept {
             runtime.spawn(PoolSweeper(Arc::downgrade(self)).sweep());
         }
     }
 
-    /// Keeps `connection` once it takes another request, if it does so soon.
+    /// Keeps `connection` once it accepts another request, if it soon does.
     pub(super) fn keep_when_ready(self: &Arc<Self>, destination: Destination, mut connection: OutboundConnection) {
         if connection.is_ready() {
             return self.keep(destination, connection);
@@ -124,7 +125,7 @@ impl ConnectionPool {
         });
     }
 
-    /// No request comes to `connection` any more.
+    /// Removes `connection`: it gets no more requests.
     pub(super) fn forget(&self, connection: &OutboundConnection) {
         let mut state = self.lock();
         let index = state.kept.iter().position(|kept| kept.connection.is(connection));
@@ -139,7 +140,7 @@ impl ConnectionPool {
 }
 
 impl PoolState {
-    /// Takes out what is closed or waited for too long.
+    /// Removes connections that are closed, or idle for too long.
     fn without_closed(&mut self) -> VecDeque<IdleConnection> {
         for kept in self.kept.iter_mut().filter(|kept| kept.connection.is_shared()) {
             kept.since = Instant::now();
@@ -151,7 +152,8 @@ impl PoolState {
     }
 }
 
-/// Gives up connections that nobody asks for. Another one is made if the runtime ends that it is on.
+/// Closes connections that nobody asks for. If its runtime ends, the next connection starts
+/// another.
 struct PoolSweeper(Weak<ConnectionPool>);
 
 impl PoolSweeper {
@@ -189,7 +191,7 @@ mod tests {
         Destination { tls: false, host: "test".into(), port }
     }
 
-    /// A connection that takes a request, and its other end.
+    /// Returns a connection that accepts a request, and its other end.
     async fn connection() -> (OutboundConnection, DuplexStream) {
         let (near, far) = duplex(64);
         let mut connection = OutboundConnection::http1(near, ([127, 0, 0, 1], 80).into()).await.unwrap();
@@ -266,7 +268,7 @@ mod tests {
         let far = first.block_on(kept(&pool, 1));
         drop(first);
         assert!(pool.take(&to(1)).is_none());
-        // Nor does that end the care for those that come later.
+        // Later connections are still looked after.
         let later = second.block_on(kept(&pool, 1));
         assert!(pool.lock().is_swept && pool.take(&to(1)).is_some());
         drop((far, later));

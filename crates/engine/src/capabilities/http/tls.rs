@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use wasmtime_wasi_http::Error;
 
-/// A certificate that is not trusted has a word of its own in WASI.
+/// Translates an error of TLS. WASI has an error of its own for an untrusted certificate.
 pub(super) fn tls_error(error: std::io::Error) -> Error {
     let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
     if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
@@ -13,7 +13,7 @@ pub(super) fn tls_error(error: std::io::Error) -> Error {
     }
 }
 
-/// Settings that share their roots with all others, and no sessions.
+/// Returns TLS settings that share their roots with all others, but no sessions.
 pub(super) fn tls_config() -> Option<rustls::ClientConfig> {
     static CONFIG: LazyLock<Option<rustls::ClientConfig>> = LazyLock::new(|| {
         let builder = rustls::ClientConfig::builder().with_root_certificates(trusted_roots()?);
@@ -26,8 +26,8 @@ pub(super) fn tls_config() -> Option<rustls::ClientConfig> {
     Some(config)
 }
 
-/// Whose certificates are trusted: the public roots of the web, or those in the file that `SSL_CERT_FILE` names. `None` when
-/// that cannot be read.
+/// Returns the trusted certificates: the public roots of the web, or those in the file that
+/// `SSL_CERT_FILE` names. `None` if that file cannot be read.
 pub fn trusted_roots() -> Option<rustls::RootCertStore> {
     use rustls::pki_types::pem::PemObject;
     let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) else {

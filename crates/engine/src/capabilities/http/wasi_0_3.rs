@@ -1,10 +1,11 @@
-//! `wasi:http/client` 0.3: sending, with two corrections of wasmtime 48's own.
+//! `wasi:http/client` 0.3, with two corrections of wasmtime 48.
 //!
-//! A request without a path goes to `/` instead of failing, and the guest that waits to hear whether its request was sent
-//! is told when it was not. Both are as the WASI test suite has them (`http-client-path-none`, `http-client-sent`).
+//! A request without a path goes to `/` instead of failing, and the guest's future for the outcome
+//! of its request resolves when sending fails. The WASI test suite requires both
+//! (`http-client-path-none`, `http-client-sent`).
 //!
-//! A state answers many requests at once. The engine knows which of their tasks it is that asks, and so to which trace what
-//! is sent belongs.
+//! A sandbox answers many requests at once. The engine tells which of their tasks sends a request,
+//! and so which trace the request continues.
 
 use crate::capabilities::http::outbound::HttpState;
 use crate::component::wasi::WASI_0_3;
@@ -30,7 +31,7 @@ type SendOutcome = Result<Resource<Response>, ErrorCode>;
 async fn send<T: HttpState>(accessor: &Accessor<T>, request: Resource<Request>) -> wasmtime::Result<SendOutcome> {
     let (sent, hears) = oneshot::channel::<Result<(), Error>>();
     let started = accessor.with(|mut access| {
-        // The task that the host called, for which the one that asks works.
+        // The task that the host called, on whose behalf the sending task works.
         let task = access.as_context_mut().async_call_stack()?.last();
         let mut request = access.data_mut().table_mut().delete(request)?;
         request.path_with_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
@@ -58,19 +59,19 @@ async fn send<T: HttpState>(accessor: &Accessor<T>, request: Resource<Request>) 
             return Ok(Err(code));
         }
     };
-    // It ends with the exchange, which ends when the body is dropped if not before.
+    // Ends with the exchange, at the latest when the body is dropped.
     tokio::spawn(async move {
         let _ = sent.send(Box::into_pin(connection).await);
     });
     accessor.with(|mut access| {
         let state = access.data_mut();
-        // What the guest says of the response's body goes nowhere: the exchange is over when the body is dropped.
+        // The guest's opinion of the body is ignored: the exchange ends when the body is dropped.
         let (response, _) = Response::from_http(state.http().hooks, response);
         Ok(Ok(state.table_mut().push(response)?))
     })
 }
 
-/// The guest's word for what `capabilities/http.rs` fails with.
+/// Translates an error of an outbound request for the guest.
 fn code_of(error: &Error) -> ErrorCode {
     use wasmtime_wasi_http::p3::bindings::http::types::DnsErrorPayload;
     match error {

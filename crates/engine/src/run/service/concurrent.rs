@@ -1,9 +1,10 @@
-//! The sandboxes of a WASI 0.3 component. On each thread that serves, one is current and takes many requests at once: a
-//! sandbox lives on its thread's runtime, and what comes to that thread never waits for another.
+//! The sandboxes of a WASI 0.3 component. Each serving thread has a current sandbox that takes many
+//! requests at once. A sandbox lives on its thread's runtime, so a request never timer for another
+//! thread.
 //!
-//! It is replaced when it failed, idled or took enough requests; when it does not take a request soon, because its guest
-//! computes and nothing else in it can go on meanwhile; and when a deadline passed in it, because there is no way to end
-//! one of its tasks. A sandbox that was replaced takes nothing new, and ends with the last of its requests.
+//! A sandbox is replaced when it has failed, idled or taken enough requests; when its guest
+//! computes and takes no request soon; and when a deadline passes in it, because a single task of
+//! it cannot be ended. A replaced sandbox takes no new requests and ends with its last one.
 
 use crate::capabilities::http::trace::InboundTrace;
 use crate::compile::prepared::Ready;
@@ -40,22 +41,23 @@ use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{ExpirationError, Prepared, Proxy};
 use wasmtime_wasi_http::p3::bindings as p3;
 
-/// How many requests a sandbox takes at once, and in all. Beyond the second it is replaced: what a request leaves behind is
-/// given back overdue or never, and a new sandbox costs less than a thousandth of what it answers.
+/// Requests that a sandbox takes at once, and in all. Memory that requests leave behind is freed
+/// late or never, and a new sandbox costs less than a thousandth of the requests that it answers.
 const MAX_AT_ONCE: usize = 32;
 const MAX_IN_ALL: usize = 1000;
-/// How long a request waits for a sandbox whose guest computes before it goes to a new one; longer each time.
-const BUSY: Duration = Duration::from_millis(100);
+/// Time that a request timer for a computing guest before it goes to a new sandbox; it doubles with
+/// each attempt.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 type SlotGuard = Arc<dyn Any + Send + Sync>;
 
-/// A 0.3 component, with the current sandbox of each thread.
+/// A component of WASI 0.3, with the current sandbox of each thread.
 pub(super) struct ConcurrentSandboxes {
     pre: p3::ServicePre<Sandbox>,
     ready: Ready,
     report: FailureReporter,
     current: Mutex<HashMap<ThreadId, ConcurrentSandbox>>,
-    /// One more than there are sandboxes: each has a clone of it.
+    /// Counts live sandboxes: each has a clone.
     live: Arc<()>,
 }
 
@@ -70,7 +72,7 @@ impl ConcurrentSandboxes {
         &self.ready.setup.limits
     }
 
-    /// Gives up the sandboxes that are there. Only in a runtime can anybody wait for what they still do.
+    /// Replaces the current sandboxes. Outside a runtime, nothing can wait for their last requests.
     pub fn retire(&self) {
         let workers = std::mem::take(&mut *self.current.lock());
         if Handle::try_current().is_ok() {
@@ -78,7 +80,7 @@ impl ConcurrentSandboxes {
         }
     }
 
-    /// How many sandboxes live.
+    /// Returns the number of live sandboxes.
     pub fn count(&self) -> usize {
         Arc::strong_count(&self.live) - 1
     }
@@ -98,37 +100,39 @@ impl ConcurrentSandboxes {
         let sent = loop {
             let mut sent = self.send(request, id, &slot, until);
             if let Some(turn) = turn.take() {
-                // Until the sandbox, which has a task of its own, could begin with it.
+                // The sandbox, a task of its own, can now start the request.
                 yield_now().await;
                 drop(turn);
             }
-            match sent.was_left(BUSY * (1 << tries.min(8)), until).await {
+            match sent.take_back_unless_started(FIRST_WAIT * (1 << tries.min(8)), until).await {
                 None => break sent,
                 Some(_) if Instant::now() >= until => return Err(explain::deadline(self.limits(), None)),
-                Some(_) if tries > 2 && sent.ended.has_changed().is_err() => return Err(why(&mut sent.ended).await),
+                Some(_) if tries > 2 && sent.ended.has_changed().is_err() => {
+                    return Err(reason_of_end(&mut sent.ended).await);
+                }
                 Some(back) => request = back,
             }
             self.replace(&sent.ended);
             tries += 1;
         };
         let SubmittedRequest { answered, mut ended, in_flight, scope, counts, .. } = sent;
-        let waits = InFlight::new(&counts, |counts| &counts.waiting);
+        let timer = InFlight::new(&counts, |counts| &counts.waiting);
         let answered = timeout_at(until, async {
             match answered.await {
                 Ok(answer) => answer.map_err(|e| request_failure(&e, self.limits())),
                 // The sandbox ended with all its requests.
-                Err(_) => Err(why(&mut ended).await),
+                Err(_) => Err(reason_of_end(&mut ended).await),
             }
         });
         let answer = answered.await.unwrap_or_else(|_| Err(explain::deadline(self.limits(), None)));
-        drop(waits);
+        drop(timer);
         if Instant::now() >= until {
             self.replace(&ended);
         }
         let overdue = OverdueReport { report: self.report.clone(), setup: self.ready.setup.clone(), id };
         let lease = ResponseLease {
             until,
-            waits: None,
+            timer: None,
             overdue: Some(overdue),
             counts,
             _visit: in_flight,
@@ -158,7 +162,7 @@ impl ConcurrentSandboxes {
         }
     }
 
-    /// The next request gets another sandbox than the one that `ended` belongs to.
+    /// Replaces the sandbox with this `ended`, if it is still the current one.
     fn replace(&self, ended: &SandboxEnd) {
         let mut current = self.current.lock();
         let here = thread::current().id();
@@ -170,14 +174,14 @@ impl ConcurrentSandboxes {
     }
 }
 
-/// A request that came as the component was replaced may have started another sandbox.
+/// A request that arrived during the replacement of the component may have started another sandbox.
 impl Drop for ConcurrentSandboxes {
     fn drop(&mut self) {
         self.retire();
     }
 }
 
-/// A request that is with a sandbox.
+/// A request that was submitted to a sandbox.
 struct SubmittedRequest {
     request: Arc<Mutex<Option<GuestRequest>>>,
     was_taken: oneshot::Receiver<()>,
@@ -190,8 +194,8 @@ struct SubmittedRequest {
 }
 
 impl SubmittedRequest {
-    /// Gives the request back if the sandbox is too busy to take it soon.
-    async fn was_left(&mut self, soon: Duration, until: Instant) -> Option<GuestRequest> {
+    /// Takes the request back if the sandbox does not start it within `soon`.
+    async fn take_back_unless_started(&mut self, soon: Duration, until: Instant) -> Option<GuestRequest> {
         loop {
             match timeout(soon, &mut self.was_taken).await {
                 Ok(Ok(())) => return None,
@@ -202,8 +206,8 @@ impl SubmittedRequest {
     }
 }
 
-/// Why a sandbox ended that left a request without an answer.
-async fn why(ended: &mut SandboxEnd) -> Failure {
+/// Returns reason_of_end a sandbox ended without an answer to a request.
+async fn reason_of_end(ended: &mut SandboxEnd) -> Failure {
     match ended.wait_for(Option::is_some).await.as_deref() {
         Ok(Some(Err(failure))) => failure.clone(),
         _ => Failure::NoResponse,
@@ -220,11 +224,11 @@ fn request_failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
     Failure::Host(error.root_cause().to_string())
 }
 
-/// A response's place in its sandbox, until its body has ended or its time is over.
+/// Place of a response in its sandbox, until its body ends or its deadline passes.
 pub(super) struct ResponseLease {
     until: Instant,
-    /// Wakes at that time, once there is something to wait for.
-    waits: Option<Pin<Box<Sleep>>>,
+    /// Timer of the deadline, once something timer for it.
+    timer: Option<Pin<Box<Sleep>>>,
     overdue: Option<OverdueReport>,
     counts: Arc<SandboxCounts>,
     _visit: InFlight,
@@ -232,7 +236,7 @@ pub(super) struct ResponseLease {
     _slot: SlotGuard,
 }
 
-/// Who is to be told when the time is over.
+/// Recipient of the failure when the deadline passes.
 struct OverdueReport {
     report: FailureReporter,
     setup: Arc<Setup>,
@@ -240,7 +244,6 @@ struct OverdueReport {
 }
 
 impl ResponseTail for ResponseLease {
-    /// How the sandbox failed, if it did before the body's stream ended.
     fn failure(&self) -> Option<&Failure> {
         self.counts.failed.get()
     }
@@ -255,26 +258,26 @@ impl ResponseTail for ResponseLease {
 
     fn poll_over(&mut self, cx: &mut Context<'_>) -> bool {
         let until = self.until;
-        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        waits.as_mut().poll(cx).is_ready() && self.is_over()
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        timer.as_mut().poll(cx).is_ready() && self.is_over()
     }
 
-    /// Its place is given back when this is dropped.
+    /// Dropping the lease gives the place back.
     fn abandon(&self) {}
 }
 
-/// What those outside a sandbox and the one who drives it tell each other.
+/// State that a sandbox and its requests share.
 #[derive(Default)]
 struct SandboxCounts {
-    /// RequestQueue in it, to the end of their answers.
+    /// Requests in the sandbox, until their responses end.
     in_flight: AtomicUsize,
-    /// Those among them that have no answer yet.
+    /// Requests without a response so far.
     waiting: AtomicUsize,
-    /// Set before the streams of a sandbox that failed end.
+    /// Failure of the sandbox, set before its streams end.
     failed: OnceLock<Failure>,
 }
 
-/// Counted while it lives.
+/// Counts a request while it lives.
 struct InFlight {
     counts: Arc<SandboxCounts>,
     of: fn(&SandboxCounts) -> &AtomicUsize,
@@ -293,7 +296,7 @@ impl Drop for InFlight {
     }
 }
 
-/// How a sandbox ended, once it did. Closed without a word when it was ended from outside.
+/// Outcome of a sandbox. Closed without a value if the sandbox was ended from outside.
 type SandboxEnd = watch::Receiver<Option<Result<(), Failure>>>;
 
 /// A sandbox that takes requests.
@@ -307,7 +310,7 @@ struct ConcurrentSandbox {
 }
 
 struct SandboxRequest {
-    /// Whoever empties it has the request.
+    /// The request; the side that takes it owns it.
     request: Arc<Mutex<Option<GuestRequest>>>,
     taken: oneshot::Sender<()>,
     answer: oneshot::Sender<wasmtime::Result<GuestResponse>>,
@@ -337,7 +340,7 @@ impl ConcurrentSandbox {
         let task = tokio::spawn(async move {
             let _live = live;
             let outcome = guest.await;
-            // Those who wait for an answer report what became of it.
+            // Requests that wait for a response report the failure themselves.
             if let (Err(failure), 0) = (&outcome, counted.waiting.load(SeqCst)) {
                 report(failure, None);
             }
@@ -346,7 +349,8 @@ impl ConcurrentSandbox {
         ConcurrentSandbox { jobs, task, ended, counts, meter, output }
     }
 
-    /// Takes nothing new. What is in it has its own deadline; what is left then has nobody who waits for it.
+    /// Lets the sandbox end. Its requests have deadlines of their own; after the last one, nobody
+    /// timer for the rest.
     fn leave(self, deadline: Duration) {
         let ConcurrentSandbox { mut task, .. } = self;
         tokio::spawn(async move {
@@ -357,12 +361,12 @@ impl ConcurrentSandbox {
     }
 }
 
-/// What comes to a sandbox, and what it may use for it.
+/// Requests of a sandbox, and the limits that hold for them.
 struct RequestQueue {
     inbox: mpsc::Receiver<SandboxRequest>,
-    /// How long the sandbox waits for more.
+    /// Time for which the sandbox timer for another request.
     idle: Duration,
-    /// Tells that a sandbox that waits is in somebody's way.
+    /// Tells that an idle sandbox is in another's way.
     room_needed: Arc<Notify>,
     limits: Limits,
     meter: Arc<Meter>,
@@ -370,18 +374,18 @@ struct RequestQueue {
     output: GuestOutput,
 }
 
-/// A store for the sandbox that takes `requests`.
+/// Creates the store of the sandbox that takes `requests`.
 fn store(ready: &Ready, requests: &RequestQueue) -> wasmtime::Store<Sandbox> {
     let (meter, output) = (requests.meter.clone(), requests.output.clone());
     let mut store = Sandbox::store_with(&ready.code.tier.wasmtime, &ready.setup, meter, output);
-    // The limit is for one request, and the handles of those that were just answered are still being given back.
+    // The limit is for one request, and handles of answered requests are still being freed.
     let handles = usize::try_from(ready.setup.limits.handles).unwrap_or(usize::MAX).saturating_mul(MAX_AT_ONCE);
     store.set_max_component_handles(handles);
     store.data_mut().table.set_max_capacity(handles);
     store
 }
 
-/// A sandbox that is instantiated, once the engine has room for it.
+/// Instantiates a sandbox, once the engine has room for it.
 async fn start(
     ready: &Ready,
     pre: &p3::ServicePre<Sandbox>,
@@ -406,7 +410,7 @@ async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Request
     let (mut store, proxy) = start(&ready, &pre, &requests).await.map_err(failed)?;
     let serve = store.run_concurrent(async |accessor| requests.serve(accessor, &proxy).await).await;
     let ended = serve.flatten().map_err(failed);
-    // Before the store, and the bodies' streams with it, goes.
+    // Set before the store ends, and the streams of bodies with it.
     if let Err(failure) = &ended {
         let _ = requests.counts.failed.set(failure.clone());
     }
@@ -415,11 +419,11 @@ async fn drive(ready: Ready, pre: p3::ServicePre<Sandbox>, mut requests: Request
 }
 
 impl RequestQueue {
-    /// Takes requests until there are none for a while, or enough were taken.
+    /// Takes requests until none arrives for a while, or enough were taken.
     async fn serve(&mut self, accessor: &Accessor<Sandbox>, proxy: &Proxy) -> wasmtime::Result<()> {
         let (meter, cpu) = (self.meter.clone(), self.limits.cpu);
         let mut serve = pin!(self.take_all(accessor, proxy));
-        // Polled whenever the guest lets go of the thread.
+        // Polled whenever the guest yields the thread.
         poll_fn(|cx| {
             meter.start_turn(cpu);
             serve.as_mut().poll(cx)
@@ -437,7 +441,7 @@ impl RequestQueue {
             tokio::select! {
                 job = self.inbox.recv(), if running.len() < MAX_AT_ONCE => {
                     let Some(job) = job else { break };
-                    // Who sent it may have it back by now.
+                    // The sender may have taken the request back.
                     let Some(request) = job.request.lock().take() else { continue };
                     let _ = job.taken.send(());
                     taken += 1;
@@ -461,17 +465,17 @@ impl RequestQueue {
                     done?;
                 }
                 _ = timeout(self.idle, self.room_needed.notified()), if running.is_empty() => {
-                    // A client may still be reading, of which nobody would tell here when it is done.
+                    // A client may still be reading; nothing here tells when it is done.
                     if self.counts.in_flight.load(SeqCst) == 0 {
                         self.inbox.close();
                     }
                 }
             }
-            self.meter.renew(self.limits.cpu, running.len());
+            self.meter.extend_budget(self.limits.cpu, running.len());
         }
         while let Some(done) = running.next().await {
             done?;
-            self.meter.renew(self.limits.cpu, running.len());
+            self.meter.extend_budget(self.limits.cpu, running.len());
         }
         while self.counts.in_flight.load(SeqCst) > 0 {
             sleep(Duration::from_millis(20)).await;

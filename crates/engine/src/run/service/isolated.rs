@@ -1,4 +1,4 @@
-//! The sandboxes of a WASI 0.2 component: each request has one for itself, fresh or reused.
+//! The sandboxes of a WASI 0.2 component: each request has a sandbox to itself, fresh or reused.
 
 use crate::capabilities::http::trace::InboundTrace;
 use crate::compile::prepared::Ready;
@@ -29,7 +29,7 @@ use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 type HandlerOutcome = Result<GuestResponse, p2::http::types::ErrorCode>;
 
-/// A 0.2 component, with its sandboxes that wait for another request.
+/// A component of WASI 0.2, with its idle sandboxes.
 pub(super) struct IsolatedSandboxes {
     ready: Ready,
     pre: p2::ProxyPre<Sandbox>,
@@ -38,7 +38,7 @@ pub(super) struct IsolatedSandboxes {
 }
 
 impl IsolatedSandboxes {
-    /// A sandbox takes up to `reuse` requests, one after another.
+    /// Creates the sandboxes of a component; each takes up to `reuse` requests, one after another.
     pub fn new(ready: &Ready, reuse: u32, report: &FailureReporter) -> wasmtime::Result<Arc<Self>> {
         let room_needed = &ready.code.tier.room_needed;
         let reused = (reuse > 1).then(|| ReusedSandboxes::new(reuse, ready.setup.idle, room_needed.clone()));
@@ -46,14 +46,14 @@ impl IsolatedSandboxes {
         Ok(Arc::new(IsolatedSandboxes { ready: ready.clone(), pre, reused, report: report.clone() }))
     }
 
-    /// Gives up the sandboxes that wait for requests.
+    /// Ends the idle sandboxes, and keeps none from now on.
     pub fn retire(&self) {
         if let Some(reused) = &self.reused {
             reused.retire();
         }
     }
 
-    /// How many sandboxes live, where they are not one for each request.
+    /// Returns the number of live sandboxes, if they are reused.
     pub fn count(&self) -> Option<usize> {
         self.reused.as_ref().map(|reused| reused.count())
     }
@@ -62,7 +62,7 @@ impl IsolatedSandboxes {
         &self.ready.setup.limits
     }
 
-    /// Answers one request. `slot` is dropped when its sandbox is.
+    /// Answers one request. `slot` is dropped with its sandbox.
     pub async fn handle(
         self: &Arc<Self>,
         request: GuestRequest,
@@ -80,7 +80,7 @@ impl IsolatedSandboxes {
         meter.end_at(until.into());
         meter.allow_offload();
         let mut guest = Offload::new(Metered::new(guest, meter, ticker));
-        // One that began elsewhere takes nobody's time here: its turn is over.
+        // A guest on the compute thread does not block this one, so its turn is over.
         if let (Some(turn), Offload::Local(_)) = (turn, &guest) {
             turns::begin(turn);
         }
@@ -96,7 +96,7 @@ impl IsolatedSandboxes {
         match first {
             FirstEvent::Ended(Err(failure)) => Err(failure),
             FirstEvent::Ended(Ok(())) => Err(Failure::NoResponse),
-            // Nothing of the response has left yet.
+            // Nothing of the response was sent yet.
             FirstEvent::Response(_, Poll::Ready(Err(failure))) => Err(failure),
             FirstEvent::Response(response, Poll::Ready(Ok(()))) => {
                 let (response, _) = at_once(guest_response(response)?, ready(Ok(()))).await?;
@@ -120,7 +120,8 @@ impl IsolatedSandboxes {
     }
 }
 
-/// A guest that streams the body of its response. When it fails, the body's stream just ends; `failed` is set before.
+/// A guest that streams the body of its response. `failed` is set before the stream of a failed
+/// guest ends.
 pub(super) struct RunningGuest {
     task: AbortHandle,
     failed: Arc<OnceLock<Failure>>,
@@ -131,7 +132,7 @@ impl ResponseTail for RunningGuest {
         self.failed.get()
     }
 
-    /// The guest is ended then, and tells it as its failure.
+    /// Always false: the deadline ends the guest, which reports the failure itself.
     fn is_over(&mut self) -> bool {
         false
     }
@@ -150,7 +151,7 @@ enum FirstEvent {
     Ended(Result<(), Failure>),
 }
 
-/// One request in a sandbox that it has for itself.
+/// A request with a sandbox to itself.
 struct IsolatedRequest {
     sandboxes: Arc<IsolatedSandboxes>,
     meter: Arc<Meter>,
@@ -188,14 +189,14 @@ impl IsolatedRequest {
         Ok(())
     }
 
-    /// Whether the sandbox may have another request.
+    /// Runs the request and returns whether the sandbox may take another.
     async fn call_reused(
         &self,
         instance: &mut Instance,
         request: GuestRequest,
         send: oneshot::Sender<HandlerOutcome>,
     ) -> Result<bool, Failure> {
-        // Each request has the whole of what is for one.
+        // Each request gets the whole budget.
         instance.store.data_mut().meter = self.meter.clone();
         instance.store.data().output.switch_to(Some(self.id));
         let (borrowed, request) = BorrowedBody::of(request);
@@ -206,7 +207,7 @@ impl IsolatedRequest {
             tell.store(send.send(outcome).is_ok() && is_good, SeqCst);
         };
         self.call(instance, request, respond).await?;
-        // Before another request may have the sandbox.
+        // Returned before another request may have the sandbox.
         drop(borrowed);
         instance.store.data().output.switch_to(None);
         Ok(answered.load(SeqCst))
@@ -233,7 +234,7 @@ impl IsolatedRequest {
             proxy.wasi_http_incoming_handler().call_handle(&mut *store, incoming, respond).await
         };
         let ended = call.await.map_err(|e: wasmtime::Error| self.failure(&e));
-        // The store, and the body's stream with it, goes after this.
+        // Set before the store ends, and the body's stream with it.
         if let Err(failure) = &ended {
             let _ = self.failed.set(failure.clone());
         }
@@ -245,7 +246,8 @@ impl IsolatedRequest {
     }
 }
 
-/// What to say of a guest that was waiting when its deadline passed. Of one that left, its last host calls are not known here.
+/// Returns the failure of a guest that was waiting when its deadline passed. The host calls of a
+/// guest on the compute thread are not known here.
 fn overdue<F: Future>(guest: &Offload<Metered<F>>, limits: &Limits) -> Failure {
     match guest {
         Offload::Local(guest) => guest.overdue(limits),
@@ -257,8 +259,8 @@ fn guest_response(outcome: HandlerOutcome) -> Result<GuestResponse, Failure> {
     outcome.map_err(|code| Failure::GuestError(words(&format!("{code:?}"))))
 }
 
-/// Takes what of the body is there without waiting for anybody, and drives the guest for as long as that gets it further: small
-/// answers are whole then, and their guests at an end. The guest is handed back if it is not.
+/// Takes the part of the body that is ready, and drives the guest as long as that yields more.
+/// Small responses are complete then. Returns the guest if it has not ended.
 async fn at_once<G, B>(
     response: http::Response<B>,
     mut guest: G,
@@ -272,7 +274,7 @@ where
     let ended = poll_fn(|cx| {
         while buffered.poll_more(&mut body, cx) {
             if let Poll::Ready(ended) = Pin::new(&mut guest).poll(cx) {
-                // Its end is there too.
+                // The end of the body is ready, too.
                 while buffered.poll_more(&mut body, cx) {}
                 return Poll::Ready(Some(ended));
             }
@@ -280,7 +282,7 @@ where
         Poll::Ready(None)
     });
     let is_over = match ended.await {
-        // Nothing of the response has left yet.
+        // Nothing of the response was sent yet.
         Some(Err(failure)) => return Err(failure),
         Some(Ok(())) => true,
         None => false,

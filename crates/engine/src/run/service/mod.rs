@@ -1,4 +1,7 @@
 //! HTTP requests to a component.
+//!
+//! A component of WASI 0.2 gets a sandbox for each request (`isolated.rs`), fresh or reused
+//! (`reuse.rs`). A component of WASI 0.3 takes many requests in one sandbox (`concurrent.rs`).
 
 pub(crate) mod concurrent;
 pub(crate) mod isolated;

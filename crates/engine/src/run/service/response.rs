@@ -1,4 +1,4 @@
-//! Responses on their way to the client, with what still runs behind them.
+//! Responses on their way to the client, and the guests that still run behind them.
 
 use crate::failure::error::Failure;
 use crate::http::body::Prefixed;
@@ -15,7 +15,7 @@ use wasmtime_wasi_http::Error as HttpError;
 /// A streaming body, with trailers.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
-/// Why a body ended early.
+/// Reasons why a body ended early.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe them")]
 pub enum BodyError {
@@ -29,33 +29,34 @@ pub enum BodyError {
     Source(std::io::Error),
 }
 
-/// Hears of a failure, and of the request that it ended if it was just one.
+/// Receives a failure, with the request if it ended a single one.
 pub(super) type FailureReporter = Arc<dyn Fn(&Failure, Option<RequestId>) + Send + Sync>;
 
 pub(super) type GuestRequest = http::Request<UnsyncBoxBody<Bytes, HttpError>>;
 pub(super) type GuestResponse = http::Response<UnsyncBoxBody<Bytes, HttpError>>;
 pub(super) type Answer<T> = (http::Response<Prefixed<UnsyncBoxBody<Bytes, HttpError>>>, Option<T>);
 
-/// What still runs behind a response, until its body has ended.
+/// Work that goes on behind a response until its body ends.
 pub(super) trait ResponseTail: Send + Unpin + 'static {
-    /// How the guest failed, if it did before its body's stream ended.
+    /// Returns the failure of the guest, if it failed before the body's stream ended.
     fn failure(&self) -> Option<&Failure>;
 
-    /// Whether nobody goes on with it, as its time has passed.
+    /// Returns whether the deadline has passed without anybody who ends the body.
     fn is_over(&mut self) -> bool;
 
-    /// Like [`ResponseTail::is_over`], with a wake-up for when it will be.
+    /// Like [`ResponseTail::is_over`], and wakes the task when the deadline passes.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> bool;
 
-    /// The client left before the end of the body.
+    /// Ends the work: the client left before the end of the body.
     fn abandon(&self);
 }
 
-/// The body of a response whose guest may still run. When the client leaves before its end, the guest is ended too; work
-/// that the guest does after its response is left alone.
+/// Body of a response whose guest may still run. If the client leaves before its end, the guest is
+/// ended. Work that the guest does after its response goes on.
 pub(super) struct GuardedBody<B, T: ResponseTail> {
     inner: B,
-    /// Bytes that are still to come, if the head says how many there are. Nobody asks for more than that.
+    /// Bytes that are still to come, if the head announced a length. No more than that is asked
+    /// for.
     announced: Option<u64>,
     tail: Option<T>,
 }
@@ -118,7 +119,7 @@ impl<B, T: ResponseTail> Drop for GuardedBody<B, T> {
     }
 }
 
-/// `HttpRequestDenied` as `http-request-denied`, the way WIT writes it.
+/// Writes `HttpRequestDenied` as `http-request-denied`, the way WIT does.
 pub(super) fn words(variant: &str) -> String {
     let name = variant.split("::").last().unwrap_or(variant).split(['(', '{', ' ']).next().unwrap_or_default();
     let mut words = String::new();

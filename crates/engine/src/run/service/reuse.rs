@@ -1,8 +1,10 @@
-//! The sandboxes of a WASI 0.2 component that takes some requests in one sandbox, one after another (`reuse`).
+//! The sandboxes of a WASI 0.2 component that reuses them (`reuse`): each takes several requests,
+//! one after another.
 //!
-//! A request takes a sandbox that is idle, and makes one only when none is. So there are never more than there were requests
-//! at once, each with its place. One that idles gives up its room in the engine's pools to whoever needs it. A sandbox comes back only when its
-//! call returned and all went well; whatever ends a request otherwise ends its sandbox too.
+//! A request takes an idle sandbox, and starts one only if there is none, so there are never more
+//! sandboxes than there were requests at once, each with its place. An idle sandbox gives up its
+//! room in the engine's pools when another component needs it. A sandbox is only kept if its call
+//! returned and succeeded; any other end of a request ends its sandbox, too.
 
 use crate::compile::prepared::Ready;
 use crate::request_id::RequestId;
@@ -28,14 +30,14 @@ use wasmtime_wasi_http::Error as HttpError;
 use wasmtime_wasi_http::p2::bindings as p2;
 use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 
-/// A sandbox that is instantiated.
+/// An instantiated sandbox.
 pub(super) struct Instance {
     pub store: Store<Sandbox>,
     pub proxy: p2::Proxy,
 }
 
 impl Instance {
-    /// A fresh one for `request`, once the engine has room for it. Its start is counted in `meter`.
+    /// Starts a sandbox for `request`, once the engine has room for it. `meter` counts the start.
     pub async fn start(
         ready: &Ready,
         pre: &p2::ProxyPre<Sandbox>,
@@ -56,10 +58,10 @@ impl Instance {
         }
     }
 
-    /// Whether another request may have it.
+    /// Returns whether another request may have the sandbox.
     fn is_clean(&mut self) -> bool {
         let sandbox = self.store.data_mut();
-        // What requests leave behind must not be the fault of one that comes later.
+        // Memory that requests leave behind must not fail a later one.
         if sandbox.memory_left() < sandbox.setup.limits.memory / 2 {
             return false;
         }
@@ -67,13 +69,13 @@ impl Instance {
         let mut room = table.max_capacity() / 2;
         table.iter_mut().all(|resource| {
             room = room.saturating_sub(1);
-            // The client would wait for the rest of it until the sandbox ends.
+            // The client would wait for the rest of the body until the sandbox ends.
             room > 0 && !resource.is::<HostOutgoingBody>()
         })
     }
 }
 
-/// A sandbox with its place, from before its start to its end, however that comes about.
+/// A sandbox with its place, from before its start to its end, however it ends.
 pub(super) struct InstanceGuard<S: Send + 'static> {
     pub instance: Option<Instance>,
     slot: Option<S>,
@@ -97,24 +99,24 @@ impl<S: Send + 'static> Drop for InstanceGuard<S> {
     }
 }
 
-/// A component's sandboxes that are between two requests.
+/// Idle sandboxes of a component.
 pub(super) struct ReusedSandboxes {
-    /// Requests that one takes in all.
-    most: u32,
-    /// How long one is kept that waits for them.
-    patience: Duration,
-    /// Tells that those that wait are in somebody's way.
+    /// Requests that a sandbox takes in all.
+    max_requests: u32,
+    /// Time for which an idle sandbox is kept.
+    idle_timeout: Duration,
+    /// Tells that an idle sandbox is in another's way.
     room_needed: Arc<Notify>,
     idle: Mutex<IdleInstances>,
-    /// One more than there are sandboxes: each has a clone of it.
+    /// Counts live sandboxes: each has a clone.
     live: Arc<()>,
 }
 
 #[derive(Default)]
 struct IdleInstances {
-    /// Those that have been idle for longest first.
+    /// Idle sandboxes, the longest idle first.
     kept: VecDeque<IdleInstance>,
-    /// Whether somebody looks after those that idle for too long.
+    /// Whether a task ends sandboxes that are idle for too long.
     is_swept: bool,
     /// Whether another version of the component takes the next requests.
     is_over: bool,
@@ -127,24 +129,30 @@ struct IdleInstance {
     thread: ThreadId,
 }
 
-/// A sandbox's count of requests.
+/// Number of requests that a sandbox took.
 pub(super) struct RequestCount {
     taken: u32,
     _live: Arc<()>,
 }
 
 impl ReusedSandboxes {
-    pub fn new(most: u32, patience: Duration, room_needed: Arc<Notify>) -> Arc<Self> {
-        Arc::new(ReusedSandboxes { most, patience, room_needed, idle: Mutex::default(), live: Arc::default() })
+    pub fn new(max_requests: u32, idle_timeout: Duration, room_needed: Arc<Notify>) -> Arc<Self> {
+        Arc::new(ReusedSandboxes {
+            max_requests,
+            idle_timeout,
+            room_needed,
+            idle: Mutex::default(),
+            live: Arc::default(),
+        })
     }
 
-    /// How many sandboxes live.
+    /// Returns the number of live sandboxes.
     pub fn count(&self) -> usize {
         Arc::strong_count(&self.live) - 1
     }
 
-    /// A turn for one request, with the sandbox for it unless that is still to be made. One that ran on this thread last goes
-    /// first: its memory is near.
+    /// Takes an idle sandbox, if there is one, preferably the latest of this thread: its memory is
+    /// in the caches.
     pub fn take(&self) -> (RequestCount, Option<Instance>) {
         let here = thread::current().id();
         let mut idle = self.lock();
@@ -155,26 +163,26 @@ impl ReusedSandboxes {
         }
     }
 
-    /// Takes a sandbox back whose request went well.
+    /// Keeps a sandbox whose request succeeded.
     pub fn keep(self: &Arc<Self>, mut count: RequestCount, mut instance: Instance) {
         count.taken += 1;
-        if count.taken >= self.most || !instance.is_clean() {
+        if count.taken >= self.max_requests || !instance.is_clean() {
             return;
         }
         let kept = IdleInstance { count, instance, since: Instant::now(), thread: thread::current().id() };
         let mut idle = self.lock();
         if idle.is_over {
-            // It ends when nobody waits for the lock.
+            // Dropped outside the lock.
             drop(idle);
             return drop(kept);
         }
         idle.kept.push_back(kept);
         if !std::mem::replace(&mut idle.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.patience, self.room_needed.clone()));
+            tokio::spawn(sweep(Arc::downgrade(self), self.idle_timeout, self.room_needed.clone()));
         }
     }
 
-    /// Gives up those that idle, and keeps none from now on.
+    /// Ends the idle sandboxes, and keeps none from now on.
     pub fn retire(&self) {
         let mut idle = self.lock();
         idle.is_over = true;
@@ -183,7 +191,8 @@ impl ReusedSandboxes {
         drop(kept);
     }
 
-    /// Those that idle for longer than `most`, and whether there are others.
+    /// Removes the sandboxes that are idle for longer than `most`, and returns whether others are
+    /// left.
     fn stale(&self, most: Duration) -> (VecDeque<IdleInstance>, bool) {
         let mut idle = self.lock();
         let fresh = idle.kept.iter().position(|kept| kept.since.elapsed() < most).unwrap_or(idle.kept.len());
@@ -198,10 +207,10 @@ impl ReusedSandboxes {
     }
 }
 
-async fn sweep(reused: std::sync::Weak<ReusedSandboxes>, patience: Duration, room_needed: Arc<Notify>) {
+async fn sweep(reused: std::sync::Weak<ReusedSandboxes>, idle_timeout: Duration, room_needed: Arc<Notify>) {
     loop {
-        let is_needed = timeout(patience, room_needed.notified()).await.is_ok();
-        let most = if is_needed { Duration::ZERO } else { patience };
+        let is_needed = timeout(idle_timeout, room_needed.notified()).await.is_ok();
+        let most = if is_needed { Duration::ZERO } else { idle_timeout };
         let Some((stale, poll_more)) = reused.upgrade().map(|reused| reused.stale(most)) else { return };
         drop(stale);
         if !poll_more {
@@ -212,7 +221,8 @@ async fn sweep(reused: std::sync::Weak<ReusedSandboxes>, patience: Duration, roo
 
 type InnerBody = UnsyncBoxBody<Bytes, HttpError>;
 
-/// A request's body, which goes back when this is dropped: a guest that keeps it must not hold the client's connection.
+/// Body of a request, taken from the guest when this is dropped: a guest that keeps it must not
+/// hold the client's connection.
 pub(super) struct BorrowedBody(Arc<Mutex<Option<InnerBody>>>);
 
 impl BorrowedBody {

@@ -1,11 +1,7 @@
-//! `serve`: HTTP requests to a component.
+//! `serve`: a component that answers HTTP requests.
 //!
-//! A component of WASI 0.2 gets a fresh sandbox for every request, or one that had requests before, as `run/service/reuse.rs`
-//! says. The guest is driven on the task that asked until its
-//! response is there; only when it has more to do then (a body to stream) does it go on as a task of its own.
-//!
-//! A component of WASI 0.3 decides over its own concurrency: one sandbox takes many requests at once, as `run/service/concurrent.rs`
-//! says.
+//! The task of a request drives its guest until the response is there. A guest that has more to do
+//! then, such as streaming a body, goes on as a task of its own.
 
 use crate::compile::prepared::{Prepared, Ready};
 use crate::component::world::World;
@@ -32,15 +28,15 @@ use wasmtime_wasi_http::Error as HttpError;
 pub struct Service {
     running: RwLock<Arc<ServiceKind>>,
     setup: Arc<Setup>,
-    /// How many requests a sandbox takes that they have for themselves.
+    /// Requests that a sandbox takes one after another.
     reuse: u32,
-    /// Hears of guests that failed after their response had buffered.
+    /// Receives failures of guests whose response had begun.
     report: FailureReporter,
 }
 
-/// A component with its code.
+/// A component with its code and its sandboxes.
 enum ServiceKind {
-    /// WASI 0.2: a request has a sandbox for itself.
+    /// WASI 0.2: a request has a sandbox to itself.
     Isolated(Arc<IsolatedSandboxes>),
     /// WASI 0.3: a sandbox takes many requests at once.
     Concurrent(ConcurrentSandboxes),
@@ -81,8 +77,8 @@ impl ServiceKind {
         Ok(kind)
     }
 
-    /// Gives up the sandboxes that wait for requests, since other code or another component takes the next ones. What is
-    /// under way ends where it began.
+    /// Ends the idle sandboxes, since other code takes the next requests. Requests under way end on
+    /// the code that they began on.
     fn retire(&self) {
         match self {
             ServiceKind::Isolated(sandboxes) => sandboxes.retire(),
@@ -92,8 +88,12 @@ impl ServiceKind {
 }
 
 impl Service {
-    /// One sandbox takes up to `reuse` requests, one after another, where a component does not decide that itself. `report`
-    /// hears of guests that failed after their response had buffered, and of which request it was if that can be told.
+    /// Creates a service. A sandbox takes up to `reuse` requests, one after another, if the
+    /// component does not decide that itself. `report` receives failures of guests whose response
+    /// had begun, with the request if it is known.
+    ///
+    /// # Errors
+    /// A component that does not answer HTTP requests.
     pub fn new(
         ready: Ready,
         reuse: u32,
@@ -104,8 +104,11 @@ impl Service {
         Ok(Service { running: RwLock::new(running), setup, reuse, report })
     }
 
-    /// Requests that come from now on run this code, of the same component. What is under way ends on the code that it
+    /// Changes over to new code of the same component. Requests under way end on the code that they
     /// began on.
+    ///
+    /// # Errors
+    /// Code that does not answer HTTP requests.
     pub fn change_over(&self, to: &Prepared) -> Result<(), LoadError> {
         let running = Arc::new(ServiceKind::new(to.with(self.setup.clone()), self.reuse, &self.report)?);
         let mut current = self.running.write();
@@ -121,9 +124,11 @@ impl Service {
 
     /// Answers one request. The response's body may go on streaming after this returns.
     ///
-    /// The URI has scheme and authority, by which guests are told of both. What the guest writes is told with `id`.
+    /// The URI has scheme and authority, which guests see. Output of the guest is attributed to
+    /// `id`. `slot` is dropped with the sandbox; callers count sandboxes with it.
     ///
-    /// `slot` is whatever the caller counts sandboxes with; it is dropped when the sandbox is.
+    /// # Errors
+    /// The failure of a guest whose response had not begun.
     pub async fn handle<B>(
         &self,
         request: http::Request<B>,
@@ -137,7 +142,7 @@ impl Service {
         let most = limits.request_body;
         let request = request.map(|inner| {
             if inner.is_end_stream() {
-                // Costs no allocation, as most requests have none.
+                // Most requests have no body; they need no allocation.
                 return Empty::new().map_err(|never| match never {}).boxed_unsync();
             }
             let setup = self.setup.clone();
@@ -160,7 +165,7 @@ impl Service {
         })
     }
 
-    /// The response with its limits on, and with what still runs behind it.
+    /// Limits the response, and keeps the work behind it until it ends.
     fn bounded<T: ResponseTail>(&self, (response, tail): Answer<T>) -> http::Response<Body> {
         let (left, setup) = (self.limits().response_body, self.setup.clone());
         let too_large = move || {
@@ -174,12 +179,12 @@ impl Service {
         })
     }
 
-    /// What each request may use.
+    /// Returns the limits of each request.
     pub fn limits(&self) -> &Limits {
         &self.setup.limits
     }
 
-    /// How many sandboxes live, where they are not one for each request.
+    /// Returns the number of live sandboxes, if they are not one for each request.
     pub fn live_sandboxes(&self) -> Option<usize> {
         match &*self.running() {
             ServiceKind::Isolated(sandboxes) => sandboxes.count(),
@@ -187,17 +192,18 @@ impl Service {
         }
     }
 
-    /// Gives up the sandboxes that wait for requests, since another version of the component takes the next ones.
+    /// Ends the idle sandboxes, since another version of the component takes the next requests.
     pub fn retire(&self) {
         self.running().retire();
     }
 
-    /// Tells that a request was turned away whose body would reach its limit.
+    /// Reports a request that was refused because its body would exceed the limit.
     pub fn refused_body(&self) {
         self.setup.exceeded(Limit::RequestBody);
     }
 
-    /// Tells of a failure that [`Service::handle`] returned for `id`, as it tells itself of those that come later.
+    /// Reports a failure that [`Service::handle`] returned for `id`. Later failures are reported by
+    /// the service itself.
     pub fn report(&self, failure: &Failure, id: RequestId) {
         (self.report)(failure, Some(id));
     }

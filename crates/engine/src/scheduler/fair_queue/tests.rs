@@ -1,4 +1,4 @@
-//! Who goes next.
+//! The order of turns.
 
 use super::TurnKind::{Long, New};
 use super::*;
@@ -8,7 +8,7 @@ const A: FlowId = FlowId(1000);
 const B: FlowId = FlowId(1001);
 const C: FlowId = FlowId(1002);
 
-/// Who has the next `count` turns, each of which takes as long as `cost` says for its flow.
+/// Returns the flows of the next `count` turns, each of which takes as long as `cost` says.
 fn turns(queue: &mut FairQueue<FlowId>, count: usize, cost: impl Fn(FlowId) -> u64) -> Vec<FlowId> {
     let turn = |_| {
         let flow = queue.pop().expect("somebody waits");
@@ -18,7 +18,7 @@ fn turns(queue: &mut FairQueue<FlowId>, count: usize, cost: impl Fn(FlowId) -> u
     (0..count).map(turn).collect()
 }
 
-/// A queue whose rounds are of a nanosecond, so that it goes by time alone.
+/// A queue whose quantum is a nanosecond, so that it shares by time alone.
 fn exact<W>() -> FairQueue<W> {
     FairQueue { quantum: 1, ..FairQueue::default() }
 }
@@ -47,7 +47,8 @@ fn one_waits_for_one_of_the_others_and_not_for_all() {
     assert!(turns(&mut queue, 2, |_| 50).contains(&B));
 }
 
-/// Whoever computes has what the others leave, and a quarter of the thread where one of them is asked for more.
+/// A long-running guest gets what the others leave, and a quarter of the thread where another flow
+/// has many requests.
 #[test]
 fn one_that_computes_for_long_has_a_quarter() {
     let mut queue = FairQueue::default();
@@ -82,7 +83,7 @@ fn small_is_what_is_new_and_was_small_before() {
     assert!(!queue.is_next_short(), "it computes");
 }
 
-/// Also where no clock tells turns apart.
+/// Holds as well where no clock tells turns apart.
 #[test]
 fn parties_take_turns() {
     for cost in [0, 50] {
@@ -106,7 +107,8 @@ fn who_idled_has_saved_up_nothing() {
     assert_eq!(order.iter().filter(|flow| **flow == B).count(), 10);
 }
 
-/// Whoever asks for little has a turn in each round, whether it needs a little more of it or a little less.
+/// A flow with few requests has a turn in each round, whether it needs a little more of it or a
+/// little less.
 #[test]
 fn those_that_are_asked_for_little_go_as_they_come() {
     let mut queue = FairQueue::default();
@@ -122,7 +124,7 @@ fn those_that_are_asked_for_little_go_as_they_come() {
     }
 }
 
-/// However many come anew, each of them for one turn.
+/// New arrivals cost each waiter one turn of theirs, however many they are.
 #[test]
 fn light_ones_that_never_end_do_not_starve_a_heavy_one() {
     let (mut queue, cost) = (FairQueue::default(), 10 * QUANTUM);
@@ -141,7 +143,7 @@ fn light_ones_that_never_end_do_not_starve_a_heavy_one() {
     }
 }
 
-/// At worst it comes as all of them have a turn in the same round.
+/// At worst the flow arrives as all others have a turn in the same round.
 #[test]
 fn heavy_ones_do_not_starve_a_light_one() {
     let mut queue = FairQueue::default();
@@ -162,7 +164,7 @@ fn heavy_ones_do_not_starve_a_light_one() {
     }
 }
 
-/// What it used without a turn, after it waited for something, counts too.
+/// Time that was used outside a turn, after a wait, counts too.
 #[test]
 fn who_had_much_waits_until_the_others_have_had_as_much() {
     let mut queue = waiting(&[(A, 100), (B, 100)]);
@@ -185,8 +187,8 @@ fn new_and_long_ones_of_a_party_go_by_turns() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Of two that wait all the time, neither has charged more than the other by more than a turn of each, where each turn counts for
-    /// a quantum at least.
+    /// Two flows that always wait are charged alike, up to a turn of each, where each turn counts
+    /// for a quantum at least.
     #[test]
     fn who_waits_all_the_time_has_as_much_as_the_others(
         costs in proptest::collection::vec((1..1000u64, 1..1000u64, any::<bool>()), 1..200),
@@ -215,14 +217,16 @@ proptest! {
         }
     }
 
-    /// Whoever comes waits for one turn of each of the others, and one for each quantum that it charged too much: whatever they do.
+    /// A flow waits for one turn of each other flow, and one for each quantum that it overdrew,
+    /// whatever the others do.
     #[test]
     fn how_long_one_waits_has_a_bound(
         events in proptest::collection::vec((0..6u64, 0..8usize, 0..1000u64, 0..10u64), 1..400),
         quantum in 1..300u64,
     ) {
         let mut queue = FairQueue { quantum, ..FairQueue::default() };
-        // For each flow, what it charged since its last turn began, and the turns of each other one since it came.
+        // For each flow: its charge since its latest turn began, and the turns of each other flow
+        // since it arrived.
         let mut charged = [0; 6];
         let mut turns = [[0u64; 6]; 6];
         let mut waits = [0usize; 6];
@@ -232,7 +236,7 @@ proptest! {
                 queue.push(FlowId(comes as u64), New, comes);
                 waits[comes] += 1;
             }
-            // What it computes without a turn.
+            // Time that it computes outside a turn.
             queue.charge(FlowId(comes as u64), outside);
             charged[comes] += outside;
             let Some(next) = queue.pop() else { continue };
@@ -247,7 +251,7 @@ proptest! {
         }
     }
 
-    /// Nobody is lost, and nobody is remembered for nothing.
+    /// Every waiter gets a turn, and no flow is remembered without need.
     #[test]
     fn whoever_waits_has_a_turn(who in proptest::collection::vec((0..5u64, any::<bool>(), 0..100u64), 0..100)) {
         let mut queue = exact();

@@ -1,4 +1,4 @@
-//! What becomes of a turn.
+//! Turns of requests on a runtime.
 
 use super::*;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 const A: FlowId = FlowId(1000);
 const B: FlowId = FlowId(1001);
 
-/// A request of `flow` that tells when it has its turn, and keeps it for as long as nothing waits for something.
+/// A request of `flow` that reports its turn and keeps it until it first waits.
 fn request(flow: FlowId, told: &UnboundedSender<FlowId>) -> JoinHandle<()> {
     let told = told.clone();
     tokio::spawn(async move {
@@ -29,8 +29,8 @@ async fn next(heard: &mut UnboundedReceiver<FlowId>, count: usize) -> Vec<FlowId
     order
 }
 
-/// Both are busy from here on.
-async fn quantum(told: &UnboundedSender<FlowId>, heard: &mut UnboundedReceiver<FlowId>) {
+/// Makes both flows busy.
+async fn make_both_busy(told: &UnboundedSender<FlowId>, heard: &mut UnboundedReceiver<FlowId>) {
     for flow in [A, B] {
         request(flow, told).await.unwrap();
         next(heard, 1).await;
@@ -44,17 +44,17 @@ async fn who_is_alone_waits_for_nothing() {
     }
     assert!(before(B, Instant::now()).is_some());
     assert!(before(A, Instant::now()).is_some());
-    // In the end it is alone again.
+    // Finally it is alone again.
     let later = Instant::now() + 2 * BUSY_WINDOW;
     assert!(before(A, later).is_none());
 }
 
 #[tokio::test]
 async fn who_comes_goes_before_the_crowd_of_another() {
-    // A task among the others, which the test itself is not.
+    // A task among others, unlike the test itself.
     let work = async {
         let (told, mut heard) = unbounded_channel();
-        quantum(&told, &mut heard).await;
+        make_both_busy(&told, &mut heard).await;
         let crowd: Vec<_> = (0..50).map(|_| request(A, &told)).collect();
         next(&mut heard, 3).await;
         let quiet = request(B, &told);
@@ -71,28 +71,28 @@ async fn who_comes_goes_before_the_crowd_of_another() {
 #[tokio::test]
 async fn who_leaves_holds_up_nobody() {
     let (told, mut heard) = unbounded_channel();
-    quantum(&told, &mut heard).await;
+    make_both_busy(&told, &mut heard).await;
     let crowd: Vec<_> = (0..20).map(|_| request(A, &told)).collect();
     next(&mut heard, 2).await;
-    // Some wait, and one may have been told already that it is next.
+    // Some wait, and one may already know that it is next.
     crowd.iter().step_by(2).for_each(JoinHandle::abort);
     request(B, &told).await.unwrap();
     request(A, &told).await.unwrap();
-    // Turns that were given and never used end as well.
+    // A turn that is given and never used ends as well.
     let turn = before(A, Instant::now()).expect("both are busy");
     let unused = tokio::spawn(async move { turn.await.map(drop) });
     unused.await.unwrap().unwrap();
     request(B, &told).await.unwrap();
 }
 
-/// A runtime that ends leaves no queue behind that nobody gives turns in.
+/// The end of a runtime leaves no queue without a dispatcher.
 #[test]
 fn who_comes_after_its_runtime_ended_has_a_turn() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (told, mut heard) = unbounded_channel();
     let first = runtime();
     let kept = first.block_on(async {
-        quantum(&told, &mut heard).await;
+        make_both_busy(&told, &mut heard).await;
         let kept = before(A, Instant::now()).expect("both are busy").await.unwrap();
         request(B, &told);
         kept

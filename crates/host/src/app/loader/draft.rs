@@ -63,7 +63,7 @@ impl AppDraft {
         let mut draft = Self::empty(target.to_owned(), false);
         let policy = config.policy.clone();
         policy.mounts().iter().for_each(|mount| inputs.note(&mount.host));
-        match inputs.artifact(target) {
+        match inputs.load(&target.into()) {
             Ok(artifact) => {
                 let ComponentDefaults { limits, admission, reuse } = config.defaults.clone();
                 draft.routes = vec![Route::everything(COMPONENT)];

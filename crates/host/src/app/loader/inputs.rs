@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use walnut_engine::{Artifact, LoadError};
+use walnut_engine::{Artifact, ArtifactRef, ArtifactSource, LoadError, LocalArtifacts};
 
 /// Reads the files of apps, and remembers the state of each file and folder that the latest load
 /// used.
@@ -16,23 +16,28 @@ pub struct Inputs {
     standard_input: Mutex<Option<Artifact>>,
 }
 
+impl ArtifactSource for Inputs {
+    fn load(&self, reference: &ArtifactRef) -> Result<Artifact, LoadError> {
+        match reference {
+            ArtifactRef::File(path) => {
+                self.note(path);
+                LocalArtifacts.load(reference)
+            }
+            ArtifactRef::Stdin => {
+                let mut kept = self.standard_input.lock();
+                if let Some(artifact) = &*kept {
+                    return Ok(artifact.clone());
+                }
+                Ok(kept.insert(LocalArtifacts.load(reference)?).clone())
+            }
+        }
+    }
+}
+
 impl Inputs {
     /// Forgets the files of the previous load.
     pub(crate) fn begin(&self) {
         self.used.lock().clear();
-    }
-
-    /// Reads a component; `-` is standard input.
-    pub(crate) fn artifact(&self, target: &str) -> Result<Artifact, LoadError> {
-        if target != "-" {
-            self.note(Path::new(target));
-            return Artifact::load(target);
-        }
-        let mut kept = self.standard_input.lock();
-        if let Some(artifact) = &*kept {
-            return Ok(artifact.clone());
-        }
-        Ok(kept.insert(Artifact::load(target)?).clone())
     }
 
     /// Reads a manifest. Text that is not UTF-8 is an error of the kind

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use walnut_engine::{Artifact, LoadError};
+use walnut_engine::{Artifact, ArtifactRef, ArtifactSource, LoadError};
 use walnut_manifest::{Named, NamedPath, nearest};
 
 /// Entries of a folder that are searched for a similar name.
@@ -35,7 +35,7 @@ pub(crate) fn read(paths: &[NamedPath], inputs: &Inputs, diagnostics: &mut Diagn
 }
 
 fn read_source(named: &NamedPath, inputs: &Inputs) -> Result<Artifact, AppError> {
-    inputs.artifact(&named.path.display().to_string()).map_err(|error| match error {
+    inputs.load(&ArtifactRef::File(named.path.clone())).map_err(|error| match error {
         LoadError::NotFound(_) => {
             let hint = || "build it, or name an existing file; relative paths begin at the folder of this file";
             let hint = unexpanded(named).or_else(|| similar_path(named)).unwrap_or_else(|| hint().to_owned());

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpListener;
 use walnut_policy::{Capability, Policy};
 
-/// A connection that its peer closes, which nobody hears of before the next use.
+/// Connection that its peer closes unnoticed until the next use.
 struct Silent(Arc<AtomicBool>);
 
 impl AsyncRead for Silent {
@@ -46,7 +46,7 @@ impl AsyncWrite for Silent {
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
-/// Answers requests that end in `end`, all on one connection.
+/// Answers `times` requests that end in `end`, all on one connection.
 async fn answers(listener: TcpListener, end: &'static [u8], times: usize, answer: &'static str) {
     let (mut stream, _) = listener.accept().await.unwrap();
     drop(listener);
@@ -64,7 +64,7 @@ fn request(url: &str, body: &'static str) -> http::Request<WasiBody> {
     http::Request::builder().uri(url).header("host", "test").body(body).unwrap()
 }
 
-/// The answer to `body`.
+/// Returns the response to a request with this body.
 async fn ask(url: &str, pool: &Arc<ConnectionPool>, body: &'static str) -> http::Response<WasiBody> {
     let mut policy = Policy::sealed();
     policy.allow(Capability::Http, url).unwrap();
@@ -83,7 +83,7 @@ async fn ask(url: &str, pool: &Arc<ConnectionPool>, body: &'static str) -> http:
     exchange.send(request).await.map_err(|e| e.to_string()).unwrap().0
 }
 
-/// Its status.
+/// Returns the status of the response.
 async fn status(url: &str, pool: &Arc<ConnectionPool>, body: &'static str) -> u16 {
     ask(url, pool, body).await.status().as_u16()
 }
@@ -138,7 +138,7 @@ async fn nor_does_a_trailer_that_is_for_its_connection() {
     server.await.unwrap();
 }
 
-/// By the thread that serves, whichever thread the guest is on.
+/// The serving thread drives the connection, whichever thread the guest is on.
 #[tokio::test]
 async fn what_a_guest_that_computes_connects_is_driven_by_the_thread_that_serves() {
     (0..2).for_each(|_| drop(turns::before(FlowId::new(), Instant::now())));

@@ -1,9 +1,9 @@
-//! How long sandboxes live that take more than one request.
+//! Lives of sandboxes that take more than one request.
 
 use super::*;
 use crate::compile::config::{EngineConfig, Tiers};
 use crate::compile::engine::Engine;
-use crate::component::artifact::Artifact;
+use crate::component::artifact_source::{ArtifactSource, LocalArtifacts};
 use crate::gate::gate::Gate;
 use crate::sandbox::stdio::Stdio;
 use http_body_util::Empty;
@@ -20,13 +20,13 @@ fn engine() -> Arc<Engine> {
     Engine::new(&EngineConfig { tiers: Tiers::Baseline, ..EngineConfig::service(limits, 2) }, None)
 }
 
-/// A service whose sandboxes have 64 MiB and wait so long for more requests.
+/// A service whose sandboxes have 64 MiB and are kept idle for `idle`.
 fn service(guest: Guest, idle: Duration) -> Service {
     service_on(&engine(), guest, idle)
 }
 
 fn service_on(engine: &Engine, guest: Guest, idle: Duration) -> Service {
-    let artifact = Artifact::load(&guest.path().to_string_lossy()).unwrap();
+    let artifact = LocalArtifacts.load(&guest.path().as_path().into()).unwrap();
     let limits = Limits { memory: 64 << 20, ..Limits::for_service() };
     let gate = Gate::new("test", Policy::sealed(), Vec::new());
     let mut setup = Setup::new(gate, limits, Stdio::Lines(Arc::new(|_| {})), false).unwrap();
@@ -36,7 +36,7 @@ fn service_on(engine: &Engine, guest: Guest, idle: Duration) -> Service {
     Service::new(ready, reuse, |_, _| {}).unwrap()
 }
 
-/// The answer to a GET, once its sandbox is done with it.
+/// Returns the body of the response to a GET, once its sandbox is done.
 async fn get(service: &Service, path: &str) -> String {
     let request = http::Request::get(format!("http://test{path}")).body(Empty::<Bytes>::new()).unwrap();
     let id = RequestId::new(NonZeroU128::MIN, None);
@@ -84,7 +84,7 @@ async fn a_sandbox_with_little_memory_left_takes_no_more() {
     assert_eq!(get(&service, "/count").await, "1\n");
 }
 
-/// Each component keeps one that idles.
+/// Each component keeps an idle sandbox.
 #[tokio::test]
 async fn sandboxes_that_idle_make_room_for_those_with_a_request() {
     for guest in [RUST_P2_HTTP_BAD, RUST_P3_HTTP_ECHO] {
