@@ -117,7 +117,7 @@ pub enum Tiers {
 /// Kind of calls between a component and the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallModel {
-    /// One call at a time, as before WASI 0.3. No state is kept of calls under way, which makes a
+    /// A call at a time, as before WASI 0.3. No state is kept of calls under way, which makes a
     /// fresh sandbox per request a third cheaper.
     Serial,
     /// The component model's async: tasks, streams and futures.

@@ -1,4 +1,4 @@
-//! From any WebAssembly to a component, so that there is one path from here on.
+//! Makes a component of any WebAssembly.
 
 use crate::component::adapter;
 use crate::component::artifact::Artifact;
@@ -11,18 +11,18 @@ use walnut_policy::Printable;
 use wasmparser::{Parser, Payload, TypeRef, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
 
-/// Counts the ways in which modules have been made components. Raise it with every change to that, or the cache goes on
-/// giving out what was made the old way.
+/// Revision of the conversion from modules to components. Raise it with every change of the result:
+/// the cache would otherwise keep code of the old one.
 pub(crate) const REVISION: u32 = 11;
 
-/// The most imports that a target may have at its outside. Real programs have some hundreds.
+/// Largest number of imports of a target. Real programs have some hundreds.
 const MAX_IMPORTS: usize = 20_000;
 
-/// What to do about a program that needs threads.
+/// Remedy for a program that needs threads.
 const NO_THREADS: &str = "build it without threads: for the target wasm32-wasip1 or wasm32-wasip2 instead of \
     wasm32-wasip1-threads, and C without `-pthread`";
 
-/// What the bytes of a core module say about it.
+/// Imports and exports of a core module.
 #[derive(Debug, Default)]
 pub(crate) struct CoreModule {
     /// Functions imported, by module.
@@ -47,8 +47,8 @@ impl CoreModule {
     }
 }
 
-/// Whether a module's adapter has room for what its program starts with. It keeps the list of arguments (or variables)
-/// and one string of it at a time in a page of its own, and traps when that is full.
+/// Checks that the adapter has room for the arguments and variables of a program. It keeps the list
+/// of them, and one string at a time, in a page of its own, and traps when that is full.
 pub(crate) fn check_start(name: &str, args: &[String], env: &[(String, String)]) -> Result<(), LoadError> {
     const ROOM: usize = 56 << 10;
     let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
@@ -62,7 +62,7 @@ pub(crate) fn check_start(name: &str, args: &[String], env: &[(String, String)])
     Ok(())
 }
 
-/// The component that these bytes are, or that they become.
+/// Returns the component that the artifact is, or becomes.
 pub(crate) fn to_component(artifact: &Artifact) -> Result<Cow<'_, [u8]>, LoadError> {
     if artifact.is_component()? {
         reject(artifact, shared_memory(&artifact.bytes).into_iter().collect())?;
@@ -75,7 +75,7 @@ pub(crate) fn to_component(artifact: &Artifact) -> Result<Cow<'_, [u8]>, LoadErr
     encode(artifact, &module).map(Cow::Owned)
 }
 
-/// Reads a module's imports and exports.
+/// Reads the imports and exports of a module.
 pub(crate) fn read_module(artifact: &Artifact) -> Result<CoreModule, LoadError> {
     let mut module = CoreModule::default();
     let mut count = 0;
@@ -124,7 +124,8 @@ fn reject(artifact: &Artifact, imports: Vec<MissingImport>) -> Result<(), LoadEr
     if imports.is_empty() { Ok(()) } else { Err(LoadError::MissingImports { name: artifact.name.clone(), imports }) }
 }
 
-/// What to say when a module, or one inside a component, makes a memory for several threads.
+/// Describes the problem with a module, or a component with one, that makes a memory for several
+/// threads.
 fn shared_memory(bytes: &[u8]) -> Option<MissingImport> {
     let is_shared = |payload: Payload<'_>| match payload {
         Payload::MemorySection(section) => section.into_iter().any(|memory| memory.is_ok_and(|memory| memory.shared)),
@@ -138,7 +139,7 @@ fn shared_memory(bytes: &[u8]) -> Option<MissingImport> {
     })
 }
 
-/// Whether a componentizing toolchain left a description of the world in the module.
+/// Returns whether a componentizing toolchain left a description of the world in the module.
 fn has_component_type(bytes: &[u8]) -> bool {
     let named =
         |payload: Payload<'_>| matches!(payload, Payload::CustomSection(s) if s.name().starts_with("component-type"));
@@ -201,7 +202,7 @@ fn encode(artifact: &Artifact, module: &CoreModule) -> Result<Vec<u8>, LoadError
     encoder.encode().map_err(|e| not_adapted(artifact, module, e.as_ref()))
 }
 
-/// What is wrong with a module that the adapter does not fit.
+/// Explains why the adapter does not fit a module.
 fn not_adapted(artifact: &Artifact, module: &CoreModule, error: &(dyn std::error::Error + 'static)) -> LoadError {
     let name = artifact.name.clone();
     let known = functions_of_0_1();
@@ -233,7 +234,7 @@ fn unknown_function(function: &str, known: &[String]) -> MissingImport {
     }
 }
 
-/// The functions that the adapter has.
+/// Returns the functions that the adapter exports.
 fn functions_of_0_1() -> Vec<String> {
     let bytes = adapter::module(true).into_owned();
     let adapter = Artifact::binary("", crate::component::artifact::Digest::of(&[]), bytes);

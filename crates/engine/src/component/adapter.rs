@@ -1,5 +1,6 @@
-//! The adapter from WASI 0.1 to 0.2, with one answer set right: it says that a write of no buffers went well before it looks
-//! at the file's number. Here a number that is closed is an error then, too, as for every other write.
+//! The adapter from WASI 0.1 to 0.2, with one correction: it reports success for a write of no
+//! buffers without looking at the file descriptor. Here, a closed descriptor is an error then, too,
+//! as for every other write.
 
 use std::borrow::Cow;
 use wasi_preview1_component_adapter_provider as provider;
@@ -7,27 +8,27 @@ use wasm_encoder::reencode::{Error, Reencode, RoundtripReencoder};
 use wasm_encoder::{BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module, RawSection};
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
-/// What programs import it as.
+/// Name by which programs import it.
 pub(crate) const NAME: &str = provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
 
 const WRITE: &str = "fd_write";
-/// Looks at the number, and does nothing else when asked about no bytes with no advice.
+/// Checks the descriptor, and does nothing else for a length of 0 without advice.
 const LOOK: &str = "fd_advise";
 /// `errno.badf`.
 const CLOSED: i32 = 8;
 
-/// The adapter for a command, or for a reactor.
+/// Returns the adapter for a command, or for a reactor.
 pub(crate) fn module(is_command: bool) -> Cow<'static, [u8]> {
     let original = if is_command {
         provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
     } else {
         provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
     };
-    // Another version of it may be built in another way; a test tells.
+    // Another version of the adapter may be built in another way; a test notices.
     with_look(original).ok().flatten().map_or(Cow::Borrowed(original), Cow::Owned)
 }
 
-/// What there is to know of it before it is changed.
+/// Facts about the adapter, read before it is changed.
 #[derive(Default)]
 struct AdapterFacts {
     imported: u32,
@@ -64,7 +65,8 @@ impl AdapterFacts {
     }
 }
 
-/// The module with a function in front of its `fd_write`. `None` when it has not what that needs.
+/// Returns the module with a function before its `fd_write`. `None` if the module lacks something
+/// that this needs.
 fn with_look(module: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     let facts = AdapterFacts::read(module)?;
     let (Some(write), Some(look)) = (facts.write, facts.look) else { return Ok(None) };
@@ -109,7 +111,7 @@ fn with_look(module: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(changed.finish()))
 }
 
-/// `(fd, buffers, how many buffers, where to say how many bytes) -> errno`
+/// `(fd, buffers, number of buffers, place of the number of bytes) -> errno`
 fn look_and_write(write: u32, look: u32) -> Function {
     let mut function = Function::new([]);
     let mut body = function.instructions();

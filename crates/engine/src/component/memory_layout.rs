@@ -1,22 +1,24 @@
-//! Keeps the adapter's memory out of the way of a WASI 0.1 program's own.
+//! Keeps the adapter's memory apart from that of a WASI 0.1 program.
 //!
-//! The adapter needs some memory of the program's, and takes it by growing it. Many programs assume that nobody else does:
-//! Go's heap, AssemblyScript's, and that of older C libraries hold every page after their own for theirs, and write over
-//! the adapter's state. So the program gets a memory that ends where it thinks, and the adapter's pages come after the
-//! largest size that the program can ever have:
+//! The adapter needs some of the program's memory, and gets it by growing that memory. Many
+//! programs assume that nobody else does: the heaps of Go, of AssemblyScript and of older C
+//! libraries take every page after their own for theirs, and overwrite the adapter's state. The
+//! program therefore gets a memory that ends where it expects, and the adapter's pages come after
+//! the largest size that the program can ever have:
 //!
 //! ```text
-//! 0          $size, what the program is told            $end, where its limit is
-//! | program | ........ grows into this ................ | adapter |
+//! 0          $size, as the program sees it         $end, at the sandbox's limit
+//! | program | ........ grows into this ............ | adapter |
 //! ```
 //!
-//! Before the program starts, the host calls the export [`EXPORT`] with the number of pages that the sandbox may have.
-//! That much is grown at once (it takes address space, and memory only where it is touched), and from then on the
-//! program's `memory.size` and `memory.grow` work on `$size` alone. A program whose start function needs the adapter before
-//! that shares its memory the old way.
+//! Before the program starts, the host calls the export [`EXPORT`] with the number of pages that
+//! the sandbox may have. The memory grows to it at once, which takes address space, and memory only
+//! where it is touched. From then on, the program's `memory.size` and `memory.grow` work on `$size`
+//! alone. A program whose start function needs the adapter earlier shares its memory with it.
 //!
-//! CodeBody offsets stay what they were, so that line numbers do: `memory.size` is replaced in place, by an instruction of the
-//! same length; a function with `memory.grow` is moved to the end, and a call of the same length takes its place.
+//! Offsets of code do not change, for the sake of line numbers: `memory.size` is replaced in place,
+//! by an instruction of the same length; a function with `memory.grow` moves to the end, and a call
+//! of the same length takes its place.
 
 #![expect(clippy::cast_possible_truncation, reason = "a target has at most 512 MiB, so every count in it fits")]
 
@@ -25,35 +27,35 @@ use std::ops::Range;
 use wasm_encoder::{BlockType, Function, Instruction, ValType};
 use wasmparser::{Operator, Parser, Payload, TypeRef};
 
-/// The export that reserves memory, as WIT calls it.
+/// Export that reserves memory, as WIT names it.
 pub(crate) const EXPORT: &str = "walnut-reserve-memory";
 
-/// What the adapter takes: its stack and its state, of 64 KiB each, and room to align them.
+/// Pages of the adapter: its stack and its state, of 64 KiB each, and room to align them.
 const ADAPTER_PAGES: i32 = 4;
 
 const I32: u8 = 0x7f;
-/// The largest number of pages that a 32-bit memory has.
+/// Largest number of pages of a 32-bit memory.
 const MAX_PAGES: u64 = 65_536;
 
-/// What there is to know of a module before it is changed.
+/// Facts about the module, read before it is changed.
 #[derive(Default)]
 struct ModuleFacts {
     types: u32,
     imported_functions: u32,
     functions: Vec<u32>,
     globals: u32,
-    /// The one memory: its pages at the start, and at the most.
+    /// The only memory: its pages at the start, and at most.
     memory: Option<(u64, Option<u64>)>,
     memories: u32,
     exports_realloc: bool,
     params: Vec<usize>,
 }
 
-/// The module with its own memory apart, or `None` when it has no memory of the plain kind.
+/// Returns the module with a memory of its own; `None` if it has no memory of the plain kind.
 pub(crate) fn apart(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let facts = ModuleFacts::read(module).map_err(|e| e.message().to_owned())?;
     let (Some(memory), 1, false) = (facts.memory, facts.memories, facts.exports_realloc) else { return Ok(None) };
-    // A global beyond this has an index of two bytes, which would not fit in the place of `memory.size`.
+    // The index of a later global has two bytes, which do not fit in the place of `memory.size`.
     if facts.globals > 120 {
         return Ok(None);
     }
@@ -138,7 +140,7 @@ impl Rewriter {
                     has_globals = true;
                     append(data, 3, &self.globals())
                 }
-                // Globals come before exports, and a module with exports is the only kind that runs.
+                // Globals come before exports, and only a module with exports runs.
                 Payload::ExportSection(_) => {
                     if !has_globals {
                         sections.insert(place - 1, (6, append(&[0], 3, &self.globals())));
@@ -176,14 +178,14 @@ impl Rewriter {
         Ok(out)
     }
 
-    /// Without a maximum: the adapter's pages come after it.
+    /// Returns the section without a maximum, since the adapter's pages come after it.
     fn memory_section(&self) -> Vec<u8> {
         let mut data = vec![1, 0];
         data.extend(leb(self.memory.0 as u32));
         data
     }
 
-    /// `$size`, `$end` and `$next`, all of them `(mut i32)`.
+    /// Returns `$size`, `$end` and `$next`, all of them `(mut i32)`.
     fn globals(&self) -> Vec<u8> {
         let mut data = Vec::new();
         for initial in [self.memory.0 as i32, 0, 0] {
@@ -228,7 +230,7 @@ impl Rewriter {
         self.grow() + 3 + nth as u32
     }
 
-    /// What the program's `memory.grow` does.
+    /// Returns the body that replaces the program's `memory.grow`.
     fn grow_body(&self) -> Vec<u8> {
         use Instruction as I;
         let most = self.memory.1.unwrap_or(MAX_PAGES).min(MAX_PAGES) as i32;
@@ -236,7 +238,7 @@ impl Rewriter {
         body(
             &[],
             &[
-                // Beyond the program's own maximum: refused, as the specification has it.
+                // Beyond the program's own maximum: refused, as the specification says.
                 I::LocalGet(0),
                 I::I32Const(most),
                 I::GlobalGet(size),
@@ -246,7 +248,7 @@ impl Rewriter {
                 I::I32Const(-1),
                 I::Return,
                 I::End,
-                // Nothing is reserved: growing is growing.
+                // Nothing is reserved: the memory grows as usual.
                 I::GlobalGet(end),
                 I::I32Eqz,
                 I::If(BlockType::Empty),
@@ -258,7 +260,8 @@ impl Rewriter {
                 I::LocalGet(0),
                 I::Return,
                 I::End,
-                // Beyond the sandbox's limit: asking the host for more than there can be reaches it, with all that follows.
+                // Beyond the sandbox's limit: asks the host for more than there can be, which
+                // reaches the limit.
                 I::LocalGet(0),
                 I::GlobalGet(end),
                 I::GlobalGet(size),
@@ -281,7 +284,8 @@ impl Rewriter {
         )
     }
 
-    /// Where the adapter gets its memory. It asks twice, and gives nothing back.
+    /// Returns the body from which the adapter gets its memory. The adapter asks twice and gives
+    /// nothing back.
     fn realloc_body(&self) -> Vec<u8> {
         use Instruction as I;
         let (size, next) = (self.size(), self.next());
@@ -325,7 +329,8 @@ impl Rewriter {
         )
     }
 
-    /// Grows by as many pages as the host says, and puts the adapter's at the end of them.
+    /// Returns the body that grows the memory by the host's number of pages, and places the
+    /// adapter's at their end.
     fn reserve_body(&self) -> Vec<u8> {
         use Instruction as I;
         let (end, next) = (self.end(), self.next());
@@ -361,7 +366,8 @@ impl Rewriter {
     }
 }
 
-/// The types of the three functions: `(i32) -> i32`, `(i32, i32, i32, i32) -> i32` and `(i32)`.
+/// Returns the types of the three functions: `(i32) -> i32`, `(i32, i32, i32, i32) -> i32` and
+/// `(i32)`.
 fn types() -> Vec<u8> {
     [&[0x60, 1, I32, 1, I32][..], &[0x60, 4, I32, I32, I32, I32, 1, I32], &[0x60, 1, I32, 0]].concat()
 }
@@ -374,17 +380,17 @@ fn body(locals: &[(u32, ValType)], instructions: &[Instruction<'_>]) -> Vec<u8> 
     function.into_raw_body()
 }
 
-/// The changes to the code section.
+/// Changes to the code section.
 #[derive(Default)]
 struct CodeBody {
-    /// Where the section's content starts in the module, and its place among the sections.
+    /// Start of the section's content in the module, and its position among the sections.
     start: usize,
     place: usize,
-    /// What to put in the place of a range of the module, in order.
+    /// Replacements for ranges of the module, in order.
     patches: Vec<(Range<usize>, Vec<u8>)>,
-    /// Where the function that was read last ends.
+    /// End of the function that was read last.
     read_to: usize,
-    /// Functions that now live at the end: their types and bodies.
+    /// Functions that moved to the end: their types and bodies.
     moved: Vec<(u32, Vec<u8>)>,
     seen: usize,
 }
@@ -403,7 +409,7 @@ impl CodeBody {
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             let (operator, at) = operators.read_with_offset()?;
-            // The index of the memory may be written in several bytes.
+            // The index of the memory may take several bytes.
             let place = at..operators.original_position();
             match operator {
                 Operator::MemorySize { .. } => sizes.push(place),
@@ -438,13 +444,14 @@ impl CodeBody {
                 self.moved.push((ty, moved));
                 self.patches.push((range, stand_in));
             }
-            // Too short to hold a call. What follows shifts by some bytes, and its line numbers with it.
+            // Too short for a call. The code after it shifts by some bytes, and its line numbers
+            // too.
             None => self.patches.push((entry..range.end, [leb(moved.len() as u32), moved].concat())),
         }
         Ok(())
     }
 
-    /// The section's content with the patches in it and the new functions after it.
+    /// Returns the section's content, with the patches and the new functions.
     fn finish(&self, data: &[u8], rewriter: &Rewriter) -> Vec<u8> {
         let (mut patched, mut from) = (Vec::new(), 0);
         for (range, bytes) in &self.patches {
@@ -463,7 +470,8 @@ impl CodeBody {
     }
 }
 
-/// A body of exactly `length` bytes that calls `function` with its own parameters, if that many are enough.
+/// Returns a body of exactly `length` bytes that calls `function` with its own parameters; `None`
+/// if `length` is too small.
 fn stand_in(params: usize, function: u32, length: usize) -> Option<Vec<u8>> {
     let mut body = vec![0];
     for param in 0..params {
@@ -472,26 +480,26 @@ fn stand_in(params: usize, function: u32, length: usize) -> Option<Vec<u8>> {
     }
     body.push(0x10);
     body.extend(leb(function));
-    // `nop`, and `end` after them.
+    // `nop`, and the `end` after them.
     let padding = length.checked_sub(body.len() + 1)?;
     body.extend(std::iter::repeat_n(0x01, padding));
     body.push(0x0b);
     Some(body)
 }
 
-/// A section's content with `count` more entries.
+/// Returns a section's content with `count` more entries.
 fn append(data: &[u8], count: u32, entries: &[u8]) -> Vec<u8> {
     let digits = count_length(data);
     let before = data[..digits].iter().rev().fold(0, |count, byte| count << 7 | u32::from(byte & 0x7f));
     [leb(before + count).as_slice(), &data[digits..], entries].concat()
 }
 
-/// How many bytes a section's number of entries takes.
+/// Returns the number of bytes of a section's number of entries.
 fn count_length(data: &[u8]) -> usize {
     data.iter().take(5).position(|byte| byte & 0x80 == 0).map_or(0, |last| last + 1)
 }
 
-/// LEB128, as WebAssembly writes unsigned numbers.
+/// Encodes an unsigned number in LEB128, as WebAssembly does.
 fn leb(number: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     wasm_encoder::Encode::encode(&number, &mut bytes);

@@ -1,10 +1,13 @@
-//! Small changes to a module of WASI 0.1, made before it is adapted, for what the adapter does not know.
+//! Small changes to a module of WASI 0.1, before it is adapted, for cases that the adapter does not
+//! handle.
 //!
-//! * It knows success and failure only: `proc_exit(7)` would end as 1. `wasi:cli/exit` has a function that takes a code, of
-//!   the same shape once compiled, so the import is pointed at that one.
-//! * It takes memory that many programs hold for their own: see [`reserve`].
-//! * It works in the program's memory, and a program may have none. Such a one is given a page.
-//! * A command's start is called `_start`. Some toolchains leave it without a name, which other runtimes start too.
+//! - The adapter knows success and failure only: `proc_exit(7)` would end as 1. `wasi:cli/exit` has
+//!   a function that takes a code, of the same shape once compiled; the import is changed to that
+//!   function.
+//! - The adapter takes memory that many programs consider theirs: see `memory_layout.rs`.
+//! - The adapter works in the program's memory, and a program may have none. It gets a page then.
+//! - The start of a command is `_start`. Some toolchains leave it without a name, which other
+//!   runtimes start, too.
 
 use crate::component::memory_layout;
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
@@ -35,12 +38,12 @@ package wasi:cli@0.2.12 {
 }
 ";
 
-/// The sections that come after the memories: tags, globals, exports and what follows them.
+/// Sections that come after the memories: tags, globals, exports and the rest.
 const AFTER_MEMORY: [u8; 8] = [13, 6, 7, 8, 9, 12, 10, 11];
 const SMALL_MEMORY: MemoryType =
     MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None };
 
-/// The module with its exit and its start where the adapter looks for them.
+/// Returns the module with its exit and its start where the adapter looks for them.
 pub(crate) fn rewrite(module: &[u8], names_start: bool, has_memory: bool) -> Result<Vec<u8>, String> {
     let mut rewritten = Module::new();
     let mut memory_is_due = !has_memory;

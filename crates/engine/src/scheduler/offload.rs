@@ -59,7 +59,7 @@ impl ComputeThread {
         // one.
         background_drop::start_thread();
         thread::Builder::new().name("walnut-compute".into()).spawn(work).ok()?;
-        // Of threads that wait for the core, the one that asks for a short slice goes first.
+        // A thread that asks for a short slice precedes others that wait for the core.
         request_short_slice();
         Some(ComputeThread { runtime: handle, _end: end })
     }

@@ -43,9 +43,9 @@ pub(super) struct OutboundConnection {
 }
 
 enum Sender {
-    /// One request at a time.
+    /// Takes a request at a time.
     Http1(http1::SendRequest<WasiBody>),
-    /// Many requests at once.
+    /// Takes many requests at once.
     Http2(http2::SendRequest<WasiBody>),
 }
 

@@ -1,4 +1,4 @@
-//! One outbound request and its response.
+//! An outbound request and its response.
 
 use crate::capabilities::connection_limit::CountedConnection;
 use crate::capabilities::http::connection::{OutboundConnection, PermittedAddress, RequestTarget};
@@ -123,7 +123,7 @@ impl OutboundExchange {
         let connection =
             on_serving_thread(async move { OutboundConnection::connect(addresses, &to, || pool.tls()).await }).await?;
         let Some(share) = connection.share() else { return Ok(connection) };
-        // Of several connections made at once, one takes all the requests.
+        // If several connections were made at once, the first takes all requests.
         if let Some(other) = self.waiting(permit, destination) {
             return Ok(other);
         }

@@ -31,7 +31,8 @@ pub(crate) struct ConnectionPool {
 
 #[derive(Default)]
 struct PoolState {
-    /// Connections, the longest idle first. One of HTTP/2 stays here while it has requests.
+    /// Connections, the longest idle first. A connection of HTTP/2 stays here while it has
+    /// requests.
     kept: VecDeque<IdleConnection>,
     /// Whether a task closes connections that are idle for too long.
     is_swept: bool,
