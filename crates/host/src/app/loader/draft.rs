@@ -17,7 +17,7 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
-use walnut_engine::{Engine, Limits, LoadError};
+use walnut_engine::{ArtifactSource, Engine, Limits, LoadError};
 use walnut_manifest::{Draft, Manifest, Place, Route, Target};
 use walnut_policy::Printable;
 
