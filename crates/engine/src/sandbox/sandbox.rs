@@ -1,7 +1,7 @@
 //! The state of a sandbox: everything that ends with it.
 
 use crate::capabilities::connection_limit::ConnectionLimit;
-use crate::capabilities::dir::dir::{DirState, Files};
+use crate::capabilities::dir::files::{DirState, Files};
 use crate::capabilities::dns::learned_names::LearnedNames;
 use crate::capabilities::dns::resolve::DnsState;
 use crate::capabilities::dns::resolver::Resolver;

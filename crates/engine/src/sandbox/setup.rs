@@ -1,6 +1,6 @@
 //! State that the sandboxes of a component share: policy, limits, streams, connections.
 
-use crate::capabilities::dir::dir::Mounts;
+use crate::capabilities::dir::mounts::Mounts;
 use crate::capabilities::dns::resolver::Resolver;
 use crate::capabilities::http::context::HttpContext;
 use crate::capabilities::http::pool::ConnectionPool;

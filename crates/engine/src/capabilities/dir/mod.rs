@@ -1,5 +1,6 @@
 //! The capability `dir`: files and folders of the host.
 
-pub(crate) mod dir;
+pub(crate) mod files;
+pub(crate) mod mounts;
 pub(crate) mod wasi_0_2;
 pub(crate) mod wasi_0_3;

@@ -1,6 +1,6 @@
 //! `wasi:filesystem` 0.2 behind the gate. WASI 0.1 arrives here too, through its adapter.
 
-use crate::capabilities::dir::dir::{AdmittedPath, DirState, FileError};
+use crate::capabilities::dir::files::{AdmittedPath, DirState, FileError};
 use crate::component::wasi::WASI_0_2;
 use walnut_policy::Access;
 use wasmtime::StoreContextMut;
@@ -49,7 +49,8 @@ pub(crate) fn add_to_linker<T: DirState>(linker: &mut Linker<T>) -> wasmtime::Re
     writing(&mut types)?;
     listing(&mut types)?;
     open_at(&mut types)?;
-    two_paths(&mut types)
+    rename_at(&mut types)?;
+    link_at(&mut types)
 }
 
 pub(super) fn get_directories<T: DirState>(
@@ -205,7 +206,7 @@ fn open_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
     )
 }
 
-fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+fn rename_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_async(
         "[method]descriptor.rename-at",
         |mut cx: StoreContextMut<'_, T>, (old_fd, old_path, new_fd, new_path): (Fd, String, Fd, String)| {
@@ -235,7 +236,10 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
                 Ok((finish(state, IMPORT, &[&old, &new], result)?,))
             })
         },
-    )?;
+    )
+}
+
+fn link_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_async(
         "[method]descriptor.link-at",
         |mut cx: StoreContextMut<'_, T>,

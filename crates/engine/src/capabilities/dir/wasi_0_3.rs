@@ -1,6 +1,6 @@
 //! `wasi:filesystem` 0.3 behind the gate.
 
-use crate::capabilities::dir::dir::{AdmittedPath, DirState, FileError};
+use crate::capabilities::dir::files::{AdmittedPath, DirState, FileError};
 use crate::capabilities::dir::wasi_0_2::{Fd, drop_descriptor, get_directories};
 use crate::component::wasi::WASI_0_3;
 use walnut_policy::Access;
