@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_listen_answers_those_who_wrote_and_nobody_else() {
+    fn a_listener_may_answer_its_peers_only() {
         let listens = (true, Capability::Listen, "udp:*:9000");
         let (peer, other) = (at("10.0.0.1:9000"), at("10.0.0.2:9000"));
         let sockets = sockets(&[listens]);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_heard_is_bounded() {
+    fn remembered_peers_are_bounded() {
         let sockets = sockets(&[(true, Capability::Listen, "udp:*:9000")]);
         assert!(sockets.permits(at("0.0.0.0:9000"), SocketAddrUse::UdpBind));
         for port in 1..=u16::MAX {
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn where_it_is_bound_is_bounded() {
+    fn remembered_binds_are_bounded() {
         let sockets =
             sockets(&[(true, Capability::Listen, "tcp:127.0.0.1:0"), (true, Capability::Listen, "udp:*:9000")]);
         assert!(sockets.permits(at("0.0.0.0:9000"), SocketAddrUse::UdpBind));
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn one_port_is_not_every_port() {
+    fn a_grant_for_a_port_is_not_for_every_port() {
         let sockets = sockets(&[(true, Capability::Listen, "tcp:*:8000")]);
         assert!(sockets.permits(at("0.0.0.0:8000"), SocketAddrUse::TcpBind));
         assert!(sockets.permits(at("0.0.0.0:8000"), SocketAddrUse::TcpListen));

@@ -189,7 +189,7 @@ mod tests {
     use super::fitting;
 
     #[test]
-    fn what_has_many_memories_or_tables_takes_the_room_of_several() {
+    fn many_memories_or_tables_take_the_room_of_several_sandboxes() {
         assert_eq!([fitting(100, 0, 0), fitting(100, 1, 1), fitting(100, 2, 4)], [100; 3]);
         assert_eq!([fitting(100, 3, 1), fitting(100, 12, 1), fitting(100, 1, 40)], [66, 16, 10]);
         assert_eq!(fitting(1, 16, 64), 1);

@@ -300,7 +300,7 @@ mod tests {
 
     /// The next process does not try the baseline compiler again, which may fail late.
     #[test]
-    fn what_the_baseline_compiler_cannot_compile_is_compiled_once_for_a_command() {
+    fn code_that_baseline_cannot_compile_is_compiled_once_for_a_command() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(&dir.path().join("code"), 1 << 30).unwrap();
         let calls_last = ADD.replace("(module", "(module (func $again (return_call $again))");
@@ -317,7 +317,7 @@ mod tests {
 
     /// Components that share the code were not compiled slowly themselves.
     #[test]
-    fn what_the_baseline_compiler_cannot_compile_is_shared_too() {
+    fn code_that_baseline_cannot_compile_is_shared_too() {
         let (engine, compiled) = (engine(), Compiled::default());
         let calls_last = ADD.replace("(module", "(module (func $again (return_call $again))");
         let prepared = artifacts(&calls_last).map(|artifact| engine.prepare(&artifact, Some(&compiled)).unwrap());

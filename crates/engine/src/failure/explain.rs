@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_says_is_put_in_other_words() {
+    fn messages_of_the_engine_are_put_in_plain_words() {
         for (sentence, words) in BROKEN.iter().flat_map(|(all, words)| all.iter().map(move |one| (one, words))) {
             for number in ["0", "4294967295"] {
                 let error = wasmtime::Error::msg(sentence.replace('#', number)).context("while it was called");

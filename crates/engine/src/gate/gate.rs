@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_allow_a_file_does_not_tell_what_the_host_has() {
+    fn the_fix_for_a_file_does_not_reveal_the_hosts_files() {
         let suggested = Arc::<Suggested>::default();
         let gate = Gate::new("test", Policy::sealed(), vec![suggested.clone()]);
         for folder in [env!("CARGO_MANIFEST_DIR"), "/no/such/folder"] {

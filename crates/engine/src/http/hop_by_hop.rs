@@ -32,7 +32,7 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn what_is_named_goes() {
+    fn named_fields_are_removed() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "close, X-One,, no name ,content-length"),

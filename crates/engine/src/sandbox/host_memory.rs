@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fields_and_requests_hold_is_weighed() {
+    fn memory_of_fields_and_requests_is_measured() {
         let mut table = ResourceTable::new();
         for _ in 0..10 {
             table.push(fields(100_000)).unwrap();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_several_handles_is_weighed_once() {
+    fn fields_with_several_handles_are_measured_once() {
         let mut table = ResourceTable::new();
         let one = fields(5_000_000);
         for _ in 0..10 {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_counted_than_is_too_much() {
+    fn counting_stops_beyond_the_limit() {
         let mut table = ResourceTable::new();
         for _ in 0..1000 {
             table.push(fields(10_000)).unwrap();

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_memory_has_from_the_start_is_no_growth() {
+    fn the_initial_size_of_a_memory_is_no_growth() {
         let mut memory = MemoryLimit { used: 0, grown: 0, most: 100 };
         for (current, desired, grown) in [(0, 60, 0), (60, 70, 10), (70, 90, 30)] {
             assert!(memory.grow(current, desired, None, 1).unwrap());

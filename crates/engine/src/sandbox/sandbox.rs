@@ -279,7 +279,7 @@ mod tests {
     use walnut_policy::Policy;
 
     #[test]
-    fn what_wasi_keeps_is_made_when_it_is_asked_for() {
+    fn the_state_of_wasi_is_made_on_demand() {
         let gate = Gate::new("it", Policy::sealed(), Vec::new());
         let setup = Arc::new(Setup::new(gate, Limits::for_service(), Stdio::Inherit, false).unwrap());
         let mut store = Sandbox::store(&wasmtime::Engine::default(), &setup);

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_may_say_as_much_again() {
+    fn each_request_has_a_budget_of_output() {
         let bomb = "x".repeat(MAX_OUTPUT + 1);
         assert!(!collect(&[&bomb, "unheard\n"]).contains(&"unheard".to_owned()));
         assert!(collect(&[&bomb, RENEW, "heard\n"]).contains(&"heard".to_owned()));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_requests_none_is_named() {
+    fn lines_of_concurrent_requests_name_none() {
         let (output, heard) = heard();
         let lines = LineStream { is_stderr: true, output: output.clone() };
         let first = output.begin_request(id(1));

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn all_ends_on_another_thread() {
+    fn every_value_is_dropped_on_another_thread() {
         let (send, dropped) = channel();
         (0..3).for_each(|_| drop_in_background(ReportsDrop(send.clone())));
         for _ in 0..3 {

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_requests_compute_becomes_a_habit() {
+    fn meters_record_long_runs() {
         for (spent, served, usual) in
             [(2 * LONG_RUN, true, true), (LONG_RUN / 2, true, false), (2 * LONG_RUN, false, false)]
         {

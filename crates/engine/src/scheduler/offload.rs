@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_computes_for_long_among_others_goes_on_elsewhere() {
+    async fn a_long_running_guest_among_others_moves() {
         let here = thread::current().id();
         for (is_long, is_shared) in [(false, false), (true, false), (false, true), (true, true)] {
             if is_shared {
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_usually_computes_for_long_begins_elsewhere_among_others() {
+    async fn a_usually_long_guest_among_others_starts_on_the_compute_thread() {
         let here = thread::current().id();
         let (_alone, mut polled, _over) = guest(false, true);
         assert!(polled.try_recv().is_err(), "it waits to be polled here");
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_more_than_a_fifth_of_the_requests_do_is_usual() {
+    fn long_runs_are_usual_above_a_fifth() {
         let history = LongRunHistory::default();
         let record = |long: usize, short: usize| {
             for _ in 0..200 {
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_to_be_done_at_home_is_done_here() {
+    async fn work_for_the_serving_thread_runs_there() {
         share_the_thread();
         let here = thread::current().id();
         let where_it_is =
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_given_up_ends_there_too() {
+    async fn an_offloaded_guest_that_is_dropped_ends() {
         share_the_thread();
         let (guest, _, over) = begin(true).await;
         drop(guest);

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn what_was_worked_before_is_not_surely_the_guests() {
+    fn work_before_the_entry_is_not_in_the_lower_bound() {
         for _ in 0..50 {
             enter();
             work(Duration::from_micros(700));

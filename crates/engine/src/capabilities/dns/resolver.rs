@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_component_leaves_places_to_others_and_all_together_have_an_end() {
+    async fn lookups_are_bounded_per_component_and_in_all() {
         let all = Arc::new(Semaphore::new(3));
         let [first, second] = [2, 2].map(|own| resolver(own, &all));
         let (answers, slow): (Vec<_>, Vec<_>) = (0..3).map(|_| slow()).unzip();

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_taken_or_closed_is_not_handed_out() {
+    async fn a_taken_or_closed_connection_is_not_handed_out() {
         let pool = Arc::<ConnectionPool>::default();
         let far = kept(&pool, 1).await;
         assert!(pool.take(&to(2)).is_none());
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waited_too_long_is_closed() {
+    async fn a_connection_that_idles_for_too_long_is_closed() {
         let pool = Arc::<ConnectionPool>::default();
         let mut far = kept(&pool, 1).await;
         assert!(pool.take(&to(2)).is_none() && count(&pool) == 1);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_ends_with_its_component() {
+    async fn the_pool_ends_with_its_component() {
         let pool = Arc::<ConnectionPool>::default();
         let mut far = kept(&pool, 1).await;
         drop(pool);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_driven_by_a_runtime_that_ended_is_not_handed_out() {
+    fn a_connection_of_an_ended_runtime_is_not_handed_out() {
         let (first, second) = (runtime(), runtime());
         let pool = Arc::<ConnectionPool>::default();
         let far = first.block_on(kept(&pool, 1));

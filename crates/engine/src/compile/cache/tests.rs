@@ -15,7 +15,7 @@ fn read(cache: &Cache, digest: &Digest) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn what_was_put_is_found() {
+fn an_entry_is_found() {
     let (_dir, cache) = cache();
     let digest = Digest::of(b"a");
     assert!(read(&cache, &digest).is_none());
@@ -85,7 +85,7 @@ fn age(cache: &Cache, digest: &Digest, days: u32) {
 }
 
 #[test]
-fn what_was_not_used_for_the_longest_time_makes_room() {
+fn the_least_recently_used_entry_makes_room() {
     let (_dir, mut cache) = cache();
     let digests = [b"a", b"b", b"c"].map(|bytes| Digest::of(bytes));
     digests.iter().for_each(|digest| cache.put(digest, 7, &[0; 84]).unwrap());
@@ -120,7 +120,7 @@ fn a_use_is_noted_once_a_day() {
 
 /// A mapped or open entry belongs to its reader.
 #[test]
-fn those_who_make_room_take_nothing_from_those_who_read() {
+fn making_room_takes_nothing_from_readers() {
     let (_dir, mut cache) = cache();
     cache.max_bytes = 1000;
     thread::scope(|scope| {

@@ -32,7 +32,7 @@ fn waiting(of: &[(FlowId, usize)]) -> FairQueue<FlowId> {
 }
 
 #[test]
-fn those_of_one_party_go_as_they_came() {
+fn requests_of_a_flow_go_in_order() {
     let mut queue = FairQueue::default();
     (0..5).for_each(|n| queue.push(A, New, n));
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
@@ -40,7 +40,7 @@ fn those_of_one_party_go_as_they_came() {
 }
 
 #[test]
-fn one_waits_for_one_of_the_others_and_not_for_all() {
+fn a_flow_waits_for_one_turn_of_another() {
     let mut queue = waiting(&[(A, 100)]);
     turns(&mut queue, 10, |_| 50);
     queue.push(B, New, B);
@@ -50,7 +50,7 @@ fn one_waits_for_one_of_the_others_and_not_for_all() {
 /// A long-running guest gets what the others leave, and a quarter of the thread where another flow
 /// has many requests.
 #[test]
-fn one_that_computes_for_long_has_a_quarter() {
+fn a_long_running_guest_has_a_quarter() {
     let mut queue = FairQueue::default();
     (0..10).for_each(|_| queue.push(A, New, A));
     queue.push(B, Long, B);
@@ -99,7 +99,7 @@ fn time_is_divided_and_not_turns() {
 }
 
 #[test]
-fn who_idled_has_saved_up_nothing() {
+fn an_idle_flow_saves_nothing_up() {
     let mut queue = waiting(&[(A, 300), (B, 1)]);
     turns(&mut queue, 200, |_| 50);
     (0..100).for_each(|_| queue.push(B, New, B));
@@ -110,7 +110,7 @@ fn who_idled_has_saved_up_nothing() {
 /// A flow with few requests has a turn in each round, whether it needs a little more of it or a
 /// little less.
 #[test]
-fn those_that_are_asked_for_little_go_as_they_come() {
+fn flows_with_few_requests_go_as_they_come() {
     let mut queue = FairQueue::default();
     let flows = || (0..100).map(FlowId).cycle();
     for (came, flow) in flows().take(32).enumerate() {
@@ -166,7 +166,7 @@ fn heavy_ones_do_not_starve_a_light_one() {
 
 /// Time that was used outside a turn, after a wait, counts too.
 #[test]
-fn who_had_much_waits_until_the_others_have_had_as_much() {
+fn an_overdrawn_flow_waits_until_the_others_have_caught_up() {
     let mut queue = waiting(&[(A, 100), (B, 100)]);
     turns(&mut queue, 2, |_| 50);
     queue.charge(A, 500);
@@ -176,7 +176,7 @@ fn who_had_much_waits_until_the_others_have_had_as_much() {
 }
 
 #[test]
-fn new_and_long_ones_of_a_party_go_by_turns() {
+fn new_and_long_waiters_of_a_flow_alternate() {
     let mut queue = FairQueue::default();
     (0..3).for_each(|_| queue.push(A, Long, Long));
     (0..3).for_each(|_| queue.push(A, New, New));
@@ -190,7 +190,7 @@ proptest! {
     /// Two flows that always wait are charged alike, up to a turn of each, where each turn counts
     /// for a quantum at least.
     #[test]
-    fn who_waits_all_the_time_has_as_much_as_the_others(
+    fn flows_that_always_wait_get_equal_shares(
         costs in proptest::collection::vec((1..1000u64, 1..1000u64, any::<bool>()), 1..200),
         comes in 0..50usize,
         quantum in 1..1000u64,
@@ -253,7 +253,7 @@ proptest! {
 
     /// Every waiter gets a turn, and no flow is remembered without need.
     #[test]
-    fn whoever_waits_has_a_turn(who in proptest::collection::vec((0..5u64, any::<bool>(), 0..100u64), 0..100)) {
+    fn every_waiter_gets_a_turn(who in proptest::collection::vec((0..5u64, any::<bool>(), 0..100u64), 0..100)) {
         let mut queue = exact();
         for (index, (flow, is_long, before)) in who.iter().enumerate() {
             queue.charge(FlowId(*flow), *before);

@@ -38,7 +38,7 @@ async fn make_both_busy(told: &UnboundedSender<FlowId>, heard: &mut UnboundedRec
 }
 
 #[tokio::test]
-async fn who_is_alone_waits_for_nothing() {
+async fn a_flow_that_is_alone_does_not_wait() {
     for _ in 0..3 {
         assert!(before(A, Instant::now()).is_none());
     }
@@ -50,7 +50,7 @@ async fn who_is_alone_waits_for_nothing() {
 }
 
 #[tokio::test]
-async fn who_comes_goes_before_the_crowd_of_another() {
+async fn a_new_flow_goes_before_the_crowd_of_another() {
     // A task among others, unlike the test itself.
     let work = async {
         let (told, mut heard) = unbounded_channel();
@@ -69,7 +69,7 @@ async fn who_comes_goes_before_the_crowd_of_another() {
 }
 
 #[tokio::test]
-async fn who_leaves_holds_up_nobody() {
+async fn a_request_that_leaves_blocks_nobody() {
     let (told, mut heard) = unbounded_channel();
     make_both_busy(&told, &mut heard).await;
     let crowd: Vec<_> = (0..20).map(|_| request(A, &told)).collect();
@@ -87,7 +87,7 @@ async fn who_leaves_holds_up_nobody() {
 
 /// The end of a runtime leaves no queue without a dispatcher.
 #[test]
-fn who_comes_after_its_runtime_ended_has_a_turn() {
+fn a_request_after_the_end_of_its_runtime_has_a_turn() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (told, mut heard) = unbounded_channel();
     let first = runtime();

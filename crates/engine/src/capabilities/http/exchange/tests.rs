@@ -89,7 +89,7 @@ async fn status(url: &str, pool: &Arc<ConnectionPool>, body: &'static str) -> u1
 }
 
 #[tokio::test]
-async fn what_had_a_body_leaves_its_connection_to_the_next() {
+async fn a_request_with_a_body_leaves_its_connection_to_the_next() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let server = tokio::spawn(answers(listener, b"\r\n\r\nbody", 2, EMPTY));
@@ -99,7 +99,7 @@ async fn what_had_a_body_leaves_its_connection_to_the_next() {
 }
 
 #[tokio::test]
-async fn what_was_not_sent_goes_on_a_new_connection() {
+async fn an_unsent_request_goes_on_a_new_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let url = format!("http://{address}/");
@@ -114,7 +114,7 @@ async fn what_was_not_sent_goes_on_a_new_connection() {
 }
 
 #[tokio::test]
-async fn what_an_answer_says_of_its_connection_goes_no_further() {
+async fn hop_by_hop_headers_of_a_response_are_removed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let answer = "HTTP/1.1 200 OK\r\nconnection: X-Hop\r\nx-hop: 1\r\nx-end: 1\r\ncontent-length: 0\r\n\r\n";
@@ -125,7 +125,7 @@ async fn what_an_answer_says_of_its_connection_goes_no_further() {
 }
 
 #[tokio::test]
-async fn nor_does_a_trailer_that_is_for_its_connection() {
+async fn hop_by_hop_trailers_of_a_response_are_removed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let answer = "HTTP/1.1 200 OK\r\nconnection: X-Hop\r\ntransfer-encoding: chunked\r\n\r\n\
@@ -140,7 +140,7 @@ async fn nor_does_a_trailer_that_is_for_its_connection() {
 
 /// The serving thread drives the connection, whichever thread the guest is on.
 #[tokio::test]
-async fn what_a_guest_that_computes_connects_is_driven_by_the_thread_that_serves() {
+async fn the_serving_thread_drives_connections_of_an_offloaded_guest() {
     (0..2).for_each(|_| drop(turns::before(FlowId::new(), Instant::now())));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
