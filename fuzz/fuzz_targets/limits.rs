@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use walnut_engine::{parse_duration, parse_size};
+use walnut_policy::units::{parse_duration, parse_size};
 
 fuzz_target!(|text: &str| {
     if let Ok(bytes) = parse_size(text) {

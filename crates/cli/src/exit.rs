@@ -1,8 +1,9 @@
 //! Exit codes. A guest's own code is passed on; these are Walnut's, in the numbers that container
 //! tools use.
 
-use walnut_engine::{Failure, Limit, LoadError};
+use walnut_engine::{Failure, LoadError};
 use walnut_host::ErrorClass;
+use walnut_policy::Limit;
 
 /// Reason why Walnut, rather than the guest, set the exit code. The value is the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

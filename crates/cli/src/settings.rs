@@ -5,9 +5,9 @@ use crate::error::CommandError;
 use crate::flags::{AccessLogFlag, CallArgs, ConnectionFlags, GrantFlags, RunArgs, ServeArgs};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use walnut_engine::{Limits, Tiers};
+use walnut_engine::Tiers;
 use walnut_host::{AccessFormat, AdmissionLimits, ComponentDefaults, ServerConfig};
-use walnut_policy::Policy;
+use walnut_policy::{Limits, Policy};
 
 /// Grants, denials, and where decisions are reported.
 pub struct GrantSettings {
@@ -47,7 +47,7 @@ impl GuestSettings {
             target: words.next().unwrap_or_default(),
             arguments: words.collect(),
             grants: GrantSettings::resolve(args.grants)?,
-            limits: args.limits.limits(),
+            limits: args.limits.limits,
             tiers: args.tier.tiers(),
         })
     }
@@ -58,7 +58,7 @@ impl GuestSettings {
             target: args.target,
             arguments: Vec::new(),
             grants: GrantSettings::resolve(args.grants)?,
-            limits: args.limits.limits(),
+            limits: args.limits.limits,
             tiers: args.tier.tiers(),
         })
     }
@@ -114,7 +114,7 @@ impl ServeSettings {
             grants: GrantSettings::resolve(args.grants)?,
             tiers: args.tier.tiers(),
             defaults: ComponentDefaults {
-                limits: args.limits.limits(),
+                limits: args.limits.limits,
                 admission: AdmissionLimits {
                     sandboxes: args.sandboxes,
                     queue: args.queue,

@@ -7,8 +7,8 @@
 #![expect(clippy::print_stdout, reason = "its output is its result")]
 
 use std::time::Instant;
-use walnut_engine::{ArtifactSource, Engine, EngineConfig, Gate, Limits, LocalArtifacts, Setup, Stdio, Tiers};
-use walnut_policy::Policy;
+use walnut_engine::{ArtifactSource, Engine, EngineConfig, Gate, LocalArtifacts, Setup, Stdio, Tiers};
+use walnut_policy::{Limits, Policy};
 
 const ROUNDS: usize = 9;
 

@@ -1,9 +1,9 @@
 //! Observers of a component's sandboxes.
 
 use crate::failure::error::Failure;
-use crate::limits::Limit;
 use std::sync::Arc;
 use std::time::Duration;
+use walnut_policy::Limit;
 
 /// Observes what the sandboxes of a component use. Guest threads call it often, so it must be
 /// quick.

@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
-use walnut_engine::{Artifact, Engine, EngineConfig, Inspection, Limits, LoadError, parse_call};
+use walnut_engine::{Artifact, Engine, EngineConfig, Inspection, LoadError, parse_call};
+use walnut_policy::Limits;
 
 const MODULE: &str = r#"
 (module

@@ -1,6 +1,6 @@
 //! Every key that a manifest may have, in one table. The reader, the schema and the reference are all made from it.
 
-use walnut_policy::Capability;
+use walnut_policy::{Capability, Limit, LimitUnit};
 
 /// The longest list of patterns. Each decision looks at every one.
 pub(crate) const MOST_PATTERNS: usize = 1000;
@@ -44,12 +44,9 @@ pub(crate) enum Kind {
         least: u64,
         most: u64,
     },
-    /// Bytes.
-    Size {
-        least: u64,
-        most: u64,
-    },
     Time,
+    /// A limit of a sandbox, in its unit.
+    Limit(Limit),
     /// A pattern or a list of them, as the flag takes them.
     Patterns(Capability),
     Host,
@@ -67,6 +64,13 @@ pub(crate) enum Presence {
     Optional,
     /// It is this, in TOML, where neither the file nor whoever runs it says.
     Preset(&'static str),
+}
+
+impl Key {
+    /// The description, with its full stop.
+    pub fn sentence(&self) -> String {
+        format!("{}.", self.doc.trim_end_matches('.'))
+    }
 }
 
 use Presence::{Optional, Preset, Required};
@@ -135,8 +139,12 @@ impl Kind {
         match self {
             Kind::Name | Kind::Version | Kind::Path | Kind::Host | Kind::Route | Kind::Component => "text in quotes",
             Kind::Integer { .. } => "a whole number",
-            Kind::Size { .. } => "a size in quotes",
             Kind::Time => "a time in quotes",
+            Kind::Limit(limit) => match limit.definition().unit {
+                LimitUnit::Bytes => "a size in quotes",
+                LimitUnit::Time => "a time in quotes",
+                LimitUnit::Count => "a whole number",
+            },
             Kind::Patterns(_) => "text in quotes, or a list of it,",
             Kind::Reserved => "nothing",
         }
@@ -165,14 +173,14 @@ pub(crate) static KEYS: [Key; 32] = [
     deny(Capability::Listen, "Addresses to listen on.", "\"*:22\""),
     deny(Capability::Resolve, "Names to look up.", "\"metadata.google.internal\""),
     deny(Capability::Http, "Outbound requests.", "\"DELETE *://*:*\""),
-    limit("memory", size(64 << 10, 1 << 40), "Memory and tables together.", "\"128MiB\""),
-    limit("cpu", Kind::Time, "Time on a processor.", "\"500ms\""),
-    limit("deadline", Kind::Time, "Time on the clock.", "\"5s\""),
-    limit("stack", size(64 << 10, 256 << 20), "Depth of the call stack.", "\"1MiB\""),
-    limit("handles", count(1, 1_000_000), "Files, sockets and other handles that are open at once.", "2000"),
-    limit("request-body", size(0, 1 << 40), "Size of one request's body.", "\"8MiB\""),
-    limit("response-body", size(0, 1 << 40), "Size of one response's body.", "\"8MiB\""),
-    limit("connections", count(0, 100_000), "Outbound connections that are open at once.", "16"),
+    limit(Limit::Memory),
+    limit(Limit::Cpu),
+    limit(Limit::Deadline),
+    limit(Limit::Stack),
+    limit(Limit::Handles),
+    limit(Limit::RequestBody),
+    limit(Limit::ResponseBody),
+    limit(Limit::Connections),
     key(
         Table::Http,
         "host",
@@ -209,14 +217,11 @@ const fn deny(capability: Capability, doc: &'static str, example: &'static str) 
     key(Table::Deny, capability.name(), Kind::Patterns(capability), Optional, doc, example)
 }
 
-const fn limit(name: &'static str, kind: Kind, doc: &'static str, example: &'static str) -> Key {
-    key(Table::Limits, name, kind, Optional, doc, example)
+const fn limit(limit: Limit) -> Key {
+    let definition = limit.definition();
+    key(Table::Limits, definition.name, Kind::Limit(limit), Optional, definition.doc, definition.example)
 }
 
 const fn count(least: u64, most: u64) -> Kind {
     Kind::Integer { least, most }
-}
-
-const fn size(least: u64, most: u64) -> Kind {
-    Kind::Size { least, most }
 }

@@ -31,7 +31,7 @@ pub use section::nearest;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use walnut_policy::Policy;
+use walnut_policy::{LimitOverrides, Policy};
 
 /// The longest manifest that is read, in bytes. A longer file is something else.
 pub const LARGEST: usize = 1 << 20;
@@ -68,7 +68,7 @@ pub struct Component {
     /// What it may do.
     pub policy: Policy,
     /// What a sandbox of it may use, where the manifest says it.
-    pub limits: Limits,
+    pub limits: LimitOverrides,
     /// How many requests one sandbox of WASI 0.2 takes; 1 is a fresh sandbox for each. `None`, here and below, is the default
     /// of whoever runs it.
     pub reuse: Option<u32>,
@@ -78,27 +78,6 @@ pub struct Component {
     pub queue: Option<u32>,
     /// How long they wait.
     pub patience: Option<Duration>,
-}
-
-/// The limits of one component's sandboxes, as the flags of the same names; `None` is the default of whoever runs it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of all memories and tables together.
-    pub memory: Option<u64>,
-    /// Time on a processor.
-    pub cpu: Option<Duration>,
-    /// Time on the clock.
-    pub deadline: Option<Duration>,
-    /// Bytes of the call stack.
-    pub stack: Option<u64>,
-    /// Files, sockets and other handles that are open at once.
-    pub handles: Option<u64>,
-    /// Bytes of one request's body.
-    pub request_body: Option<u64>,
-    /// Bytes of one response's body.
-    pub response_body: Option<u64>,
-    /// Outbound connections that are open at once.
-    pub connections: Option<u64>,
 }
 
 /// A manifest as far as it could be read, right or wrong.

@@ -5,13 +5,13 @@ use crate::error::{Place, Report};
 use crate::keys::{Kind, MOST_PATTERNS, Table};
 use crate::route::{HostRule, PathRule, Route, Target};
 use crate::section::{Section, describe, nearest, wrong};
-use crate::{App, Component, Draft, LARGEST, Limits, Manifest, Named, NamedPath, syntax};
+use crate::{App, Component, Draft, LARGEST, Manifest, Named, NamedPath, syntax};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
-use walnut_policy::{Capability, Mount, PatternError, Policy, Printable};
+use walnut_policy::{Capability, Limit, LimitOverrides, Mount, PatternError, Policy, Printable};
 
 /// The longest name of an app or a component: that of a label in a host name.
 const LONGEST_NAME: usize = 63;
@@ -143,18 +143,15 @@ fn policy(component: &Section<'_>, paths: &mut Paths<'_>, report: &mut Report) -
     policy
 }
 
-fn limits(component: &Section<'_>, report: &mut Report) -> Limits {
-    let Some(section) = component.child("limits", report) else { return Limits::default() };
-    Limits {
-        memory: section.number("memory", report),
-        cpu: section.time("cpu", report),
-        deadline: section.time("deadline", report),
-        stack: section.number("stack", report),
-        handles: section.number("handles", report),
-        request_body: section.number("request-body", report),
-        response_body: section.number("response-body", report),
-        connections: section.number("connections", report),
+fn limits(component: &Section<'_>, report: &mut Report) -> LimitOverrides {
+    let mut limits = LimitOverrides::default();
+    let Some(section) = component.child("limits", report) else { return limits };
+    for limit in Limit::ALL {
+        if let Some(value) = section.number(limit.name(), report) {
+            limits.set(limit, value);
+        }
     }
+    limits
 }
 
 fn routes(root: &Section<'_>, paths: &mut Paths<'_>, report: &mut Report) -> Vec<Route> {

@@ -2,7 +2,7 @@
 
 use crate::keys::{Key, Kind, Presence, Table};
 use std::fmt::Write;
-use walnut_policy::units;
+use walnut_policy::{LimitDefinition, LimitUnit};
 
 const HEAD: &str = "\
 # walnut.toml
@@ -36,13 +36,19 @@ fn row(page: &mut String, key: &Key) {
         Kind::Reserved => String::new(),
         _ => format!("`{} = {}`", key.name, key.example),
     };
-    let _ = writeln!(page, "| `{}` | {}{} | {} | {example} |", key.name, key.doc, range(key.kind), without(key));
+    let _ = writeln!(page, "| `{}` | {}{} | {} | {example} |", key.name, key.sentence(), range(key.kind), without(key));
 }
 
 fn range(kind: Kind) -> String {
     match kind {
         Kind::Integer { least, most } => format!(" From {least} to {most}."),
-        Kind::Size { least, most } => format!(" From {} to {}.", units::size(least), units::size(most)),
+        Kind::Limit(limit) => {
+            let LimitDefinition { unit, bounds, .. } = limit.definition();
+            match unit {
+                LimitUnit::Time => String::new(),
+                unit => format!(" From {} to {}.", unit.format(*bounds.start()), unit.format(*bounds.end())),
+            }
+        }
         _ => String::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::keys::{Key, Kind, MOST_PATTERNS, Presence, Table};
 use serde_json::{Map, Value, json};
+use walnut_policy::{LimitDefinition, LimitUnit};
 
 const NAME: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 const VERSION: &str =
@@ -64,15 +65,15 @@ fn property(key: &Key) -> Value {
         Kind::Version => json!({ "type": "string", "pattern": VERSION }),
         Kind::Path | Kind::Host => json!({ "type": "string", "minLength": 1 }),
         Kind::Integer { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
-        Kind::Size { .. } => json!({ "type": "string", "pattern": SIZE }),
         Kind::Time => json!({ "type": "string", "pattern": TIME }),
+        Kind::Limit(limit) => of_limit(limit.definition()),
         Kind::Patterns(_) => json!({
             "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "maxItems": MOST_PATTERNS }],
         }),
         Kind::Route => json!({ "type": "string", "pattern": ROUTE }),
         Kind::Reserved => json!({ "not": {} }),
     };
-    value["description"] = json!(key.doc);
+    value["description"] = json!(key.sentence());
     if let Presence::Preset(preset) = key.presence {
         value["default"] = json_of(preset);
     }
@@ -80,6 +81,16 @@ fn property(key: &Key) -> Value {
         value["examples"] = json!([json_of(key.example)]);
     }
     value
+}
+
+fn of_limit(limit: &LimitDefinition) -> Value {
+    match limit.unit {
+        LimitUnit::Bytes => json!({ "type": "string", "pattern": SIZE }),
+        LimitUnit::Time => json!({ "type": "string", "pattern": TIME }),
+        LimitUnit::Count => {
+            json!({ "type": "integer", "minimum": limit.bounds.start(), "maximum": limit.bounds.end() })
+        }
+    }
 }
 
 /// The TOML of the table of keys, which is JSON as well.

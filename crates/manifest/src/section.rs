@@ -2,11 +2,11 @@
 
 use crate::error::Report;
 use crate::keys::{Key, Kind, Presence, Table};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-use walnut_policy::{PatternError, Printable, units};
+use toml::de::{DeInteger, DeTable, DeValue};
+use walnut_policy::{LimitDefinition, LimitUnit, PatternError, Printable, units};
 
 /// A table and where it is.
 pub(crate) struct Section<'a> {
@@ -185,20 +185,38 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A whole number, or the number in the unit of a limit.
     fn number(&self, report: &mut Report) -> Option<u64> {
         match (self.key.kind, self.value) {
-            (Kind::Size { least, most }, DeValue::String(text)) => match units::parse_size(text) {
-                Ok(size) if (least..=most).contains(&size) => Some(size),
-                Ok(_) => self.out_of_range(&units::size(least), &units::size(most), report),
-                Err(error) => self.wrong_unit(&error, report),
-            },
             (Kind::Integer { least, most }, DeValue::Integer(number)) => {
-                match u64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(number) if (least..=most).contains(&number) => Some(number),
-                    _ => self.out_of_range(&least.to_string(), &most.to_string(), report),
+                self.within(number, &(least..=most), LimitUnit::Count, report)
+            }
+            (Kind::Limit(limit), value) => {
+                let LimitDefinition { unit, bounds, .. } = limit.definition();
+                match (unit, value) {
+                    (LimitUnit::Count, DeValue::Integer(number)) => self.within(number, bounds, *unit, report),
+                    (LimitUnit::Bytes | LimitUnit::Time, DeValue::String(text)) => match unit.parse(text) {
+                        Ok(value) if bounds.contains(&value) => Some(value),
+                        Ok(_) => self.out_of_range(bounds, *unit, report),
+                        Err(error) => self.wrong_unit(&error, report),
+                    },
+                    (_, value) => self.wrong_type(&self.span, value, report),
                 }
             }
             (_, value) => self.wrong_type(&self.span, value, report),
+        }
+    }
+
+    fn within(
+        &self,
+        number: &DeInteger<'_>,
+        bounds: &RangeInclusive<u64>,
+        unit: LimitUnit,
+        report: &mut Report,
+    ) -> Option<u64> {
+        match u64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) if bounds.contains(&number) => Some(number),
+            _ => self.out_of_range(bounds, unit, report),
         }
     }
 
@@ -219,7 +237,8 @@ impl<'a> Field<'a> {
         None
     }
 
-    fn out_of_range<T>(&self, least: &str, most: &str, report: &mut Report) -> Option<T> {
+    fn out_of_range<T>(&self, bounds: &RangeInclusive<u64>, unit: LimitUnit, report: &mut Report) -> Option<T> {
+        let (least, most) = (unit.format(*bounds.start()), unit.format(*bounds.end()));
         let problem = format!("`{}` is out of range", self.key.name);
         report.error(&self.span, problem, format!("it may be from {least} to {most}"));
         None

@@ -14,6 +14,7 @@
 mod capability;
 mod decide;
 mod denial;
+mod limits;
 mod pattern;
 mod policy;
 mod request;
@@ -22,6 +23,7 @@ pub mod units;
 pub use capability::Capability;
 pub use decide::{Decision, Reason};
 pub use denial::{Denial, Fix};
+pub use limits::{Limit, LimitDefinition, LimitOverrides, LimitUnit, Limits};
 pub use pattern::address::{AddressClass, HostPattern, SocketPattern};
 pub use pattern::env::EnvGrant;
 pub use pattern::http::UrlPattern;

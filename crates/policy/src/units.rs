@@ -15,7 +15,7 @@ pub struct UnitError {
 }
 
 /// A century is as good as for ever, and keeps every later addition in range.
-const LONGEST: u64 = 876_000 * 3_600_000;
+pub const MAX_MILLISECONDS: u64 = 876_000 * 3_600_000;
 
 /// Reads `64MiB`, `1GiB`, `512k`, `1000000`: bytes, with binary units (`MB` and `M` mean `MiB`, as container tools read them).
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
@@ -57,7 +57,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds));
     match total {
         Some(0) => Err(error("is too short", "the least is `1ms`")),
-        Some(total) if total <= LONGEST => Ok(Duration::from_millis(total)),
+        Some(total) if total <= MAX_MILLISECONDS => Ok(Duration::from_millis(total)),
         _ => Err(error("is too long", "the most is `876000h`, a century")),
     }
 }

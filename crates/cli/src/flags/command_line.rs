@@ -9,7 +9,7 @@ use crate::flags::serve::ServeArgs;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command, FromArgMatches, Subcommand};
 use std::path::Path;
-use walnut_engine::Limits;
+use walnut_policy::Limits;
 
 /// Arguments of the chosen verb.
 #[derive(Subcommand, Debug)]

@@ -5,7 +5,7 @@ use crate::flags::numbers::number;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
-use walnut_engine::parse_duration;
+use walnut_policy::units::parse_duration;
 
 /// Flags for client connections.
 #[derive(Args, Debug)]

@@ -15,11 +15,6 @@ where
     }
 }
 
-/// Parses a count without an upper bound.
-pub fn parse_count(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a number; write one without a unit, such as `100`"))
-}
-
 /// Parses an address to listen on; `localhost` is 127.0.0.1.
 pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.replacen("localhost:", "127.0.0.1:", 1);

@@ -8,7 +8,7 @@ use crate::flags::tier::TierFlag;
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::time::Duration;
-use walnut_engine::parse_duration;
+use walnut_policy::units::parse_duration;
 
 /// Serve HTTP requests with a component of WASI 0.2 (a fresh sandbox for each request) or 0.3, or
 /// with whole apps

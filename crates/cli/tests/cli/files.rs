@@ -397,6 +397,9 @@ fn the_audit_has_a_line_for_every_decision() {
 fn an_audit_that_cannot_be_written_stops_the_run() {
     let env = test_env!();
     let output = run(&env, &guest(RUST_P1_FILES), &["--audit", "no/such/folder/audit"], &["list", "/"]);
-    output.exits_with(125).says("no/such/folder/audit cannot be written").says("hint: name a file in an existing folder");
+    output
+        .exits_with(125)
+        .says("no/such/folder/audit cannot be written")
+        .says("hint: name a file in an existing folder");
     run(&env, &guest(RUST_P1_FILES), &["--audit", "audit"], &["list", "/"]).succeeds();
 }

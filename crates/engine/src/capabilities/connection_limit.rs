@@ -1,10 +1,10 @@
 //! Limits the outbound connections of a sandbox: TCP sockets that connect, and HTTP requests,
 //! whether or not requests share a connection.
 
-use crate::limits::Limit;
 use crate::observer::LimitReporter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use walnut_policy::Limit;
 
 /// Counts the open connections of a sandbox against its limit.
 #[derive(Clone)]
@@ -45,11 +45,10 @@ mod tests {
     use super::*;
     use crate::failure::error::Failure;
     use crate::gate::gate::Gate;
-    use crate::limits::Limits;
     use crate::sandbox::setup::Setup;
     use crate::sandbox::stdio::Stdio;
     use parking_lot::Mutex;
-    use walnut_policy::Policy;
+    use walnut_policy::{Limits, Policy};
 
     #[test]
     fn the_limit_is_on_what_is_open_at_once() {

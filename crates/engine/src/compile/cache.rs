@@ -14,7 +14,6 @@
 //! is therefore created with mode 0700, and a folder that others own or may write to is not used.
 
 use crate::component::artifact::Digest;
-use crate::limits::{LimitError, parse_size, size};
 use memmap2::Mmap;
 use std::collections::HashSet;
 use std::fs::{self, TryLockError};
@@ -22,6 +21,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+use walnut_policy::units::{UnitError, parse_size, size};
 
 /// The folder of compiled code.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub struct CacheUsage {
 #[expect(missing_docs, reason = "the messages describe them")]
 pub enum CacheError {
     #[error("WALNUT_CACHE_SIZE: {0}")]
-    Size(LimitError),
+    Size(UnitError),
     #[error("no folder for the cache: neither WALNUT_CACHE_DIR, XDG_CACHE_HOME nor HOME is set")]
     NoPlace,
     #[error("the cache folder {} is not safe: {reason}", dir.display())]

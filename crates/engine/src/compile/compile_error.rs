@@ -2,7 +2,7 @@
 
 use crate::component::artifact::Artifact;
 use crate::failure::error::{LoadError, parser_words};
-use crate::limits::size;
+use walnut_policy::units::size;
 
 /// Returns the initial size of a memory that is larger than the pool's slots.
 fn minimum_memory(message: &str) -> Option<String> {

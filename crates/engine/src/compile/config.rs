@@ -2,7 +2,7 @@
 
 use crate::component::concurrency::ASYNC;
 use crate::failure::error::LoadError;
-use crate::limits::{Limits, STACK};
+use walnut_policy::{Limit, Limits};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm, Strategy,
     WasmBacktraceDetails, WasmFeatures,
@@ -40,7 +40,8 @@ impl EngineConfig {
     pub(crate) fn engine(&self, calls: CallModel, compiler: Compiler) -> Result<wasmtime::Engine, LoadError> {
         let mut config = compiler.config();
         calls.configure(&mut config);
-        let stack = usize::try_from(self.limits.stack.clamp(*STACK.start(), *STACK.end())).unwrap_or(usize::MAX);
+        let bounds = &Limit::Stack.definition().bounds;
+        let stack = usize::try_from(self.limits.stack.clamp(*bounds.start(), *bounds.end())).unwrap_or(usize::MAX);
         // Baseline frames are larger, and a program that fits when optimised has to fit before.
         let stack = stack * compiler.frames();
         // A fiber holds the guest's stack and the host calls made from it.

@@ -237,8 +237,8 @@ fn lower_thread_priority() {
 mod tests {
     use super::*;
     use crate::compile::config::EngineConfig;
-    use crate::limits::Limits;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use walnut_policy::Limits;
 
     const ADD: &str = r#"(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))"#;
 

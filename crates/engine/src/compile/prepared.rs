@@ -6,11 +6,11 @@ use crate::component::adapt;
 use crate::component::artifact::Artifact;
 use crate::failure::error::{Failure, LoadError};
 use crate::failure::explain;
-use crate::limits::size;
 use crate::sandbox::sandbox::Sandbox;
 use crate::sandbox::setup::Setup;
 use crate::scheduler::fair_queue::FlowId;
 use std::sync::Arc;
+use walnut_policy::units::size;
 
 /// A compiled component.
 #[derive(Clone)]

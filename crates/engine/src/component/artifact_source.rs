@@ -3,12 +3,12 @@
 use crate::component::artifact::{Artifact, Digest};
 use crate::component::artifact_ref::ArtifactRef;
 use crate::failure::error::LoadError;
-use crate::limits::size;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
+use walnut_policy::units::size;
 
 /// Largest target that is loaded, in bytes. A compiler of 100 MB is real; a gigabyte is a mistake
 /// or an attack.

@@ -1,9 +1,8 @@
 //! Errors of loading, and failures of guests. Errors that a guest sees are WASI's own and not here.
 
-use crate::limits::Limit;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use walnut_policy::Printable;
+use walnut_policy::{Limit, Printable};
 
 /// Reasons why a target could not be loaded, before any of it ran.
 #[derive(Debug, thiserror::Error)]
@@ -196,7 +195,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Limit { limit, value, .. } => {
-                write!(f, "the guest {} (limit: {value})", limit.deed())
+                write!(f, "the guest {} (limit: {value})", limit.exceeded())
             }
             Failure::Trap { cause, .. } => write!(f, "the guest trapped: {cause}"),
             Failure::NoResponse => f.write_str("the guest ended without a response"),

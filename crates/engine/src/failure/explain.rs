@@ -2,11 +2,10 @@
 
 use crate::failure::error::{Failure, LimitReached};
 use crate::failure::host_calls;
-use crate::limits::{Limit, Limits};
 use std::char::{CharTryFromError, DecodeUtf16Error};
 use std::fmt;
 use std::str::Utf8Error;
-use walnut_policy::Printable;
+use walnut_policy::{Limit, Limits, Printable};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 

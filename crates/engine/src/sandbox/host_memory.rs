@@ -97,10 +97,10 @@ mod tests {
     use super::*;
     use crate::capabilities::connection_limit::ConnectionLimit;
     use crate::capabilities::http::outbound::Outbound;
-    use crate::{Gate, Limits, Setup, Stdio};
+    use crate::{Gate, Setup, Stdio};
     use http::HeaderValue;
     use std::sync::Arc;
-    use walnut_policy::Policy;
+    use walnut_policy::{Limits, Policy};
 
     fn fields(bytes: usize) -> FieldMap {
         let gate = Gate::new("it", Policy::sealed(), Vec::new());

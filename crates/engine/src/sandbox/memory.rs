@@ -1,7 +1,7 @@
 //! The memory limit of a sandbox.
 
 use crate::failure::error::LimitReached;
-use crate::limits::{Limit, Limits};
+use walnut_policy::{Limit, Limits};
 
 /// Sum of all memories and tables of a sandbox, in bytes.
 pub(super) struct MemoryLimit {

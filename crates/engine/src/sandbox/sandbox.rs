@@ -11,7 +11,6 @@ use crate::capabilities::sockets::{self, SocketConnections, SocketsState};
 use crate::capabilities::state::HostState;
 use crate::failure::error::LimitReached;
 use crate::gate::gate::Gate;
-use crate::limits::Limit;
 use crate::sandbox::host_memory::HostMemoryMeter;
 use crate::sandbox::memory::{GROWN, MemoryLimit};
 use crate::sandbox::setup::Setup;
@@ -22,6 +21,7 @@ use crate::scheduler::turns;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use walnut_policy::Limit;
 use wasmtime::component::{Instance, InstancePre, ResourceTable};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -274,9 +274,8 @@ impl ResourceLimiter for Sandbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
     use crate::sandbox::stdio::Stdio;
-    use walnut_policy::Policy;
+    use walnut_policy::{Limits, Policy};
 
     #[test]
     fn the_state_of_wasi_is_made_on_demand() {

@@ -7,7 +7,6 @@ use crate::capabilities::http::pool::ConnectionPool;
 use crate::component::wasi::WASI_0_2;
 use crate::failure::error::{Failure, LoadError};
 use crate::gate::gate::Gate;
-use crate::limits::{Limit, Limits};
 use crate::observer::{LimitObserver, LimitReporter, UsageObserver};
 use crate::sandbox::stdio::Stdio;
 use crate::scheduler::fair_queue::FlowId;
@@ -15,6 +14,7 @@ use crate::scheduler::meter::Meter;
 use crate::scheduler::offload::LongRunHistory;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use walnut_policy::{Limit, Limits};
 
 const IDLE: Duration = Duration::from_secs(10);
 

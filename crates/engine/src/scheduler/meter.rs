@@ -8,7 +8,6 @@
 use crate::failure::error::{Failure, LimitReached};
 use crate::failure::explain;
 use crate::failure::host_calls::{self, RecentCalls};
-use crate::limits::{Limit, Limits};
 use crate::observer::UsageObserver;
 use crate::scheduler::epoch_ticker::{EpochTicker, Pace};
 use crate::scheduler::offload::{self, CanOffload, LongRunHistory};
@@ -19,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use walnut_policy::{Limit, Limits};
 
 /// Processor time of one sandbox: what it has used, and what it may use.
 pub(crate) struct Meter {

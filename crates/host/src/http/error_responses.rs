@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use walnut_engine::{Body, Failure, Limit};
+use walnut_engine::{Body, Failure};
+use walnut_policy::Limit;
 
 /// Responds to a request whose guest failed.
 pub(crate) fn failed(failure: &Failure) -> Response<Body> {

@@ -2,7 +2,8 @@
 //! closed, so that no guest and no client can choose a label.
 
 use http::StatusCode;
-use walnut_engine::{Failure, Limit};
+use walnut_engine::Failure;
+use walnut_policy::Limit;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
-use walnut_engine::{Event, Failure, Limit, Listener, Outcome, UsageObserver};
-use walnut_policy::Capability;
+use walnut_engine::{Event, Failure, Listener, Outcome, UsageObserver};
+use walnut_policy::{Capability, Limit};
 
 /// Upper bounds of the latency histogram, in microseconds.
 pub(crate) const LATENCY_BOUNDS: [u64; 18] = [

@@ -5,6 +5,7 @@ use super::*;
 use crate::Manifest;
 use crate::keys::KEYS;
 use regex::Regex;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
@@ -28,7 +29,7 @@ fn every_key_is_in_the_schema() {
     for key in &KEYS {
         let schema = schema_of(key.table);
         let property = &schema["properties"][key.name];
-        assert_eq!(property["description"], key.doc, "{} {}", key.table.header(), key.name);
+        assert_eq!(property["description"], key.sentence(), "{} {}", key.table.header(), key.name);
         assert_eq!(schema["additionalProperties"], false);
         let required = schema["required"].as_array().expect("a list").contains(&json!(key.name));
         assert_eq!(required, key.presence == Presence::Required, "{}", key.name);
@@ -41,6 +42,15 @@ fn every_key_is_in_the_schema() {
 /// Values of a kind that are right, and some that are wrong. What only the reader can tell is not among them: a size out of
 /// range, a pattern or a host that is none.
 fn samples(key: &Key) -> (Vec<String>, Vec<String>) {
+    let sizes: (Vec<&str>, Vec<&str>) = (
+        vec!["'1MiB'", "'1 MB'", "' 1m '", "'1024k'", "'1024KIB'", "'1048576'", "'1048576b'"],
+        vec!["''", "'MiB'", "'1.5MiB'", "'-1MiB'", "'1 XB'", "'1 ib'", "'1MiBs'", "1048576"],
+    );
+    let times = (
+        vec!["'500ms'", "'2 s'", "' 5m '", "'5min'", "'1h'"],
+        vec!["''", "'100'", "'s'", "'1d'", "'1.5s'", "'-1s'", "'1 hour'", "5"],
+    );
+    let counts = (vec![], vec!["'1'", "1.5", "-1", "[1]"]);
     let (right, wrong): (Vec<&str>, Vec<&str>) = match key.kind {
         Kind::Name => {
             (vec!["'a'", "'a-1'", "'0'", NAME_63], vec!["''", "'-a'", "'a-'", "'A'", "'a_b'", "'a b'", NAME_64, "7"])
@@ -56,25 +66,28 @@ fn samples(key: &Key) -> (Vec<String>, Vec<String>) {
             vec!["'/'", "'/**'", "'/api'", "'/api/'", "'/api/**'", "'/%61/.b'"],
             vec!["''", "'api'", "'api/**'", "'/a*b'", "'/a**'", "'/a/*'", "'/**/a'", "'/a?b'", "'/a#b'", "'/a b'", "7"],
         ),
-        Kind::Size { .. } => (
-            vec!["'1MiB'", "'1 MB'", "' 1m '", "'1024k'", "'1024KIB'", "'1048576'", "'1048576b'"],
-            vec!["''", "'MiB'", "'1.5MiB'", "'-1MiB'", "'1 XB'", "'1 ib'", "'1MiBs'", "1048576"],
-        ),
-        Kind::Time => (
-            vec!["'500ms'", "'2 s'", "' 5m '", "'5min'", "'1h'"],
-            vec!["''", "'100'", "'s'", "'1d'", "'1.5s'", "'-1s'", "'1 hour'", "5"],
-        ),
+        Kind::Time => times,
+        Kind::Limit(limit) => match limit.definition().unit {
+            LimitUnit::Bytes => sizes,
+            LimitUnit::Time => times,
+            LimitUnit::Count => counts,
+        },
         Kind::Patterns(_) => (vec![key.example], vec!["7", "[7]", "{ a = 'b' }", "true"]),
-        Kind::Integer { .. } => (vec![], vec!["'1'", "1.5", "-1", "[1]"]),
+        Kind::Integer { .. } => counts,
         Kind::Reserved => (vec![], vec!["{}", "'a'"]),
     };
     let owned = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let (mut right, mut wrong) = (owned(right), owned(wrong));
+    let bounds = match key.kind {
+        Kind::Integer { least, most } => Some(least..=most),
+        Kind::Limit(limit) => Some(limit.definition()).filter(|l| l.unit == LimitUnit::Count).map(|l| l.bounds.clone()),
+        _ => None,
+    };
+    if let Some((least, most)) = bounds.map(RangeInclusive::into_inner) {
+        right.extend([least.to_string(), most.to_string()]);
+        wrong.extend([(most + 1).to_string()].into_iter().chain(least.checked_sub(1).map(|less| less.to_string())));
+    }
     match key.kind {
-        Kind::Integer { least, most } => {
-            right.extend([least.to_string(), most.to_string()]);
-            wrong.extend([(most + 1).to_string()].into_iter().chain(least.checked_sub(1).map(|less| less.to_string())));
-        }
         Kind::Patterns(_) => {
             let pattern = key.example.trim_matches(['[', ']']).split(", ").next().unwrap_or_default();
             let list = |count: usize| format!("[{}]", vec![pattern; count].join(", "));

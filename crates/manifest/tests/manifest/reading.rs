@@ -2,8 +2,8 @@
 
 use std::path::Path;
 use std::time::Duration;
-use walnut_manifest::{HostRule, Limits, Manifest, Named, PathRule, Place, Target};
-use walnut_policy::{Access, Decision, Policy, Request};
+use walnut_manifest::{HostRule, Manifest, Named, PathRule, Place, Target};
+use walnut_policy::{Access, Decision, LimitOverrides, Policy, Request};
 
 fn read(text: &str) -> Manifest {
     Manifest::parse(text, "walnut.toml", Path::new("/srv/shop")).unwrap_or_else(|errors| panic!("{errors}"))
@@ -25,11 +25,11 @@ fn the_example_is_read() {
     assert_eq!(api.source, Path::new("/srv/shop/api.wasm"));
     let admission = (api.reuse, api.sandboxes, api.queue, api.patience);
     assert_eq!(admission, (Some(1), Some(100), Some(100), Some(Duration::from_secs(10))));
-    let limits = Limits {
+    let limits = LimitOverrides {
         memory: Some(128 << 20),
         cpu: Some(Duration::from_millis(500)),
         deadline: Some(Duration::from_secs(5)),
-        ..Limits::default()
+        ..LimitOverrides::default()
     };
     assert_eq!(api.limits, limits);
     let names: Vec<_> = manifest.components.iter().map(|component| component.name.as_str()).collect();

@@ -3,9 +3,9 @@
 use crate::capabilities::dns::resolver::Resolver;
 use crate::capabilities::http::pool::ConnectionPool;
 use crate::gate::gate::Gate;
-use crate::limits::Limits;
 use crate::observer::LimitReporter;
 use std::sync::Arc;
+use walnut_policy::Limits;
 
 /// Everything that outbound requests need of the component that sends them.
 pub(crate) trait HttpContext: LimitReporter {

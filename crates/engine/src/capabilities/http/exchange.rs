@@ -8,7 +8,6 @@ use crate::capabilities::http::lease::{Lease, LeasedBody};
 use crate::gate::gate::Permit;
 use crate::http::body::{IdleTimeout, SizeLimited};
 use crate::http::hop_by_hop;
-use crate::limits::Limit;
 use crate::scheduler::offload::on_serving_thread;
 use futures_channel::oneshot;
 use http_body_util::BodyExt;
@@ -17,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
-use walnut_policy::Request;
+use walnut_policy::{Limit, Request};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 /// Timeout where the guest sets none. The sandbox's deadline is usually sooner.

@@ -7,10 +7,10 @@ use crate::capabilities::http::trace::InboundTrace;
 use crate::capabilities::state::HostState;
 use crate::component::wasi::WASI_0_3;
 use crate::http::body::{SizeLimited, WithGuard};
-use crate::limits::Limit;
 use http_body_util::BodyExt;
 use std::collections::HashMap;
 use std::sync::Arc;
+use walnut_policy::Limit;
 use wasmtime::component::GuestTaskId;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, WasiHttpView};
 

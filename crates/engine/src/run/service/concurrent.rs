@@ -10,7 +10,6 @@ use crate::compile::prepared::Ready;
 use crate::failure::error::Failure;
 use crate::failure::explain;
 use crate::http::body::Buffered;
-use crate::limits::Limits;
 use crate::request_id::RequestId;
 use crate::run::service::concurrent_sandbox::{
     ConcurrentSandbox, InFlight, SandboxCounts, SandboxEnd, SandboxRequest, SlotGuard,
@@ -30,6 +29,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
+use walnut_policy::Limits;
 use wasmtime_wasi_http::handler::ExpirationError;
 use wasmtime_wasi_http::p3::bindings as p3;
 

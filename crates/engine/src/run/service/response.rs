@@ -2,7 +2,6 @@
 
 use crate::failure::error::Failure;
 use crate::http::body::Prefixed;
-use crate::limits::Limit;
 use crate::request_id::RequestId;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -10,6 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use walnut_policy::Limit;
 use wasmtime_wasi_http::Error as HttpError;
 
 /// A streaming body, with trailers.

@@ -8,7 +8,6 @@ use crate::component::world::World;
 use crate::failure::error::{Failure, LoadError};
 use crate::http::body::SizeLimited;
 use crate::http::content_length::content_length;
-use crate::limits::{Limit, Limits};
 use crate::observer::LimitReporter;
 use crate::request_id::RequestId;
 use crate::run::service::concurrent::ConcurrentSandboxes;
@@ -22,6 +21,7 @@ use http_body_util::{BodyExt, Empty};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
+use walnut_policy::{Limit, Limits};
 use wasmtime_wasi_http::Error as HttpError;
 
 /// A component that answers HTTP requests.

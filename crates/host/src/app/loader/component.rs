@@ -9,11 +9,10 @@ use crate::app::loader::optimiser::OptimiserJob;
 use crate::telemetry::ComponentMetrics;
 use std::sync::Arc;
 use walnut_engine::{
-    Artifact, Engine, Failure, Gate, Limits, Listener, LoadError, OutputLine, Prepared, RequestId, Service, Setup,
-    Stdio,
+    Artifact, Engine, Failure, Gate, Listener, LoadError, OutputLine, Prepared, RequestId, Service, Setup, Stdio,
 };
 use walnut_manifest::Place;
-use walnut_policy::Policy;
+use walnut_policy::{Limits, Policy};
 
 /// A component as its app describes it.
 pub(crate) struct ComponentDraft {

@@ -7,8 +7,8 @@ use crate::app::loader::optimiser::Optimiser;
 use crate::app::node::Node;
 use std::sync::Arc;
 use std::time::Duration;
-use walnut_engine::{Limits, Tiers};
-use walnut_policy::Policy;
+use walnut_engine::Tiers;
+use walnut_policy::{Limits, Policy};
 
 /// Settings of components, used where their manifest has none of its own.
 #[derive(Clone, Debug)]

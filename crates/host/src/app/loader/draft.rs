@@ -17,7 +17,7 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
-use walnut_engine::{ArtifactSource, Engine, Limits, LoadError};
+use walnut_engine::{ArtifactSource, Engine, LoadError};
 use walnut_manifest::{Draft, Manifest, Place, Route, Target};
 use walnut_policy::Printable;
 
@@ -101,7 +101,7 @@ impl AppDraft {
             Some(ComponentDraft {
                 title: format!("{}/{}", manifest.app.name, c.name),
                 artifact: artifacts.get(&c.source)?.clone(),
-                limits: overlay_limits(&defaults.limits, &c.limits),
+                limits: defaults.limits.overlaid(&c.limits),
                 admission: overlay_admission(defaults.admission, &c),
                 reuse: c.reuse.unwrap_or(defaults.reuse),
                 name: c.name,
@@ -229,18 +229,5 @@ fn overlay_admission(defaults: AdmissionLimits, own: &walnut_manifest::Component
         sandboxes: own.sandboxes.unwrap_or(defaults.sandboxes),
         queue: own.queue.unwrap_or(defaults.queue),
         queue_timeout: own.patience.unwrap_or(defaults.queue_timeout),
-    }
-}
-
-fn overlay_limits(defaults: &Limits, own: &walnut_manifest::Limits) -> Limits {
-    Limits {
-        memory: own.memory.unwrap_or(defaults.memory),
-        cpu: own.cpu.unwrap_or(defaults.cpu),
-        deadline: own.deadline.unwrap_or(defaults.deadline),
-        stack: own.stack.unwrap_or(defaults.stack),
-        handles: own.handles.unwrap_or(defaults.handles),
-        request_body: own.request_body.unwrap_or(defaults.request_body),
-        response_body: own.response_body.unwrap_or(defaults.response_body),
-        connections: own.connections.unwrap_or(defaults.connections),
     }
 }

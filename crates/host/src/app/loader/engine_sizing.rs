@@ -2,7 +2,8 @@
 
 use crate::app::loader::context::LoaderConfig;
 use crate::app::loader::draft::AppDraft;
-use walnut_engine::{EngineConfig, Limits};
+use walnut_engine::EngineConfig;
+use walnut_policy::Limits;
 
 /// Sandboxes that an engine has room for when its components may have more in total. The address
 /// space holds four engines of this size, and the node admits far fewer requests.

@@ -1,7 +1,8 @@
 //! Notices: messages about apps, for the people who run the process.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use walnut_engine::{Failure, Limit};
+use walnut_engine::Failure;
+use walnut_policy::Limit;
 
 /// Weight of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Notice {
     pub fn failure(name: &str, failure: &Failure) -> Self {
         let message = match failure {
             Failure::Trap { cause, .. } => format!("{name} trapped: {cause}"),
-            Failure::Limit { limit, value, .. } => format!("{name} {} (limit: {value})", limit.deed()),
+            Failure::Limit { limit, value, .. } => format!("{name} {} (limit: {value})", limit.exceeded()),
             other => format!("{name}: {other}"),
         };
         let (details, hints) = (failure.details().to_vec(), failure.hint().into_iter().collect());

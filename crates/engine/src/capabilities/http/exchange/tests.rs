@@ -5,7 +5,6 @@ use crate::capabilities::connection_limit::ConnectionLimit;
 use crate::capabilities::http::pool::ConnectionPool;
 use crate::gate::gate::Gate;
 use crate::http::body::WithGuard;
-use crate::limits::Limits;
 use crate::sandbox::setup::Setup;
 use crate::sandbox::stdio::Stdio;
 use crate::scheduler::fair_queue::FlowId;
@@ -19,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpListener;
-use walnut_policy::{Capability, Policy};
+use walnut_policy::{Capability, Limits, Policy};
 
 /// Connection that its peer closes unnoticed until the next use.
 struct Silent(Arc<AtomicBool>);
