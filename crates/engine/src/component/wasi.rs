@@ -121,6 +121,32 @@ const fn harmless(name: &'static str) -> Interface {
     Interface { name, capabilities: &[] }
 }
 
+const _: () = {
+    let mut index = 0;
+    while index < Capability::ALL.len() {
+        assert!(has_interface(Capability::ALL[index]), "a capability has no interface in the table");
+        index += 1;
+    }
+};
+
+/// Returns whether the functions of an interface ask for `capability`.
+const fn has_interface(capability: Capability) -> bool {
+    let (mut package, mut interface, mut asked) = (0, 0, 0);
+    while package < PACKAGES.len() {
+        let interfaces = PACKAGES[package].interfaces;
+        if interface == interfaces.len() {
+            (package, interface) = (package + 1, 0);
+        } else if asked == interfaces[interface].capabilities.len() {
+            (interface, asked) = (interface + 1, 0);
+        } else if interfaces[interface].capabilities[asked] as u8 == capability as u8 {
+            return true;
+        } else {
+            asked += 1;
+        }
+    }
+    false
+}
+
 impl Package {
     /// Returns the package that provides `import`, such as `wasi:cli/environment@0.2.3`.
     pub fn of(import: &str) -> Option<&'static Package> {
