@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
-use walnut_manifest::{HostRule, Manifest, ManifestErrors, PathRule, Route, Routes, Target};
+use walnut_manifest::{ComponentSource, HostRule, Manifest, ManifestErrors, PathRule, Route, Routes, TargetSpec};
 use walnut_policy::is_hidden;
 
 fuzz_target!(|text: &str| match Manifest::parse(text, "walnut.toml", Path::new("/srv")) {
@@ -17,20 +17,23 @@ fuzz_target!(|text: &str| match Manifest::parse(text, "walnut.toml", Path::new("
 
 fn check(manifest: &Manifest) {
     assert!(!manifest.app.name.is_empty());
-    assert!(manifest.components.iter().all(|component| component.source.has_root() && component.sandboxes != Some(0)));
-    for (at, route) in manifest.routes.iter().enumerate() {
-        if let Target::Component(name) = &route.target {
+    for component in &manifest.components {
+        let ComponentSource::File(path) = &component.source;
+        assert!(path.has_root() && manifest.http.settings(&component.name).sandboxes != Some(0));
+    }
+    for (at, route) in manifest.http.routes.iter().enumerate() {
+        if let TargetSpec::Component(name) = &route.target {
             assert!(manifest.component(name).is_some(), "{name}");
         }
         let same = |other: &Route| (&other.host, &other.path) == (&route.host, &route.path);
-        assert!(!manifest.routes[..at].iter().any(same), "{route:?}");
+        assert!(!manifest.http.routes[..at].iter().any(same), "{route:?}");
         let host = match &route.host {
             Some(HostRule::Exact(name)) => name.clone(),
             Some(HostRule::Below(base)) => format!("x.{base}"),
             None => String::new(),
         };
         let (PathRule::Exact(path) | PathRule::Below(path)) = &route.path;
-        assert!(Routes::new(&manifest.routes).find(&host, path).is_some(), "{route:?}");
+        assert!(Routes::new(&manifest.http.routes).find(&host, path).is_some(), "{route:?}");
     }
 }
 

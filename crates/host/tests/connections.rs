@@ -55,7 +55,7 @@ fn serve_for(slots: usize, idle: Duration, stall: Duration) -> Served {
     let (lines, log) = channel();
     let access = Some(AccessLog::start(AccessFormat::Human, LineSender(lines)).unwrap());
     let node = Node::new(1, Logs { access, ..Logs::default() }, None);
-    let route = Manifest::parse(MANIFEST, "walnut.toml", world.path()).unwrap().routes.remove(0);
+    let route = Manifest::parse(MANIFEST, "walnut.toml", world.path()).unwrap().http.routes.remove(0);
     let dir = node.open_dir("a", &route, &public, |_, _| {}).unwrap();
     node.replace(vec![App { components: Vec::new(), routes: vec![(route, RouteTarget::Dir(dir))] }]);
     let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap());

@@ -40,7 +40,7 @@ impl FrontDoor {
 fn load(node: &Node, folder: &Path) -> App {
     let text = std::fs::read_to_string(folder.join("walnut.toml")).unwrap();
     let manifest = Manifest::parse(&text, "walnut.toml", folder).unwrap();
-    let route = manifest.routes[0].clone();
+    let route = manifest.http.routes[0].clone();
     let dir = node.open_dir("site", &route, &folder.join("public"), |_, _| {}).unwrap();
     App { components: Vec::new(), routes: vec![(route, RouteTarget::Dir(dir))] }
 }

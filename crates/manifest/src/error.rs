@@ -85,9 +85,9 @@ impl fmt::Display for ManifestError {
 
 /// Where something stands in the manifest that it was read from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place(pub(crate) Range<usize>);
+pub struct SourceSpan(pub(crate) Range<usize>);
 
-impl Place {
+impl SourceSpan {
     /// Its line in `text`, the manifest, from 1.
     pub fn line(&self, text: &str) -> usize {
         1 + text.bytes().take(self.0.start).filter(|byte| *byte == b'\n').count()
@@ -96,7 +96,7 @@ impl Place {
 
 /// Collects what is wrong with a manifest: while it is read, and then what its reader finds.
 #[derive(Debug)]
-pub struct Report {
+pub struct ManifestReport {
     file: String,
     text: String,
     /// Where each line starts, in bytes.
@@ -105,20 +105,20 @@ pub struct Report {
     broken: BTreeSet<usize>,
     /// From this line on, nothing is.
     end: usize,
-    found: Vec<Found>,
+    found: Vec<ReportedError>,
 }
 
 #[derive(Debug)]
-struct Found {
+struct ReportedError {
     /// In bytes of the file; `None` when it is about the file as a whole.
     span: Option<Range<usize>>,
     problem: String,
     hints: Vec<String>,
 }
 
-impl Report {
+impl ManifestReport {
     /// Adds what is wrong with what stands at `place`, as with a file that it names. `hints` are a line each.
-    pub fn wrong(&mut self, place: &Place, problem: impl Into<String>, hints: impl IntoIterator<Item = String>) {
+    pub fn wrong(&mut self, place: &SourceSpan, problem: impl Into<String>, hints: impl IntoIterator<Item = String>) {
         self.add(&place.0, problem.into(), hints.into_iter().collect());
     }
 
@@ -135,12 +135,17 @@ impl Report {
     pub(crate) fn new(file: &str, text: &str) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let (file, text) = (file.to_owned(), text.to_owned());
-        Report { file, text, lines, broken: BTreeSet::new(), end: usize::MAX, found: Vec::new() }
+        ManifestReport { file, text, lines, broken: BTreeSet::new(), end: usize::MAX, found: Vec::new() }
     }
 
     /// The line of a byte, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|start| *start <= at)
+    }
+
+    /// Returns the text of `span`.
+    pub(crate) fn source(&self, span: &Range<usize>) -> &str {
+        self.text.get(span.clone()).unwrap_or_default()
     }
 
     /// The text of a line, from 1.
@@ -169,7 +174,11 @@ impl Report {
     pub(crate) fn syntax(&mut self, span: Range<usize>, problem: impl Into<String>, hint: Option<String>) {
         if !self.is_line_broken(&span) {
             self.broken.insert(self.line(span.start));
-            self.found.push(Found { span: Some(span), problem: problem.into(), hints: hint.into_iter().collect() });
+            self.found.push(ReportedError {
+                span: Some(span),
+                problem: problem.into(),
+                hints: hint.into_iter().collect(),
+            });
         }
     }
 
@@ -184,13 +193,13 @@ impl Report {
 
     fn add(&mut self, span: &Range<usize>, problem: String, hints: Vec<String>) {
         if !self.is_line_broken(span) {
-            self.found.push(Found { span: Some(span.clone()), problem, hints });
+            self.found.push(ReportedError { span: Some(span.clone()), problem, hints });
         }
     }
 
     /// An error about the file as a whole.
     pub(crate) fn whole(&mut self, problem: impl Into<String>, hint: impl Into<String>) {
-        self.found.push(Found { span: None, problem: problem.into(), hints: vec![hint.into()] });
+        self.found.push(ReportedError { span: None, problem: problem.into(), hints: vec![hint.into()] });
     }
 
     fn into_errors(mut self) -> ManifestErrors {
@@ -201,7 +210,7 @@ impl Report {
         ManifestErrors { errors, more }
     }
 
-    fn locate(&self, found: Found) -> ManifestError {
+    fn locate(&self, found: ReportedError) -> ManifestError {
         let mut error = ManifestError {
             file: visible(&self.file),
             line: 0,

@@ -1,48 +1,63 @@
-//! The page that describes each key, for `docs/manifest.md`.
+//! Writes `docs/manifest.md`, the page that describes each key.
 
-use crate::keys::{Key, Kind, Presence, Table};
+use crate::keys::ROOT;
+use crate::table::{KeyTable, ManifestKey, Presence, ValueKind};
 use std::fmt::Write;
 use walnut_policy::{LimitDefinition, LimitUnit};
 
 const HEAD: &str = "\
 # walnut.toml
 
-An app in one file: its components, what each may do, and which requests they answer. `cargo xtask generate` writes this
-page and `walnut.schema.json`, which editors read, from the table of keys in `crates/manifest`.
+An app in one file: its components, their grants, and the requests that they answer.
+`cargo xtask generate` writes this page and `walnut.schema.json`, which editors read, from the table
+of keys in `crates/manifest`.
 
-Paths begin at the folder of the file. Sizes are binary: `64KiB`, `128MiB`, `1GiB`. Times are `500ms`, `2s`, `5m`, `1h`.
-What the file does not know is an error, and all errors are told at once.
+Relative paths begin at the folder of the file. Sizes are binary: `64KiB`, `128MiB`, `1GiB`. Times
+are `500ms`, `2s`, `5m`, `1h`. An unknown key is an error, and all errors are reported at once.
 ";
 
-/// The reference of the manifest, in Markdown.
+/// Returns the reference of the manifest, in Markdown.
 pub fn reference() -> String {
     let mut page = format!("{HEAD}\n```toml\n{}```\n", include_str!("example.toml"));
-    for table in Table::WRITTEN {
-        let _ = write!(page, "\n## {}\n\n{}\n\n", title(table), table.doc());
-        page.push_str("| key | what | without it | example |\n|-|-|-|-|\n");
-        for key in table.keys() {
+    for table in ROOT.with_descendants() {
+        let _ = write!(page, "\n## {}\n\n{}\n\n", title(table), wrap(table.doc));
+        page.push_str("| key | description | default | example |\n|-|-|-|-|\n");
+        for key in table.keys {
             row(&mut page, key);
         }
     }
     page
 }
 
-fn title(table: Table) -> String {
-    format!("`{}`", table.header())
+fn title(table: &KeyTable) -> String {
+    format!("`{}`", table.header)
 }
 
-fn row(page: &mut String, key: &Key) {
+/// Breaks text into lines of at most 100 columns.
+fn wrap(text: &str) -> String {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + word.len() < 100 => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+fn row(page: &mut String, key: &ManifestKey) {
     let example = match key.kind {
-        Kind::Reserved => String::new(),
+        ValueKind::Reserved => String::new(),
         _ => format!("`{} = {}`", key.name, key.example),
     };
     let _ = writeln!(page, "| `{}` | {}{} | {} | {example} |", key.name, key.sentence(), range(key.kind), without(key));
 }
 
-fn range(kind: Kind) -> String {
+fn range(kind: ValueKind) -> String {
     match kind {
-        Kind::Integer { least, most } => format!(" From {least} to {most}."),
-        Kind::Limit(limit) => {
+        ValueKind::Integer { min, max } => format!(" From {min} to {max}."),
+        ValueKind::Limit(limit) => {
             let LimitDefinition { unit, bounds, .. } = limit.definition();
             match unit {
                 LimitUnit::Time => String::new(),
@@ -53,11 +68,12 @@ fn range(kind: Kind) -> String {
     }
 }
 
-fn without(key: &Key) -> String {
-    match (key.presence, key.table) {
-        (Presence::Required, _) => "an error".to_owned(),
+fn without(key: &ManifestKey) -> String {
+    match (key.presence, key.kind) {
+        (Presence::Required, _) => "required".to_owned(),
         (Presence::Preset(value), _) => format!("`{value}`"),
-        (Presence::Optional, Table::Allow | Table::Deny) => "none".to_owned(),
+        (Presence::Inherited(header), _) => format!("as `{header}`"),
+        (Presence::Optional, ValueKind::Patterns(_)) => "none".to_owned(),
         (Presence::Optional, _) => String::new(),
     }
 }
@@ -65,7 +81,8 @@ fn without(key: &Key) -> String {
 #[cfg(test)]
 mod tests {
     use crate::Manifest;
-    use crate::keys::{KEYS, Key, Kind, Presence, Table};
+    use crate::keys::ROOT;
+    use crate::table::{KeyTable, ManifestKey, Presence};
     use std::path::Path;
 
     #[test]
@@ -76,35 +93,37 @@ mod tests {
 
     #[test]
     fn every_example_and_every_default_is_read() {
-        for key in KEYS.iter().filter(|key| !matches!(key.kind, Kind::Reserved)) {
-            let default = match key.presence {
-                Presence::Preset(value) => Some(value),
-                Presence::Required | Presence::Optional => None,
-            };
-            for value in [key.example].into_iter().chain(default) {
-                let text = around(key, value);
-                if let Err(errors) = Manifest::parse(&text, "walnut.toml", Path::new("/srv")) {
-                    panic!("{text}\n{errors}");
+        for table in ROOT.with_descendants() {
+            for key in table.keys.iter().filter(|key| !key.is_reserved()) {
+                let default = match key.presence {
+                    Presence::Preset(value) => Some(value),
+                    Presence::Required | Presence::Optional | Presence::Inherited(_) => None,
+                };
+                for value in [key.example].into_iter().chain(default) {
+                    let text = around(table, key, value);
+                    if let Err(errors) = Manifest::parse(&text, "walnut.toml", Path::new("/srv")) {
+                        panic!("{text}\n{errors}");
+                    }
                 }
             }
         }
     }
 
-    /// A manifest with this value for this key.
-    fn around(key: &Key, value: &str) -> String {
+    /// Writes a manifest with this value for this key of `at`.
+    fn around(at: &KeyTable, key: &ManifestKey, value: &str) -> String {
         let mut text = String::new();
-        for table in Table::WRITTEN {
-            text.push_str(&table.header().replace("NAME", "api"));
+        for table in ROOT.with_descendants() {
+            text.push_str(&table.header.replace("NAME", "api"));
             text.push('\n');
-            let is_target = key.table == Table::Http && matches!(key.name, "component" | "dir");
-            let needed = |other: &&Key| {
-                other.presence == Presence::Required
-                    || (other.table == Table::Http && other.name == "dir" && !is_target)
-            };
-            for other in table.keys().filter(needed).filter(|other| !std::ptr::eq(*other, key)) {
+            let is_here = std::ptr::eq(table, at);
+            // Of keys that exclude each other, the first one, unless the key is another of them.
+            let has_choice = is_here && table.exactly_one_of.contains(&key.name);
+            let chosen = table.exactly_one_of.first().filter(|_| !has_choice);
+            let needed = |other: &&ManifestKey| other.presence == Presence::Required || chosen == Some(&other.name);
+            for other in table.keys.iter().filter(needed).filter(|other| !std::ptr::eq(*other, key)) {
                 text.push_str(&format!("{} = {}\n", other.name, other.example));
             }
-            if table == key.table {
+            if is_here {
                 text.push_str(&format!("{} = {value}\n", key.name));
             }
         }

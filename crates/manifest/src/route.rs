@@ -5,7 +5,7 @@
 //! fall to a wider route than its author hoped, never to a narrower one. What leads out of a folder of static files, such
 //! as `..` and `%2e%2e`, is for whoever serves that folder to refuse.
 
-use crate::error::Place;
+use crate::error::SourceSpan;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -20,14 +20,14 @@ pub struct Route {
     /// Which paths.
     pub path: PathRule,
     /// Where they go.
-    pub target: Target,
+    pub target: TargetSpec,
     /// Where its `route` stands.
-    pub place: Place,
+    pub place: SourceSpan,
 }
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum TargetSpec {
     /// To a component of the same manifest.
     Component(String),
     /// To the files of a folder.
@@ -55,21 +55,21 @@ pub enum PathRule {
 /// Routes, in order for look-ups. A look-up takes as long as the path has parts, however many routes there are.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
-    hosts: HashMap<String, Paths>,
-    below: Below<Paths>,
-    every: Paths,
+    hosts: HashMap<String, HostRoutes>,
+    below: PrefixMap<HostRoutes>,
+    every: HostRoutes,
 }
 
 /// The paths of one host, each with the index of its route.
 #[derive(Clone, Debug, Default)]
-struct Paths {
+struct HostRoutes {
     exact: HashMap<String, usize>,
-    below: Below<usize>,
+    below: PrefixMap<usize>,
 }
 
 /// What is for a name and all below it.
 #[derive(Clone, Debug)]
-struct Below<T> {
+struct PrefixMap<T> {
     named: HashMap<String, T>,
     /// The length of the longest name: of what was sent, no more is looked at.
     longest: usize,
@@ -114,7 +114,7 @@ impl Routes {
     }
 }
 
-impl Paths {
+impl HostRoutes {
     fn find(&self, path: &str) -> Option<usize> {
         let ends = std::iter::once(path.len()).chain(path.rmatch_indices('/').map(|(slash, _)| slash));
         let wider = || ends.map(|end| &path[..end]);
@@ -122,20 +122,20 @@ impl Paths {
     }
 }
 
-impl<T> Default for Below<T> {
+impl<T> Default for PrefixMap<T> {
     fn default() -> Self {
-        Below { named: HashMap::new(), longest: 0 }
+        PrefixMap { named: HashMap::new(), longest: 0 }
     }
 }
 
-impl<T: Default> Below<T> {
+impl<T: Default> PrefixMap<T> {
     fn entry(&mut self, base: &str) -> &mut T {
         self.longest = self.longest.max(base.len());
         self.named.entry(base.to_owned()).or_default()
     }
 }
 
-impl<T> Below<T> {
+impl<T> PrefixMap<T> {
     /// What `find` finds first for one of these names.
     fn first<'a>(&self, names: impl Iterator<Item = &'a str>, find: impl Fn(&T) -> Option<usize>) -> Option<usize> {
         let mut known = names.filter(|name| name.len() <= self.longest).filter_map(|name| self.named.get(name));
@@ -315,8 +315,8 @@ impl fmt::Display for PathRule {
 impl Route {
     /// Every request, to the one component of an app that no manifest describes.
     pub fn everything(component: &str) -> Self {
-        let target = Target::Component(component.to_owned());
-        Route { host: None, path: PathRule::Below(String::new()), target, place: Place::default() }
+        let target = TargetSpec::Component(component.to_owned());
+        Route { host: None, path: PathRule::Below(String::new()), target, place: SourceSpan::default() }
     }
 }
 

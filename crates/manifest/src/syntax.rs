@@ -1,6 +1,6 @@
 //! What is not TOML, or says a thing twice, in words for people.
 
-use crate::error::Report;
+use crate::error::ManifestReport;
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::de::Error;
@@ -13,23 +13,23 @@ const UNQUOTED: &str = "string values must be quoted, expected literal string";
 ///
 /// `has_list` says whether the routes were read as a list. Otherwise that is told where they are read, and what is right only
 /// seems to be there twice: `[[http]]` after `[http]`.
-pub(crate) fn tell(text: &str, errors: Vec<Error>, has_list: bool, report: &mut Report) {
+pub(crate) fn report_errors(text: &str, errors: Vec<Error>, has_list: bool, report: &mut ManifestReport) {
     let headers = headers(text);
     let (twice, mut broken): (Vec<_>, Vec<_>) =
         errors.into_iter().partition(|error| error.message() == "duplicate key");
     broken.sort_by_key(|error| error.span().map(|span| span.start));
     for error in broken {
-        tell_broken(error.span().unwrap_or_default(), error.message(), report);
+        report_broken(error.span().unwrap_or_default(), error.message(), report);
     }
     for span in twice.into_iter().map(|error| error.span().unwrap_or_default()) {
         let is_of_routes = header(report.line_text(report.line(span.start))).is_some_and(|h| name_of(h) == "http");
         if has_list || !is_of_routes {
-            tell_twice(text, span, &headers, report);
+            report_duplicate(text, span, &headers, report);
         }
     }
 }
 
-fn tell_broken(span: Range<usize>, message: &str, report: &mut Report) {
+fn report_broken(span: Range<usize>, message: &str, report: &mut ManifestReport) {
     let line = report.line(span.start);
     if message == UNQUOTED && header(report.line_text(line)).is_some() {
         report.syntax(span, "a table begins inside a list", Some("close the list above it with `]`".to_owned()));
@@ -46,7 +46,7 @@ fn tell_broken(span: Range<usize>, message: &str, report: &mut Report) {
     report.syntax(span, problem, hint);
 }
 
-fn tell_twice(text: &str, span: Range<usize>, headers: &HashMap<&str, usize>, report: &mut Report) {
+fn report_duplicate(text: &str, span: Range<usize>, headers: &HashMap<&str, usize>, report: &mut ManifestReport) {
     let line = report.line(span.start);
     let Some(header) = header(report.line_text(line)) else {
         let key = text.get(span.clone()).unwrap_or_default();
@@ -59,7 +59,7 @@ fn tell_twice(text: &str, span: Range<usize>, headers: &HashMap<&str, usize>, re
 }
 
 /// The first line that says something, where it says it in YAML: `---`, or `key:` and what may follow it.
-pub(crate) fn yaml(text: &str) -> Option<Range<usize>> {
+pub(crate) fn find_yaml(text: &str) -> Option<Range<usize>> {
     let is_silent = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
     let start = text.split_inclusive('\n').take_while(|line| is_silent(line)).map(str::len).sum();
     let line = text[start..].lines().next()?.trim_end();

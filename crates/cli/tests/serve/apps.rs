@@ -128,9 +128,9 @@ fn how_a_component_takes_requests_may_be_said_by_flags() {
     env.file(
         "app/walnut.toml",
         format!(
-            "[app]\nname = \"app\"\n[component.flags]\nsource = \"{bad}\"\n[component.own]\nsource = \"{bad}\"\nreuse = 1\n\
+            "[app]\nname = \"app\"\n[component.flags]\nsource = \"{bad}\"\n[component.own]\nsource = \"{bad}\"\n\
              [[http]]\nroute = \"/count\"\ncomponent = \"flags\"\n\
-             [[http]]\nhost = \"own\"\nroute = \"/count\"\ncomponent = \"own\"\n"
+             [[http]]\nhost = \"own\"\nroute = \"/count\"\ncomponent = \"own\"\nreuse = 1\n"
         ),
     );
     let server = ServeProcess::of_apps(&env, ["app", "--reuse", "3"]);

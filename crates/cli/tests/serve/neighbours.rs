@@ -21,8 +21,8 @@ fn two(guest: Guest, more: &str) -> Served {
     let mut manifest = "[app]\nname = \"two\"\n".to_owned();
     for (name, host) in [("noisy", ""), ("quiet", "host = \"quiet.test\"\n")] {
         manifest += &format!(
-            "[component.{name}]\nsource = \"{source}\"\n{more}\n\
-             [[http]]\n{host}route = \"/**\"\ncomponent = \"{name}\"\n"
+            "[component.{name}]\nsource = \"{source}\"\n\
+             [[http]]\n{host}route = \"/**\"\ncomponent = \"{name}\"\n{more}\n"
         );
     }
     env.file("walnut.toml", manifest);

@@ -33,8 +33,8 @@ fn components_share_the_places_of_their_node() {
     let mut manifest = "[app]\nname = \"two\"\n".to_owned();
     for name in ["a", "b"] {
         manifest += &format!(
-            "[component.{name}]\nsource = \"{source}\"\nsandboxes = 4\n\
-             [[http]]\nhost = \"{name}.test\"\nroute = \"/**\"\ncomponent = \"{name}\"\n"
+            "[component.{name}]\nsource = \"{source}\"\n\
+             [[http]]\nhost = \"{name}.test\"\nroute = \"/**\"\ncomponent = \"{name}\"\nsandboxes = 4\n"
         );
     }
     env.file("walnut.toml", manifest);
@@ -58,8 +58,8 @@ fn sandboxes_that_idle_have_room_on_a_small_node() {
         let mut manifest = "[app]\nname = \"ten\"\n".to_owned();
         for name in &names {
             manifest += &format!(
-                "[component.{name}]\nsource = \"{source}\"\nsandboxes = 1\n{reuse}\n\
-                 [[http]]\nhost = \"{name}.test\"\nroute = \"/**\"\ncomponent = \"{name}\"\n"
+                "[component.{name}]\nsource = \"{source}\"\n\
+                 [[http]]\nhost = \"{name}.test\"\nroute = \"/**\"\ncomponent = \"{name}\"\nsandboxes = 1\n{reuse}\n"
             );
         }
         env.file("walnut.toml", manifest);

@@ -120,7 +120,7 @@ fn a_manifest_is_read_again_with_all_that_it_names() {
         server.says(why);
         server.get("/env").is(200, "\n");
     }
-    let more = format!("sandboxes = 3\n[component.web.allow]\nenv = \"A=1\"\n{}", exact("/env"));
+    let more = format!("[component.web.allow]\nenv = \"A=1\"\n{}sandboxes = 3\n", exact("/env"));
     put(&env, "one/walnut.toml", manifest("one", &more));
     server.hang_up();
     server.says("reloaded one/walnut.toml\n  /env  one/web  env = A\n");
@@ -333,7 +333,7 @@ fn a_hundred_reloads_under_load_fail_no_request() {
 fn a_hundred_changes_of_manifests_and_components_under_load_fail_no_request_of_any_app() {
     let env = test_env!();
     let route = |app: &str, sandboxes: usize| {
-        manifest(app, &format!("sandboxes = {sandboxes}\n{}", ROUTE.replace("/**", &format!("/{app}"))))
+        manifest(app, &format!("{}sandboxes = {sandboxes}\n", ROUTE.replace("/**", &format!("/{app}"))))
     };
     for app in ["one", "two"] {
         env.file(&format!("{app}/web.wasm"), bytes(RUST_P2_HTTP_HELLO));

@@ -39,7 +39,7 @@ fn a_manifest_says_it_for_each_component() {
     let bad = guest(RUST_P2_HTTP_BAD);
     let component = |name: &str, reuse: &str| {
         let route = format!("[[http]]\nhost = \"{name}\"\nroute = \"/**\"\ncomponent = \"{name}\"\n");
-        format!("[component.{name}]\nsource = \"{bad}\"\nsandboxes = 1\n{reuse}\n{route}")
+        format!("[component.{name}]\nsource = \"{bad}\"\n{route}sandboxes = 1\n{reuse}\n")
     };
     let text = format!("[app]\nname = \"shop\"\n{}{}", component("twice", "reuse = 2"), component("once", ""));
     env.file("walnut.toml", text);

@@ -120,7 +120,7 @@ fn alike(env: &TestEnv, count: usize) {
     let source = guest(RUST_P2_HTTP_HELLO);
     let component = |n| {
         format!(
-            "[component.c{n}]\nsource = \"{source}\"\nsandboxes = 4\n[[http]]\nroute = \"/{n}\"\ncomponent = \"c{n}\"\n"
+            "[component.c{n}]\nsource = \"{source}\"\n[[http]]\nroute = \"/{n}\"\ncomponent = \"c{n}\"\nsandboxes = 4\n"
         )
     };
     let components: String = (0..count).map(component).collect();

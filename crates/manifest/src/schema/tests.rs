@@ -3,37 +3,37 @@
 
 use super::*;
 use crate::Manifest;
-use crate::keys::KEYS;
 use regex::Regex;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
-/// The schema of a table.
-fn schema_of(table: Table) -> Value {
-    let component = &schema()["properties"]["component"]["additionalProperties"];
-    match table {
-        Table::Root => schema(),
-        Table::App => schema()["properties"]["app"].clone(),
-        Table::Components => schema()["properties"]["component"].clone(),
-        Table::Component => component.clone(),
-        Table::Allow => component["properties"]["allow"].clone(),
-        Table::Deny => component["properties"]["deny"].clone(),
-        Table::Limits => component["properties"]["limits"].clone(),
-        Table::Http => schema()["properties"]["http"]["items"].clone(),
-    }
+/// Returns the schema of the table with this header.
+fn schema_of(header: &str) -> Value {
+    let names = header.trim_matches(['[', ']']).split('.').filter(|name| !name.is_empty());
+    names.fold(schema(), |schema, name| match name {
+        "NAME" => schema["additionalProperties"].clone(),
+        name if schema["properties"][name]["type"] == "array" => schema["properties"][name]["items"].clone(),
+        name => schema["properties"][name].clone(),
+    })
+}
+
+/// Returns every key, with its table.
+fn keys() -> impl Iterator<Item = (&'static KeyTable, &'static ManifestKey)> {
+    ROOT.with_descendants().into_iter().flat_map(|table| table.keys.iter().map(move |key| (table, key)))
 }
 
 #[test]
 fn every_key_is_in_the_schema() {
-    for key in &KEYS {
-        let schema = schema_of(key.table);
+    assert!(keys().count() > 30);
+    for (table, key) in keys() {
+        let schema = schema_of(table.header);
         let property = &schema["properties"][key.name];
-        assert_eq!(property["description"], key.sentence(), "{} {}", key.table.header(), key.name);
+        assert_eq!(property["description"], key.sentence(), "{} {}", table.header, key.name);
         assert_eq!(schema["additionalProperties"], false);
         let required = schema["required"].as_array().expect("a list").contains(&json!(key.name));
         assert_eq!(required, key.presence == Presence::Required, "{}", key.name);
-        if !matches!(key.kind, Kind::Reserved) {
+        if !key.is_reserved() {
             assert_ne!(property["examples"][0], Value::Null, "{}", key.name);
         }
     }
@@ -41,7 +41,7 @@ fn every_key_is_in_the_schema() {
 
 /// Values of a kind that are right, and some that are wrong. What only the reader can tell is not among them: a size out of
 /// range, a pattern or a host that is none.
-fn samples(key: &Key) -> (Vec<String>, Vec<String>) {
+fn samples(key: &ManifestKey) -> (Vec<String>, Vec<String>) {
     let sizes: (Vec<&str>, Vec<&str>) = (
         vec!["'1MiB'", "'1 MB'", "' 1m '", "'1024k'", "'1024KIB'", "'1048576'", "'1048576b'"],
         vec!["''", "'MiB'", "'1.5MiB'", "'-1MiB'", "'1 XB'", "'1 ib'", "'1MiBs'", "1048576"],
@@ -52,47 +52,49 @@ fn samples(key: &Key) -> (Vec<String>, Vec<String>) {
     );
     let counts = (vec![], vec!["'1'", "1.5", "-1", "[1]"]);
     let (right, wrong): (Vec<&str>, Vec<&str>) = match key.kind {
-        Kind::Name => {
+        ValueKind::Name => {
             (vec!["'a'", "'a-1'", "'0'", NAME_63], vec!["''", "'-a'", "'a-'", "'A'", "'a_b'", "'a b'", NAME_64, "7"])
         }
-        Kind::Component => (vec!["'a'"], vec!["''", "'A'", "'a '", "7", "['a']"]),
-        Kind::Version => (
+        ValueKind::Component => (vec!["'a'"], vec!["''", "'A'", "'a '", "7", "['a']"]),
+        ValueKind::Version => (
             vec!["'1.2.0'", "'0.0.1-rc.1+build.5'", "'1.2.0+a-b'", "'10.20.30-x'"],
             vec!["'1.2'", "'v1.2.0'", "'1.2.0-'", "'1.2.0 '", "'1.2.0.1'", "'1.2.0+'", "''", "1.2"],
         ),
-        Kind::Path => (vec!["'a'", "'./a'", "'/a/b'"], vec!["''", "7", "['a']"]),
-        Kind::Host => (vec!["'shop.example'", "'*.shop.example'"], vec!["''", "7"]),
-        Kind::Route => (
+        ValueKind::Path => (vec!["'a'", "'./a'", "'/a/b'"], vec!["''", "7", "['a']"]),
+        ValueKind::Host => (vec!["'shop.example'", "'*.shop.example'"], vec!["''", "7"]),
+        ValueKind::Route => (
             vec!["'/'", "'/**'", "'/api'", "'/api/'", "'/api/**'", "'/%61/.b'"],
             vec!["''", "'api'", "'api/**'", "'/a*b'", "'/a**'", "'/a/*'", "'/**/a'", "'/a?b'", "'/a#b'", "'/a b'", "7"],
         ),
-        Kind::Time => times,
-        Kind::Limit(limit) => match limit.definition().unit {
+        ValueKind::Time => times,
+        ValueKind::Limit(limit) => match limit.definition().unit {
             LimitUnit::Bytes => sizes,
             LimitUnit::Time => times,
             LimitUnit::Count => counts,
         },
-        Kind::Patterns(_) => (vec![key.example], vec!["7", "[7]", "{ a = 'b' }", "true"]),
-        Kind::Integer { .. } => counts,
-        Kind::Reserved => (vec![], vec!["{}", "'a'"]),
+        ValueKind::Patterns(_) => (vec![key.example], vec!["7", "[7]", "{ a = 'b' }", "true"]),
+        ValueKind::Integer { .. } => counts,
+        ValueKind::Reserved => (vec![], vec!["{}", "'a'"]),
     };
     let owned = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let (mut right, mut wrong) = (owned(right), owned(wrong));
     let bounds = match key.kind {
-        Kind::Integer { least, most } => Some(least..=most),
-        Kind::Limit(limit) => Some(limit.definition()).filter(|l| l.unit == LimitUnit::Count).map(|l| l.bounds.clone()),
+        ValueKind::Integer { min, max } => Some(min..=max),
+        ValueKind::Limit(limit) => {
+            Some(limit.definition()).filter(|l| l.unit == LimitUnit::Count).map(|l| l.bounds.clone())
+        }
         _ => None,
     };
-    if let Some((least, most)) = bounds.map(RangeInclusive::into_inner) {
-        right.extend([least.to_string(), most.to_string()]);
-        wrong.extend([(most + 1).to_string()].into_iter().chain(least.checked_sub(1).map(|less| less.to_string())));
+    if let Some((min, max)) = bounds.map(RangeInclusive::into_inner) {
+        right.extend([min.to_string(), max.to_string()]);
+        wrong.extend([(max + 1).to_string()].into_iter().chain(min.checked_sub(1).map(|less| less.to_string())));
     }
     match key.kind {
-        Kind::Patterns(_) => {
+        ValueKind::Patterns(_) => {
             let pattern = key.example.trim_matches(['[', ']']).split(", ").next().unwrap_or_default();
             let list = |count: usize| format!("[{}]", vec![pattern; count].join(", "));
-            right.extend([pattern.to_owned(), list(0), list(MOST_PATTERNS)]);
-            wrong.push(list(MOST_PATTERNS + 1));
+            right.extend([pattern.to_owned(), list(0), list(MAX_PATTERNS)]);
+            wrong.push(list(MAX_PATTERNS + 1));
         }
         _ => {}
     }
@@ -102,18 +104,11 @@ fn samples(key: &Key) -> (Vec<String>, Vec<String>) {
 const NAME_63: &str = "'a23456789-123456789-123456789-123456789-123456789-123456789-123'";
 const NAME_64: &str = "'a23456789-123456789-123456789-123456789-123456789-123456789-1234'";
 
-/// A manifest that is right if `value` is one for `key`.
-fn manifest(key: &Key, value: &str) -> String {
+/// Writes a manifest that is valid if `value` is valid for `key` of `table`.
+fn manifest(table: &KeyTable, key: &ManifestKey, value: &str) -> String {
     let name = key.name;
     let mut lines = vec![("app.name", "'a'"), ("component.a.source", "'a.wasm'")];
-    let own = match key.table {
-        Table::App => format!("app.{name}"),
-        Table::Component => format!("component.a.{name}"),
-        Table::Allow => format!("component.a.allow.{name}"),
-        Table::Deny => format!("component.a.deny.{name}"),
-        Table::Limits => format!("component.a.limits.{name}"),
-        Table::Root | Table::Components | Table::Http => "http".to_owned(),
-    };
+    let own = format!("{}.{name}", table.header.trim_matches(['[', ']']).replace("NAME", "a"));
     let others = [("route", "'/'"), ("component", "'a'")];
     let is_kept = |other: &str| other != name && !(other == "component" && name == "dir");
     let others: String = others
@@ -123,17 +118,17 @@ fn manifest(key: &Key, value: &str) -> String {
         .collect();
     let route = format!("[{{ {name} = {value}{others} }}]");
     lines.retain(|(other, _)| *other != own);
-    lines.push((&own, if key.table == Table::Http { &route } else { value }));
+    lines.push(if table.header == "[[http]]" { ("http", &route) } else { (&own, value) });
     lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
 }
 
 #[test]
 fn the_schema_takes_and_refuses_what_the_reader_does() {
-    for key in &KEYS {
+    for (table, key) in keys() {
         let (right, wrong) = samples(key);
-        assert!(right.is_empty() == matches!(key.kind, Kind::Reserved) && !wrong.is_empty());
+        assert!(right.is_empty() == key.is_reserved() && !wrong.is_empty());
         for (values, is_right) in [(right, true), (wrong, false)] {
-            for text in values.iter().map(|value| manifest(key, value)) {
+            for text in values.iter().map(|value| manifest(table, key, value)) {
                 let read = Manifest::parse(&text, "walnut.toml", Path::new("/srv"));
                 assert_eq!(read.is_ok(), is_right, "the reader: {text:.200}{read:?}");
                 assert_eq!(fits(&json_of_toml(&text), &schema()), is_right, "the schema: {text:.200}");
@@ -150,7 +145,7 @@ fn the_schema_knows_what_must_be_there_and_what_must_not() {
         (include_str!("../example.toml").to_owned(), true),
         ("component.a.source = 'a'\n".to_owned(), false),
         ("app.version = '1.2.0'\ncomponent.a.source = 'a'\n".to_owned(), false),
-        ("app.name = 'a'\ncomponent.a.reuse = 1\n".to_owned(), false),
+        ("app.name = 'a'\ncomponent.a.limits.stack = '1MiB'\n".to_owned(), false),
         ("app.name = 'a'\ncomponent.a_b.source = 'a'\n".to_owned(), false),
         ("app = 'a'\ncomponent.a.source = 'a'\n".to_owned(), false),
         (format!("{rest}colour = 'red'\n"), false),

@@ -1,6 +1,6 @@
 //! What is said of wrong manifests.
 
-use walnut_manifest::{LARGEST, Manifest, ManifestErrors};
+use walnut_manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestErrors};
 
 fn errors(text: &str) -> ManifestErrors {
     Manifest::parse(text, "walnut.toml", "/srv/shop".as_ref()).expect_err(text)
@@ -20,8 +20,11 @@ fn errors_are_told_to_the_letter() {
 
 #[test]
 fn what_is_no_manifest_by_its_size_is_not_read() {
-    let text = format!("[app]\nname = \"shop\"\n#{}", "x".repeat(LARGEST));
-    let expected = format!("walnut.toml: {} bytes are more than a manifest has\n  it has at most 1048576", text.len());
+    let text = format!("[app]\nname = \"shop\"\n#{}", "x".repeat(MAX_MANIFEST_BYTES));
+    let expected = format!(
+        "walnut.toml: {} bytes are too many for a manifest\n  a manifest has at most 1048576 bytes",
+        text.len()
+    );
     assert_eq!(errors(&text).to_string(), expected);
 }
 
@@ -64,5 +67,5 @@ fn lists_of_patterns_are_bounded() {
     Manifest::parse(&text(1000), "walnut.toml", "/srv/shop".as_ref()).expect("it is not too long");
     let errors = errors(&text(1001));
     assert_eq!(errors.errors()[0].problem, "`env` has 1001 patterns");
-    assert_eq!(errors.errors()[0].hints.first().map(String::as_str), Some("it may have 1000; wider ones say more"));
+    assert_eq!(errors.errors()[0].hints.first().map(String::as_str), Some("write at most 1000, with wider patterns"));
 }

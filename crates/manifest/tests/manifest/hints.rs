@@ -1,6 +1,6 @@
 //! What a message says to write is accepted.
 
-use walnut_manifest::{HostRule, Manifest, PathRule};
+use walnut_manifest::{HostRule, HttpSettings, Manifest, PathRule};
 
 /// What stands between backquotes.
 fn quoted(hint: &str) -> impl Iterator<Item = &str> {
@@ -111,5 +111,24 @@ fn what_is_said_of_a_url_as_a_route_holds() {
         let lines = quoted(&error.hint).collect::<Vec<_>>().join("\n");
         let text = format!("app.name = 'shop'\n[[http]]\n{lines}\ndir = 'public'\n");
         Manifest::parse(&text, "walnut.toml", "/srv/shop".as_ref()).expect(&lines);
+    }
+}
+
+#[test]
+fn keys_that_moved_are_accepted_where_the_hint_says() {
+    let rest = "[[http]]\nroute = '/'\ncomponent = 'a'\n";
+    for line in ["reuse = 100", "sandboxes = 0x10", "queue = 0", "patience = '1 s'", "patience = 5", "reuse = -1"] {
+        let text = format!("[app]\nname = 'shop'\n[component.a]\nsource = 'a.wasm'\n{line}\n{rest}");
+        let errors = Manifest::parse(&text, "walnut.toml", "/srv/shop".as_ref()).expect_err(line);
+        let [error] = errors.errors() else { panic!("{errors}") };
+        let hint: Vec<_> = quoted(&error.hints[0]).collect();
+        let [key, "[[http]]", "[app.http]"] = hint[..] else { panic!("{hint:?}") };
+        for text in [
+            format!("[app]\nname = 'shop'\n[component.a]\nsource = 'a.wasm'\n{rest}{key}\n"),
+            format!("[app]\nname = 'shop'\n[app.http]\n{key}\n[component.a]\nsource = 'a.wasm'\n{rest}"),
+        ] {
+            let manifest = Manifest::parse(&text, "walnut.toml", "/srv/shop".as_ref()).expect(key);
+            assert_ne!(manifest.http.settings("a"), HttpSettings::default(), "{key}");
+        }
     }
 }

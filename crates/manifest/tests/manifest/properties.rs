@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::path::Path;
-use walnut_manifest::{HostRule, Manifest, PathRule, Place, Route, Routes, Target};
+use walnut_manifest::{HostRule, Manifest, PathRule, Route, Routes, SourceSpan, TargetSpec};
 use walnut_policy::is_hidden;
 
-const LINES: [&str; 30] = [
+const LINES: [&str; 32] = [
     "[app]",
     "name = \"shop\"",
     "version = \"1.2.0\"",
@@ -17,6 +17,8 @@ const LINES: [&str; 30] = [
     "reuse = 0x10",
     "sandboxes = -1",
     "patience = \"10 s\"",
+    "queue-timeout = \"10 s\"",
+    "[app.http]",
     "[component.api.allow]",
     "[component.page.deny]",
     "dir = [\"./a::/a\", \"./b::/a\"]",
@@ -95,8 +97,8 @@ proptest! {
         let route = |path: &String| Route {
             host: None,
             path: PathRule::parse(path).expect("a path"),
-            target: Target::Dir("/srv".into()),
-            place: Place::default(),
+            target: TargetSpec::Dir("/srv".into()),
+            place: SourceSpan::default(),
         };
         let routes: Vec<_> = rules.iter().map(route).collect();
         let covers = |route: &Route| match &route.path {

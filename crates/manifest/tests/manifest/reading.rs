@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::time::Duration;
-use walnut_manifest::{HostRule, Manifest, Named, PathRule, Place, Target};
+use walnut_manifest::{ComponentSource, HostRule, HttpSettings, Manifest, PathRole, PathRule, SourceSpan, TargetSpec};
 use walnut_policy::{Access, Decision, LimitOverrides, Policy, Request};
 
 fn read(text: &str) -> Manifest {
@@ -22,9 +22,16 @@ fn the_example_is_read() {
     let manifest = example();
     assert_eq!((manifest.app.name.as_str(), manifest.app.version.as_deref()), ("shop", Some("1.2.0")));
     let api = manifest.component("api").expect("it is there");
-    assert_eq!(api.source, Path::new("/srv/shop/api.wasm"));
-    let admission = (api.reuse, api.sandboxes, api.queue, api.patience);
-    assert_eq!(admission, (Some(1), Some(100), Some(100), Some(Duration::from_secs(10))));
+    assert_eq!(api.source, ComponentSource::File("/srv/shop/api.wasm".into()));
+    let settings = HttpSettings {
+        reuse: Some(1),
+        sandboxes: Some(100),
+        queue: Some(100),
+        queue_timeout: Some(Duration::from_secs(10)),
+    };
+    assert_eq!(manifest.http.settings("api"), settings);
+    // The rest is for other components as well.
+    assert_eq!(manifest.http.settings("page"), HttpSettings { queue: Some(100), ..HttpSettings::default() });
     let limits = LimitOverrides {
         memory: Some(128 << 20),
         cpu: Some(Duration::from_millis(500)),
@@ -63,12 +70,12 @@ fn denials_beat_grants() {
 
 #[test]
 fn routes_are_read() {
-    let routes = example().routes;
+    let routes = example().http.routes;
     let below = |path: &str| PathRule::Below(path.into());
     let expected = [
-        (None, below("/api"), Target::Component("api".into())),
-        (Some(HostRule::Below("shop.example".into())), below("/assets"), Target::Dir("/srv/shop/public".into())),
-        (None, below(""), Target::Component("page".into())),
+        (None, below("/api"), TargetSpec::Component("api".into())),
+        (Some(HostRule::Below("shop.example".into())), below("/assets"), TargetSpec::Dir("/srv/shop/public".into())),
+        (None, below(""), TargetSpec::Component("page".into())),
     ];
     assert_eq!(routes.into_iter().map(|route| (route.host, route.path, route.target)).collect::<Vec<_>>(), expected);
 }
@@ -79,15 +86,15 @@ fn each_path_and_route_has_its_place() {
                 http = [{ route = '/**', dir = 'public' }]\n";
     let draft = || Manifest::draft(text, "walnut.toml", Path::new("/srv"));
     let paths = draft().paths;
-    let named: Vec<_> = paths.iter().map(|p| (p.what, p.text.as_str(), p.path.to_str().expect("text"))).collect();
+    let named: Vec<_> = paths.iter().map(|p| (p.role, p.text.as_str(), p.path.to_str().expect("text"))).collect();
     let expected = [
-        (Named::Source, "./a.wasm", "/srv/a.wasm"),
-        (Named::Mount, "x::/y", "/srv/x"),
-        (Named::Mount, "/z", "/z"),
-        (Named::Folder, "public", "/srv/public"),
+        (PathRole::Source, "./a.wasm", "/srv/a.wasm"),
+        (PathRole::Mount, "x::/y", "/srv/x"),
+        (PathRole::Mount, "/z", "/z"),
+        (PathRole::Folder, "public", "/srv/public"),
     ];
     assert_eq!(named, expected);
-    let columns = |places: Vec<&Place>| {
+    let columns = |places: Vec<&SourceSpan>| {
         let mut report = draft().report;
         places.into_iter().for_each(|place| report.wrong(place, "here", ["mend it".to_owned()]));
         let errors = report.result().expect_err("there are some");
@@ -95,18 +102,18 @@ fn each_path_and_route_has_its_place() {
     };
     assert_eq!(columns(paths.iter().map(|path| &path.place).collect()), [(2, 22), (3, 27), (3, 36), (4, 32)]);
     let manifest = draft().manifest;
-    assert_eq!(columns(vec![&manifest.components[0].place, &manifest.routes[0].place]), [(2, 22), (4, 19)]);
+    assert_eq!(columns(vec![&manifest.components[0].place, &manifest.http.routes[0].place]), [(2, 22), (4, 19)]);
 }
 
 /// So that whoever looks at files can do so whatever else is wrong.
 #[test]
 fn what_is_wrong_hides_nothing_of_what_is_right() {
-    let text = "[app]\nname = 7\n[component.a]\nsource = 'a.wasm'\nreuse = 0\nallow.dir = ['x::/y', 7]\n\
+    let text = "[app]\nname = 7\n[component.a]\nsource = 'a.wasm'\nlimits.handles = 0\nallow.dir = ['x::/y', 7]\n\
                 [component.b]\n[[http]]\nroute = 'no'\ndir = 'public'\n[[http]]\nroute = '/'\ncomponent = 'c'\n";
     let mut draft = Manifest::draft(text, "walnut.toml", Path::new("/srv"));
     assert_eq!(draft.paths.iter().map(|path| path.text.as_str()).collect::<Vec<_>>(), ["a.wasm", "x::/y", "public"]);
     let names: Vec<_> = draft.manifest.components.iter().map(|component| component.name.as_str()).collect();
-    assert_eq!((names, draft.manifest.routes.len()), (vec!["a"], 1));
+    assert_eq!((names, draft.manifest.http.routes.len()), (vec!["a"], 1));
     // What is found then stands among the rest, and may have several lines.
     let hints = ["did you mean `b.wasm`?".to_owned(), "or\nelse".to_owned()];
     draft.report.wrong(&draft.paths[0].place, "there is no file", hints);
@@ -129,8 +136,8 @@ fn components_keep_the_order_of_the_file() {
 fn absolute_paths_stay() {
     let manifest =
         read("app.name = 'a'\ncomponent.a.source = '/opt/a.wasm'\nhttp = [{ route = '/**', dir = '/var/www' }]\n");
-    assert_eq!(manifest.components[0].source, Path::new("/opt/a.wasm"));
-    assert_eq!(manifest.routes[0].target, Target::Dir("/var/www".into()));
+    assert_eq!(manifest.components[0].source, ComponentSource::File("/opt/a.wasm".into()));
+    assert_eq!(manifest.http.routes[0].target, TargetSpec::Dir("/var/www".into()));
 }
 
 #[test]
@@ -154,4 +161,17 @@ fn versions_look_like_semver() {
 fn files_of_other_systems_are_read() {
     let text = include_str!("../../src/example.toml").replace('\n', "\r\n");
     assert_eq!(read(&format!("\u{feff}{text}")).components.len(), 2);
+}
+
+#[test]
+fn routes_give_settings_to_their_components() {
+    let manifest = read(
+        "[app]\nname = 'a'\n[app.http]\nsandboxes = 7\nqueue = 8\n[component.a]\nsource = 'a'\n[component.b]\nsource = 'b'\n\
+         [[http]]\nroute = '/a'\ncomponent = 'a'\nqueue = 0\nreuse = 2\n[[http]]\nroute = '/a/**'\ncomponent = 'a'\n\
+         reuse = 2\nqueue-timeout = '1s'\n[[http]]\nroute = '/b'\ncomponent = 'b'\n",
+    );
+    let second = Duration::from_secs(1);
+    let expected = |reuse, queue, queue_timeout| HttpSettings { reuse, sandboxes: Some(7), queue, queue_timeout };
+    assert_eq!(manifest.http.settings("a"), expected(Some(2), Some(0), Some(second)));
+    assert_eq!(manifest.http.settings("b"), expected(None, Some(8), None));
 }

@@ -1,14 +1,14 @@
 //! Which route a request takes.
 
-use walnut_manifest::{HostRule, PathRule, Place, Route, Routes, Target};
+use walnut_manifest::{HostRule, PathRule, Route, Routes, SourceSpan, TargetSpec};
 
 /// Routes from lines `HOST PATH`, with `-` for every host. Each goes to a component of the line's number.
 fn routes(lines: &[&str]) -> Vec<Route> {
     let route = |(at, line): (usize, &&str)| {
         let (host, path) = line.split_once(' ').expect("two words");
         let host = (host != "-").then(|| HostRule::parse(host).expect(host));
-        let (path, target) = (PathRule::parse(path).expect(path), Target::Component(at.to_string()));
-        Route { host, path, target, place: Place::default() }
+        let (path, target) = (PathRule::parse(path).expect(path), TargetSpec::Component(at.to_string()));
+        Route { host, path, target, place: SourceSpan::default() }
     };
     lines.iter().enumerate().map(route).collect()
 }
@@ -23,8 +23,9 @@ fn check(lines: &[&str], rows: &[(&str, &str, &str)]) {
     for routes in [forward, backward] {
         for (host, path, expected) in rows {
             let found = Routes::new(&routes).find(host, path).map(|index| &routes[index].target);
-            let line =
-                |target: &Target| lines.iter().enumerate().find(|(at, _)| *target == Target::Component(at.to_string()));
+            let line = |target: &TargetSpec| {
+                lines.iter().enumerate().find(|(at, _)| *target == TargetSpec::Component(at.to_string()))
+            };
             let found = found.and_then(line).map_or("none", |(_, line)| line);
             assert_eq!(found, *expected, "{host} {path}");
         }

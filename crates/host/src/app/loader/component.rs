@@ -11,7 +11,7 @@ use std::sync::Arc;
 use walnut_engine::{
     Artifact, Engine, Failure, Gate, Listener, LoadError, OutputLine, Prepared, RequestId, Service, Setup, Stdio,
 };
-use walnut_manifest::Place;
+use walnut_manifest::SourceSpan;
 use walnut_policy::{Limits, Policy};
 
 /// A component as its app describes it.
@@ -21,7 +21,7 @@ pub(crate) struct ComponentDraft {
     /// Name in messages: `app/component`, or the file of a component by itself.
     pub title: String,
     /// Position of its `source` in the manifest.
-    pub place: Place,
+    pub place: SourceSpan,
     pub artifact: Artifact,
     pub policy: Policy,
     pub limits: Limits,

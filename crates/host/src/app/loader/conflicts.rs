@@ -5,7 +5,7 @@ use crate::app::loader::draft::AppDraft;
 use crate::app::loader::error::AppError;
 use std::collections::HashSet;
 use std::fmt::Write;
-use walnut_manifest::{Place, Route};
+use walnut_manifest::{Route, SourceSpan};
 
 /// Adds to each app its conflicts with the apps before it.
 pub(crate) fn check(apps: &mut [AppDraft]) {
@@ -55,7 +55,7 @@ fn check_components_alone(apps: &mut [AppDraft]) {
     let targets: Vec<_> = apps.iter().filter(|app| is_alone(app)).map(|app| app.place.clone()).collect();
     let Some(second) = apps.iter_mut().filter(|app| is_alone(app)).nth(1) else { return };
     let manifest = manifest_for(&targets);
-    second.diagnostics.add(&Place::default(), AppError::AllRoutesTaken { targets, manifest });
+    second.diagnostics.add(&SourceSpan::default(), AppError::AllRoutesTaken { targets, manifest });
 }
 
 /// Writes a manifest with each of `files` as a component.
@@ -86,14 +86,17 @@ fn name_of(file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use walnut_manifest::Manifest;
+    use walnut_manifest::{ComponentSource, Manifest};
 
     #[test]
     fn the_manifest_that_is_proposed_is_one() {
         let files = ["a.wasm", "b/a.wasm", "-", "My App_2.wat", "b\"c.wasm"].map(str::to_owned);
         let manifest = Manifest::parse(&manifest_for(&files), "walnut.toml", "".as_ref());
         let manifest = manifest.unwrap_or_else(|errors| panic!("{errors}"));
-        let components = manifest.components.iter().map(|c| (c.name.as_str(), c.source.to_str().expect("text")));
+        let components = manifest.components.iter().map(|component| {
+            let ComponentSource::File(path) = &component.source;
+            (component.name.as_str(), path.to_str().expect("text"))
+        });
         let expected = [
             ("a", "a.wasm"),
             ("component-2", "b/a.wasm"),
@@ -102,6 +105,6 @@ mod tests {
             ("b-c", "b\"c.wasm"),
         ];
         assert_eq!(components.collect::<Vec<_>>(), expected);
-        assert_eq!(manifest.routes.len(), files.len());
+        assert_eq!(manifest.http.routes.len(), files.len());
     }
 }

@@ -2,13 +2,13 @@
 //! manifest in the order of its lines.
 
 use crate::app::loader::error::{AppError, AppErrors, ErrorClass};
-use walnut_manifest::{Place, Report};
+use walnut_manifest::{ManifestReport, SourceSpan};
 
 /// Collects the errors of one app.
 #[derive(Default)]
 pub(crate) struct Diagnostics {
     /// Collects errors at places of the manifest, if there is one.
-    report: Option<Report>,
+    report: Option<ManifestReport>,
     rest: Vec<AppError>,
     /// Class of the error that was found first.
     class: Option<ErrorClass>,
@@ -16,13 +16,13 @@ pub(crate) struct Diagnostics {
 
 impl Diagnostics {
     /// Creates the diagnostics of a manifest, of which `report` holds the errors of its text.
-    pub(crate) fn of_manifest(report: Report) -> Self {
+    pub(crate) fn of_manifest(report: ManifestReport) -> Self {
         let class = (!report.is_empty()).then_some(ErrorClass::Host);
         Diagnostics { report: Some(report), rest: Vec::new(), class }
     }
 
     /// Adds an error about `place`.
-    pub(crate) fn add(&mut self, place: &Place, error: AppError) {
+    pub(crate) fn add(&mut self, place: &SourceSpan, error: AppError) {
         self.class.get_or_insert(error.class());
         match &mut self.report {
             Some(report) => {

@@ -18,7 +18,9 @@ use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use walnut_engine::{ArtifactSource, Engine, LoadError};
-use walnut_manifest::{Draft, Manifest, Place, Route, Target};
+use walnut_manifest::{
+    ComponentSection, ComponentSource, HttpSettings, Manifest, ManifestDraft, Route, SourceSpan, TargetSpec,
+};
 use walnut_policy::Printable;
 
 /// Name of the only component of an app without a manifest.
@@ -68,16 +70,16 @@ impl AppDraft {
                 let ComponentDefaults { limits, admission, reuse } = config.defaults.clone();
                 draft.routes = vec![Route::everything(COMPONENT)];
                 draft.name = artifact.short_name().to_owned();
-                let (name, title, place) = (COMPONENT.to_owned(), draft.name.clone(), Place::default());
+                let (name, title, place) = (COMPONENT.to_owned(), draft.name.clone(), SourceSpan::default());
                 let component = ComponentDraft { name, title, place, artifact, policy, limits, admission, reuse };
                 draft.components.push(component);
             }
             Err(LoadError::NotFound(path)) => {
-                draft.diagnostics.add(&Place::default(), paths::target_not_found(&path, targets));
+                draft.diagnostics.add(&SourceSpan::default(), paths::target_not_found(&path, targets));
             }
             Err(error) => {
                 draft.routes = vec![Route::everything(COMPONENT)];
-                draft.diagnostics.add(&Place::default(), error.into());
+                draft.diagnostics.add(&SourceSpan::default(), error.into());
             }
         }
         draft
@@ -88,29 +90,31 @@ impl AppDraft {
         match context.inputs.text(path) {
             Ok(text) => draft.text = text,
             Err(error) => {
-                draft.diagnostics.add(&Place::default(), unreadable_manifest(path, error));
+                draft.diagnostics.add(&SourceSpan::default(), unreadable_manifest(path, error));
                 return draft;
             }
         }
         let base = path.parent().unwrap_or(Path::new(""));
-        let Draft { manifest, paths, report } = Manifest::draft(&draft.text, &draft.place, base);
+        let ManifestDraft { manifest, paths, report } = Manifest::draft(&draft.text, &draft.place, base);
         draft.diagnostics = Diagnostics::of_manifest(report);
         let artifacts = paths::read(&paths, &context.inputs, &mut draft.diagnostics);
         let defaults = &context.config.defaults;
-        let component = |c: walnut_manifest::Component| {
+        let component = |c: ComponentSection| {
+            let ComponentSource::File(source) = &c.source;
+            let http = manifest.http.settings(&c.name);
             Some(ComponentDraft {
                 title: format!("{}/{}", manifest.app.name, c.name),
-                artifact: artifacts.get(&c.source)?.clone(),
+                artifact: artifacts.get(source)?.clone(),
                 limits: defaults.limits.overlaid(&c.limits),
-                admission: overlay_admission(defaults.admission, &c),
-                reuse: c.reuse.unwrap_or(defaults.reuse),
+                admission: overlay_admission(defaults.admission, &http),
+                reuse: http.reuse.unwrap_or(defaults.reuse),
                 name: c.name,
                 place: c.place,
                 policy: c.policy,
             })
         };
         draft.components = manifest.components.into_iter().filter_map(component).collect();
-        (draft.name, draft.routes) = (manifest.app.name, manifest.routes);
+        (draft.name, draft.routes) = (manifest.app.name, manifest.http.routes);
         if !draft.has_errors() {
             draft.warn(&*context.front_door);
         }
@@ -126,7 +130,7 @@ impl AppDraft {
 
     fn warn_of_unreachable(&self, front_door: &dyn FrontDoor) {
         for ComponentDraft { name, .. } in &self.components {
-            if !self.routes.iter().any(|route| route.target == Target::Component(name.clone())) {
+            if !self.routes.iter().any(|route| route.target == TargetSpec::Component(name.clone())) {
                 let place = &self.place;
                 let message = format!("{place}: no route leads to [component.{name}], so it gets no requests");
                 let hint = format!("add `[[http]]` with `route = \"/{name}/**\"` and `component = \"{name}\"`");
@@ -200,10 +204,10 @@ fn route_target(
     context: &LoadContext,
 ) -> Result<Option<RouteTarget>, AppError> {
     let dir = match &route.target {
-        Target::Component(name) => {
+        TargetSpec::Component(name) => {
             return Ok(components.iter().find(|c| c.name == *name).cloned().map(RouteTarget::Component));
         }
-        Target::Dir(dir) => dir,
+        TargetSpec::Dir(dir) => dir,
     };
     let (folder, front_door) = (dir.clone(), context.front_door.clone());
     let report = move |path: &str, error: &io::Error| {
@@ -224,10 +228,10 @@ fn unreadable_manifest(path: &Path, source: io::Error) -> AppError {
     }
 }
 
-fn overlay_admission(defaults: AdmissionLimits, own: &walnut_manifest::Component) -> AdmissionLimits {
+fn overlay_admission(defaults: AdmissionLimits, own: &HttpSettings) -> AdmissionLimits {
     AdmissionLimits {
         sandboxes: own.sandboxes.unwrap_or(defaults.sandboxes),
         queue: own.queue.unwrap_or(defaults.queue),
-        queue_timeout: own.patience.unwrap_or(defaults.queue_timeout),
+        queue_timeout: own.queue_timeout.unwrap_or(defaults.queue_timeout),
     }
 }

@@ -43,7 +43,7 @@ mod tests {
     use crate::app::loader::diagnostics::Diagnostics;
     use std::time::Duration;
     use walnut_engine::Artifact;
-    use walnut_manifest::Place;
+    use walnut_manifest::SourceSpan;
     use walnut_policy::Policy;
 
     fn app(components: &[(u32, u64)]) -> AppDraft {
@@ -53,7 +53,7 @@ mod tests {
             let (mut limits, mut admission) = (limits.clone(), admission);
             (admission.sandboxes, limits.memory, limits.cpu) =
                 (*sandboxes, *memory, Duration::from_secs(1 + at as u64));
-            let (name, place, policy) = (at.to_string(), Place::default(), Policy::sealed());
+            let (name, place, policy) = (at.to_string(), SourceSpan::default(), Policy::sealed());
             let title = format!("app/{name}");
             ComponentDraft { name, title, place, artifact: artifact.clone(), policy, limits, admission, reuse }
         };

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use walnut_engine::{Artifact, ArtifactRef, ArtifactSource, LoadError};
-use walnut_manifest::{Named, NamedPath, nearest};
+use walnut_manifest::{NamedPath, PathRole, nearest};
 
 /// Entries of a folder that are searched for a similar name.
 const MAX_ENTRIES: usize = 1000;
@@ -19,13 +19,13 @@ const MAX_ENTRIES: usize = 1000;
 pub(crate) fn read(paths: &[NamedPath], inputs: &Inputs, diagnostics: &mut Diagnostics) -> HashMap<PathBuf, Artifact> {
     let mut artifacts = HashMap::new();
     for named in paths {
-        let outcome = match named.what {
+        let outcome = match named.role {
             // A file is read once, so that all components that name it are the same version.
-            Named::Source if artifacts.contains_key(&named.path) => Ok(()),
-            Named::Source => {
+            PathRole::Source if artifacts.contains_key(&named.path) => Ok(()),
+            PathRole::Source => {
                 read_source(named, inputs).map(|artifact| _ = artifacts.insert(named.path.clone(), artifact))
             }
-            Named::Folder | Named::Mount => check_folder(named, inputs),
+            PathRole::Folder | PathRole::Mount => check_folder(named, inputs),
         };
         if let Err(error) = outcome {
             diagnostics.add(&named.place, error);
@@ -47,7 +47,7 @@ fn read_source(named: &NamedPath, inputs: &Inputs) -> Result<Artifact, AppError>
 
 fn check_folder(named: &NamedPath, inputs: &Inputs) -> Result<(), AppError> {
     inputs.note(&named.path);
-    let (path, is_mount) = (named.path.clone(), named.what == Named::Mount);
+    let (path, is_mount) = (named.path.clone(), named.role == PathRole::Mount);
     match fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(AppError::NotAFolder { path, is_mount }),
@@ -93,7 +93,7 @@ fn similar_path(named: &NamedPath) -> Option<String> {
     let is_absent = |at: &&Path| !at.as_os_str().is_empty() && !at.exists();
     let absent = named.path.ancestors().take_while(is_absent).last()?;
     let name = absent.file_name()?.to_str()?;
-    let is_file = named.what == Named::Source && absent == named.path;
+    let is_file = named.role == PathRole::Source && absent == named.path;
     let near = similar_name(name, absent.parent()?, is_file)?;
     let (at, _) = named.text.rmatch_indices(name).find(|(at, _)| is_whole(&named.text, *at, name))?;
     let (before, after) = (&named.text[..at], &named.text[at + name.len()..]);

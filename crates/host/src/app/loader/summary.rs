@@ -4,7 +4,7 @@
 use crate::app::loader::component::ComponentDraft;
 use crate::app::loader::draft::AppDraft;
 use crate::fingerprint::Fingerprint;
-use walnut_manifest::{Route, Target};
+use walnut_manifest::{Route, TargetSpec};
 
 /// Summary of an app that was loaded.
 pub struct AppSummary {
@@ -22,8 +22,8 @@ impl AppSummary {
         let digests = app.components.iter().map(|c| c.artifact.digest.hex());
         let mounts = app.components.iter().flat_map(|c| c.policy.mounts()).map(|mount| mount.host.as_path());
         let served = app.routes.iter().filter_map(|route| match &route.target {
-            Target::Dir(dir) => Some(dir.as_path()),
-            Target::Component(_) => None,
+            TargetSpec::Dir(dir) => Some(dir.as_path()),
+            TargetSpec::Component(_) => None,
         });
         let folders = mounts.chain(served).map(|folder| format!("{:?}", Fingerprint::of(folder)));
         let content = std::iter::once(app.text.clone()).chain(digests).chain(folders).collect::<Vec<_>>().join("\n");
@@ -42,13 +42,13 @@ fn lines(app: &AppDraft) -> Vec<String> {
         return component.grants();
     }
     let component = |c: &ComponentDraft| {
-        let routes = app.routes.iter().filter(|r| r.target == Target::Component(c.name.clone()));
+        let routes = app.routes.iter().filter(|r| r.target == TargetSpec::Component(c.name.clone()));
         let routes: Vec<_> = routes.map(ToString::to_string).collect();
         [routes.join(" "), c.title.clone(), c.grants().join(", ")]
     };
     let folder = |route: &Route| match &route.target {
-        Target::Dir(dir) => Some([route.to_string(), format!("files in {}", dir.display()), String::new()]),
-        Target::Component(_) => None,
+        TargetSpec::Dir(dir) => Some([route.to_string(), format!("files in {}", dir.display()), String::new()]),
+        TargetSpec::Component(_) => None,
     };
     let rows: Vec<_> = app.components.iter().map(component).chain(app.routes.iter().filter_map(folder)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

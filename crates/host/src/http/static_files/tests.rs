@@ -106,7 +106,7 @@ fn special_files_are_not_waited_for() {
 fn serve(node: &Node, world: &World, route: &str) -> Arc<ServedDir> {
     let text = format!("[app]\nname = \"a\"\n[[http]]\nroute = \"{route}\"\ndir = \"public\"\n");
     let manifest = walnut_manifest::Manifest::parse(&text, "walnut.toml", world.root.path()).unwrap();
-    let route = &manifest.routes[0];
+    let route = &manifest.http.routes[0];
     let dir = node.open_dir("a", route, &world.root.path().join("public"), |_, _| {}).unwrap();
     let routes = vec![(route.clone(), RouteTarget::Dir(dir.clone()))];
     node.replace(vec![App { components: Vec::new(), routes }]);
