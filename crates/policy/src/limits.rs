@@ -124,7 +124,7 @@ macro_rules! limits {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Limits { $($(#[$doc])* pub $field: $type,)* }
 
-        /// Limits that replace those of somebody else's choice; `None` leaves a limit as it is.
+        /// Limits that replace others; `None` leaves a limit as it is.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct LimitOverrides { $($(#[$doc])* pub $field: Option<$type>,)* }
 

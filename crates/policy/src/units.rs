@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
-/// A size or a duration that could not be read.
+/// Error of a size or a duration that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` {problem}; {hint}")]
 pub struct UnitError {
-    /// The text as it was written.
+    /// Text as the user wrote it.
     pub text: String,
-    /// What is wrong with it, as the rest of a sentence that starts with the text.
+    /// Description of the error, as the rest of a sentence that starts with the text.
     pub problem: &'static str,
-    /// What to write instead.
+    /// Suggestion of another text.
     pub hint: &'static str,
 }
 
-/// A century is as good as for ever, and keeps every later addition in range.
+/// Longest duration: a century, which keeps every later addition in range.
 pub const MAX_MILLISECONDS: u64 = 876_000 * 3_600_000;
 
-/// Reads `64MiB`, `1GiB`, `512k`, `1000000`: bytes, with binary units (`MB` and `M` mean `MiB`, as container tools read them).
+/// Parses a size in bytes: `64MiB`, `1GiB`, `512k`, `1000000`. Units are binary, so `MB` and `M`
+/// mean `MiB`, as in container tools. Fails above `u64::MAX` bytes.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let error = |problem, hint| UnitError { text: text.to_owned(), problem, hint };
-    let not_one = || error("is not a size", "write `64MiB`, `1GiB` or a number of bytes");
-    let too_much = || error("is too much", "the most that can be counted is `16777215TiB`");
+    let not_a_size = || error("is not a size", "write `64MiB`, `1GiB` or a number of bytes");
+    let too_much = || error("is too much", "the maximum is `16777215TiB`");
     let (number, unit) = split_unit(text);
     let shift = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -29,36 +30,36 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
         "t" | "tb" | "tib" => 40,
-        _ => return Err(not_one()),
+        _ => return Err(not_a_size()),
     };
     if number.is_empty() {
-        return Err(not_one());
+        return Err(not_a_size());
     }
-    // Of digits alone, what is no number is too large for one.
+    // Digits that are not a number are too many for a number.
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift)).ok_or_else(too_much)
 }
 
-/// Reads `500ms`, `2s`, `5m`, `1h`.
+/// Parses a duration from 1 millisecond to a century: `500ms`, `2s`, `5m`, `1h`.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let error = |problem, hint| UnitError { text: text.to_owned(), problem, hint };
-    let not_one = || error("is not a duration", "write `500ms`, `2s`, `5m` or `1h`");
+    let not_a_duration = || error("is not a duration", "write `500ms`, `2s`, `5m` or `1h`");
     let (number, unit) = split_unit(text);
     let milliseconds = match unit {
         "ms" => 1,
         "s" => 1000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(not_one()),
+        _ => return Err(not_a_duration()),
     };
     if number.is_empty() {
-        return Err(not_one());
+        return Err(not_a_duration());
     }
-    // Of digits alone, what is no number is too large for one.
+    // Digits that are not a number are too many for a number.
     let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds));
     match total {
-        Some(0) => Err(error("is too short", "the least is `1ms`")),
+        Some(0) => Err(error("is too short", "the minimum is `1ms`")),
         Some(total) if total <= MAX_MILLISECONDS => Ok(Duration::from_millis(total)),
-        _ => Err(error("is too long", "the most is `876000h`, a century")),
+        _ => Err(error("is too long", "the maximum is `876000h`, a century")),
     }
 }
 
@@ -69,7 +70,7 @@ fn split_unit(text: &str) -> (&str, &str) {
     (number, unit.trim_start())
 }
 
-/// Bytes in the largest binary unit that shows them exactly, as [`parse_size`] reads them.
+/// Formats bytes in the largest binary unit that is exact, as [`parse_size`] reads them.
 pub fn size(bytes: u64) -> String {
     for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
         if bytes != 0 && bytes.is_multiple_of(1 << shift) {
@@ -79,7 +80,7 @@ pub fn size(bytes: u64) -> String {
     bytes.to_string()
 }
 
-/// A duration in the largest unit that shows it exactly, as [`parse_duration`] reads it.
+/// Formats a duration in the largest unit that is exact, as [`parse_duration`] reads it.
 pub fn duration(d: Duration) -> String {
     match d.as_millis() {
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
@@ -118,9 +119,9 @@ mod tests {
         }
     }
 
-    /// What is said to be the least or the most is taken.
+    /// The minimum or maximum that a hint names is accepted.
     #[test]
-    fn what_is_out_of_range_is_told_the_end_of_it() {
+    fn errors_of_range_name_an_accepted_bound() {
         for (text, problem) in [
             ("0s", "is too short"),
             ("0ms", "is too short"),

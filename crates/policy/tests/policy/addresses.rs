@@ -15,7 +15,7 @@ fn every_range_has_its_class() {
             Private,
             ":: fc00::1 fd00:ec2::254 fec0::1 ff02::1 2001:db8::1 3fff::1 2001::1 2001:2::1 100::1 5f00::1 4000::1",
         ),
-        // What carries IPv4 is what it carries.
+        // An address that carries an IPv4 address has the class of that address.
         (Loopback, "::ffff:127.0.0.1 ::ffff:0:127.0.0.1 64:ff9b::7f00:1 2002:7f00:1:: 2002:7f00:1:1::5 ::127.0.0.1"),
         (LinkLocal, "::ffff:169.254.169.254 64:ff9b::a9fe:a9fe 2002:a9fe:a9fe::1 ::169.254.169.254"),
         (Private, "::ffff:10.0.0.1 64:ff9b::a00:1 2002:a00:1:: ::10.0.0.1 64:ff9b:1::808:808"),

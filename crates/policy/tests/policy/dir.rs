@@ -62,10 +62,10 @@ fn a_denied_path_is_denied_with_all_below_and_cannot_be_moved_away() {
 }
 
 #[test]
-fn what_is_shown_can_be_added() {
+fn suggested_grants_can_be_added() {
     let mut policy = policy(&[RO]);
     assert_eq!(flag(&policy, &write("/data/a")), "--dir ./h::/data::rw");
-    // Beside the read-only grant, which is still on the command line.
+    // The read-only grant is still on the command line.
     policy.allow(Capability::Dir, "./h::/data::rw").expect("the wider of two");
     assert_eq!(answer(&policy, &write("/data/a")), Yes);
     policy.allow(Capability::Dir, "./h::/data").expect("takes nothing away");

@@ -191,7 +191,7 @@ fn a_denied_host_is_denied_in_every_spelling() {
 }
 
 #[test]
-fn fixes_name_what_was_asked() {
+fn fixes_name_the_request() {
     for (asked, expected) in [
         ("https://a.example/v1", "--http 'GET https://a.example/v1'"),
         ("https://a.example:8443/v1", "--http 'GET https://a.example:8443/v1'"),

@@ -1,4 +1,5 @@
-//! The policy's own tests: tables of what each grant and denial means, and properties that hold for any input.
+//! Tests of the policy: tables of grants and denials with their meaning, and properties that hold
+//! for any input.
 
 mod addresses;
 mod dir;

@@ -1,4 +1,4 @@
-//! Patterns that people get wrong, and what they are told.
+//! Wrong patterns, and their errors.
 
 use crate::support::examples;
 use walnut_policy::{Capability, NamePattern, Policy, SocketPattern, UrlPattern};
@@ -78,7 +78,7 @@ fn mistakes_in_urls_say_what_to_type() {
     }
 }
 
-/// What a hint says to write is what is accepted.
+/// Checks that the examples in a hint are accepted.
 #[track_caller]
 fn holds(capability: Capability, hint: &str) {
     for example in examples(hint) {

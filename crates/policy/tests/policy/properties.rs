@@ -1,4 +1,4 @@
-//! What holds for any input.
+//! Properties that hold for any input.
 
 use crate::support::*;
 use proptest::prelude::*;
@@ -102,7 +102,7 @@ fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
-/// Some grants and denials that touch what [`request`] makes.
+/// Generates grants and denials that concern the requests of [`request`].
 fn rules() -> impl Strategy<Value = Vec<&'static str>> {
     const LINES: [&str; 36] = [
         "dir ./h::/data",
@@ -145,7 +145,7 @@ fn rules() -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(select(LINES.to_vec()), 0..6)
 }
 
-/// As [`policy`], without the lines that go against earlier ones.
+/// Like [`policy`], without the lines that contradict earlier lines.
 fn policy_of(lines: &[&str]) -> Policy {
     let mut policy = Policy::sealed();
     for line in lines {
@@ -159,7 +159,7 @@ fn policy_of(lines: &[&str]) -> Policy {
     policy
 }
 
-/// What a shell makes of a flag: its words.
+/// Splits a flag into words, as a shell does.
 fn words(flag: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
     let mut chars = flag.chars();
@@ -180,7 +180,7 @@ fn words(flag: &str) -> Vec<String> {
     words
 }
 
-/// The grant in a flag: its capability and pattern.
+/// Returns the capability and the pattern of a flag.
 fn read_flag(flag: &str) -> (Capability, String) {
     let words = words(flag);
     let (word, pattern) = match words.as_slice() {
@@ -193,7 +193,7 @@ fn read_flag(flag: &str) -> (Capability, String) {
     (capability.expect("a flag"), pattern.to_owned())
 }
 
-/// Requests that are like `request` and one thing more than it.
+/// Returns requests that ask for more than `request` in one respect.
 fn neighbours(request: &Request) -> Vec<Request> {
     let other_port = |a: SocketAddr| SocketAddr::new(a.ip(), a.port().wrapping_add(1));
     let other_ip = |a: SocketAddr| SocketAddr::new("203.0.113.77".parse().expect("an address"), a.port());
@@ -201,7 +201,7 @@ fn neighbours(request: &Request) -> Vec<Request> {
         Request::Dir { path, access } => {
             let path = normalize(&path).unwrap_or_default();
             let top = path.rsplit_once('/').is_none_or(|(folder, _)| folder.is_empty());
-            // A file at the root can only be had with the root.
+            // Only a mount of the root grants a file at the root.
             let outside = (!top).then(|| dir("/somewhere-else/x", access));
             let more = (access != Access::Write).then(|| write(&path));
             outside.into_iter().chain(more).collect()

@@ -53,7 +53,7 @@ fn connections_by_name() {
         (&["connect *.example:5432"], named("1.1.1.1:5432", &["example"]), No),
         (&["connect *.example:5432"], named("1.1.1.1:5432", &["evilexample"]), No),
         (&["connect *.example:5432"], named("1.1.1.1:5432", &[".example"]), No),
-        // Where a name may not lead.
+        // Addresses that a name does not reach.
         (&["connect db.example:5432"], named("10.0.0.1:5432", &["db.example"]), No),
         (&["connect db.example:5432", "connect 10.0.0.1:5432"], named("10.0.0.1:5432", &["db.example"]), Yes),
         (&["connect db.example:80"], named("169.254.169.254:80", &["db.example"]), No),
@@ -106,7 +106,7 @@ fn look_ups() {
         (&["connect 127.0.0.1:80"], resolve("2130706433"), Yes),
         (&["connect 127.0.0.1:80"], resolve("127.0.0.1"), Yes),
         (&["allow-all", "deny-resolve 127.0.0.1"], resolve("0177.0.0.1"), Never),
-        // What is no name at all.
+        // Texts that are not names.
         (&[], resolve("a b"), Never),
         (&[], resolve("127.1.."), Never),
         (&["resolve *"], resolve("a b"), Yes),
@@ -161,7 +161,7 @@ fn listening() {
         (&["listen *:*"], listen("127.0.0.1:0"), Yes),
         (&["listen *:*", "deny-listen *:80"], listen("127.0.0.1:80"), Never),
         (&["listen *:*", "deny-listen 0.0.0.0:*"], listen("127.0.0.1:80"), Yes),
-        // Who receives everywhere receives there, too.
+        // A socket on every address also receives at the denied address.
         (&["listen *:*", "deny-listen 10.0.0.0/8:*"], listen("0.0.0.0:80"), Never),
         (&["listen *:*", "deny-listen 10.0.0.0/8:*"], listen("127.0.0.1:80"), Yes),
         (&["allow-all"], listen("0.0.0.0:80"), Yes),
@@ -171,7 +171,7 @@ fn listening() {
 #[test]
 fn binding_to_send() {
     check(&[
-        // It is the datagrams that are decided.
+        // The datagrams are decided, not the socket.
         (&[], bind("0.0.0.0:0"), Yes),
         (&[], bind("[::]:0"), Yes),
         (&[], udp("1.1.1.1:53"), No),
@@ -183,7 +183,7 @@ fn binding_to_send() {
 }
 
 #[test]
-fn fixes_name_what_was_asked() {
+fn fixes_name_the_request() {
     let sealed = policy(&[]);
     for (request, expected) in [
         (tcp("10.0.0.1:5432"), "--connect 10.0.0.1:5432"),

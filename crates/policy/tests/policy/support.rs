@@ -1,8 +1,8 @@
-//! Short ways to write policies, requests and tables.
+//! Shorthands for policies, requests and tables.
 
 use walnut_policy::{Access, Capability, Decision, Denial, Fix, Policy, Protocol, Reason, Request};
 
-/// A policy from lines such as `connect a:1`, `deny-http https://b` and `allow-all`.
+/// Returns a policy from lines such as `connect a:1`, `deny-http https://b` and `allow-all`.
 pub fn policy(lines: &[&str]) -> Policy {
     let mut policy = Policy::sealed();
     for line in lines {
@@ -17,19 +17,19 @@ pub fn policy(lines: &[&str]) -> Policy {
     policy
 }
 
-/// What a hint says to write. A word in upper case alone stands for something.
+/// Returns the examples in a hint. A word in upper case alone is a placeholder.
 pub fn examples(hint: &str) -> impl Iterator<Item = &str> {
     let is_example = |text: &&str| text.contains(['.', '/']) || text.bytes().any(|b| b.is_ascii_digit());
     hint.split('`').skip(1).step_by(2).filter(is_example)
 }
 
-/// What a policy should answer.
+/// Expected answer of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Yes,
-    /// Refused, and a grant would help.
+    /// Refused, with a grant that would allow it.
     No,
-    /// Refused for good: by a denial, or because no grant can say it.
+    /// Refused by a denial, or because no grant can express the request.
     Never,
 }
 
@@ -56,7 +56,7 @@ pub fn fix(request: &Request, reason: Reason) -> Option<Fix> {
     Denial { request: request.clone(), reason }.fix(|guest| format!("./host{guest}"))
 }
 
-/// The flag that is shown when `policy` refuses `request`.
+/// Returns the flag that is suggested when `policy` refuses `request`.
 pub fn flag(policy: &Policy, request: &Request) -> String {
     fix(request, reason(policy, request)).map(|fix| fix.flag).unwrap_or_default()
 }
@@ -118,7 +118,8 @@ pub fn resolved(name: &str, address: &str) -> Request {
     Request::ResolvedAddress { name: name.into(), address: address.parse().expect(address) }
 }
 
-/// A request from `METHOD http://host:port/path`; the host of IPv6 in brackets, as the engine takes them off.
+/// Returns a request from `METHOD http://host:port/path`. An IPv6 host has brackets in the text, and
+/// none in the request.
 pub fn http(text: &str) -> Request {
     let (method, url) = text.split_once(' ').unwrap_or(("GET", text));
     let (scheme, rest) = url.split_once("://").expect("a URL");
