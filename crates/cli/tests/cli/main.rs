@@ -33,7 +33,7 @@ fn python() -> String {
 
 /// Filters parts that depend on the toolchain of a guest, for the life of the returned value: the
 /// host calls of its start, places in its standard library, and numbers of functions.
-fn whatever_built_it() -> insta::internals::SettingsBindDropGuard {
+fn toolchain_filters() -> insta::internals::SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"last host calls: .*", "last host calls: [CALLS]");
     settings.add_filter(r"at function \d+", "at function [N]");

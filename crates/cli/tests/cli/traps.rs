@@ -21,7 +21,7 @@ fn speaks_plainly(output: &RunOutput) {
 
 #[test]
 fn traps_of_rust_name_cause_function_and_line() {
-    let _steady = crate::whatever_built_it();
+    let _toolchain = crate::toolchain_filters();
     insta::assert_snapshot!(run(RUST_P1_BOMBS, "panic"), @"
     --- stderr ---
 
@@ -60,7 +60,7 @@ fn traps_of_rust_name_cause_function_and_line() {
 
 #[test]
 fn traps_of_c_name_cause_function_and_line() {
-    let _steady = crate::whatever_built_it();
+    let _toolchain = crate::toolchain_filters();
     insta::assert_snapshot!(run(C_P1_CRASH, "null-call"), @"
     --- stderr ---
     error: [GUESTS]/c_p1_crash.wasm trapped: it called a function pointer that is null
@@ -96,7 +96,7 @@ fn traps_of_c_name_cause_function_and_line() {
 
 #[test]
 fn a_trap_without_names_says_why_there_are_none() {
-    let _steady = crate::whatever_built_it();
+    let _toolchain = crate::toolchain_filters();
     let env = test_env!();
     let bytes = wat::parse_str("(module (func (export \"go\") unreachable))").expect("it is good text");
     env.file("bare.wasm", bytes);
@@ -127,7 +127,7 @@ fn a_trap_in_call_is_told_the_same_way() {
 
 #[test]
 fn values_that_break_the_rules_are_traps() {
-    let _steady = crate::whatever_built_it();
+    let _toolchain = crate::toolchain_filters();
     let env = test_env!();
     let program = guest(WAT_BAD_ALIGNMENT);
     let call = |function: &str| env.run(["call", &program, &format!("{function}()")]).exits_with(134);
