@@ -118,8 +118,8 @@ pub fn resolved(name: &str, address: &str) -> Request {
     Request::ResolvedAddress { name: name.into(), address: address.parse().expect(address) }
 }
 
-/// Returns a request from `METHOD http://host:port/path`. An IPv6 host has brackets in the text, and
-/// none in the request.
+/// Returns a request from `METHOD http://host:port/path`. An IPv6 host has brackets in the text,
+/// and none in the request.
 pub fn http(text: &str) -> Request {
     let (method, url) = text.split_once(' ').unwrap_or(("GET", text));
     let (scheme, rest) = url.split_once("://").expect("a URL");
