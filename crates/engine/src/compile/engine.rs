@@ -34,14 +34,14 @@ pub struct Engine {
 }
 
 /// An artifact with its component, which is made on demand. Usually the code is in the cache.
-struct ComponentSource<'a> {
+struct CompileInput<'a> {
     artifact: &'a Artifact,
     component: OnceCell<Cow<'a, [u8]>>,
 }
 
-impl<'a> ComponentSource<'a> {
+impl<'a> CompileInput<'a> {
     fn new(artifact: &'a Artifact) -> Self {
-        ComponentSource { artifact, component: OnceCell::new() }
+        CompileInput { artifact, component: OnceCell::new() }
     }
 
     fn component(&self) -> Result<&[u8], LoadError> {
@@ -72,7 +72,7 @@ impl Engine {
     /// # Errors
     /// An artifact that is invalid, cannot be compiled, or imports something that nothing provides.
     pub fn prepare(&self, artifact: &Artifact, progress: Option<&dyn Progress>) -> Result<Prepared, LoadError> {
-        let (tiers, source, in_use) = (self.config.tiers, ComponentSource::new(artifact), self.in_use(artifact));
+        let (tiers, source, in_use) = (self.config.tiers, CompileInput::new(artifact), self.in_use(artifact));
         let calls = in_use.as_ref().map_or_else(|| self.calls(artifact), |code| code.tier.calls);
         if tiers != Tiers::Baseline {
             // Another process may have stored better code than the code in use here.
@@ -114,7 +114,7 @@ impl Engine {
         &self,
         calls: CallModel,
         compiler: Compiler,
-        source: &ComponentSource<'_>,
+        source: &CompileInput<'_>,
         progress: Option<&dyn Progress>,
     ) -> Result<Arc<LinkedCode>, LoadError> {
         let tier = self.tier(calls, compiler)?;
@@ -184,7 +184,7 @@ impl Engine {
         }
         let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| lower_thread_priority()).build();
         let component = match threads {
-            Ok(threads) => threads.install(|| self.compile(tier, &ComponentSource::new(artifact), None)),
+            Ok(threads) => threads.install(|| self.compile(tier, &CompileInput::new(artifact), None)),
             Err(e) => Err(LoadError::Engine(e.to_string())),
         };
         Ok(Prepared::new(tier.share(&component?, artifact)?, artifact, None))
@@ -202,7 +202,7 @@ impl Engine {
     fn compile(
         &self,
         tier: &SharedTier,
-        source: &ComponentSource<'_>,
+        source: &CompileInput<'_>,
         progress: Option<&dyn Progress>,
     ) -> Result<Component, LoadError> {
         let (artifact, bytes) = (source.artifact, source.component()?);
