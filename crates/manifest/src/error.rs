@@ -1,15 +1,16 @@
-//! What is wrong with a manifest, where, and what to do; and how errors are collected while a file is read.
+//! Errors of a manifest with their places and hints, and the report that collects them while a file
+//! is read.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use walnut_policy::is_hidden;
 
-/// More errors than this are counted, not kept: nobody reads them, and a file of nothing but errors must stay cheap.
+/// Errors that are kept. Further ones are only counted, so that a file full of errors stays cheap.
 const MOST: usize = 100;
-/// Longer lines are shown in part.
+/// Longest line of the file, in characters, that a message shows whole.
 const WIDEST: usize = 160;
-/// Longer words of the file are cut in messages.
+/// Longest problem or hint, in characters; the rest is cut.
 const LONGEST: usize = 400;
 
 /// Everything that is wrong with one manifest, in the order of its lines. Never empty.
@@ -19,20 +20,20 @@ pub struct ManifestErrors {
     more: usize,
 }
 
-/// One thing that is wrong with a manifest. Its text is safe to print: what the file hides from the eye is escaped.
+/// An error in a manifest. Its text is safe to print: invisible characters of the file are escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestError {
     /// The file, as the caller named it.
     pub file: String,
-    /// From 1; 0 when it is about the file as a whole.
+    /// Line, from 1; 0 for an error about the file as a whole.
     pub line: usize,
-    /// In characters, from 1; 0 when it is about the file as a whole.
+    /// Column in characters, from 1; 0 for an error about the file as a whole.
     pub column: usize,
-    /// The line of the file; of a long line the part that the error is in.
+    /// The line of the file, or the part of a long line that holds the error.
     pub text: String,
-    /// What is wrong.
+    /// The reason of the error.
     pub problem: String,
-    /// What belongs to it and what to do about it, a line each.
+    /// Details and next steps, a line each.
     pub hints: Vec<String>,
     /// The part of `text` that is wrong, in characters.
     marked: Range<usize>,
@@ -44,7 +45,7 @@ impl ManifestErrors {
         &self.errors
     }
 
-    /// How many there are, with those that were not kept.
+    /// Returns the number of errors, with those that were not kept.
     pub fn count(&self) -> usize {
         self.errors.len() + self.more
     }
@@ -94,40 +95,41 @@ impl SourceSpan {
     }
 }
 
-/// Collects what is wrong with a manifest: while it is read, and then what its reader finds.
+/// Collects the errors of a manifest while it is read, and those that its reader finds later.
 #[derive(Debug)]
 pub struct ManifestReport {
     file: String,
     text: String,
     /// Where each line starts, in bytes.
     lines: Vec<usize>,
-    /// Lines that are not TOML. What was made of them is a guess, about which nothing more is said.
+    /// Lines that are not TOML. Their values are guesses, so no further error is reported there.
     broken: BTreeSet<usize>,
-    /// From this line on, nothing is.
+    /// First line of the part that is not TOML at all.
     end: usize,
     found: Vec<ReportedError>,
 }
 
 #[derive(Debug)]
 struct ReportedError {
-    /// In bytes of the file; `None` when it is about the file as a whole.
+    /// Range in bytes of the file; `None` for an error about the file as a whole.
     span: Option<Range<usize>>,
     problem: String,
     hints: Vec<String>,
 }
 
 impl ManifestReport {
-    /// Adds what is wrong with what stands at `place`, as with a file that it names. `hints` are a line each.
+    /// Adds an error about the value at `place`, such as a file that is absent. `hints` are a line
+    /// each.
     pub fn wrong(&mut self, place: &SourceSpan, problem: impl Into<String>, hints: impl IntoIterator<Item = String>) {
         self.add(&place.0, problem.into(), hints.into_iter().collect());
     }
 
-    /// Whether nothing is wrong so far.
+    /// Returns whether no error was found so far.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// All that is wrong, in the order of its lines.
+    /// Returns all errors, in the order of their lines.
     pub fn result(self) -> Result<(), ManifestErrors> {
         if self.is_empty() { Ok(()) } else { Err(self.into_errors()) }
     }
@@ -154,23 +156,23 @@ impl ManifestReport {
         self.text[start..end].trim_end_matches(['\n', '\r'])
     }
 
-    /// Whether some of the file is not TOML, so that what seems absent may be only unreadable.
+    /// Returns whether a part of the file is not TOML. An absent key may then be only unreadable.
     pub(crate) fn is_broken(&self) -> bool {
         !self.broken.is_empty()
     }
 
-    /// Whether `span` begins in a line that is not TOML.
+    /// Returns whether `span` begins in a line that is not TOML.
     pub(crate) fn is_line_broken(&self, span: &Range<usize>) -> bool {
         let line = self.line(span.start);
         line >= self.end || self.broken.contains(&line)
     }
 
-    /// Whether there is more than will be told.
+    /// Returns whether more errors were found than are kept.
     pub(crate) fn is_full(&self) -> bool {
         self.found.len() > MOST
     }
 
-    /// A line that is not TOML. What follows from its first fault is not told again.
+    /// Adds an error about a line that is not TOML, unless that line has an error already.
     pub(crate) fn syntax(&mut self, span: Range<usize>, problem: impl Into<String>, hint: Option<String>) {
         if !self.is_line_broken(&span) {
             self.broken.insert(self.line(span.start));
@@ -182,7 +184,7 @@ impl ManifestReport {
         }
     }
 
-    /// Of this line and those after it nothing more is said.
+    /// Reports no further errors from `line` on.
     pub(crate) fn give_up(&mut self, line: usize) {
         self.end = self.end.min(line);
     }
@@ -197,7 +199,7 @@ impl ManifestReport {
         }
     }
 
-    /// An error about the file as a whole.
+    /// Adds an error about the file as a whole.
     pub(crate) fn whole(&mut self, problem: impl Into<String>, hint: impl Into<String>) {
         self.found.push(ReportedError { span: None, problem: problem.into(), hints: vec![hint.into()] });
     }
@@ -237,7 +239,7 @@ impl ManifestReport {
     }
 }
 
-/// Safe on a terminal, and of one line.
+/// Makes text safe to print on a terminal, on a single line.
 fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

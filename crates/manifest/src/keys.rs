@@ -43,11 +43,11 @@ static COMPONENTS: KeyTable = KeyTable {
     children: no_children,
 };
 
-/// One component.
+/// A component of the app.
 pub(crate) static COMPONENT: KeyTable = KeyTable {
     header: "[component.NAME]",
     shape: TableShape::Single,
-    doc: "One component of the app. A component is sealed: it may do nothing but what its `allow` grants.",
+    doc: "A component of the app. A component is sealed: it may do nothing but what its `allow` grants.",
     keys: &[
         key("source", ValueKind::Path, Required, "The component's file.", "\"api.wasm\""),
         key("uses", ValueKind::Reserved, Optional, "Reserved for a version that composes components.", "{}"),

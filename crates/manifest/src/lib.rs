@@ -1,4 +1,4 @@
-//! Reads `walnut.toml`: an app, its components with their grants, and the requests that they answer.
+//! Reads `walnut.toml`: an app, its components with their grants, and their routes.
 //!
 //! This crate is pure. It takes text and the folder of the manifest, and looks at no file: callers
 //! check whether sources and folders exist. The host reads apps through it.
@@ -9,9 +9,9 @@
 //! * relative paths of the host begin at the folder of the manifest.
 //!
 //! [`ManifestErrors`] has all errors at once. A caller that looks at the files as well reads a
-//! [`ManifestDraft`], and adds errors about files to its [`ManifestReport`]. The keys, their defaults
-//! and their ranges are in one table (`keys.rs`, and `trigger/` for each trigger), from which the
-//! reader, [`schema()`] and [`reference()`] are made.
+//! [`ManifestDraft`], and adds errors about files to its [`ManifestReport`]. The keys, their
+//! defaults and their ranges are in one table (`keys.rs`, and `trigger/` for each trigger), from
+//! which the reader, [`schema()`] and [`reference()`] are made.
 
 #![forbid(unsafe_code)]
 

@@ -116,7 +116,7 @@ mod tests {
             text.push_str(&table.header.replace("NAME", "api"));
             text.push('\n');
             let is_here = std::ptr::eq(table, at);
-            // Of keys that exclude each other, the first one, unless the key is another of them.
+            // Takes the first of keys that exclude each other, unless `key` is another of them.
             let has_choice = is_here && table.exactly_one_of.contains(&key.name);
             let chosen = table.exactly_one_of.first().filter(|_| !has_choice);
             let needed = |other: &&ManifestKey| other.presence == Presence::Required || chosen == Some(&other.name);

@@ -1,9 +1,9 @@
-//! Which route a request takes. Pure: the host asks this for each request.
+//! Finds the route of a request. Pure: the host asks this for each request.
 //!
-//! Nothing is normalized. A path is compared as it was sent: `/a/../b`, `/%61` and `//a` are not `/b` and `/a`. So a path
-//! that a file system or a guest may read in another way takes only the routes that its very letters are below; it may
-//! fall to a wider route than its author hoped, never to a narrower one. What leads out of a folder of static files, such
-//! as `..` and `%2e%2e`, is for whoever serves that folder to refuse.
+//! No path is normalized. A path is compared as it was sent: `/a/../b`, `/%61` and `//a` are not
+//! `/b` and `/a`. So a path that a file system or a guest may read in another way takes only the
+//! routes that its very letters are below. Such a path may take a wider route than its author meant,
+//! never a narrower route. The server of a folder refuses `..` and `%2e%2e` itself.
 
 use crate::error::SourceSpan;
 use std::collections::HashMap;
@@ -12,20 +12,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use walnut_policy::{NamePattern, PatternError};
 
-/// Which HTTP requests go where.
+/// A rule that sends HTTP requests to a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// `None` is every host.
+    /// Host of the requests; `None` is every host.
     pub host: Option<HostRule>,
-    /// Which paths.
+    /// Path of the requests.
     pub path: PathRule,
-    /// Where they go.
+    /// Target of the requests.
     pub target: TargetSpec,
-    /// Where its `route` stands.
+    /// Place of its `route` in the manifest.
     pub place: SourceSpan,
 }
 
-/// Where a request goes.
+/// Target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetSpec {
     /// To a component of the same manifest.
@@ -52,7 +52,8 @@ pub enum PathRule {
     Below(String),
 }
 
-/// Routes, in order for look-ups. A look-up takes as long as the path has parts, however many routes there are.
+/// Routes, indexed for look-ups. The time of a look-up depends on the parts of the path, not on the
+/// number of routes.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     hosts: HashMap<String, HostRoutes>,
@@ -67,16 +68,16 @@ struct HostRoutes {
     below: PrefixMap<usize>,
 }
 
-/// What is for a name and all below it.
+/// Values for names and all that is below them.
 #[derive(Clone, Debug)]
 struct PrefixMap<T> {
     named: HashMap<String, T>,
-    /// The length of the longest name: of what was sent, no more is looked at.
+    /// The length of the longest name. Longer prefixes of a path or host are not looked up.
     longest: usize,
 }
 
 impl Routes {
-    /// The routes are told apart by their indices.
+    /// Indexes `routes`, which are identified by their place in the slice.
     pub fn new(routes: &[Route]) -> Self {
         let mut ordered = Routes::default();
         for (index, route) in routes.iter().enumerate() {
@@ -93,17 +94,19 @@ impl Routes {
         ordered
     }
 
-    /// The route of a request, as its index: the exact host before the longest `*.` host and that before none, and within
-    /// a host the exact path before the longest prefix. When the routes of the narrower host have no such path, those of
-    /// the wider one are asked.
+    /// Returns the index of the route of a request. The exact host comes before the longest `*.`
+    /// host, and that before routes without a host. Within a host the exact path comes before the
+    /// longest prefix. When the routes of the narrower host have no such path, those of the wider
+    /// host are asked.
     ///
-    /// `host` is the authority of the request, with or without a port, and may be empty; `path` has no query.
+    /// `host` is the authority of the request, with or without a port, and may be empty. `path` has
+    /// no query.
     pub fn find(&self, host: &str, path: &str) -> Option<usize> {
         self.find_host(host, path).or_else(|| self.every.find(path))
     }
 
     fn find_host(&self, host: &str, path: &str) -> Option<usize> {
-        // Most have none, and nothing to prepare for it.
+        // Most apps have no routes with a host, and need no lower-case copy of its name.
         if self.hosts.is_empty() && self.below.named.is_empty() {
             return None;
         }
@@ -136,14 +139,14 @@ impl<T: Default> PrefixMap<T> {
 }
 
 impl<T> PrefixMap<T> {
-    /// What `find` finds first for one of these names.
+    /// Returns the first result of `find` for the values of `names`.
     fn first<'a>(&self, names: impl Iterator<Item = &'a str>, find: impl Fn(&T) -> Option<usize>) -> Option<usize> {
         let mut known = names.filter(|name| name.len() <= self.longest).filter_map(|name| self.named.get(name));
         known.find_map(find)
     }
 }
 
-/// Lower case, without port and final dot.
+/// Returns the host of an authority in lower case, without port and final dot.
 fn host_name(authority: &str) -> String {
     let name = match authority.rsplit_once(':') {
         // The colons of an IPv6 address are in brackets.
@@ -216,7 +219,7 @@ impl PathRule {
             let hint = Self::guess(text).map_or(PATHS.to_owned(), |guess| format!("write `{guess}`"));
             return Err(error(text, "has a `*` that is not a final `/**`", hint));
         }
-        // What clients never send would never match.
+        // Clients never send these bytes, so such a route would never match.
         if path.contains(['?', '#']) || !path.bytes().all(|b| b.is_ascii_graphic()) {
             let hint = "leave out query and fragment, and write other letters as `%` and two digits";
             return Err(error(text, "has what no path of a request has", hint));
@@ -228,7 +231,7 @@ impl PathRule {
         Ok(if is_below { PathRule::Below(path.to_owned()) } else { PathRule::Exact(path.to_owned()) })
     }
 
-    /// What is right, and hardly what was meant.
+    /// Returns a warning about a valid pattern that its author hardly meant.
     pub fn doubt(&self) -> Option<PatternError> {
         let (PathRule::Exact(path) | PathRule::Below(path)) = self;
         let is_parameter = |name: &str| {

@@ -1,5 +1,5 @@
-//! Reads one table of the file by its table of keys, and reports keys that are unknown or missing and
-//! values of the wrong type.
+//! Reads a table of the file by its table of keys. Reports unknown and missing keys, and values of
+//! the wrong type.
 
 use crate::error::ManifestReport;
 use crate::table::{KeyTable, ManifestKey, MovedKey, Presence, TableShape, ValueKind};
@@ -172,8 +172,8 @@ impl<'a> Section<'a> {
         keys.chain((self.table.children)().into_iter().map(|(child, _)| child)).collect()
     }
 
-    /// Returns whether an unknown key was reported as a misspelt `name`. Then `name` is not reported as
-    /// missing as well.
+    /// Returns whether an unknown key was reported as a misspelt `name`. Then `name` is not also
+    /// reported as missing.
     pub fn is_misspelt(&self, name: &str) -> bool {
         let known = self.known();
         // The first hundred are enough.

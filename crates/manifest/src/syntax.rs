@@ -1,4 +1,4 @@
-//! What is not TOML, or says a thing twice, in words for people.
+//! Puts syntax errors and duplicate keys of a file into words for people.
 
 use crate::error::ManifestReport;
 use std::collections::HashMap;
@@ -6,13 +6,13 @@ use std::ops::Range;
 use toml::de::Error;
 use walnut_policy::Printable;
 
-/// What the parser says of a value that is no value.
+/// The parser's message about a value without quotes.
 const UNQUOTED: &str = "string values must be quoted, expected literal string";
 
 /// Puts the parser's errors into the report.
 ///
-/// `has_list` says whether the routes were read as a list. Otherwise that is told where they are read, and what is right only
-/// seems to be there twice: `[[http]]` after `[http]`.
+/// `has_list` says whether the routes were read as a list. Otherwise the reader of the routes
+/// reports that, and a `[[http]]` after `[http]` is not reported as a duplicate.
 pub(crate) fn report_errors(text: &str, errors: Vec<Error>, has_list: bool, report: &mut ManifestReport) {
     let headers = headers(text);
     let (twice, mut broken): (Vec<_>, Vec<_>) =
@@ -33,7 +33,7 @@ fn report_broken(span: Range<usize>, message: &str, report: &mut ManifestReport)
     let line = report.line(span.start);
     if message == UNQUOTED && header(report.line_text(line)).is_some() {
         report.syntax(span, "a table begins inside a list", Some("close the list above it with `]`".to_owned()));
-        // To the parser, the rest of the file is in the list.
+        // The parser takes the rest of the file for a part of the list.
         report.give_up(line);
         return;
     }
@@ -58,7 +58,7 @@ fn report_duplicate(text: &str, span: Range<usize>, headers: &HashMap<&str, usiz
     report.error(&span, format!("{} is there twice{first}", Printable(header)), "put what both say into one of them");
 }
 
-/// The first line that says something, where it says it in YAML: `---`, or `key:` and what may follow it.
+/// Returns the place of the first line with content, if that line is YAML: `---`, or `key:`.
 pub(crate) fn find_yaml(text: &str) -> Option<Range<usize>> {
     let is_silent = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
     let start = text.split_inclusive('\n').take_while(|line| is_silent(line)).map(str::len).sum();

@@ -1,7 +1,7 @@
 //! The binary from end to end: arguments, output and exit code.
 //!
-//! Each verb or subject has a module, all in one binary, since linking takes most of the time. Tests
-//! of `serve` have a binary of their own.
+//! Each verb or subject has a module, all in one binary, since linking takes most of the time. The
+//! tests of `serve` have a binary of their own.
 
 mod attacks_files;
 mod cache;

@@ -1,5 +1,4 @@
-//! The schema and the reader are held against each other: what one takes the other takes, and what the schema can refuse
-//! it refuses.
+//! Compares the schema with the reader: both accept the same files, as far as a schema can tell.
 
 use super::*;
 use crate::Manifest;
@@ -39,8 +38,8 @@ fn every_key_is_in_the_schema() {
     }
 }
 
-/// Values of a kind that are right, and some that are wrong. What only the reader can tell is not among them: a size out of
-/// range, a pattern or a host that is none.
+/// Returns valid and invalid values of a kind. Errors that only the reader can tell are left out:
+/// sizes out of range, invalid patterns and hosts.
 fn samples(key: &ManifestKey) -> (Vec<String>, Vec<String>) {
     let sizes: (Vec<&str>, Vec<&str>) = (
         vec!["'1MiB'", "'1 MB'", "' 1m '", "'1024k'", "'1024KIB'", "'1048576'", "'1048576b'"],
@@ -89,14 +88,11 @@ fn samples(key: &ManifestKey) -> (Vec<String>, Vec<String>) {
         right.extend([min.to_string(), max.to_string()]);
         wrong.extend([(max + 1).to_string()].into_iter().chain(min.checked_sub(1).map(|less| less.to_string())));
     }
-    match key.kind {
-        ValueKind::Patterns(_) => {
-            let pattern = key.example.trim_matches(['[', ']']).split(", ").next().unwrap_or_default();
-            let list = |count: usize| format!("[{}]", vec![pattern; count].join(", "));
-            right.extend([pattern.to_owned(), list(0), list(MAX_PATTERNS)]);
-            wrong.push(list(MAX_PATTERNS + 1));
-        }
-        _ => {}
+    if let ValueKind::Patterns(_) = key.kind {
+        let pattern = key.example.trim_matches(['[', ']']).split(", ").next().unwrap_or_default();
+        let list = |count: usize| format!("[{}]", vec![pattern; count].join(", "));
+        right.extend([pattern.to_owned(), list(0), list(MAX_PATTERNS)]);
+        wrong.push(list(MAX_PATTERNS + 1));
     }
     (right, wrong)
 }
@@ -179,8 +175,8 @@ fn json_of_value(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Whether `value` is one that `schema` describes: as much of JSON Schema as this one is made of. A keyword that is not known
-/// here is a fault of the test, as one that nothing heeds would be of the schema.
+/// Returns whether `schema` describes `value`. Knows the keywords of JSON Schema that the schema of
+/// the manifest uses, and panics at any other keyword.
 fn fits(value: &Value, schema: &Value) -> bool {
     let Some(rules) = schema.as_object() else { return schema.as_bool().expect("a schema or a truth") };
     let each = |list: &Value| list.as_array().expect("a list of schemas").iter().filter(|one| fits(value, one)).count();

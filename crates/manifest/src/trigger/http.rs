@@ -22,7 +22,7 @@ pub(crate) static HTTP: TriggerSection =
 static ENTRY: KeyTable = KeyTable {
     header: ENTRY_HEADER,
     shape: TableShape::List,
-    doc: "One route for HTTP requests, to a component or to static files: it has either `component` or `dir`. An \
+    doc: "A route for HTTP requests, to a component or to static files: it has either `component` or `dir`. An \
           exact host is preferred to the longest `*.` host, and that to no host. Within a host, an exact path is \
           preferred to the longest prefix. The keys from `reuse` on belong to the component, so all its routes have \
           the same value, or only one of them has the key.",

@@ -1,4 +1,4 @@
-//! What is said of wrong manifests.
+//! Messages about invalid manifests.
 
 use walnut_manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestErrors};
 

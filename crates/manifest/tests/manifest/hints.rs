@@ -1,8 +1,8 @@
-//! What a message says to write is accepted.
+//! The reader accepts the text that a hint says to write.
 
 use walnut_manifest::{HostRule, HttpSettings, Manifest, PathRule};
 
-/// What stands between backquotes.
+/// Returns the text between backquotes.
 fn quoted(hint: &str) -> impl Iterator<Item = &str> {
     hint.split('`').skip(1).step_by(2)
 }

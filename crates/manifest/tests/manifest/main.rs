@@ -1,4 +1,4 @@
-//! The manifest's own tests: what is read, what is said of what cannot be read, and where requests go.
+//! Tests of the manifest: reading, messages about errors, and routes.
 
 mod errors;
 mod hints;

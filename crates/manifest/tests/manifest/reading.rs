@@ -1,4 +1,4 @@
-//! What a manifest means.
+//! Meaning of a manifest that is read.
 
 use std::path::Path;
 use std::time::Duration;
@@ -114,7 +114,7 @@ fn what_is_wrong_hides_nothing_of_what_is_right() {
     assert_eq!(draft.paths.iter().map(|path| path.text.as_str()).collect::<Vec<_>>(), ["a.wasm", "x::/y", "public"]);
     let names: Vec<_> = draft.manifest.components.iter().map(|component| component.name.as_str()).collect();
     assert_eq!((names, draft.manifest.http.routes.len()), (vec!["a"], 1));
-    // What is found then stands among the rest, and may have several lines.
+    // An error that is found later stands among the rest, and may have several lines.
     let hints = ["did you mean `b.wasm`?".to_owned(), "or\nelse".to_owned()];
     draft.report.wrong(&draft.paths[0].place, "there is no file", hints);
     let errors = draft.report.result().expect_err("much is wrong");

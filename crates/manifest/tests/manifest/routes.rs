@@ -2,7 +2,8 @@
 
 use walnut_manifest::{HostRule, PathRule, Route, Routes, SourceSpan, TargetSpec};
 
-/// Routes from lines `HOST PATH`, with `-` for every host. Each goes to a component of the line's number.
+/// Makes routes of lines `HOST PATH`, with `-` for every host. The number of the line is the name
+/// of the component.
 fn routes(lines: &[&str]) -> Vec<Route> {
     let route = |(at, line): (usize, &&str)| {
         let (host, path) = line.split_once(' ').expect("two words");
