@@ -2,8 +2,8 @@
 //!
 //! No path is normalized. A path is compared as it was sent: `/a/../b`, `/%61` and `//a` are not
 //! `/b` and `/a`. So a path that a file system or a guest may read in another way takes only the
-//! routes that its very letters are below. Such a path may take a wider route than its author meant,
-//! never a narrower route. The server of a folder refuses `..` and `%2e%2e` itself.
+//! routes that its very letters are below. Such a path may take a wider route than its author
+//! meant, never a narrower route. The server of a folder refuses `..` and `%2e%2e` itself.
 
 use crate::error::SourceSpan;
 use std::collections::HashMap;
