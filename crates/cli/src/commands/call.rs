@@ -1,6 +1,6 @@
 //! `walnut call`.
 
-use crate::commands::guest::{block_on, end_when_stuck, prepare};
+use crate::commands::guest::prepare;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::CallArgs;
 use crate::printer::Printer;
@@ -10,8 +10,7 @@ pub fn run(args: CallArgs, printer: Printer) -> CommandResult {
     let call = args.call.clone();
     let settings = GuestSettings::of_call(args)?;
     let ready = prepare(&settings, printer)?;
-    end_when_stuck(&ready, &settings.target, printer);
-    match block_on(ready.call(&call))? {
+    match ready.call(&call) {
         Ok(Ok(result)) => {
             if !result.is_empty() {
                 printer.data(&format!("{result}\n"));

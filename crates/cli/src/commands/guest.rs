@@ -2,7 +2,7 @@
 //! start.
 
 use crate::cache::open_cache;
-use crate::error::{CommandError, of_system};
+use crate::error::CommandError;
 use crate::exit::ExitReason;
 use crate::gate::{env_values, gate};
 use crate::logging::start_logging;
@@ -78,27 +78,4 @@ fn optimise_meanwhile(engine: Arc<Engine>, artifact: Artifact, quick: Prepared) 
         // The program runs whether or not this succeeds.
         let _ = engine.optimise(&artifact, &quick);
     });
-}
-
-/// Ends the process when the deadline has passed while the system holds the guest's thread. A guest
-/// that itself holds the thread is ended, and explained, by the engine.
-#[expect(clippy::exit, reason = "the thread that would return the code is the one that is held")]
-pub fn end_when_stuck(ready: &Ready, target: &str, printer: Printer) {
-    let target = target.to_owned();
-    ready.when_stuck(move || {
-        printer.error(&format!("{target} used up its time while it waited for the system"));
-        std::process::exit(ExitReason::Time as i32);
-    });
-}
-
-/// Runs `work` to its end on this thread.
-pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| of_system("the runtime could not start", &e))?;
-    let result = runtime.block_on(work);
-    // A blocked read of standard input must not delay the end.
-    runtime.shutdown_background();
-    Ok(result)
 }

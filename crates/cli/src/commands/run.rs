@@ -1,6 +1,6 @@
 //! `walnut run`.
 
-use crate::commands::guest::{block_on, end_when_stuck, prepare};
+use crate::commands::guest::prepare;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::RunArgs;
 use crate::printer::Printer;
@@ -11,8 +11,7 @@ pub fn run(args: RunArgs, printer: Printer) -> CommandResult {
     let settings = GuestSettings::of_run(args)?;
     let ready = prepare(&settings, printer)?;
     ready.check_command()?;
-    end_when_stuck(&ready, &settings.target, printer);
-    let exit = block_on(ready.run())?;
+    let exit = ready.run();
     ready.leave_to_system();
     match exit {
         Exit::Code(code) => Ok(code),

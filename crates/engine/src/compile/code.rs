@@ -6,6 +6,8 @@ use crate::component::imports;
 use crate::component::wasi::{Package, WASI_0_2, WASI_0_3};
 use crate::component::world::{World, worlds};
 use crate::failure::error::LoadError;
+use crate::failure::frames::GuestFrame;
+use crate::failure::source_lines::SourceLines;
 use crate::linker;
 use crate::sandbox::sandbox::Sandbox;
 use std::sync::Arc;
@@ -28,6 +30,28 @@ pub(crate) struct LinkedCode {
 }
 
 impl LinkedCode {
+    /// Returns the compiled code.
+    pub fn text(&self) -> &[u8] {
+        self.pre.component().text()
+    }
+
+    /// Returns the functions at these offsets of the compiled code, with their lines in the source
+    /// of `artifact`. Offsets of trampolines are left out.
+    pub fn frames(&self, offsets: &[usize], artifact: &[u8]) -> Vec<GuestFrame> {
+        let component = self.pre.component();
+        let functions: Vec<_> = component.functions().collect();
+        let instructions: Vec<_> = component.address_map().into_iter().flatten().collect();
+        let lines = SourceLines::of(artifact);
+        let frame = |offset: &usize| {
+            let function = functions.iter().find(|f| (f.offset..f.offset + f.len).contains(offset))?;
+            let next = instructions.partition_point(|(start, _)| start <= offset);
+            let (_, place) = instructions.get(next.checked_sub(1)?)?;
+            let line = place.and_then(|place| lines.find(usize::try_from(place).ok()?));
+            Some(GuestFrame::new(function.name.as_deref(), function.index.as_u32(), line))
+        };
+        offsets.iter().filter_map(frame).collect()
+    }
+
     /// Checks that all imports of `component` are provided, and links it.
     pub fn new(tier: &Arc<Tier>, component: &Component, artifact: &Artifact) -> Result<Self, LoadError> {
         let (engine, ty) = (&tier.wasmtime, component.component_type());

@@ -2,6 +2,7 @@
 
 use crate::component::concurrency::ASYNC;
 use crate::failure::error::LoadError;
+use crate::scheduler::interrupt;
 use walnut_policy::{Limit, Limits};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm, Strategy,
@@ -37,8 +38,14 @@ impl EngineConfig {
         self.sandboxes > 1
     }
 
+    /// Returns whether the compiled code checks the limits on time. The code of a command need not,
+    /// where it can be stopped from outside.
+    pub(crate) fn checks_time(&self) -> bool {
+        self.is_service() || !interrupt::IS_SUPPORTED
+    }
+
     pub(crate) fn engine(&self, calls: CallModel, compiler: Compiler) -> Result<wasmtime::Engine, LoadError> {
-        let mut config = compiler.config();
+        let mut config = compiler.config(self.checks_time());
         calls.configure(&mut config);
         let bounds = &Limit::Stack.definition().bounds;
         let stack = usize::try_from(self.limits.stack.clamp(*bounds.start(), *bounds.end())).unwrap_or(usize::MAX);
@@ -158,12 +165,12 @@ impl Compiler {
     }
 
     /// Returns the settings that affect compiled code.
-    fn config(self) -> Config {
+    fn config(self, checks_time: bool) -> Config {
         let mut config = Config::new();
         config
             .wasm_component_model(true)
             .wasm_memory64(true)
-            .epoch_interruption(true)
+            .epoch_interruption(checks_time)
             // File and line in the explanation of a trap, if the artifact carries DWARF.
             .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             .memory_init_cow(true);

@@ -6,6 +6,7 @@ use crate::component::adapt;
 use crate::component::artifact::Artifact;
 use crate::failure::error::{Failure, LoadError};
 use crate::failure::explain;
+use crate::failure::frames::GuestFrame;
 use crate::sandbox::sandbox::Sandbox;
 use crate::sandbox::setup::Setup;
 use crate::scheduler::fair_queue::FlowId;
@@ -17,6 +18,7 @@ use walnut_policy::units::size;
 pub struct Prepared {
     pub(crate) code: Arc<LinkedCode>,
     name: String,
+    artifact: Option<Artifact>,
     unfit: Option<String>,
 }
 
@@ -29,11 +31,14 @@ pub struct Ready {
     pub(crate) code: Arc<LinkedCode>,
     pub(crate) setup: Arc<Setup>,
     pub(crate) name: String,
+    /// The artifact, for the lines of a guest that is stopped from outside.
+    artifact: Option<Artifact>,
 }
 
 impl Prepared {
     pub(crate) fn new(code: Arc<LinkedCode>, artifact: &Artifact, unfit: Option<String>) -> Self {
-        Prepared { code, name: artifact.name.clone(), unfit }
+        let (name, is_command) = (artifact.name.clone(), code.tier.ticker.is_none());
+        Prepared { code, name, artifact: is_command.then(|| artifact.clone()), unfit }
     }
 
     /// Returns why the baseline compiler could not compile it, so that a slower compiler did.
@@ -75,7 +80,7 @@ impl Prepared {
 
     /// Combines the code with a setup that the component, or other code of it, has already.
     pub(crate) fn with(&self, setup: Arc<Setup>) -> Ready {
-        Ready { code: self.code.clone(), setup, name: self.name.clone() }
+        Ready { code: self.code.clone(), setup, name: self.name.clone(), artifact: self.artifact.clone() }
     }
 }
 
@@ -85,6 +90,12 @@ impl Ready {
     pub fn leave_to_system(self) {
         self.setup.mounts.remove_root();
         let _ = std::mem::ManuallyDrop::new(self);
+    }
+
+    /// Returns the functions at these offsets of the compiled code, with their source lines.
+    pub(crate) fn frames(&self, offsets: &[usize]) -> Vec<GuestFrame> {
+        let component = self.artifact.as_ref().and_then(|artifact| adapt::to_component(artifact).ok());
+        self.code.frames(offsets, component.as_deref().unwrap_or_default())
     }
 
     /// Starts a sandbox and drops it: the cost of every fresh start.

@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 /// A compiler, with the wasmtime engine that runs its code.
 pub(crate) struct Tier {
     pub wasmtime: wasmtime::Engine,
-    pub ticker: Arc<EpochTicker>,
+    /// Absent where the compiled code checks no limits.
+    pub ticker: Option<Arc<EpochTicker>>,
     pub calls: CallModel,
     pub compiler: Compiler,
     /// Hash of everything that affects compiled code.
@@ -27,7 +28,7 @@ impl Tier {
         let mut hasher = DefaultHasher::new();
         adapt::REVISION.hash(&mut hasher);
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
-        let ticker = EpochTicker::new(&wasmtime, tick(config));
+        let ticker = config.checks_time().then(|| EpochTicker::new(&wasmtime, tick(config)));
         Ok(Arc::new(Tier { wasmtime, ticker, calls, compiler, hash: hasher.finish(), room_needed: Arc::default() }))
     }
 }

@@ -1,16 +1,13 @@
 //! Turns wasmtime's errors into [`Failure`]s with plain words.
 
 use crate::failure::error::{Failure, LimitReached};
+use crate::failure::frames::{self, GuestFrame};
 use crate::failure::host_calls;
 use std::char::{CharTryFromError, DecodeUtf16Error};
-use std::fmt;
 use std::str::Utf8Error;
-use walnut_policy::{Limit, Limits, Printable};
+use walnut_policy::{Limit, Limits};
 use wasmtime::component::ResourceTableError;
-use wasmtime::{FrameInfo, Trap, WasmBacktrace};
-
-/// Number of stack frames that an explanation shows.
-const MAX_FRAMES: usize = 8;
+use wasmtime::{Trap, WasmBacktrace};
 
 /// Messages of wasmtime for a sandbox that has reached the limit of handles.
 const HANDLES_FULL: [&str; 2] = [
@@ -34,6 +31,19 @@ pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
 pub(crate) fn deadline(limits: &Limits, calls: Option<String>) -> Failure {
     let details = calls.map(last_calls).into_iter().collect();
     Failure::Limit { limit: Limit::Deadline, value: Limit::Deadline.value(limits), details }
+}
+
+/// Explains a limit on time at which the guest was stopped from outside, in its own code.
+pub(crate) fn stopped(limit: Limit, limits: &Limits, frames: Vec<GuestFrame>, calls: Option<String>) -> Failure {
+    let mut details = frames::describe(frames);
+    details.extend(calls.map(last_calls));
+    Failure::Limit { limit, value: limit.value(limits), details }
+}
+
+/// Explains a limit on time at which the guest was in a host call that did not return.
+pub(crate) fn held(limit: Limit, limits: &Limits) -> Failure {
+    let details = vec!["in a call of the host, which did not return: the system held the thread".into()];
+    Failure::Limit { limit, value: limit.value(limits), details }
 }
 
 fn limit(error: &wasmtime::Error) -> Option<Limit> {
@@ -236,97 +246,13 @@ const BROKEN: [(&[&str], &str); 9] = [
 ];
 
 fn details(error: &wasmtime::Error) -> Vec<String> {
-    let mut details = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+    let mut details = error.downcast_ref::<WasmBacktrace>().map(frames::of_backtrace).unwrap_or_default();
     details.extend(host_calls::recent().map(last_calls));
     details
 }
 
 fn last_calls(calls: String) -> String {
     format!("last host calls: {calls}")
-}
-
-fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
-    // Walnut's own modules lie between the guest and WASI 0.2.
-    let is_ours = |frame: &&FrameInfo| frame.module().name().is_some_and(|m| m.starts_with("wit-component:"));
-    let mut all: Vec<_> = backtrace.frames().iter().filter(|f| !is_ours(f)).map(GuestFrame::of).collect();
-    // In a module with names, a function without a name is Walnut's.
-    let is_told = |frame: &GuestFrame| frame.name.is_some() || !frame.place.is_empty();
-    let stripped = !all.iter().any(is_told);
-    all.retain(|frame| stripped || is_told(frame));
-    // The language's runtime lies between a panic and its cause and tells the author nothing.
-    let own: Vec<_> = all.iter().filter(|f| !f.name.as_deref().is_some_and(is_machinery)).collect();
-    let shown = if own.is_empty() { all.iter().collect() } else { own };
-    let mut lines: Vec<String> = shown.iter().take(MAX_FRAMES).map(|frame| format!("at {frame}")).collect();
-    if shown.len() > MAX_FRAMES {
-        lines.push(format!("and {} more below", shown.len() - MAX_FRAMES));
-    }
-    if stripped && !lines.is_empty() {
-        lines.push("(its functions' names were stripped; build it with them to see them here)".into());
-    }
-    lines
-}
-
-/// A function on the guest's stack.
-struct GuestFrame {
-    name: Option<String>,
-    index: u32,
-    /// ` (file:line)`, or empty.
-    place: String,
-}
-
-impl GuestFrame {
-    fn of(frame: &FrameInfo) -> Self {
-        GuestFrame { name: frame.func_name().map(demangle), index: frame.func_index(), place: place(frame) }
-    }
-}
-
-impl fmt::Display for GuestFrame {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{}{}", Printable(name), Printable(&self.place)),
-            None => write!(f, "function {}{}", self.index, Printable(&self.place)),
-        }
-    }
-}
-
-fn place(frame: &FrameInfo) -> String {
-    let symbol = frame.symbols().iter().find_map(|s| Some((s.file()?, s.line()?)));
-    symbol.map(|(file, line)| format!(" ({}:{line})", short(file))).unwrap_or_default()
-}
-
-/// Returns whether the function belongs to a language's runtime (start-up, panics, failed
-/// allocations) or to the adapter of WASI 0.1.
-fn is_machinery(name: &str) -> bool {
-    const PREFIXES: [&str; 8] =
-        ["std::", "core::", "alloc::", "__rustc::", "<std::", "<core::", "<alloc::", "wasi_snapshot_preview1"];
-    const NAMES: [&str; 13] = [
-        "_start",
-        "_start.command_export",
-        "__main_void",
-        "__original_main",
-        "__wasm_call_ctors",
-        "abort",
-        "__abort",
-        "rust_panic",
-        "__rust_start_panic",
-        "wasi:cli/run@0.2.12#run",
-        "_initialize",
-        "__main_argc_argv",
-        "rust_begin_unwind",
-    ];
-    PREFIXES.iter().any(|p| name.starts_with(p)) || NAMES.contains(&name)
-}
-
-/// Demangles names of Rust, without their hash; returns others as they are.
-fn demangle(name: &str) -> String {
-    let plain = format!("{:#}", rustc_demangle::demangle(name));
-    plain.chars().take(200).collect()
-}
-
-/// Returns the end of a path, by which people know the file.
-fn short(path: &str) -> &str {
-    let mut slashes = path.rmatch_indices(['/', '\\']).map(|(i, _)| i);
-    slashes.nth(2).map_or(path, |i| &path[i + 1..])
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! while it polls a sandbox. `subscriber.rs` notes the calls of wasmtime's bindings, the gate those
 //! that it decides.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 const MAX_CALLS: usize = 6;
 
@@ -42,6 +42,13 @@ impl RecentCalls {
 
 thread_local! {
     static CURRENT: RefCell<RecentCalls> = RefCell::default();
+    /// Called at the next host call of this thread.
+    static AT_NEXT_CALL: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+/// Calls `act` at the next host call of this thread. May be called from a signal handler.
+pub(crate) fn at_next_call(act: fn()) {
+    AT_NEXT_CALL.set(Some(act));
 }
 
 /// Exchanges the current thread's calls for `recent_calls`.
@@ -52,6 +59,9 @@ pub(crate) fn swap(recent_calls: &mut RecentCalls) {
 /// Records a host call on the current thread.
 pub(crate) fn note(name: Name) {
     CURRENT.with_borrow_mut(|recent_calls| recent_calls.push(name));
+    if let Some(act) = AT_NEXT_CALL.get() {
+        act();
+    }
 }
 
 /// Lists the last host calls of the sandbox that this thread runs.

@@ -5,10 +5,11 @@ use crate::component::artifact_ref::ArtifactRef;
 use crate::component::world::World;
 use crate::failure::error::{Failure, LoadError};
 use crate::failure::explain;
+use crate::run::supervise::supervise;
 use crate::sandbox::sandbox::Sandbox;
 use crate::scheduler::meter::Metered;
 use std::mem::ManuallyDrop;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings as p2;
 use wasmtime_wasi::p3::bindings as p3;
@@ -45,16 +46,14 @@ impl Ready {
         Err(LoadError::WrongWorld { name: self.name.clone(), verb: "run", reason: reason.into(), hint })
     }
 
-    /// Calls `act`, from another thread, if the guest's thread is held by something outside well
-    /// beyond the deadline: a pipe that nobody reads, a file system that does not answer.
-    pub fn when_stuck(&self, act: impl Fn() + Send + Sync + 'static) {
-        const GRACE: Duration = Duration::from_millis(500);
-        self.code.tier.ticker.when_stuck(Instant::now() + self.setup.limits.deadline + GRACE, act);
+    /// Runs the command to its end, within its limits, on a thread of its own. Leaves the sandbox,
+    /// and the thread if a limit stopped it, to the system, as the process ends with the command.
+    pub fn run(&self) -> Exit {
+        let ready = self.clone();
+        supervise(self, move || async move { ready.run_within_limits().await }).unwrap_or_else(Exit::Failed)
     }
 
-    /// Runs the command to its end, within its limits. Leaves a command that ended by itself to the
-    /// system, as the process ends with it.
-    pub async fn run(&self) -> Exit {
+    async fn run_within_limits(&self) -> Exit {
         let limits = &self.setup.limits;
         let store = Sandbox::store(&self.code.tier.wasmtime, &self.setup);
         let meter = store.data().meter.clone();

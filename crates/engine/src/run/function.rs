@@ -4,6 +4,7 @@
 use crate::compile::prepared::Ready;
 use crate::failure::error::{Failure, LoadError};
 use crate::failure::explain;
+use crate::run::supervise::supervise;
 use crate::sandbox::sandbox::Sandbox;
 use crate::scheduler::meter::Metered;
 use std::time::Instant;
@@ -67,11 +68,17 @@ impl Export {
 }
 
 impl Ready {
-    /// Calls `function(arguments)` and returns its results in WAVE.
+    /// Calls `function(arguments)` on a thread of its own, and returns its results in WAVE.
     ///
     /// # Errors
     /// The outer error is about the call as typed, the inner one about the guest.
-    pub async fn call(&self, call: &str) -> Result<Result<String, Failure>, LoadError> {
+    pub fn call(&self, call: &str) -> Result<Result<String, Failure>, LoadError> {
+        let (ready, call) = (self.clone(), call.to_owned());
+        supervise(self, move || async move { ready.call_within_limits(&call).await })
+            .unwrap_or_else(|failure| Ok(Err(failure)))
+    }
+
+    async fn call_within_limits(&self, call: &str) -> Result<Result<String, Failure>, LoadError> {
         let exports = self.exports();
         let WrittenCall { name, arguments } = parse_call(call)?;
         let export = find(&exports, name)?;

@@ -3,3 +3,4 @@
 pub(crate) mod command;
 pub(crate) mod function;
 pub(crate) mod service;
+pub(crate) mod supervise;

@@ -4,7 +4,7 @@ use crate::scheduler::priority::request_short_slice;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Factor by which ticks slow down while guests are short and nobody waits for them. The period
 /// never exceeds [`MAX_SLOW_PERIOD`].
@@ -34,13 +34,6 @@ pub(crate) struct EpochTicker {
     steady: AtomicU32,
     hurried: AtomicU32,
     thread: OnceLock<Thread>,
-    stuck: OnceLock<StuckHandler>,
-}
-
-/// Callback for a guest whose thread the system holds beyond the deadline.
-struct StuckHandler {
-    at: Instant,
-    act: Box<dyn Fn() + Send + Sync>,
 }
 
 impl EpochTicker {
@@ -54,14 +47,7 @@ impl EpochTicker {
             steady: AtomicU32::new(0),
             hurried: AtomicU32::new(0),
             thread: OnceLock::new(),
-            stuck: OnceLock::new(),
         })
-    }
-
-    /// Calls `act` if a guest still runs at `at`. A guest whose thread responds has been ended by
-    /// its deadline before.
-    pub fn when_stuck(&self, at: Instant, act: impl Fn() + Send + Sync + 'static) {
-        let _ = self.stuck.set(StuckHandler { at, act: Box::new(act) });
     }
 
     /// Keeps the ticks going for as long as the guard lives.
@@ -150,10 +136,6 @@ impl EpochTicker {
                 thread::park_timeout(Duration::from_secs(1));
             }
             self.asleep.store(false, SeqCst);
-        } else if let Some(stuck) = self.stuck.get()
-            && Instant::now() > stuck.at
-        {
-            (stuck.act)();
         }
         match self.engine.upgrade() {
             Some(engine) => {

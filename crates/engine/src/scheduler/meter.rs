@@ -196,15 +196,18 @@ impl Drop for GuestEntry<'_> {
 pub(crate) struct Metered<F> {
     inner: Pin<Box<F>>,
     meter: Arc<Meter>,
-    ticker: Arc<EpochTicker>,
+    /// Interrupts compiled code that checks its limits itself.
+    ticker: Option<Arc<EpochTicker>>,
     recent_calls: RecentCalls,
 }
 
 impl<F: Future> Metered<F> {
     #[inline(always)]
-    pub fn new(inner: F, meter: Arc<Meter>, ticker: Arc<EpochTicker>) -> Self {
+    pub fn new(inner: F, meter: Arc<Meter>, ticker: Option<Arc<EpochTicker>>) -> Self {
         // Threads inherit their priority, so the ticker is started by a serving thread.
-        ticker.start_once();
+        if let Some(ticker) = &ticker {
+            ticker.start_once();
+        }
         Metered { inner: Box::pin(inner), meter, ticker, recent_calls: RecentCalls::default() }
     }
 
@@ -230,9 +233,9 @@ impl<F: Future> Future for Metered<F> {
         let (is_long, among_others) = (this.meter.is_long(), turns::is_contended());
         // Entered first: leaving ends the turn, even if the system refuses the ticker its thread.
         let inside = this.meter.enter();
-        let _running = this.ticker.running();
-        if is_long || among_others || this.meter.has_short_limit {
-            this.ticker.pace(if is_long && among_others { Pace::Hurried } else { Pace::Steady });
+        let _running = this.ticker.as_ref().map(EpochTicker::running);
+        if let Some(ticker) = this.ticker.as_ref().filter(|_| is_long || among_others || this.meter.has_short_limit) {
+            ticker.pace(if is_long && among_others { Pace::Hurried } else { Pace::Steady });
         }
         host_calls::swap(&mut this.recent_calls);
         let result = this.inner.as_mut().poll(cx);
@@ -276,7 +279,7 @@ mod tests {
         turns::begin(first);
         let ticker = EpochTicker::new(&wasmtime::Engine::default(), Duration::from_millis(1));
         let meter = setup(Duration::from_secs(1)).meter();
-        let mut guest = Metered::new(async { panic!("on purpose") }, meter, ticker);
+        let mut guest = Metered::new(async { panic!("on purpose") }, meter, Some(ticker));
         let mut cx = Context::from_waker(Waker::noop());
         let poll = AssertUnwindSafe(|| Pin::new(&mut guest).poll(&mut cx).is_ready());
         assert!(catch_unwind(poll).is_err());
@@ -311,7 +314,7 @@ mod tests {
         for (cpu, is_steady) in [(SHORT_LIMIT / 2, true), (2 * SHORT_LIMIT, false)] {
             // Ticks once.
             let ticker = EpochTicker::new(&wasmtime::Engine::default(), Duration::from_secs(1000));
-            let mut guest = Metered::new(std::future::pending::<()>(), setup(cpu).meter(), ticker.clone());
+            let mut guest = Metered::new(std::future::pending::<()>(), setup(cpu).meter(), Some(ticker.clone()));
             assert!(Pin::new(&mut guest).poll(&mut Context::from_waker(Waker::noop())).is_pending());
             assert_eq!(ticker.is_steady(), is_steady, "{cpu:?}");
         }

@@ -5,8 +5,11 @@
 //! system's count, compared with a reading from shortly before.
 
 use std::cell::Cell;
+#[cfg(unix)]
+use std::os::unix::thread::JoinHandleExt;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Visits below this many nanoseconds are measured by the wall clock. Longer ones would be charged
 /// for waiting, too.
@@ -81,6 +84,57 @@ fn wall() -> u64 {
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
 }
 
+/// Processor time of another thread since the clock was made.
+pub(crate) struct ThreadClock {
+    #[cfg(unix)]
+    clock: Option<libc::clockid_t>,
+    before: Duration,
+    started: Instant,
+}
+
+impl ThreadClock {
+    /// Returns the clock of `thread`.
+    #[cfg(unix)]
+    pub fn of<T>(thread: &JoinHandle<T>) -> Self {
+        let mut clock = 0;
+        // SAFETY: a thread that was not joined has a valid handle, and `clock` is a place to write.
+        let failed = unsafe { libc::pthread_getcpuclockid(thread.as_pthread_t(), &raw mut clock) } != 0;
+        let mut clock =
+            ThreadClock { clock: (!failed).then_some(clock), before: Duration::ZERO, started: Instant::now() };
+        clock.before = clock.now();
+        clock
+    }
+
+    /// Returns the clock of `thread`: the wall clock, as there is no clock for each thread.
+    #[cfg(not(unix))]
+    pub fn of<T>(_: &JoinHandle<T>) -> Self {
+        ThreadClock { before: Duration::ZERO, started: Instant::now() }
+    }
+
+    /// Returns the processor time since the clock was made. Where the system has no answer, returns
+    /// the wall time, which is never less.
+    pub fn elapsed(&self) -> Duration {
+        self.now().saturating_sub(self.before)
+    }
+
+    #[cfg(unix)]
+    fn now(&self) -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is a place to write.
+        let has_time = self.clock.is_some_and(|clock| unsafe { libc::clock_gettime(clock, &raw mut time) } == 0);
+        let parts = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+        match parts {
+            (Ok(seconds), Ok(nanoseconds)) if has_time => Duration::new(seconds, nanoseconds),
+            _ => self.started.elapsed() + self.before,
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
 /// Returns the processor time of this thread, in nanoseconds.
 #[cfg(unix)]
 fn thread_time() -> u64 {
@@ -99,7 +153,6 @@ fn thread_time() -> u64 {
 mod tests {
     use super::*;
     use std::hint::black_box;
-    use std::time::Duration;
 
     fn work(least: Duration) {
         let until = thread_time() + u64::try_from(least.as_nanos()).unwrap();
@@ -133,6 +186,24 @@ mod tests {
                 "{entry_time:?}"
             );
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_clock_of_another_thread_counts_its_work_alone() {
+        let (send, receive) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            work(Duration::from_millis(30));
+            receive.recv().unwrap();
+        });
+        let clock = ThreadClock::of(&thread);
+        while clock.elapsed() < Duration::from_millis(20) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(clock.elapsed() < Duration::from_millis(150), "{:?}", clock.elapsed());
+        send.send(()).unwrap();
+        thread.join().unwrap();
     }
 
     #[test]
