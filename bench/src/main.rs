@@ -14,6 +14,7 @@ mod cargo;
 mod cold;
 mod error;
 mod http;
+mod kernels;
 mod limits;
 mod options;
 mod profile;
@@ -29,6 +30,7 @@ benchmarks:
   start     start of `walnut run`, against wasmtime and a native program, and of a sandbox in process
   cold      first start of a large component, with an empty cache and with a full one
   limits    how far a loop exceeds its limit before it is stopped
+  kernels   user time of compiled code, against wasmtime without limits, Node.js and native programs
   http      requests per second and latency, against a native server, wasmtime, Node.js and workerd
   profile   processor time of a request, by the part of the server that spends it
 
@@ -54,6 +56,7 @@ fn run(arguments: &[String]) -> BenchResult {
     match name.as_str() {
         "cold" => cold::run(options),
         "http" => http::run(options),
+        "kernels" => kernels::run(options),
         "limits" => limits::run(options),
         "profile" => profile::run(options),
         "start" => start::run(options),

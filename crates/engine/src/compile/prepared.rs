@@ -18,7 +18,7 @@ use walnut_policy::units::size;
 pub struct Prepared {
     pub(crate) code: Arc<LinkedCode>,
     name: String,
-    artifact: Option<Artifact>,
+    artifact: Option<Arc<Artifact>>,
     unfit: Option<String>,
 }
 
@@ -32,13 +32,13 @@ pub struct Ready {
     pub(crate) setup: Arc<Setup>,
     pub(crate) name: String,
     /// The artifact, for the lines of a guest that is stopped from outside.
-    artifact: Option<Artifact>,
+    artifact: Option<Arc<Artifact>>,
 }
 
 impl Prepared {
     pub(crate) fn new(code: Arc<LinkedCode>, artifact: &Artifact, unfit: Option<String>) -> Self {
         let (name, is_command) = (artifact.name.clone(), code.tier.ticker.is_none());
-        Prepared { code, name, artifact: is_command.then(|| artifact.clone()), unfit }
+        Prepared { code, name, artifact: is_command.then(|| Arc::new(artifact.clone())), unfit }
     }
 
     /// Returns why the baseline compiler could not compile it, so that a slower compiler did.
