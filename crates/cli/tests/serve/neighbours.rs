@@ -14,15 +14,20 @@ use walnut_test_support::{Http2, HttpClient, ServeProcess, request, test_env};
 const QUIET: usize = 40;
 
 /// Starts a server with one thread: the noisy component answers every host but that of the quiet
-/// one.
-fn two(guest: Guest, more: &str) -> Served {
+/// one. Both have the keys `route` at their routes.
+fn two(guest: Guest, route: &str) -> Served {
+    two_limited(guest, route, "")
+}
+
+/// Like [`two`], with the keys `component` for both components.
+fn two_limited(guest: Guest, route: &str, component: &str) -> Served {
     let env = test_env!();
     let source = walnut_test_support::guest(guest);
     let mut manifest = "[app]\nname = \"two\"\n".to_owned();
     for (name, host) in [("noisy", ""), ("quiet", "host = \"quiet.test\"\n")] {
         manifest += &format!(
-            "[component.{name}]\nsource = \"{source}\"\n\
-             [[http]]\n{host}route = \"/**\"\ncomponent = \"{name}\"\n{more}\n"
+            "[component.{name}]\nsource = \"{source}\"\n{component}\n\
+             [[http]]\n{host}route = \"/**\"\ncomponent = \"{name}\"\n{route}\n"
         );
     }
     env.file("walnut.toml", manifest);
@@ -121,7 +126,7 @@ fn who_leaves_before_its_turn_holds_up_nobody() {
 /// A request that began takes too long; one that did not begin may be sent again.
 #[test]
 fn a_request_without_a_turn_until_its_deadline_is_answered_503() {
-    let served = two(RUST_P2_HTTP_BAD, "limits = { deadline = \"20ms\" }");
+    let served = two_limited(RUST_P2_HTTP_BAD, "", "limits = { deadline = \"20ms\" }");
     // Only threads that several components use have turns.
     for host in ["noisy.test", "quiet.test"] {
         served.connect().ask(requests(host, 1)).is(200, "well behaved\n");
@@ -143,7 +148,7 @@ fn a_request_without_a_turn_until_its_deadline_is_answered_503() {
 /// memory always ends on another thread.
 #[test]
 fn what_takes_long_leaves_the_thread_of_the_others() {
-    let served = two(RUST_P2_HTTP_BAD, "limits = { cpu = \"300ms\", memory = \"64MiB\" }");
+    let served = two_limited(RUST_P2_HTTP_BAD, "", "limits = { cpu = \"300ms\", memory = \"64MiB\" }");
     let threads = |name: &str| {
         let threads = served.threads()?;
         Some(threads.iter().filter(|thread| *thread == name).count())
