@@ -1,6 +1,9 @@
+//! The list of capabilities.
+
 use std::fmt;
 
-/// One kind of authority. The same word names the flag, the manifest key, the denial, the audit line and the metric.
+/// A kind of authority. The same word names the flag, the manifest key, the denial, the audit line
+/// and the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Capability {
     /// Files and folders of the host.
@@ -18,7 +21,8 @@ pub enum Capability {
 }
 
 impl Capability {
-    /// Every capability, in the order in which help and reports list them.
+    /// Every capability, in the order in which help and reports list them. The compiler checks that
+    /// none is missing.
     pub const ALL: [Capability; 6] = [
         Capability::Dir,
         Capability::Env,
@@ -28,7 +32,7 @@ impl Capability {
         Capability::Http,
     ];
 
-    /// The word for it, without dashes.
+    /// Returns its word, without dashes.
     pub const fn name(self) -> &'static str {
         match self {
             Capability::Dir => "dir",
@@ -46,3 +50,24 @@ impl fmt::Display for Capability {
         f.write_str(self.name())
     }
 }
+
+/// Fails to compile when [`Capability::ALL`] lacks a variant or has another order.
+const _: () = {
+    let mut place = 0;
+    while place < Capability::ALL.len() {
+        assert!(Capability::ALL[place] as usize == place);
+        place += 1;
+    }
+    // A new variant needs a line here, and a place in `ALL`.
+    const fn last() -> Capability {
+        match Capability::Dir {
+            Capability::Dir
+            | Capability::Env
+            | Capability::Connect
+            | Capability::Listen
+            | Capability::Resolve
+            | Capability::Http => Capability::Http,
+        }
+    }
+    assert!(last() as usize + 1 == Capability::ALL.len());
+};

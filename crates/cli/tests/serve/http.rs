@@ -294,7 +294,13 @@ fn an_address_in_use_is_said_with_what_to_do() {
     let server = serve(RUST_P2_HTTP_HELLO, &[]);
     let path = walnut_test_support::guest(RUST_P2_HTTP_HELLO);
     let second = server.env.run(["serve", &path, "--addr", &server.address().to_string()]).exits_with(125);
-    second.says("cannot listen on").says("another program listens there already").stdout.is_empty().then_some(()).unwrap();
+    second
+        .says("cannot listen on")
+        .says("another program listens there already")
+        .stdout
+        .is_empty()
+        .then_some(())
+        .unwrap();
 }
 
 #[test]

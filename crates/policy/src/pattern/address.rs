@@ -1,20 +1,22 @@
-use super::name::{HostName, NamePattern, ends_in_number};
-use super::{LONGEST, PatternError, Ports, is_slip};
-use crate::Protocol;
+//! Addresses: `[tcp:|udp:]HOST:PORTS`.
+
+use crate::pattern::name::{HostName, NamePattern, ends_in_number};
+use crate::pattern::pattern::{LONGEST, PatternError, Ports, is_slip};
+use crate::pattern::protocol::Protocol;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const HINT: &str = "write `HOST:PORT`: `db.internal:5432`, `*.example.com:443`, `10.0.0.0/8:*`, `[::1]:8000-8999`";
 
-/// Who a socket may reach, or where it may listen: `[tcp:|udp:]HOST:PORTS`.
+/// Addresses that a socket may reach, or listen at: `[tcp:|udp:]HOST:PORTS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketPattern {
-    /// `None` is both.
+    /// Transport; `None` is both.
     pub protocol: Option<Protocol>,
-    /// Who.
+    /// Host.
     pub host: HostPattern,
-    /// On which ports.
+    /// Ports of the host.
     pub ports: Ports,
 }
 
@@ -23,11 +25,11 @@ pub struct SocketPattern {
 pub enum HostPattern {
     /// By name.
     Name(NamePattern),
-    /// One address or a CIDR block. Written by hand, so it may be private.
+    /// An address or a CIDR block. Somebody wrote the number, so it may be private.
     Net(IpNet),
 }
 
-/// What kind of place an address is. Only public addresses can be reached by a name alone.
+/// Kind of place that an address is. A name alone reaches public addresses only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressClass {
     /// Reachable from anywhere.
@@ -41,7 +43,7 @@ pub enum AddressClass {
 }
 
 impl AddressClass {
-    /// The class of `ip`. An IPv4 address that is carried inside an IPv6 one counts as what it is.
+    /// Returns the class of `ip`. An IPv4 address inside an IPv6 address counts as itself.
     pub fn of(ip: IpAddr) -> Self {
         match unwrap_v4(ip) {
             IpAddr::V4(v4) => Self::of_v4(v4),
@@ -49,7 +51,7 @@ impl AddressClass {
         }
     }
 
-    /// IANA's IPv4 special-purpose registry (RFC 6890), as far as it is not public.
+    /// Reads IANA's IPv4 special-purpose registry (RFC 6890), as far as it is not public.
     fn of_v4(ip: Ipv4Addr) -> Self {
         let [a, b, c, _] = ip.octets();
         if ip.is_loopback() {
@@ -73,12 +75,12 @@ impl AddressClass {
         }
     }
 
-    /// IANA gives out public IPv6 addresses from 2000::/3 alone, and keeps parts of that for itself.
+    /// IANA assigns public IPv6 addresses from 2000::/3 alone, and reserves parts of that.
     fn of_v6(ip: Ipv6Addr) -> Self {
         match ip.segments() {
             _ if ip.is_loopback() => AddressClass::Loopback,
             [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
-            // Teredo, benchmarks, other protocols' own; and two blocks for documentation.
+            // Teredo, benchmarks and other protocols; two blocks for documentation.
             [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => AddressClass::Private,
             [0x2000..=0x3fff, ..] => AddressClass::Public,
             _ => AddressClass::Private,
@@ -97,8 +99,9 @@ impl fmt::Display for AddressClass {
     }
 }
 
-/// The IPv4 address that `ip` leads to, or `ip` itself: IPv4-mapped and IPv4-compatible (RFC 4291), translated (RFC 2765),
-/// NAT64 (RFC 6052) and 6to4 (RFC 3056) addresses carry one.
+/// Returns the IPv4 address that `ip` leads to, or `ip` itself. IPv4-mapped and IPv4-compatible
+/// (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052) and 6to4 (RFC 3056) addresses carry an IPv4
+/// address.
 pub(crate) fn unwrap_v4(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
     let carried = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
@@ -110,7 +113,7 @@ pub(crate) fn unwrap_v4(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Where a packet to `ip` ends up: the unspecified address is this machine.
+/// Returns the address at which a packet to `ip` arrives: the unspecified address is this machine.
 fn arrival(ip: IpAddr) -> IpAddr {
     match unwrap_v4(ip) {
         IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -151,23 +154,26 @@ impl SocketPattern {
         Ok(SocketPattern { protocol, host, ports })
     }
 
-    /// Whether this grants `ip` itself. `localhost` is loopback, `*` is every public address.
+    /// Returns whether this grants `ip` itself. `localhost` is loopback, `*` is every public
+    /// address.
     pub(crate) fn grants_address(&self, protocol: Protocol, ip: IpAddr, port: u16) -> bool {
         self.transport(protocol, port) && self.host.grants_ip(ip)
     }
 
-    /// Whether this grants a connection to `name`, if its address is one that a name may reach.
+    /// Returns whether this grants a connection to `name`, if a name may reach its address.
     pub(crate) fn grants_name(&self, protocol: Protocol, name: &str, port: u16) -> bool {
         self.transport(protocol, port) && self.host.covers(&HostName::read(name))
     }
 
-    /// Whether this denies `ip`, to which `names` led: by number, by any of its spellings, by a name, or all.
+    /// Returns whether this denies `ip`, to which `names` led: by number, by any of its spellings,
+    /// by a name, or because it denies everything.
     pub(crate) fn denies(&self, protocol: Protocol, ip: IpAddr, port: u16, names: &[String]) -> bool {
         self.transport(protocol, port)
             && (self.host.denies_ip(ip) || names.iter().any(|name| self.host.denies(&HostName::read(name))))
     }
 
-    /// Whether this grants to receive at `ip`. `*`, or the unspecified address, is every address of this machine.
+    /// Returns whether this grants to receive at `ip`. `*`, or the unspecified address, is every
+    /// address of this machine.
     pub(crate) fn grants_listening(&self, protocol: Protocol, ip: IpAddr, port: u16) -> bool {
         let all = match &self.host {
             HostPattern::Name(name) => *name == NamePattern::Any,
@@ -179,7 +185,8 @@ impl SocketPattern {
         self.transport(protocol, port) && (all || self.host.grants_ip(ip))
     }
 
-    /// Whether this denies to receive at `ip`. Who receives everywhere receives where it is denied, too.
+    /// Returns whether this denies to receive at `ip`. A socket that receives everywhere also
+    /// receives where that is denied.
     pub(crate) fn denies_listening(&self, protocol: Protocol, ip: IpAddr, port: u16) -> bool {
         let plain = unwrap_v4(ip);
         let denied = match &self.host {
@@ -189,7 +196,8 @@ impl SocketPattern {
                 overlaps || net.contains(&ip) || net.contains(&plain)
             }
         };
-        // Any port of the system's choice is one that may be denied, and for UDP nobody asks again once it is known.
+        // A port of the system's choice may be a denied port, and for UDP nobody asks again once it
+        // is known.
         let chosen = protocol == Protocol::Udp && port == 0 && self.protocol.is_none_or(|p| p == protocol);
         (chosen || self.transport(protocol, port)) && denied
     }
@@ -207,7 +215,7 @@ fn split_protocol(text: &str) -> (Option<Protocol>, &str) {
     }
 }
 
-/// A protocol that is none, or an address that lacks its brackets.
+/// Explains an unknown protocol, or an address without its brackets.
 fn too_many_colons(text: &str, host: &str, ports: &str) -> PatternError {
     let is_address = host.parse::<IpAddr>().is_ok() || host.parse::<IpNet>().is_ok();
     if let Some((word, rest)) = host.split_once(':')
@@ -249,7 +257,8 @@ fn no_port(text: &str) -> PatternError {
 }
 
 impl HostPattern {
-    /// The pattern for this host and no other. A guest may call a host `*`, and that must not become the pattern.
+    /// Returns the pattern for this host and no other. A guest may call a host `*`, which must not
+    /// become the pattern.
     pub(crate) fn exactly(host: HostName) -> Option<Self> {
         match host {
             HostName::Ip(ip) => Some(HostPattern::Net(IpNet::from(ip.to_canonical()))),
@@ -278,7 +287,8 @@ impl HostPattern {
         Self::read(host, "", HINT)
     }
 
-    /// As [`HostPattern::parse`], where `ports` follow the host and `otherwise` is the hint for what cannot be guessed.
+    /// Like [`HostPattern::parse`], where `ports` follow the host. `otherwise` is the hint where no
+    /// better hint is known.
     fn read(host: &str, ports: &str, otherwise: &str) -> Result<Self, PatternError> {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         let numeric = bare.unwrap_or(host);
@@ -307,11 +317,11 @@ impl HostPattern {
         }
     }
 
-    /// Whether this names `ip` itself, rather than a name that may lead to it.
+    /// Returns whether this names `ip` itself, rather than a name that may lead to it.
     pub(crate) fn grants_ip(&self, ip: IpAddr) -> bool {
         let plain = unwrap_v4(ip);
         match self {
-            // Whoever writes a block of carriers means those, not every IPv4 address in its own form.
+            // A block of carriers covers those, not every IPv4 address in its own form.
             HostPattern::Net(net) => net.contains(&plain) || (unwrap_v4(net.addr()) != net.addr() && net.contains(&ip)),
             HostPattern::Name(NamePattern::Any) => AddressClass::of(plain) == AddressClass::Public,
             HostPattern::Name(name) => {
@@ -320,7 +330,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether this denies `ip` in any of its spellings.
+    /// Returns whether this denies `ip` in any of its spellings.
     pub(crate) fn denies_ip(&self, ip: IpAddr) -> bool {
         let arrives = arrival(ip);
         match self {
@@ -368,7 +378,8 @@ impl HostPattern {
     }
 }
 
-/// A block as it must be written: with the bits below its length zero, or it is not clear what was meant.
+/// A block as it must be written: with the bits below its length zero, or it is not clear what was
+/// meant.
 fn block(text: &str, net: IpNet, ports: &str) -> Result<IpNet, PatternError> {
     let net = match net {
         IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {

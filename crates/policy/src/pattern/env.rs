@@ -1,12 +1,14 @@
-use super::{LONGEST, PatternError};
+//! Environment variables: `NAME=VALUE` or `NAME`.
+
+use crate::pattern::pattern::{LONGEST, PatternError};
 use std::fmt;
 
 /// An environment variable that a guest may see.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EnvGrant {
-    /// Its name.
+    /// Name of the variable.
     pub name: String,
-    /// The value to show; `None` takes the one that the host process has.
+    /// Value of the variable; `None` takes that of the host process.
     pub value: Option<String>,
 }
 
@@ -51,14 +53,14 @@ impl fmt::Display for EnvGrant {
     }
 }
 
-/// As [`fmt::Display`], and for the same reason.
+/// Prints the name only, as [`fmt::Display`] does.
 impl fmt::Debug for EnvGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "EnvGrant({})", self.name)
     }
 }
 
-/// Whether the denial `pattern` (`NAME`, `PREFIX*` or `*`) covers `name`.
+/// Returns whether the denial `pattern` (`NAME`, `PREFIX*` or `*`) covers `name`.
 pub(crate) fn covers(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),

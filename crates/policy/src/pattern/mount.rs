@@ -1,4 +1,6 @@
-use super::{LONGEST, PatternError};
+//! Mounts: `HOST::GUEST[::ro|rw]`.
+
+use crate::pattern::pattern::{LONGEST, PatternError};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -13,21 +15,22 @@ pub struct Mount {
     pub name: String,
     /// `name` as an absolute, normalized guest path.
     pub guest: String,
-    /// What the guest may do there.
+    /// Rights of the guest there.
     pub access: MountAccess,
 }
 
-/// What a guest may do in a mount.
+/// Rights of a guest in a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountAccess {
-    /// Look and read.
+    /// The guest looks and reads.
     ReadOnly,
-    /// Create, change and remove, too.
+    /// The guest also creates, changes and removes.
     ReadWrite,
 }
 
 impl Mount {
-    /// Reads `HOST::GUEST::rw`, `HOST::GUEST` (read-only) or `HOST`, which the guest sees under the same name.
+    /// Reads `HOST::GUEST::rw`, `HOST::GUEST` (read-only) or `HOST`, which the guest sees under the
+    /// same name.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let error = |problem: &str| PatternError::new(text, problem, HINT);
         if text.len() > LONGEST {
@@ -50,7 +53,7 @@ impl Mount {
             && !host.is_empty()
             && !host.starts_with(':')
         {
-            // As container tools have them: `:rw`, `:ro,z`.
+            // The modes of container tools: `:rw`, `:ro,z`.
             let (guest, modes) = guest.split_once(':').map_or((guest, None), |(guest, modes)| (guest, Some(modes)));
             let guest = inside(guest);
             let hint = match modes {
@@ -102,8 +105,8 @@ impl fmt::Display for Mount {
     }
 }
 
-/// `path` as an absolute path from the guest's root, with `.` and `..` worked out by their letters alone.
-/// `None` when it would climb above the root.
+/// Returns `path` as an absolute path from the guest's root. `.` and `..` are resolved by their
+/// letters alone; a path that climbs above the root gives `None`.
 pub fn normalize(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -118,7 +121,7 @@ pub fn normalize(path: &str) -> Option<String> {
     Some(format!("/{}", parts.join("/")))
 }
 
-/// As [`normalize`], where the root is above itself.
+/// Resolves a path as [`normalize`] does, but `..` at the root stays there.
 fn inside(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
@@ -131,7 +134,7 @@ fn inside(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// Whether `path` is `base` or below it. Both are normalized.
+/// Returns whether `path` is `base` or below it. Both are normalized.
 pub(crate) fn is_within(path: &str, base: &str) -> bool {
     base == "/" || path == base || path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'))
 }

@@ -1,4 +1,6 @@
-use super::{LONGEST, PatternError};
+//! Host names: `example.com`, `*.example.com`, `*`.
+
+use crate::pattern::pattern::{LONGEST, PatternError};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -15,25 +17,25 @@ pub enum NamePattern {
     Below(String),
 }
 
-/// A host as a guest named it, in the one form in which rules compare it.
+/// A host as a guest named it, in the form that rules compare.
 ///
-/// The resolver reads more spellings than a person would think of: `127.1`, `0x7f000001`, `EXAMPLE.com.`, full-width
-/// letters, percent escapes. Rules must see what it will see, so this is the same reading, by the same rules (WHATWG URL,
-/// "host parsing").
+/// Resolvers read many spellings: `127.1`, `0x7f000001`, `EXAMPLE.com.`, full-width letters,
+/// percent escapes. Rules must see the host that the resolver will see, so this reads names by the
+/// same rules (WHATWG URL, "host parsing").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HostName {
     /// An address, however it was written.
     Ip(IpAddr),
     /// Lower case, without the final dot, in ASCII.
     Name(String),
-    /// What the rules for hosts do not allow. Most resolvers fail on it; the text is kept so that denials still see it.
+    /// Text that the rules for hosts do not allow. Most resolvers fail on it; denials still see it.
     Unreadable(String),
 }
 
 impl HostName {
     /// Reads `text`, with or without the brackets of an IPv6 address.
     pub fn read(text: &str) -> Self {
-        // Most names are plain, and then there is nothing to work out.
+        // Most names are plain, and need no parsing.
         let plain = text.strip_suffix('.').unwrap_or(text);
         if is_host_name(plain) && !ends_in_number(plain) && !has_punycode(plain) {
             return HostName::Name(plain.to_ascii_lowercase());
@@ -46,7 +48,7 @@ impl HostName {
             Ok(url::Host::Ipv4(ip)) => HostName::Ip(ip.into()),
             Ok(url::Host::Ipv6(ip)) => HostName::Ip(ip.into()),
             Ok(url::Host::Domain(name)) => match undotted(&name) {
-                // Two dots at the end hide a number; to a resolver it is then nothing.
+                // Two dots at the end hide a number, which no resolver takes then.
                 name if name.is_empty() || ends_in_number(&name) => HostName::Unreadable(name),
                 name => HostName::Name(name),
             },
@@ -54,14 +56,16 @@ impl HostName {
         }
     }
 
-    /// RFC 6761 section 6.3: `localhost` and every name below it are this machine.
+    /// Returns whether the name is this machine: `localhost` or a name below it (RFC 6761 section
+    /// 6.3).
     pub fn is_localhost(&self) -> bool {
         matches!(self, HostName::Name(name) if name == "localhost" || name.ends_with(".localhost"))
     }
 }
 
 impl NamePattern {
-    /// Reads a pattern. Names compare without case and without the final dot; other scripts are read as punycode.
+    /// Reads a pattern. Names compare without case and without the final dot; other scripts are
+    /// read as punycode.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let error = |problem: &str| PatternError::new(text, problem, HINT);
         if text.len() > LONGEST {
@@ -77,7 +81,7 @@ impl NamePattern {
         if name.contains('*') {
             return Err(error("has a `*` that is not the whole first part"));
         }
-        // An escape is for URLs; in a rule it would only hide what is meant.
+        // An escape is for URLs; in a rule it would only hide the name.
         match HostName::read(name) {
             HostName::Name(name) if is_host_name(&name) && !text.contains('%') => {
                 Ok(if below { NamePattern::Below(name) } else { NamePattern::Exact(name) })
@@ -86,7 +90,7 @@ impl NamePattern {
         }
     }
 
-    /// Whether `name` is one of them.
+    /// Returns whether the pattern covers `name`.
     pub fn matches(&self, name: &str) -> bool {
         match (self, HostName::read(name)) {
             (NamePattern::Any, _) => true,
@@ -95,7 +99,7 @@ impl NamePattern {
         }
     }
 
-    /// As [`NamePattern::matches`], for a name that was read already.
+    /// Like [`NamePattern::matches`], for a name that [`HostName::read`] returned.
     pub(crate) fn matches_read(&self, name: &str) -> bool {
         match self {
             NamePattern::Any => true,
@@ -117,7 +121,8 @@ impl fmt::Display for NamePattern {
     }
 }
 
-/// WHATWG URL, "ends in a number": such a host is an address or nothing, never a name.
+/// Returns whether a host ends in a number (WHATWG URL). Such a host is an address or invalid,
+/// never a name.
 pub(crate) fn ends_in_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     !last.is_empty()
@@ -125,8 +130,8 @@ pub(crate) fn ends_in_number(name: &str) -> bool {
             || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit())))
 }
 
-/// What names in use look like: RFC 1123 section 2.1, with underscores, which service names have, and hyphens anywhere,
-/// which some hosting services give out.
+/// Returns whether `name` is a name as in use: RFC 1123 section 2.1, with underscores, which
+/// service names have, and hyphens anywhere, which some hosting services assign.
 fn is_host_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 253
@@ -137,7 +142,7 @@ fn is_host_name(name: &str) -> bool {
         })
 }
 
-/// Punycode may be wrong, or say what plain letters say.
+/// Returns whether the name has punycode, which may be wrong, or stand for plain letters.
 fn has_punycode(name: &str) -> bool {
     name.split('.').any(|label| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")))
 }

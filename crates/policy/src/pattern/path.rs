@@ -1,11 +1,13 @@
-//! The paths of URLs. Servers read one path in many ways, so a grant takes it strictly and a denial loosely.
+//! Paths of URLs. Servers read the same path in many ways, so a grant reads it strictly and a
+//! denial loosely.
 
-/// One form for each path: RFC 3986 section 6.2.2, with everything escaped that a pattern cannot hold, such as `*`.
+/// Returns the normal form of a path (RFC 3986 section 6.2.2), with everything escaped that a
+/// pattern cannot hold, such as `*`.
 pub(crate) fn canonical(path: &str) -> String {
     escape(path, false)
 }
 
-/// As [`canonical`], leaving the stars of a pattern.
+/// Like [`canonical`], but keeps the stars of a pattern.
 pub(crate) fn canonical_pattern(path: &str) -> String {
     escape(path, true)
 }
@@ -33,14 +35,14 @@ fn escape(path: &str, keep_stars: bool) -> String {
     out
 }
 
-/// The byte that is percent-escaped at `at`.
+/// Returns the byte that is percent-escaped at `at`.
 fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
     let [b'%', high, low] = bytes.get(at..at + 3)? else { return None };
     let digit = |b: u8| char::from(b).to_digit(16);
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
-/// Escapes taken off, also those of escapes: a proxy and a server behind it may each do it.
+/// Removes escapes, also those of escapes: a proxy and a server behind it may each do that.
 fn unescape(text: &str) -> String {
     const MOST: usize = 4;
     let mut bytes = text.as_bytes().to_vec();
@@ -60,25 +62,25 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The names between the slashes as the most lenient server sees them: without escapes, parameters (`;…`) and case, and
-/// with any kind of slash.
+/// Returns the names between the slashes as the most lenient server sees them: without escapes,
+/// parameters (`;…`) and case, and with any kind of slash.
 fn loose(path: &str) -> Vec<String> {
     let plain = unescape(path);
     let names = plain.split(['/', '\\']).map(|name| name.split(';').next().unwrap_or_default());
     names.filter(|name| !name.is_empty()).map(str::to_lowercase).collect()
 }
 
-/// Whether `path` has dot segments, plain or escaped: where it leads is for each server to say.
+/// Returns whether `path` has dot segments, plain or escaped. Servers differ in where it leads.
 pub(crate) fn is_ambiguous(path: &str) -> bool {
     loose(path).iter().any(|name| name == "." || name == "..")
 }
 
-/// Whether a grant with the path `pattern` covers `path`.
+/// Returns whether a grant with the path `pattern` covers `path`.
 pub(crate) fn grants(pattern: &str, path: &str) -> bool {
     pattern == "/**" || (!is_ambiguous(path) && matches(pattern, &canonical(path)))
 }
 
-/// Whether a denial with the path `pattern` covers `path` as any server may read it.
+/// Returns whether a denial with the path `pattern` covers `path`, as any server may read it.
 pub(crate) fn denies(pattern: &str, path: &str) -> bool {
     if is_ambiguous(path) || matches(pattern, &canonical(path)) {
         return true;
@@ -94,7 +96,7 @@ fn is_star(part: &str) -> bool {
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
-    // One segment to us must not be two to a server.
+    // A segment here must not be two segments to a server.
     let whole = |segment: &str| !segment.is_empty() && !unescape(segment).contains(['/', '\\']);
     matches_names(pattern.split('/').skip(1), path.split('/').skip(1), whole)
 }

@@ -1,7 +1,9 @@
-use super::address::HostPattern;
-use super::name::{HostName, NamePattern};
-use super::path;
-use super::{LONGEST, PatternError, Ports, is_slip};
+//! HTTP requests: `[METHODS] SCHEME://HOST[:PORTS][/PATH]`.
+
+use crate::pattern::address::HostPattern;
+use crate::pattern::name::{HostName, NamePattern};
+use crate::pattern::path;
+use crate::pattern::pattern::{LONGEST, PatternError, Ports, is_slip};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
@@ -11,18 +13,18 @@ const HINT: &str = "write `[METHODS] URL`: `https://api.example.com/**`, `GET,HE
 /// The methods of HTTP itself: RFC 9110 section 9.3, and PATCH.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
-/// Which HTTP requests may be sent: `[METHODS] SCHEME://HOST[:PORTS][/PATH]`.
+/// HTTP requests that may be sent: `[METHODS] SCHEME://HOST[:PORTS][/PATH]`.
 ///
-/// In the path, `*` is one segment and `**`, at its end, is all that follows. No path is every path. Queries do not count.
-/// Without ports it is the scheme's own.
+/// In the path, `*` is a segment and `**`, at its end, is all that follows. No path is every path.
+/// Queries do not count. Without ports it is the port of the scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlPattern {
-    /// Upper case; empty is all.
+    /// Methods in upper case; empty is all.
     methods: Vec<String>,
     scheme: Scheme,
     host: HostPattern,
     ports: Option<Ports>,
-    /// In the form of [`path::canonical`].
+    /// Path in the form of [`path::canonical`].
     path: Option<String>,
 }
 
@@ -73,7 +75,7 @@ impl UrlPattern {
         Ok(UrlPattern { methods, scheme, host, ports, path })
     }
 
-    /// The pattern that matches `request` and nothing else; `None` where no pattern can say it.
+    /// Returns the pattern that matches `request` and nothing else, if there is such a pattern.
     pub(crate) fn exactly(request: &UrlRequest<'_>) -> Option<Self> {
         let (scheme, default) = match request.scheme {
             "http" => (Scheme::Http, 80),
@@ -94,7 +96,7 @@ impl UrlPattern {
         })
     }
 
-    /// The pattern for every request to `ip` at this port.
+    /// Returns the pattern for every request to `ip` at this port.
     pub(crate) fn at(scheme: &str, ip: IpAddr, port: u16) -> Option<Self> {
         let (scheme, default) = match scheme {
             "http" => (Scheme::Http, 80),
@@ -111,7 +113,7 @@ impl UrlPattern {
         })
     }
 
-    /// Whether this grants `request`. `*` is every host but this machine and what lies around it.
+    /// Returns whether this grants `request`. `*` is every host but this machine and its network.
     pub(crate) fn grants(&self, request: &UrlRequest<'_>) -> bool {
         let host = HostName::read(request.host);
         self.has_method(request.method)
@@ -121,7 +123,7 @@ impl UrlPattern {
             && self.path.as_ref().is_none_or(|pattern| path::grants(pattern, request.path))
     }
 
-    /// Whether this denies `request`, however its host and path are spelled.
+    /// Returns whether this denies `request`, however its host and path are spelled.
     pub(crate) fn denies(&self, request: &UrlRequest<'_>) -> bool {
         self.has_method(request.method)
             && self.fits(request.scheme, request.port)
@@ -129,12 +131,12 @@ impl UrlPattern {
             && self.path.as_ref().is_none_or(|pattern| path::denies(pattern, request.path))
     }
 
-    /// Whether this says that requests may go to `ip`, whichever name led there.
+    /// Returns whether this grants requests to `ip`, whichever name led there.
     pub(crate) fn grants_address(&self, scheme: &str, ip: IpAddr, port: u16) -> bool {
         self.fits(scheme, port) && matches!(self.host, HostPattern::Net(_)) && self.host.grants_ip(ip)
     }
 
-    /// Whether this says that `localhost`, by that very name, may be this machine.
+    /// Returns whether this grants that `localhost`, by that very name, is this machine.
     pub(crate) fn grants_localhost(&self, scheme: &str, host: &HostName, port: u16) -> bool {
         self.fits(scheme, port)
             && host.is_localhost()
@@ -142,9 +144,9 @@ impl UrlPattern {
             && self.host.covers(host)
     }
 
-    /// Whether this denies requests to `ip`, whichever name led there. What a rule says of methods and paths is not asked:
-    /// a name for a denied address must not be a way around it. Where the request said the rule's own host, they were
-    /// asked already.
+    /// Returns whether this denies requests to `ip`, whichever name led there. Methods and paths of
+    /// the rule do not matter: a name for a denied address must not be a way around it. Where the
+    /// request named the rule's own host, they were compared before.
     pub(crate) fn denies_address(&self, scheme: &str, host: &HostName, ip: IpAddr, port: u16) -> bool {
         let by_another_name = self.host.is_about_addresses() && !self.host.denies(host);
         self.fits(scheme, port) && by_another_name && self.host.denies_ip(ip)
@@ -169,7 +171,7 @@ impl UrlPattern {
     }
 }
 
-/// What to write where `host` is not one.
+/// Returns the hint for a `host` that is not valid.
 fn other_host(text: &str, host: &str) -> String {
     let (HostName::Ip(ip), Some((before, rest))) = (HostName::read(host), text.split_once("://")) else {
         return HINT.to_owned();
@@ -194,7 +196,8 @@ fn no_scheme(text: &str) -> PatternError {
     PatternError::new(text, "has no `http://` or `https://`", hint)
 }
 
-/// The authority, and the path with its slash. The slash of a CIDR block is inside brackets.
+/// Returns the authority, and the path with its slash. The slash of a CIDR block is inside
+/// brackets.
 fn split_path(rest: &str) -> (&str, &str) {
     let start = if rest.starts_with('[') { rest.find(']').unwrap_or(0) } else { 0 };
     match rest[start..].find('/') {
@@ -212,7 +215,7 @@ fn split_ports(authority: &str) -> Option<(&str, Option<Ports>)> {
     (!host.is_empty()).then_some((host, ports))
 }
 
-/// `http://10.0.0.0/8` is the path `/8` of one address, which nobody means.
+/// Refuses `http://10.0.0.0/8`, the path `/8` of a single address, which nobody means.
 fn reject_bare_block(text: &str, host: &HostPattern, path: &str) -> Result<(), PatternError> {
     let HostPattern::Net(IpNet::V4(net)) = host else { return Ok(()) };
     let length = path.strip_prefix('/').and_then(|p| p.split(['/', ':']).next()).and_then(|p| p.parse::<u8>().ok());
@@ -226,7 +229,7 @@ fn reject_bare_block(text: &str, host: &HostPattern, path: &str) -> Result<(), P
     }
 }
 
-/// `*` is all of them.
+/// Reads methods; `*` is all of them.
 fn parse_methods(text: &str, methods: &str) -> Result<Vec<String>, PatternError> {
     if methods.trim() == "*" {
         return Ok(Vec::new());
@@ -238,14 +241,14 @@ fn parse_methods(text: &str, methods: &str) -> Result<Vec<String>, PatternError>
     match read.iter().find_map(|word| Some((word, misspelt(word)?))) {
         Some((word, meant)) => {
             let hint = format!("did you mean `{meant}`?");
-            Err(PatternError::new(text, format!("has the method {word}, which is none"), hint))
+            Err(PatternError::new(text, format!("has the method {word}, which is not an HTTP method"), hint))
         }
         None => Ok(read),
     }
 }
 
-/// The method of HTTP itself that a `method` in upper case was meant to be. Protocols on top of it have their own, which may
-/// differ by a letter, as BATCH and PATCH do.
+/// Returns the method of HTTP itself that a misspelt `method` in upper case stands for. Protocols
+/// on top of HTTP have methods of their own, which may differ by a letter, as BATCH and PATCH do.
 fn misspelt(method: &str) -> Option<&'static str> {
     let differs_by_a_letter = |known: &str| {
         let differences = known.bytes().zip(method.bytes()).filter(|(a, b)| a != b).count();
@@ -254,7 +257,8 @@ fn misspelt(method: &str) -> Option<&'static str> {
     METHODS.into_iter().find(|known| is_slip(method, known) && !differs_by_a_letter(known))
 }
 
-/// RFC 9110 section 9.1: a method is a token. `*` and `|` are tokens too, but have a meaning here.
+/// Reads a method, which is a token (RFC 9110 section 9.1). `*` and `|` have a meaning of their own
+/// here.
 fn method(text: &str) -> Option<String> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`~".contains(&b);
     (!text.is_empty() && text.bytes().all(is_token)).then(|| text.to_ascii_uppercase())

@@ -1,27 +1,20 @@
-//! The small languages in which grants are written.
-
-pub mod address;
-pub mod env;
-pub mod http;
-pub mod mount;
-pub mod name;
-pub(crate) mod path;
+//! Parts that several patterns share: ports, and the error of a pattern.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// The longest pattern that is read. Longer ones are a mistake.
+/// Longest pattern that is read, in bytes.
 pub(crate) const LONGEST: usize = 4096;
 
-/// A grant or denial that could not be read.
+/// A grant or denial that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` {problem}")]
 pub struct PatternError {
     /// The text as it was written.
     pub text: String,
-    /// What is wrong with it, as the rest of a sentence that starts with the text.
+    /// The problem, as the rest of a sentence that starts with the text.
     pub problem: String,
-    /// What to write instead.
+    /// The text to write instead, as a sentence.
     pub hint: String,
 }
 
@@ -36,7 +29,8 @@ impl PatternError {
     }
 }
 
-/// Whether `text` is `word` but for one slip of a finger: a letter too many, too few or wrong, or two that changed places.
+/// Returns whether `text` is `word` with a single typing error: a letter too many, too few or
+/// wrong, or two that changed places.
 pub(crate) fn is_slip(text: &str, word: &str) -> bool {
     let (text, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
     let same = text.bytes().zip(word.bytes()).take_while(|(a, b)| a == b).count();
@@ -55,17 +49,17 @@ pub(crate) fn is_slip(text: &str, word: &str) -> bool {
 pub struct Ports(RangeInclusive<u16>);
 
 impl Ports {
-    /// Every port.
+    /// Returns every port.
     pub fn all() -> Self {
         Ports(0..=u16::MAX)
     }
 
-    /// This port alone.
+    /// Returns this port alone.
     pub(crate) fn one(port: u16) -> Self {
         Ports(port..=port)
     }
 
-    /// Whether `port` is one of them.
+    /// Returns whether `port` is among them.
     pub fn contains(&self, port: u16) -> bool {
         self.0.contains(&port)
     }
