@@ -57,49 +57,55 @@ pub(crate) static COMPONENT: KeyTable = KeyTable {
     children: || vec![("allow", &ALLOW), ("deny", &DENY), ("limits", &LIMITS)],
 };
 
+const ALLOW_KEYS: &[ManifestKey] = &[
+    grant(Capability::Dir, "Folders of the host, as `HOST::GUEST` or `HOST::GUEST::rw`.", "\"./assets::/assets\""),
+    grant(
+        Capability::Env,
+        "Variables: `NAME` with the value that the host has, or `NAME=VALUE`.",
+        "[\"LANG\", \"MODE=production\"]",
+    ),
+    grant(Capability::Connect, "Outbound TCP and UDP, as `HOST:PORT`.", "\"db.internal:5432\""),
+    grant(Capability::Listen, "Inbound TCP and UDP, as `ADDRESS:PORT`.", "\"127.0.0.1:9000\""),
+    grant(Capability::Resolve, "Names to look up.", "\"*.internal\""),
+    grant(Capability::Http, "Outbound HTTP requests, as `[METHODS] URL`.", "\"GET https://api.github.com/repos/**\""),
+];
+
 /// Grants of a component.
 pub(crate) static ALLOW: KeyTable = KeyTable {
     header: "[component.NAME.allow]",
     shape: TableShape::Single,
     doc: "Grants of the component. Each key takes one pattern or a list, as the flag of the same name does.",
-    keys: &[
-        grant(Capability::Dir, "Folders of the host, as `HOST::GUEST` or `HOST::GUEST::rw`.", "\"./assets::/assets\""),
-        grant(
-            Capability::Env,
-            "Variables: `NAME` with the value that the host has, or `NAME=VALUE`.",
-            "[\"LANG\", \"MODE=production\"]",
-        ),
-        grant(Capability::Connect, "Outbound TCP and UDP, as `HOST:PORT`.", "\"db.internal:5432\""),
-        grant(Capability::Listen, "Inbound TCP and UDP, as `ADDRESS:PORT`.", "\"127.0.0.1:9000\""),
-        grant(Capability::Resolve, "Names to look up.", "\"*.internal\""),
-        grant(
-            Capability::Http,
-            "Outbound HTTP requests, as `[METHODS] URL`.",
-            "\"GET https://api.github.com/repos/**\"",
-        ),
-    ],
+    keys: ALLOW_KEYS,
     exactly_one_of: &[],
     moved: &http::RENAMED,
     children: no_children,
 };
+
+const DENY_KEYS: &[ManifestKey] = &[
+    grant(Capability::Dir, "Paths of the guest, each with all paths below it.", "\"/assets/private\""),
+    grant(Capability::Env, "Variables: `NAME`, `PREFIX_*` or `*`.", "\"AWS_*\""),
+    grant(Capability::Connect, "Connections, by name or by address.", "\"169.254.0.0/16:*\""),
+    grant(Capability::Listen, "Addresses to listen on.", "\"*:22\""),
+    grant(Capability::Resolve, "Names to look up.", "\"metadata.google.internal\""),
+    grant(Capability::Http, "Outbound HTTP requests.", "\"DELETE *://*:*\""),
+];
 
 /// Denials of a component.
 pub(crate) static DENY: KeyTable = KeyTable {
     header: "[component.NAME.deny]",
     shape: TableShape::Single,
     doc: "Denials of the component. A denial beats every grant.",
-    keys: &[
-        grant(Capability::Dir, "Paths of the guest, each with all paths below it.", "\"/assets/private\""),
-        grant(Capability::Env, "Variables: `NAME`, `PREFIX_*` or `*`.", "\"AWS_*\""),
-        grant(Capability::Connect, "Connections, by name or by address.", "\"169.254.0.0/16:*\""),
-        grant(Capability::Listen, "Addresses to listen on.", "\"*:22\""),
-        grant(Capability::Resolve, "Names to look up.", "\"metadata.google.internal\""),
-        grant(Capability::Http, "Outbound HTTP requests.", "\"DELETE *://*:*\""),
-    ],
+    keys: DENY_KEYS,
     exactly_one_of: &[],
     moved: &http::RENAMED,
     children: no_children,
 };
+
+/// Fails to compile when a capability has no key.
+const _: () = assert!(
+    ALLOW_KEYS.len() == Capability::ALL.len() && DENY_KEYS.len() == Capability::ALL.len(),
+    "a capability has no key in `allow` or `deny`"
+);
 
 static LIMITS: KeyTable = KeyTable {
     header: "[component.NAME.limits]",

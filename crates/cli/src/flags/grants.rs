@@ -68,7 +68,8 @@ impl GrantFlags {
         if self.allow_all {
             policy.allow_all();
         }
-        for (capability, grants, denials) in self.by_capability() {
+        for capability in Capability::ALL {
+            let (grants, denials) = self.of(capability);
             for text in grants {
                 policy.allow(capability, text).map_err(|e| of_pattern(capability.name(), &e))?;
             }
@@ -79,20 +80,21 @@ impl GrantFlags {
         Ok(policy)
     }
 
-    fn by_capability(&self) -> [(Capability, &[String], &[String]); 6] {
-        [
-            (Capability::Dir, &self.dir, &self.deny_dir),
-            (Capability::Env, &self.env, &self.deny_env),
-            (Capability::Connect, &self.connect, &self.deny_connect),
-            (Capability::Listen, &self.listen, &self.deny_listen),
-            (Capability::Resolve, &self.resolve, &self.deny_resolve),
-            (Capability::Http, &self.http, &self.deny_http),
-        ]
+    /// Returns the grants and the denials of a capability.
+    fn of(&self, capability: Capability) -> (&[String], &[String]) {
+        match capability {
+            Capability::Dir => (&self.dir, &self.deny_dir),
+            Capability::Env => (&self.env, &self.deny_env),
+            Capability::Connect => (&self.connect, &self.deny_connect),
+            Capability::Listen => (&self.listen, &self.deny_listen),
+            Capability::Resolve => (&self.resolve, &self.deny_resolve),
+            Capability::Http => (&self.http, &self.deny_http),
+        }
     }
 
     /// Returns whether no flag grants or denies anything.
     pub fn is_empty(&self) -> bool {
-        !self.allow_all
-            && self.by_capability().iter().all(|(_, grants, denials)| grants.is_empty() && denials.is_empty())
+        let is_empty = |(grants, denials): (&[String], &[String])| grants.is_empty() && denials.is_empty();
+        !self.allow_all && Capability::ALL.into_iter().all(|capability| is_empty(self.of(capability)))
     }
 }
