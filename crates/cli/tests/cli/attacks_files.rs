@@ -269,6 +269,20 @@ fn a_pipe_is_refused_at_once() {
 }
 
 #[test]
+fn a_pipe_that_takes_the_place_of_a_file_holds_up_nobody() {
+    let env = world();
+    mknodat(CWD, env.path("data/pipe"), FileType::Fifo, Mode::RWXU, 0).expect("a pipe can be made");
+    for program in programs() {
+        while_swapping(&env.path("data/inside"), &env.path("data/pipe"), || {
+            for _ in 0..50 {
+                let output = run(&env, &program, &["--deadline", "20s"], &["read", "/data/inside"]);
+                assert!(output.stdout == "inside\n" || output.stderr.contains("files and folders only"), "{output}");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_link_does_not_reach_around_a_denial() {
     let env = world();
     env.file("data/private/secret", SECRET);

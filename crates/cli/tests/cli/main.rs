@@ -4,6 +4,7 @@
 //! tests of `serve` have a binary of their own.
 
 mod attacks_files;
+mod attacks_mounts;
 mod cache;
 mod call;
 mod env;

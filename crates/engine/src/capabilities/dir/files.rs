@@ -7,24 +7,27 @@
 //! nothing can be created in it, and nothing is left behind however the process ends.
 //! [`Files::leads_to`] returns its entries.
 //!
-//! Inside a mount, wasmtime's cap-std resolves paths, so that no `..`, symbolic link or race leads
-//! out. This file decides whether an operation may be tried ([`Files::admit`]), and reports
-//! operations that were refused for leading out ([`Files::refused`]).
+//! An operation on a path has three steps: [`Files::begin`] finds the folder that the path begins
+//! in, [`PendingPath::walk`] follows it, and [`Files::decide`] asks the gate about the object that
+//! was reached.
 
 use crate::capabilities::dir::mounts::Mounts;
+use crate::capabilities::dir::open::OpenHow;
+use crate::capabilities::dir::walk::{LastComponent, Level, Walk, WalkEnd, WalkError};
 use crate::capabilities::state::HostState;
 use crate::gate::gate::{Gate, Permit};
+use rustix::fs::FileType;
+use rustix::io::Errno;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use walnut_policy::{Access, Denial, Mount, Reason, Request, normalize};
-use wasmtime_wasi::filesystem::{Descriptor, Dir};
+use walnut_policy::{Access, Denial, Reason, Request, normalize};
+use wasmtime_wasi::filesystem::{Descriptor, Dir, File};
 
 /// The files of one sandbox.
 pub(crate) struct Files {
     mounts: Arc<Mounts>,
-    /// The guest path of each open file and folder, by its handle.
-    places: HashMap<u32, String>,
+    /// Place of each open file and folder, by its handle.
+    places: HashMap<u32, Place>,
 }
 
 /// State of this capability.
@@ -33,14 +36,49 @@ pub(crate) trait DirState: HostState {
     fn files_mut(&mut self) -> &mut Files;
 }
 
-/// An operation that may be tried: in the folder `dir`, on the path `path`.
+/// An operation that may be tried: in the folder `dir`, on the path `path`, a single component.
 pub(crate) struct AdmittedPath {
     pub dir: Dir,
     pub path: String,
-    /// The absolute guest path.
-    pub guest: String,
-    /// The permit; `None` in the folders that only lead to mounts, which give no authority.
-    permit: Option<Permit>,
+    /// End of the walk; `None` in the folders that only lead to mounts, which give no authority.
+    end: Option<WalkEnd>,
+    /// Guest path of the object.
+    guest: String,
+    _permit: Option<Permit>,
+    mounts: Arc<Mounts>,
+}
+
+/// Use of a path.
+#[derive(Clone, Copy)]
+pub(crate) struct PathUse {
+    import: &'static str,
+    access: Access,
+    last: LastComponent,
+    /// Whether a symbolic link to an absolute path is made, which could lead anywhere.
+    makes_absolute_link: bool,
+}
+
+impl PathUse {
+    /// Returns a use of the object that a path names; with `follows`, of the target of a link.
+    pub fn object(import: &'static str, access: Access, follows: bool) -> Self {
+        let last = if follows { LastComponent::Follow } else { LastComponent::Keep };
+        PathUse { import, access, last, makes_absolute_link: false }
+    }
+
+    /// Returns the making of an entry.
+    pub fn create(import: &'static str) -> Self {
+        PathUse { import, access: Access::Write, last: LastComponent::Create, makes_absolute_link: false }
+    }
+
+    /// Returns the making of a symbolic link to `target`.
+    pub fn symlink(import: &'static str, target: &str) -> Self {
+        PathUse { makes_absolute_link: target.starts_with('/'), ..PathUse::create(import) }
+    }
+
+    /// Returns the move or removal of the entry that a path names.
+    pub fn entry(import: &'static str) -> Self {
+        PathUse { import, access: Access::Write, last: LastComponent::Entry, makes_absolute_link: false }
+    }
 }
 
 /// Error that a guest sees, before its translation to WASI 0.2 or 0.3.
@@ -52,14 +90,59 @@ pub(crate) enum FileError {
     ReadOnly,
     BadDescriptor,
     NotDirectory,
+    Busy,
+    /// An error of the system.
+    System(Errno),
 }
 
-/// Place that a path leads to.
-enum PathTarget {
-    Mount { dir: Dir, path: String, guest: String },
+/// Guest path of an open file or folder.
+#[derive(Clone)]
+struct Place {
+    guest: String,
+    /// Index of its mount; `None` for a folder that only leads to mounts.
+    mount: Option<usize>,
+}
+
+/// Place that a path begins at.
+enum PathStart {
+    Walk(Walk),
     Root { dir: Dir, guest: String },
     Outside { guest: String },
     AboveBase,
+}
+
+/// A path whose walk was not done yet.
+pub(crate) struct PendingPath {
+    start: PathStart,
+    usage: PathUse,
+    /// Guest path by the letters alone.
+    guest: String,
+    may_block: bool,
+}
+
+/// A path whose walk is done.
+pub(crate) struct WalkedPath {
+    result: Result<WalkEnd, WalkError>,
+    pending: PendingPath,
+}
+
+impl PendingPath {
+    /// Follows the path, on a thread that may block.
+    pub async fn walk(mut self) -> WalkedPath {
+        let result = match std::mem::replace(&mut self.start, PathStart::AboveBase) {
+            PathStart::Walk(walk) if self.may_block => walk.run(),
+            PathStart::Walk(walk) => on_blocking_thread(move || walk.run()).await.unwrap_or_else(|e| Err(e.into())),
+            other => {
+                self.start = other;
+                Err(WalkError::LeadsOut)
+            }
+        };
+        WalkedPath { result, pending: self }
+    }
+}
+
+async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Errno> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Errno::IO)
 }
 
 impl Files {
@@ -75,9 +158,19 @@ impl Files {
         mounts.chain(root).collect()
     }
 
-    /// Records the guest path of an open file or folder.
-    pub fn opened(&mut self, handle: u32, guest: &str) {
-        self.places.insert(handle, normalize(guest).unwrap_or_else(|| "/".into()));
+    /// Records the handles of the folders that [`Files::start`] returned, in that order.
+    pub fn started(&mut self, handles: &[u32]) {
+        let mounts = self.mounts.mounts.iter().enumerate();
+        let places = mounts.map(|(index, (mount, _))| Place { guest: mount.guest.clone(), mount: Some(index) });
+        let root = Place { guest: "/".into(), mount: None };
+        let places: Vec<_> = places.chain([root]).collect();
+        self.places.extend(handles.iter().copied().zip(places));
+    }
+
+    /// Records an object that was opened.
+    pub fn opened(&mut self, handle: u32, admitted: &AdmittedPath) {
+        let mount = admitted.end.as_ref().map(|end| end.mount);
+        self.places.insert(handle, Place { guest: admitted.guest.clone(), mount });
     }
 
     pub fn closed(&mut self, handle: u32) {
@@ -86,121 +179,114 @@ impl Files {
 
     /// Returns the entries of the open folder `handle`, if it only leads to mounts.
     pub fn leads_to(&self, handle: u32) -> Option<Vec<String>> {
-        let leading = self.mounts.root()?.get(self.places.get(&handle)?)?;
+        let leading = self.mounts.root()?.get(&self.places.get(&handle)?.guest)?;
         Some(leading.names.iter().cloned().collect())
     }
 
-    /// Decides an operation on `path`, relative to the open folder `base` with the handle `handle`.
-    pub fn admit(
-        &self,
-        gate: &Gate,
-        import: &'static str,
-        handle: u32,
-        base: &Descriptor,
-        path: &str,
-        access: Access,
-    ) -> Result<AdmittedPath, FileError> {
+    /// Begins an operation on `path`, relative to the open folder `base` with the handle `handle`.
+    pub fn begin(&self, usage: PathUse, handle: u32, base: &Descriptor, path: &str) -> Result<PendingPath, FileError> {
         let Descriptor::Dir(base) = base else { return Err(FileError::NotDirectory) };
         let place = self.places.get(&handle).ok_or(FileError::BadDescriptor)?;
-        let (dir, path, guest) = match self.locate(place, base, path) {
-            PathTarget::AboveBase => return Err(FileError::NotPermitted),
-            PathTarget::Root { dir, guest } if matches!(access, Access::Read | Access::Stat) => {
-                return Ok(AdmittedPath { dir, path: ".".into(), guest, permit: None });
+        let joined = format!("{}/{path}", place.guest);
+        let guest = normalize(&joined).unwrap_or(joined);
+        let start = match place.mount {
+            Some(mount) => {
+                let start = Level { folder: base.dir.clone(), mount, guest: place.guest.clone() };
+                PathStart::Walk(self.walk(start, path.to_owned(), usage.last))
             }
-            PathTarget::Root { guest, .. } | PathTarget::Outside { guest } => {
-                let denial = gate.check(import, Request::Dir { path: guest, access }).err();
-                return Err(denial.map_or(FileError::Access, |d| refusal(&d)));
-            }
-            PathTarget::Mount { dir, path, guest } => (dir, path, guest),
+            None => self.walk_from_root(&place.guest, path, usage.last),
         };
-        let access = if is_special(&dir, &path, access) { Access::Special } else { access };
-        let permit = gate.check(import, Request::Dir { path: guest.clone(), access }).map_err(|d| refusal(&d))?;
-        let real = || resolve(&real_path(&dir.dir)?.join(&path));
-        if !gate.policy().denied_dirs().is_empty() && real().is_some_and(|real| is_denied(gate, import, &real, access))
-        {
-            return Err(FileError::Access);
+        Ok(PendingPath { start, usage, guest, may_block: self.mounts.may_block })
+    }
+
+    fn walk(&self, start: Level, path: String, last: LastComponent) -> Walk {
+        Walk { mounts: self.mounts.clone(), start, path, last }
+    }
+
+    /// Decides an operation whose path was followed.
+    pub fn decide(&self, gate: &Gate, walked: WalkedPath) -> Result<AdmittedPath, FileError> {
+        let WalkedPath { result, pending: PendingPath { start, usage, guest, .. } } = walked;
+        let PathUse { import, access, .. } = usage;
+        let check = |path: &str, access| gate.check(import, Request::Dir { path: path.to_owned(), access });
+        match start {
+            PathStart::Root { dir, guest } if matches!(access, Access::Read | Access::Stat) => {
+                return Ok(AdmittedPath {
+                    dir,
+                    path: ".".into(),
+                    end: None,
+                    guest,
+                    _permit: None,
+                    mounts: self.mounts.clone(),
+                });
+            }
+            PathStart::Root { guest, .. } | PathStart::Outside { guest } => {
+                return Err(check(&guest, access).err().map_or(FileError::Access, |denial| refusal(&denial)));
+            }
+            PathStart::Walk(_) => return Err(FileError::Access),
+            PathStart::AboveBase => {}
         }
-        Ok(AdmittedPath { dir, path, guest, permit: Some(permit) })
+        // The path as written may be denied whether or not anything is there.
+        if gate.denies(&Request::Dir { path: guest.clone(), access }) {
+            return Err(check(&guest, access).err().map_or(FileError::Access, |denial| refusal(&denial)));
+        }
+        let end = match result {
+            Ok(end) => end,
+            Err(WalkError::LeadsOut) => {
+                let request = Request::Dir { path: guest.clone(), access };
+                let is_ungranted = normalize(&guest).is_some() && !gate.would_allow(&request);
+                let denial = check(&guest, if is_ungranted { access } else { Access::Escape }).err();
+                return Err(denial.map_or(FileError::NotPermitted, |denial| refusal(&denial)));
+            }
+            Err(error) => {
+                check(&guest, access).map_err(|denial| refusal(&denial))?;
+                return Err(match error {
+                    WalkError::System(errno) => FileError::System(errno),
+                    _ => FileError::Busy,
+                });
+            }
+        };
+        if let Some(denied) = &end.denied {
+            return Err(check(denied, access).err().map_or(FileError::Access, |denial| refusal(&denial)));
+        }
+        let access = if is_special(end.kind, access) { Access::Special } else { access };
+        let permit = check(&end.guest, access).map_err(|denial| refusal(&denial))?;
+        if usage.makes_absolute_link {
+            check(&end.guest, Access::Escape).map_err(|denial| refusal(&denial))?;
+        }
+        let mut dir = self.mounts.mounts[end.mount].1.clone();
+        dir.dir = end.folder.clone();
+        let (path, guest) = (end.name.clone(), end.guest.clone());
+        Ok(AdmittedPath { dir, path, end: Some(end), guest, _permit: Some(permit), mounts: self.mounts.clone() })
     }
 
     /// Decides a change of the open file or folder `handle`, which may have been opened without the
     /// permission to write.
     pub fn change(&self, gate: &Gate, import: &'static str, handle: u32) -> Result<Permit, FileError> {
-        let path = self.places.get(&handle).ok_or(FileError::BadDescriptor)?.clone();
+        let path = self.places.get(&handle).ok_or(FileError::BadDescriptor)?.guest.clone();
         gate.check(import, Request::Dir { path, access: Access::Write }).map_err(|d| refusal(&d))
     }
 
-    /// Reports that wasmtime refused an admitted operation because its path leads out of the mount.
-    pub fn refused(&self, gate: &Gate, import: &'static str, admitted: &AdmittedPath) {
-        // A link is only refused for an absolute target, which could lead anywhere.
-        let leads_out = || import.ends_with(".symlink-at") || leads_out(&admitted.dir, &admitted.path);
-        if admitted.permit.is_none() || !leads_out() {
-            return;
-        }
-        let path = match normalize(&format!("{}/{}", admitted.guest, admitted.path)) {
-            Some(_) => admitted.guest.clone(),
-            None => format!("{}/{}", admitted.guest, admitted.path),
-        };
-        // Always a denial; checked for the sake of the listeners.
-        let _ = gate.check(import, Request::Dir { path, access: Access::Escape });
-    }
-
-    /// Returns whether the opened file or folder lies in a denied folder. A link may have been
-    /// exchanged since the decision.
-    pub fn opened_denied(&self, gate: &Gate, import: &'static str, opened: &Descriptor) -> bool {
-        if gate.policy().denied_dirs().is_empty() {
-            return false;
-        }
-        let file = match opened {
-            Descriptor::File(file) => &file.file,
-            Descriptor::Dir(dir) => &dir.dir,
-        };
-        real_path(file).is_some_and(|real| is_denied(gate, import, &real, Access::Read))
-    }
-
-    fn locate(&self, place: &str, base: &Dir, path: &str) -> PathTarget {
-        let in_root = self.mounts.root().is_some_and(|root| root.contains_key(place));
-        let joined = normalize(&format!("{place}/{path}"));
-        if in_root {
-            return self.walk(place, path);
-        }
-        let guest = joined.unwrap_or_else(|| place.to_owned());
-        // A mount inside a mount can be reached through the outer one.
-        if !path.split('/').any(|part| part == "..")
-            && let Some((inner, dir)) = self.mounts.deepest(&guest)
-            && inner.guest.len() > place.len()
-            && inner.guest.starts_with(place)
-        {
-            return PathTarget::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
-        }
-        PathTarget::Mount { dir: base.clone(), path: path.to_owned(), guest }
-    }
-
-    /// Follows `path` from a folder of the root, part by part, until it enters a mount, which
-    /// resolves the rest.
-    fn walk(&self, place: &str, path: &str) -> PathTarget {
+    /// Follows `path` from a folder of the root, part by part, until it enters a mount, where the
+    /// walk goes on.
+    fn walk_from_root(&self, place: &str, path: &str, last: LastComponent) -> PathStart {
         let mut at: Vec<&str> = place.split('/').filter(|p| !p.is_empty()).collect();
         let floor = at.len();
-        let mut parts = path.split('/').filter(|p| !p.is_empty() && *p != ".").peekable();
+        let mut parts = path.split('/').filter(|p| !p.is_empty() && *p != ".");
         loop {
             let here = format!("/{}", at.join("/"));
-            if let Some((_, dir)) = self.mounts.mounts.iter().find(|(m, _)| m.guest == here) {
+            if let Some((mount, folder)) = self.mounts.at(&here) {
                 let rest: Vec<&str> = parts.collect();
-                let guest = normalize(&format!("{here}/{}", rest.join("/"))).unwrap_or_else(|| here.clone());
-                if let Some((inner, dir)) = self.mounts.deepest(&guest)
-                    && inner.guest.len() > here.len()
-                    && !rest.contains(&"..")
-                {
-                    return PathTarget::Mount { dir: dir.clone(), path: below(&inner.guest, &guest), guest };
-                }
-                let path = if rest.is_empty() { ".".to_owned() } else { rest.join("/") };
-                return PathTarget::Mount { dir: dir.clone(), path, guest };
+                let is_mount_point = rest.is_empty() && last == LastComponent::Entry;
+                let slash = if path.ends_with('/') && !rest.is_empty() { "/" } else { "" };
+                let rest = if is_mount_point { ".".to_owned() } else { rest.join("/") + slash };
+                let rest = if rest.is_empty() { ".".to_owned() } else { rest };
+                return PathStart::Walk(self.walk(Level { folder, mount, guest: here }, rest, last));
             }
             match parts.next() {
                 None => break,
                 // The parent of the root is the root.
                 Some("..") if at.is_empty() => {}
-                Some("..") if at.len() <= floor => return PathTarget::AboveBase,
+                Some("..") if at.len() <= floor => return PathStart::AboveBase,
                 Some("..") => {
                     at.pop();
                 }
@@ -209,16 +295,48 @@ impl Files {
         }
         let guest = format!("/{}", at.join("/"));
         match self.mounts.root().and_then(|root| root.get(&guest)) {
-            Some(leading) => PathTarget::Root { dir: leading.dir.clone(), guest },
-            None => PathTarget::Outside { guest },
+            Some(leading) => PathStart::Root { dir: leading.dir.clone(), guest },
+            None => PathStart::Outside { guest },
         }
     }
 }
 
-/// Returns `guest` relative to the mount at `mount`.
-fn below(mount: &str, guest: &str) -> String {
-    let rest = guest.strip_prefix(mount).unwrap_or(guest).trim_start_matches('/');
-    if rest.is_empty() { ".".into() } else { rest.into() }
+impl AdmittedPath {
+    /// Opens the object, on a thread that may block. Checks what was opened, since it may have been
+    /// exchanged after the walk.
+    pub(super) async fn open(&self, gate: &Gate, import: &'static str, how: OpenHow) -> Result<Descriptor, FileError> {
+        let Some(end) = self.end.clone() else {
+            return if how.changes() { Err(FileError::ReadOnly) } else { Ok(Descriptor::Dir(self.dir.clone())) };
+        };
+        if how.changes() && self.dir.perms.write_not_permitted() {
+            return Err(FileError::NotPermitted);
+        }
+        let opened = self.blocking(move || how.open(&end)).await?;
+        let check = |access| gate.check(import, Request::Dir { path: self.guest.clone(), access });
+        let is_plain = matches!(opened.kind, FileType::RegularFile | FileType::Directory);
+        if !is_plain {
+            check(Access::Special).map_err(|denial| refusal(&denial))?;
+        }
+        let denied = self.mounts.denied_ids().map_err(|_| FileError::Access)?;
+        if let Some((_, denied)) = denied.into_iter().find(|(id, _)| *id == opened.id) {
+            let _ = gate.check(import, Request::Dir { path: denied, access: Access::Read });
+            return Err(FileError::Access);
+        }
+        how.finish(&opened).map_err(FileError::System)?;
+        let (perms, may_block) = (self.dir.perms, self.mounts.may_block);
+        Ok(match opened.kind {
+            FileType::Directory => Descriptor::Dir(Dir::new(opened.file, perms, opened.mode, may_block)),
+            _ => Descriptor::File(File::new(opened.file, perms, opened.mode, may_block)),
+        })
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, FileError> {
+        let result = if self.mounts.may_block { work() } else { on_blocking_thread(work).await.and_then(|r| r) };
+        result.map_err(FileError::System)
+    }
 }
 
 /// Returns the error for a denial. The root answers like an empty, read-only folder: nothing is
@@ -235,85 +353,8 @@ fn refusal(denial: &Denial) -> FileError {
     }
 }
 
-/// Returns whether the path leads to something other than a file or a folder, such as a device.
-#[cfg(unix)]
-fn is_special(dir: &Dir, path: &str, access: Access) -> bool {
-    use rustix::fs::{AtFlags, FileType, statat};
-    matches!(access, Access::Read | Access::Write)
-        && statat(&*dir.dir, path, AtFlags::empty()).is_ok_and(|stat| {
-            !matches!(
-                FileType::from_raw_mode(stat.st_mode),
-                FileType::RegularFile | FileType::Directory | FileType::Symlink
-            )
-        })
-}
-
-#[cfg(not(unix))]
-fn is_special(_: &Dir, _: &str, _: Access) -> bool {
-    false
-}
-
-/// Returns whether resolving `path` leaves `dir`: by `..`, by an absolute path, or through a
-/// symbolic link.
-fn leads_out(dir: &Dir, path: &str) -> bool {
-    if path.starts_with('/') || normalize(path).is_none() {
-        return true;
-    }
-    let Some(base) = real_path(&dir.dir) else { return false };
-    let target = base.join(path);
-    match resolve(&target) {
-        Some(real) => !real.starts_with(&base),
-        None => std::fs::read_link(&target).is_ok_and(|link| link.is_absolute()),
-    }
-}
-
-/// Returns whether `real`, a path of the host, is denied under any of the paths by which the guest
-/// may know it. Neither a link nor a second mount of the same folder leads around a denial.
-fn is_denied(gate: &Gate, import: &'static str, real: &Path, access: Access) -> bool {
-    let guest_path = |mount: &Mount| {
-        let host = std::fs::canonicalize(&mount.host).ok()?;
-        let rest = real.strip_prefix(&host).ok()?;
-        normalize(&format!("{}/{}", mount.guest, rest.to_str()?))
-    };
-    let paths = gate.policy().mounts().iter().filter_map(guest_path);
-    let denied = paths.map(|path| Request::Dir { path, access }).find(|request| gate.denies(request));
-    // Denied already; checked again for the sake of the listeners.
-    denied.is_some_and(|request| gate.check(import, request).is_err())
-}
-
-/// Returns the real path of `target`, which need not exist, nor the file that it links to.
-fn resolve(target: &Path) -> Option<PathBuf> {
-    const MAX_LINKS: usize = 40;
-    let mut target = target.to_owned();
-    for _ in 0..MAX_LINKS {
-        if let Ok(real) = std::fs::canonicalize(&target) {
-            return Some(real);
-        }
-        let folder = std::fs::canonicalize(target.parent()?).ok()?;
-        let place = folder.join(target.file_name()?);
-        match std::fs::read_link(&place) {
-            Ok(link) => target = folder.join(link),
-            Err(_) => return Some(place),
-        }
-    }
-    None
-}
-
-/// Returns the path of an open file or folder.
-#[cfg(target_os = "linux")]
-fn real_path(file: &std::fs::File) -> Option<PathBuf> {
-    use std::os::fd::AsRawFd;
-    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
-}
-
-#[cfg(target_vendor = "apple")]
-fn real_path(file: &std::fs::File) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
-    let path = rustix::fs::getpath(file).ok()?;
-    Some(PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes())))
-}
-
-#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-fn real_path(_: &std::fs::File) -> Option<PathBuf> {
-    None
+/// Returns whether an object is neither a file nor a folder, such as a device.
+fn is_special(kind: Option<FileType>, access: Access) -> bool {
+    let is_plain = |kind| matches!(kind, FileType::RegularFile | FileType::Directory | FileType::Symlink);
+    matches!(access, Access::Read | Access::Write) && kind.is_some_and(|kind| !is_plain(kind))
 }

@@ -1,7 +1,10 @@
 //! The mounts of a component, and the root that leads to them.
 
 use crate::failure::error::{LoadError, MountError};
+use rustix::fs::{AtFlags, Stat, fstat, statat};
+use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
@@ -13,9 +16,13 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
 /// The mounts of a component, opened once and shared by its sandboxes.
 pub(crate) struct Mounts {
     pub mounts: Vec<(Mount, Dir)>,
+    /// Identity of the folder of each mount.
+    ids: Vec<FileId>,
+    /// Guest paths that are denied.
+    denied: Vec<String>,
     /// Folders that lead to the mounts; `None` if a mount covers the root.
     root: Option<OnceLock<Option<Root>>>,
-    may_block: bool,
+    pub(super) may_block: bool,
 }
 
 /// The folders that only lead to mounts, by their guest paths.
@@ -53,8 +60,14 @@ impl Mounts {
         if !failed.is_empty() {
             return Err(LoadError::Mounts(failed));
         }
+        let ids = mounts.iter().map(|(mount, dir)| {
+            let failed = |source| MountError { host: mount.host.clone(), guest: mount.guest.clone(), source };
+            fstat(&*dir.dir).map(|stat| FileId::of(&stat)).map_err(|e| LoadError::Mounts(vec![failed(e.into())]))
+        });
+        let ids = ids.collect::<Result<_, _>>()?;
+        let denied = policy.denied_dirs().to_vec();
         let covered = mounts.iter().any(|(m, _)| m.guest == "/");
-        Ok(Arc::new(Mounts { mounts, root: (!covered).then(OnceLock::new), may_block }))
+        Ok(Arc::new(Mounts { mounts, ids, denied, root: (!covered).then(OnceLock::new), may_block }))
     }
 
     /// Removes the folders of the root, where any are left, before the end of their component.
@@ -94,11 +107,88 @@ impl Mounts {
         ways
     }
 
+    /// Returns the mount whose mount point is `guest`, with its folder.
+    pub(super) fn at(&self, guest: &str) -> Option<(usize, Arc<File>)> {
+        let index = self.mounts.iter().position(|(mount, _)| mount.guest == guest)?;
+        Some((index, self.mounts[index].1.dir.clone()))
+    }
+
+    /// Returns the mount that has the rights in a folder that was reached inside of `mount`, and
+    /// the folder's guest path there. A folder that is mounted elsewhere has that mount's rights;
+    /// where several mounts have the folder, a read-only mount is preferred.
+    pub(super) fn rights_of(&self, folder: FileId, mount: usize, guest: String) -> (usize, String) {
+        let mut others = self.ids.iter().enumerate().filter(|(_, id)| **id == folder).map(|(index, _)| index);
+        let Some(first) = others.next() else { return (mount, guest) };
+        if self.ids[mount] == folder {
+            return (mount, guest);
+        }
+        let is_read_only = |index: &usize| self.mounts[*index].0.access == MountAccess::ReadOnly;
+        let chosen = std::iter::once(first).chain(others).find(is_read_only).unwrap_or(first);
+        (chosen, self.mounts[chosen].0.guest.clone())
+    }
+
+    /// Returns the identity of each denied place that exists, with its guest path.
+    ///
+    /// # Errors
+    /// A denied place that cannot be looked at: nobody can tell then which folder is denied.
+    pub(super) fn denied_ids(&self) -> Result<Vec<(FileId, String)>, Errno> {
+        let mut ids = Vec::new();
+        for guest in &self.denied {
+            let Some((mount, dir)) = self.deepest(guest) else { continue };
+            let place = below(&mount.guest, guest);
+            for flags in [AtFlags::empty(), AtFlags::SYMLINK_NOFOLLOW] {
+                match statat(&*dir.dir, place, flags) {
+                    Ok(stat) => ids.push((FileId::of(&stat), guest.clone())),
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Returns whether the folder `id` at `guest` holds a mount or a denied place. Such a folder
+    /// must not be moved: either would then be found where its rule does not reach.
+    pub(super) fn holds_rules(&self, id: FileId, guest: &str) -> Result<bool, Errno> {
+        if self.ids.contains(&id) {
+            return Ok(true);
+        }
+        let places = self.mounts.iter().map(|(mount, _)| &mount.guest).chain(&self.denied);
+        for place in places {
+            if place.strip_prefix(guest).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                return Ok(true);
+            }
+            // Another mount may show the same folder under another path.
+            let Some((mount, dir)) = self.outer(place) else { continue };
+            let mut prefix = String::new();
+            for name in below(&mount.guest, place).split('/') {
+                prefix = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+                match statat(&*dir.dir, prefix.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) if FileId::of(&stat) == id => return Ok(true),
+                    Ok(_) => {}
+                    Err(Errno::NOENT | Errno::NOTDIR) => break,
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the innermost mount that `guest` lies in, other than a mount at `guest` itself.
+    fn outer(&self, guest: &str) -> Option<&(Mount, Dir)> {
+        self.containing(guest).filter(|(mount, _)| mount.guest != guest).max_by_key(|(m, _)| m.guest.len())
+    }
+
     /// Returns the innermost mount that `guest` lies in.
     pub fn deepest(&self, guest: &str) -> Option<&(Mount, Dir)> {
-        let within =
-            |(m, _): &&(Mount, Dir)| m.guest == guest || guest.starts_with(&format!("{}/", m.guest)) || m.guest == "/";
-        self.mounts.iter().filter(within).max_by_key(|(m, _)| m.guest.len())
+        self.containing(guest).max_by_key(|(m, _)| m.guest.len())
+    }
+
+    fn containing(&self, guest: &str) -> impl Iterator<Item = &(Mount, Dir)> {
+        let within = move |(m, _): &&(Mount, Dir)| {
+            m.guest == "/" || guest.strip_prefix(&m.guest).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.mounts.iter().filter(within)
     }
 }
 
@@ -145,4 +235,21 @@ fn open_dir(host: &Path, perms: FsPerms, may_block: bool) -> std::io::Result<Dir
         }
     }
     Err(std::io::Error::other("it is not a folder"))
+}
+
+/// Returns `guest` relative to the mount at `mount`; `.` for the mount itself.
+pub(super) fn below<'a>(mount: &str, guest: &'a str) -> &'a str {
+    let rest = guest.strip_prefix(mount).unwrap_or(guest).trim_start_matches('/');
+    if rest.is_empty() { "." } else { rest }
+}
+
+/// Identity of a file or folder: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    #[cfg_attr(target_os = "linux", expect(clippy::useless_conversion, reason = "the types differ by platform"))]
+    pub fn of(stat: &Stat) -> Self {
+        FileId(stat.st_dev.into(), stat.st_ino.into())
+    }
 }

@@ -1,6 +1,7 @@
 //! `wasi:filesystem` 0.2 behind the gate. WASI 0.1 arrives here too, through its adapter.
 
-use crate::capabilities::dir::files::{AdmittedPath, DirState, FileError};
+use crate::capabilities::dir::files::{AdmittedPath, DirState, FileError, PathUse};
+use crate::capabilities::dir::open::OpenHow;
 use crate::component::wasi::WASI_0_2;
 use walnut_policy::Access;
 use wasmtime::StoreContextMut;
@@ -14,15 +15,15 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 
 pub(super) type Fd = Resource<Descriptor>;
 
-/// Defines a function on one path: asks the gate, then calls wasmtime's function with the admitted
-/// folder and path.
+/// Defines a function on a path: asks the gate, then calls wasmtime's function with the admitted
+/// folder and name. `$usage` makes the use of the path from the name of the import.
 macro_rules! on_path {
-    ($types:ident, $name:literal, $access:expr, ($fd:ident, $path:ident $(, $arg:ident)*) in ($($p:pat_param),*) : ($($ty:ty),*) -> $result:ty, |$view:ident, $dir:ident| $call:expr) => {
+    ($types:ident, $name:literal, $usage:expr, ($fd:ident, $path:ident $(, $arg:ident)*) in ($($p:pat_param),*) : ($($ty:ty),*) -> $result:ty, |$view:ident, $dir:ident| $call:expr) => {
         $types.func_wrap_async(concat!("[method]descriptor.", $name), |mut cx: StoreContextMut<'_, T>, ($($p,)*): ($($ty,)*)| {
             Box::new(async move {
                 const IMPORT: &str = concat!("wasi:filesystem/types.", $name);
                 let state = cx.data_mut();
-                let admitted = match admit(state, IMPORT, &$fd, &$path, $access) {
+                let admitted = match admit(state, ($usage)(IMPORT), &$fd, &$path).await {
                     Ok(admitted) => admitted,
                     Err(code) => return Ok((Err(code),)),
                 };
@@ -34,7 +35,7 @@ macro_rules! on_path {
                     $call.await
                 };
                 state.table_mut().delete(Fd::new_own(handle))?;
-                let result: Result<$result, ErrorCode> = finish(state, IMPORT, &[&admitted], result)?;
+                let result: Result<$result, ErrorCode> = finish(state, result)?;
                 Ok((result,))
             })
         })?;
@@ -60,10 +61,10 @@ pub(super) fn get_directories<T: DirState>(
     let state = cx.data_mut();
     let mut directories = Vec::new();
     for (dir, name) in state.files().start() {
-        let fd = state.table_mut().push(Descriptor::Dir(dir))?;
-        state.files_mut().opened(fd.rep(), &name);
-        directories.push((fd, name));
+        directories.push((state.table_mut().push(Descriptor::Dir(dir))?, name));
     }
+    let handles: Vec<_> = directories.iter().map(|(fd, _)| fd.rep()).collect();
+    state.files_mut().started(&handles);
     Ok((directories,))
 }
 
@@ -75,13 +76,13 @@ pub(super) fn drop_descriptor<T: DirState>(mut cx: StoreContextMut<'_, T>, handl
 }
 
 fn reading<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
-    on_path!(types, "stat-at", Access::Stat, (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> DescriptorStat, |view, dir| {
-        HostDescriptor::stat_at(&mut view, dir, flags, path)
+    on_path!(types, "stat-at", |import| PathUse::object(import, Access::Stat, follows(flags)), (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> DescriptorStat, |view, dir| {
+        HostDescriptor::stat_at(&mut view, dir, PathFlags::empty(), path)
     });
-    on_path!(types, "metadata-hash-at", Access::Stat, (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> MetadataHashValue, |view, dir| {
-        HostDescriptor::metadata_hash_at(&mut view, dir, flags, path)
+    on_path!(types, "metadata-hash-at", |import| PathUse::object(import, Access::Stat, follows(flags)), (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> MetadataHashValue, |view, dir| {
+        HostDescriptor::metadata_hash_at(&mut view, dir, PathFlags::empty(), path)
     });
-    on_path!(types, "readlink-at", Access::Stat, (fd, path) in (fd, path): (Fd, String) -> String, |view, dir| {
+    on_path!(types, "readlink-at", |import| PathUse::object(import, Access::Stat, false), (fd, path) in (fd, path): (Fd, String) -> String, |view, dir| {
         HostDescriptor::readlink_at(&mut view, dir, path)
     });
     Ok(())
@@ -129,17 +130,17 @@ async fn entries<T: DirState>(state: &mut T, fd: Fd) -> Result<Entries, FsError>
 }
 
 fn writing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
-    on_path!(types, "create-directory-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |view, dir| {
+    on_path!(types, "create-directory-at", PathUse::create, (fd, path) in (fd, path): (Fd, String) -> (), |view, dir| {
         HostDescriptor::create_directory_at(&mut view, dir, path)
     });
-    on_path!(types, "remove-directory-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |view, dir| {
+    on_path!(types, "remove-directory-at", PathUse::entry, (fd, path) in (fd, path): (Fd, String) -> (), |view, dir| {
         HostDescriptor::remove_directory_at(&mut view, dir, path)
     });
-    on_path!(types, "unlink-file-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |view, dir| {
+    on_path!(types, "unlink-file-at", PathUse::entry, (fd, path) in (fd, path): (Fd, String) -> (), |view, dir| {
         HostDescriptor::unlink_file_at(&mut view, dir, path)
     });
-    on_path!(types, "set-times-at", Access::Write, (fd, path) in (fd, flags, path, accessed, modified): (Fd, PathFlags, String, NewTimestamp, NewTimestamp) -> (), |view, dir| {
-        HostDescriptor::set_times_at(&mut view, dir, flags, path, accessed, modified)
+    on_path!(types, "set-times-at", |import| PathUse::object(import, Access::Write, follows(flags)), (fd, path) in (fd, flags, path, accessed, modified): (Fd, PathFlags, String, NewTimestamp, NewTimestamp) -> (), |view, dir| {
+        HostDescriptor::set_times_at(&mut view, dir, PathFlags::empty(), path, accessed, modified)
     });
     types.func_wrap_async(
         "[method]descriptor.set-times",
@@ -152,12 +153,12 @@ fn writing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
                     Err(refusal) => return Ok((Err(ErrorCode::from(refusal)),)),
                 };
                 let result = HostDescriptor::set_times(&mut state.filesystem(), fd, accessed, modified).await;
-                Ok((finish(state, IMPORT, &[], result)?,))
+                Ok((finish(state, result)?,))
             })
         },
     )?;
     // The content of a link is text; its target is decided when the link is followed.
-    on_path!(types, "symlink-at", Access::Write, (fd, path) in (fd, says, path): (Fd, String, String) -> (), |view, dir| {
+    on_path!(types, "symlink-at", |import| PathUse::symlink(import, &says), (fd, path) in (fd, says, path): (Fd, String, String) -> (), |view, dir| {
         HostDescriptor::symlink_at(&mut view, dir, says, path)
     });
     Ok(())
@@ -171,39 +172,46 @@ fn open_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
             Box::new(async move {
                 const IMPORT: &str = "wasi:filesystem/types.open-at";
                 let state = cx.data_mut();
-                let writes = flags.contains(DescriptorFlags::WRITE)
-                    || open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
-                let access = if writes { Access::Write } else { Access::Read };
-                let admitted = match admit(state, IMPORT, &fd, &path, access) {
+                let how = open_how(open_flags, flags);
+                let is_unsupported = flags.intersects(
+                    DescriptorFlags::FILE_INTEGRITY_SYNC
+                        | DescriptorFlags::DATA_INTEGRITY_SYNC
+                        | DescriptorFlags::REQUESTED_WRITE_SYNC,
+                );
+                if is_unsupported {
+                    return Ok((Err(ErrorCode::Unsupported),));
+                }
+                let access = if how.changes() { Access::Write } else { Access::Read };
+                let usage = PathUse::object(IMPORT, access, follows(path_flags) && !how.is_exclusive);
+                let admitted = match admit(state, usage, &fd, &path).await {
                     Ok(admitted) => admitted,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let dir = state.table_mut().push(Descriptor::Dir(admitted.dir.clone()))?;
-                let handle = dir.rep();
-                let result = HostDescriptor::open_at(
-                    &mut state.filesystem(),
-                    dir,
-                    path_flags,
-                    admitted.path.clone(),
-                    open_flags,
-                    flags,
-                )
-                .await;
-                state.table_mut().delete(Fd::new_own(handle))?;
-                let result = finish(state, IMPORT, &[&admitted], result)?;
-                if let Ok(opened) = &result
-                    && state.files().opened_denied(state.gate(), IMPORT, state.table().get(opened)?)
-                {
-                    state.table_mut().delete(Fd::new_own(opened.rep()))?;
-                    return Ok((Err(ErrorCode::Access),));
-                }
-                if let Ok(opened) = &result {
-                    state.files_mut().opened(opened.rep(), &admitted.guest);
-                }
-                Ok((result,))
+                let gate = state.gate().clone();
+                let opened = match admitted.open(&gate, IMPORT, how).await {
+                    Ok(opened) => state.table_mut().push(opened)?,
+                    Err(error) => return Ok((Err(code(state, error)?),)),
+                };
+                state.files_mut().opened(opened.rep(), &admitted);
+                Ok((Ok(opened),))
             })
         },
     )
+}
+
+fn follows(flags: PathFlags) -> bool {
+    flags.contains(PathFlags::SYMLINK_FOLLOW)
+}
+
+fn open_how(open: OpenFlags, flags: DescriptorFlags) -> OpenHow {
+    OpenHow {
+        reads: flags.contains(DescriptorFlags::READ),
+        writes: flags.contains(DescriptorFlags::WRITE),
+        creates: open.contains(OpenFlags::CREATE),
+        is_exclusive: open.contains(OpenFlags::EXCLUSIVE),
+        truncates: open.contains(OpenFlags::TRUNCATE),
+        wants_folder: open.contains(OpenFlags::DIRECTORY),
+    }
 }
 
 fn rename_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
@@ -213,7 +221,8 @@ fn rename_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
             Box::new(async move {
                 const IMPORT: &str = "wasi:filesystem/types.rename-at";
                 let state = cx.data_mut();
-                let (old, new) = match admit_two(state, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path)) {
+                let usages = [PathUse::entry(IMPORT), PathUse::entry(IMPORT)];
+                let (old, new) = match admit_two(state, usages, (&old_fd, &old_path), (&new_fd, &new_path)).await {
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
@@ -233,7 +242,7 @@ fn rename_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
                 for handle in handles {
                     state.table_mut().delete(Fd::new_own(handle))?;
                 }
-                Ok((finish(state, IMPORT, &[&old, &new], result)?,))
+                Ok((finish(state, result)?,))
             })
         },
     )
@@ -247,7 +256,8 @@ fn link_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
             Box::new(async move {
                 const IMPORT: &str = "wasi:filesystem/types.link-at";
                 let state = cx.data_mut();
-                let (old, new) = match admit_two(state, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path)) {
+                let usages = [PathUse::object(IMPORT, Access::Write, follows(flags)), PathUse::create(IMPORT)];
+                let (old, new) = match admit_two(state, usages, (&old_fd, &old_path), (&new_fd, &new_path)).await {
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
@@ -259,7 +269,7 @@ fn link_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
                 let result = HostDescriptor::link_at(
                     &mut state.filesystem(),
                     old_dir,
-                    flags,
+                    PathFlags::empty(),
                     old.path.clone(),
                     new_dir,
                     new.path.clone(),
@@ -268,49 +278,50 @@ fn link_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
                 for handle in handles {
                     state.table_mut().delete(Fd::new_own(handle))?;
                 }
-                Ok((finish(state, IMPORT, &[&old, &new], result)?,))
+                Ok((finish(state, result)?,))
             })
         },
     )
 }
 
-fn admit<T: DirState>(
-    state: &T,
-    import: &'static str,
-    fd: &Fd,
-    path: &str,
-    access: Access,
-) -> Result<AdmittedPath, ErrorCode> {
-    let base = state.table().get(fd).map_err(|_| ErrorCode::BadDescriptor)?;
-    state.files().admit(state.gate(), import, fd.rep(), base, path, access).map_err(ErrorCode::from)
+/// Begins, follows and decides a use of a path.
+async fn admit<T: DirState>(state: &mut T, usage: PathUse, fd: &Fd, path: &str) -> Result<AdmittedPath, ErrorCode> {
+    let Ok(base) = state.table().get(fd) else { return Err(ErrorCode::BadDescriptor) };
+    let decided = match state.files().begin(usage, fd.rep(), base, path) {
+        Ok(pending) => {
+            let walked = pending.walk().await;
+            state.files().decide(state.gate(), walked)
+        }
+        Err(error) => Err(error),
+    };
+    match decided {
+        Ok(admitted) => Ok(admitted),
+        Err(error) => Err(code(state, error).unwrap_or(ErrorCode::Io)),
+    }
 }
 
 /// Admits both ends of a hard link or a move. Both change, so both must be writable.
-fn admit_two<T: DirState>(
-    state: &T,
-    import: &'static str,
+async fn admit_two<T: DirState>(
+    state: &mut T,
+    [old_use, new_use]: [PathUse; 2],
     old: (&Fd, &str),
     new: (&Fd, &str),
 ) -> Result<(AdmittedPath, AdmittedPath), ErrorCode> {
-    Ok((admit(state, import, old.0, old.1, Access::Write)?, admit(state, import, new.0, new.1, Access::Write)?))
+    Ok((admit(state, old_use, old.0, old.1).await?, admit(state, new_use, new.0, new.1).await?))
 }
 
-fn finish<T: DirState, R>(
-    state: &mut T,
-    import: &'static str,
-    admitted: &[&AdmittedPath],
-    result: Result<R, FsError>,
-) -> wasmtime::Result<Result<R, ErrorCode>> {
-    let error = match result {
-        Ok(value) => return Ok(Ok(value)),
-        Err(e) => e,
-    };
-    let code = state.filesystem().convert_error_code(error)?;
-    // Links in /proc lead anywhere; cap-std refuses them like circular links.
-    if matches!(code, ErrorCode::NotPermitted | ErrorCode::Loop) {
-        admitted.iter().for_each(|a| state.files().refused(state.gate(), import, a));
+fn finish<T: DirState, R>(state: &mut T, result: Result<R, FsError>) -> wasmtime::Result<Result<R, ErrorCode>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => Ok(Err(state.filesystem().convert_error_code(error)?)),
     }
-    Ok(Err(code))
+}
+
+fn code<T: DirState>(state: &mut T, error: FileError) -> wasmtime::Result<ErrorCode> {
+    match error {
+        FileError::System(errno) => state.filesystem().convert_error_code(std::io::Error::from(errno).into()),
+        other => Ok(other.into()),
+    }
 }
 
 impl From<FileError> for ErrorCode {
@@ -322,6 +333,8 @@ impl From<FileError> for ErrorCode {
             FileError::ReadOnly => ErrorCode::ReadOnly,
             FileError::BadDescriptor => ErrorCode::BadDescriptor,
             FileError::NotDirectory => ErrorCode::NotDirectory,
+            FileError::Busy => ErrorCode::Busy,
+            FileError::System(_) => ErrorCode::Io,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `wasi:filesystem` 0.3 behind the gate.
 
-use crate::capabilities::dir::files::{AdmittedPath, DirState, FileError};
+use crate::capabilities::dir::files::{AdmittedPath, DirState, FileError, PathUse};
+use crate::capabilities::dir::open::OpenHow;
 use crate::capabilities::dir::wasi_0_2::{Fd, drop_descriptor, get_directories};
 use crate::component::wasi::WASI_0_3;
 use walnut_policy::Access;
@@ -15,14 +16,14 @@ use wasmtime_wasi::p3::filesystem::FilesystemError;
 
 type Implementation = WasiFilesystem;
 
-/// Defines a function on one path: asks the gate, then calls wasmtime's function with the admitted
-/// folder and path.
+/// Defines a function on a path: asks the gate, then calls wasmtime's function with the admitted
+/// folder and name. `$usage` makes the use of the path from the name of the import.
 macro_rules! on_path {
-    ($types:ident, $name:literal, $access:expr, ($fd:ident, $path:ident) in ($($p:pat_param),*) : ($($ty:ty),*) -> $result:ty, |$files:ident, $dir:ident| $call:expr) => {
+    ($types:ident, $name:literal, $usage:expr, ($fd:ident, $path:ident) in ($($p:pat_param),*) : ($($ty:ty),*) -> $result:ty, |$files:ident, $dir:ident| $call:expr) => {
         $types.func_wrap_concurrent(concat!("[method]descriptor.", $name), |accessor: &Accessor<T>, ($($p,)*): ($($ty,)*)| {
             Box::pin(async move {
                 const IMPORT: &str = concat!("wasi:filesystem/types.", $name);
-                let admitted = match admit(accessor, IMPORT, &$fd, &$path, $access)? {
+                let admitted = match admit(accessor, ($usage)(IMPORT), &$fd, &$path).await? {
                     Ok(admitted) => admitted,
                     Err(code) => return Ok((Err(code),)),
                 };
@@ -31,7 +32,7 @@ macro_rules! on_path {
                 let $files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result = $call.await;
                 $dir.give_back(accessor)?;
-                let result: Result<$result, ErrorCode> = finish(accessor, IMPORT, &[&admitted], result)?;
+                let result: Result<$result, ErrorCode> = finish(accessor, result)?;
                 Ok((result,))
             })
         })?;
@@ -50,13 +51,13 @@ pub(crate) fn add_to_linker<T: DirState>(linker: &mut Linker<T>) -> wasmtime::Re
 }
 
 fn reading<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
-    on_path!(types, "stat-at", Access::Stat, (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> DescriptorStat, |files, dir| {
-        Implementation::stat_at(&files, dir.fd(), flags, path)
+    on_path!(types, "stat-at", |import| PathUse::object(import, Access::Stat, follows(flags)), (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> DescriptorStat, |files, dir| {
+        Implementation::stat_at(&files, dir.fd(), PathFlags::empty(), path)
     });
-    on_path!(types, "metadata-hash-at", Access::Stat, (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> MetadataHashValue, |files, dir| {
-        Implementation::metadata_hash_at(&files, dir.fd(), flags, path)
+    on_path!(types, "metadata-hash-at", |import| PathUse::object(import, Access::Stat, follows(flags)), (fd, path) in (fd, flags, path): (Fd, PathFlags, String) -> MetadataHashValue, |files, dir| {
+        Implementation::metadata_hash_at(&files, dir.fd(), PathFlags::empty(), path)
     });
-    on_path!(types, "readlink-at", Access::Stat, (fd, path) in (fd, path): (Fd, String) -> String, |files, dir| {
+    on_path!(types, "readlink-at", |import| PathUse::object(import, Access::Stat, false), (fd, path) in (fd, path): (Fd, String) -> String, |files, dir| {
         Implementation::readlink_at(&files, dir.fd(), path)
     });
     Ok(())
@@ -78,17 +79,17 @@ fn listing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
 }
 
 fn writing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
-    on_path!(types, "create-directory-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
+    on_path!(types, "create-directory-at", PathUse::create, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
         Implementation::create_directory_at(&files, dir.fd(), path)
     });
-    on_path!(types, "remove-directory-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
+    on_path!(types, "remove-directory-at", PathUse::entry, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
         Implementation::remove_directory_at(&files, dir.fd(), path)
     });
-    on_path!(types, "unlink-file-at", Access::Write, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
+    on_path!(types, "unlink-file-at", PathUse::entry, (fd, path) in (fd, path): (Fd, String) -> (), |files, dir| {
         Implementation::unlink_file_at(&files, dir.fd(), path)
     });
-    on_path!(types, "set-times-at", Access::Write, (fd, path) in (fd, flags, path, accessed, modified): (Fd, PathFlags, String, NewTimestamp, NewTimestamp) -> (), |files, dir| {
-        Implementation::set_times_at(&files, dir.fd(), flags, path, accessed, modified)
+    on_path!(types, "set-times-at", |import| PathUse::object(import, Access::Write, follows(flags)), (fd, path) in (fd, flags, path, accessed, modified): (Fd, PathFlags, String, NewTimestamp, NewTimestamp) -> (), |files, dir| {
+        Implementation::set_times_at(&files, dir.fd(), PathFlags::empty(), path, accessed, modified)
     });
     types.func_wrap_concurrent(
         "[method]descriptor.set-times",
@@ -105,12 +106,12 @@ fn writing<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
                 };
                 let files = accessor.with_getter::<Implementation>(T::filesystem);
                 let result = Implementation::set_times(&files, fd, accessed, modified).await;
-                Ok((finish(accessor, IMPORT, &[], result)?,))
+                Ok((finish(accessor, result)?,))
             })
         },
     )?;
     // The content of a link is text; its target is decided when the link is followed.
-    on_path!(types, "symlink-at", Access::Write, (fd, path) in (fd, says, path): (Fd, String, String) -> (), |files, dir| {
+    on_path!(types, "symlink-at", |import| PathUse::symlink(import, &says), (fd, path) in (fd, says, path): (Fd, String, String) -> (), |files, dir| {
         Implementation::symlink_at(&files, dir.fd(), says, path)
     });
     Ok(())
@@ -123,35 +124,49 @@ fn open_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
          (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
             Box::pin(async move {
                 const IMPORT: &str = "wasi:filesystem/types.open-at";
-                let writes = flags.contains(DescriptorFlags::WRITE)
-                    || open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
-                let access = if writes { Access::Write } else { Access::Read };
-                let admitted = match admit(accessor, IMPORT, &fd, &path, access)? {
+                let how = open_how(open_flags, flags);
+                let is_unsupported = flags.intersects(
+                    DescriptorFlags::FILE_INTEGRITY_SYNC
+                        | DescriptorFlags::DATA_INTEGRITY_SYNC
+                        | DescriptorFlags::REQUESTED_WRITE_SYNC,
+                );
+                if is_unsupported {
+                    return Ok((Err(ErrorCode::Unsupported),));
+                }
+                let access = if how.changes() { Access::Write } else { Access::Read };
+                let usage = PathUse::object(IMPORT, access, follows(path_flags) && !how.is_exclusive);
+                let admitted = match admit(accessor, usage, &fd, &path).await? {
                     Ok(admitted) => admitted,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let dir = LentDescriptor::lend(accessor, &admitted)?;
-                let files = accessor.with_getter::<Implementation>(T::filesystem);
-                let result =
-                    Implementation::open_at(&files, dir.fd(), path_flags, admitted.path.clone(), open_flags, flags)
-                        .await;
-                dir.give_back(accessor)?;
-                let result = finish(accessor, IMPORT, &[&admitted], result)?;
-                let Ok(opened) = &result else { return Ok((result,)) };
-                let denied = accessor.with(|mut access| {
-                    let state = access.data_mut();
-                    let descriptor = state.table().get(opened)?;
-                    if state.files().opened_denied(state.gate(), IMPORT, descriptor) {
-                        state.table_mut().delete(Fd::new_own(opened.rep()))?;
-                        return wasmtime::error::Ok(true);
-                    }
-                    state.files_mut().opened(opened.rep(), &admitted.guest);
-                    Ok(false)
-                })?;
-                Ok((if denied { Err(ErrorCode::Access) } else { result },))
+                let gate = accessor.with(|mut access| access.data_mut().gate().clone());
+                match admitted.open(&gate, IMPORT, how).await {
+                    Ok(opened) => accessor.with(|mut access| {
+                        let state = access.data_mut();
+                        let opened = state.table_mut().push(opened)?;
+                        state.files_mut().opened(opened.rep(), &admitted);
+                        Ok((Ok(opened),))
+                    }),
+                    Err(error) => Ok((Err(error.into()),)),
+                }
             })
         },
     )
+}
+
+fn follows(flags: PathFlags) -> bool {
+    flags.contains(PathFlags::SYMLINK_FOLLOW)
+}
+
+fn open_how(open: OpenFlags, flags: DescriptorFlags) -> OpenHow {
+    OpenHow {
+        reads: flags.contains(DescriptorFlags::READ),
+        writes: flags.contains(DescriptorFlags::WRITE),
+        creates: open.contains(OpenFlags::CREATE),
+        is_exclusive: open.contains(OpenFlags::EXCLUSIVE),
+        truncates: open.contains(OpenFlags::TRUNCATE),
+        wants_folder: open.contains(OpenFlags::DIRECTORY),
+    }
 }
 
 fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
@@ -160,7 +175,9 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
         |accessor: &Accessor<T>, (old_fd, old_path, new_fd, new_path): (Fd, String, Fd, String)| {
             Box::pin(async move {
                 const IMPORT: &str = "wasi:filesystem/types.rename-at";
-                let (old, new) = match admit_two(accessor, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path))? {
+                let usages = [PathUse::entry(IMPORT), PathUse::entry(IMPORT)];
+                let ends = [(&old_fd, old_path.as_str()), (&new_fd, new_path.as_str())];
+                let (old, new) = match admit_two(accessor, usages, ends).await? {
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
@@ -171,7 +188,7 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
                         .await;
                 old_dir.give_back(accessor)?;
                 new_dir.give_back(accessor)?;
-                Ok((finish(accessor, IMPORT, &[&old, &new], result)?,))
+                Ok((finish(accessor, result)?,))
             })
         },
     )?;
@@ -180,7 +197,9 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
         |accessor: &Accessor<T>, (old_fd, flags, old_path, new_fd, new_path): (Fd, PathFlags, String, Fd, String)| {
             Box::pin(async move {
                 const IMPORT: &str = "wasi:filesystem/types.link-at";
-                let (old, new) = match admit_two(accessor, IMPORT, (&old_fd, &old_path), (&new_fd, &new_path))? {
+                let usages = [PathUse::object(IMPORT, Access::Write, follows(flags)), PathUse::create(IMPORT)];
+                let ends = [(&old_fd, old_path.as_str()), (&new_fd, new_path.as_str())];
+                let (old, new) = match admit_two(accessor, usages, ends).await? {
                     Ok(both) => both,
                     Err(code) => return Ok((Err(code),)),
                 };
@@ -189,7 +208,7 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
                 let result = Implementation::link_at(
                     &files,
                     old_dir.fd(),
-                    flags,
+                    PathFlags::empty(),
                     old.path.clone(),
                     new_dir.fd(),
                     new.path.clone(),
@@ -197,7 +216,7 @@ fn two_paths<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result
                 .await;
                 old_dir.give_back(accessor)?;
                 new_dir.give_back(accessor)?;
-                Ok((finish(accessor, IMPORT, &[&old, &new], result)?,))
+                Ok((finish(accessor, result)?,))
             })
         },
     )
@@ -225,56 +244,42 @@ impl LentDescriptor {
 
 type Decided<R> = wasmtime::Result<Result<R, ErrorCode>>;
 
-fn admit<T: DirState>(
-    accessor: &Accessor<T>,
-    import: &'static str,
-    fd: &Fd,
-    path: &str,
-    access: Access,
-) -> Decided<AdmittedPath> {
-    accessor.with(|mut store| {
+/// Begins, follows and decides a use of a path.
+async fn admit<T: DirState>(accessor: &Accessor<T>, usage: PathUse, fd: &Fd, path: &str) -> Decided<AdmittedPath> {
+    let pending = accessor.with(|mut store| {
         let state = store.data_mut();
         let base = state.table().get(fd)?;
-        Ok(state.files().admit(state.gate(), import, fd.rep(), base, path, access).map_err(ErrorCode::from))
-    })
+        wasmtime::error::Ok(state.files().begin(usage, fd.rep(), base, path))
+    })?;
+    let pending = match pending {
+        Ok(pending) => pending,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let walked = pending.walk().await;
+    Ok(accessor.with(|mut store| {
+        let state = store.data_mut();
+        state.files().decide(state.gate(), walked).map_err(ErrorCode::from)
+    }))
 }
 
 /// Admits both ends of a hard link or a move. Both change, so both must be writable.
-fn admit_two<T: DirState>(
+async fn admit_two<T: DirState>(
     accessor: &Accessor<T>,
-    import: &'static str,
-    old: (&Fd, &str),
-    new: (&Fd, &str),
+    [old_use, new_use]: [PathUse; 2],
+    [old, new]: [(&Fd, &str); 2],
 ) -> Decided<(AdmittedPath, AdmittedPath)> {
-    Ok(
-        match (
-            admit(accessor, import, old.0, old.1, Access::Write)?,
-            admit(accessor, import, new.0, new.1, Access::Write)?,
-        ) {
-            (Ok(old), Ok(new)) => Ok((old, new)),
-            (Err(code), _) | (_, Err(code)) => Err(code),
-        },
-    )
+    let old = match admit(accessor, old_use, old.0, old.1).await? {
+        Ok(old) => old,
+        Err(code) => return Ok(Err(code)),
+    };
+    Ok(admit(accessor, new_use, new.0, new.1).await?.map(|new| (old, new)))
 }
 
-fn finish<T: DirState, R>(
-    accessor: &Accessor<T>,
-    import: &'static str,
-    admitted: &[&AdmittedPath],
-    result: Result<R, FilesystemError>,
-) -> Decided<R> {
-    let error = match result {
-        Ok(value) => return Ok(Ok(value)),
-        Err(e) => e,
-    };
-    accessor.with(|mut access| {
-        let state = access.data_mut();
-        let code = state.filesystem().convert_error_code(error)?;
-        if matches!(code, ErrorCode::NotPermitted | ErrorCode::Loop) {
-            admitted.iter().for_each(|a| state.files().refused(state.gate(), import, a));
-        }
-        Ok(Err(code))
-    })
+fn finish<T: DirState, R>(accessor: &Accessor<T>, result: Result<R, FilesystemError>) -> Decided<R> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => accessor.with(|mut access| Ok(Err(access.data_mut().filesystem().convert_error_code(error)?))),
+    }
 }
 
 impl From<FileError> for ErrorCode {
@@ -286,6 +291,8 @@ impl From<FileError> for ErrorCode {
             FileError::ReadOnly => ErrorCode::ReadOnly,
             FileError::BadDescriptor => ErrorCode::BadDescriptor,
             FileError::NotDirectory => ErrorCode::NotDirectory,
+            FileError::Busy => ErrorCode::Busy,
+            FileError::System(errno) => ErrorCode::from(&std::io::Error::from(errno)),
         }
     }
 }
