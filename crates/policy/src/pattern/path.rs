@@ -1,6 +1,8 @@
 //! Paths of URLs. Servers read the same path in many ways, so a grant reads it strictly and a
 //! denial loosely.
 
+use crate::printable::is_hidden;
+
 /// Returns the normal form of a path (RFC 3986 section 6.2.2), with everything escaped that a
 /// pattern cannot hold, such as `*`.
 pub(crate) fn canonical(path: &str) -> String {
@@ -42,11 +44,12 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
-/// Removes escapes, also those of escapes: a proxy and a server behind it may each do that.
-fn unescape(text: &str) -> String {
-    const MOST: usize = 4;
+/// Removes escapes, also those of escapes: a proxy and a server behind it may each do that. `None`
+/// where more than four layers are there, or the bytes are not UTF-8: servers then differ.
+fn unescape_fully(text: &str) -> Option<String> {
+    const MAX_LAYERS: usize = 4;
     let mut bytes = text.as_bytes().to_vec();
-    for _ in 0..MOST {
+    for _ in 0..=MAX_LAYERS {
         let mut next = Vec::with_capacity(bytes.len());
         let mut at = 0;
         while at < bytes.len() {
@@ -55,11 +58,17 @@ fn unescape(text: &str) -> String {
             at += if escaped.is_some() { 3 } else { 1 };
         }
         if next == bytes {
-            break;
+            return String::from_utf8(bytes).ok();
         }
         bytes = next;
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    None
+}
+
+/// Removes escapes. Text that has no clear meaning, of which [`is_ambiguous`] is true, stays as it
+/// is.
+fn unescape(text: &str) -> String {
+    unescape_fully(text).unwrap_or_else(|| text.to_owned())
 }
 
 /// Returns the names between the slashes as the most lenient server sees them: without escapes,
@@ -70,9 +79,30 @@ fn loose(path: &str) -> Vec<String> {
     names.filter(|name| !name.is_empty()).map(str::to_lowercase).collect()
 }
 
-/// Returns whether `path` has dot segments, plain or escaped. Servers differ in where it leads.
+/// Returns whether servers differ in where `path` leads: it has dot segments, plain, escaped or in
+/// letters that some servers read as dots, or escapes without a clear meaning.
 pub(crate) fn is_ambiguous(path: &str) -> bool {
-    loose(path).iter().any(|name| name == "." || name == "..")
+    let Some(plain) = unescape_fully(path) else { return true };
+    plain.split(['/', '\\', '\u{2044}', '\u{2215}', '\u{ff0f}', '\u{ff3c}']).any(is_dot_segment)
+}
+
+/// Returns whether a segment is `.` or `..` to some server: without its parameters (`;…`), and
+/// without spaces, controls and invisible characters.
+fn is_dot_segment(segment: &str) -> bool {
+    let name = segment.split(';').next().unwrap_or_default();
+    let seen = name.chars().filter(|c| !c.is_whitespace() && !is_hidden(*c));
+    let dots = seen.map(dots).try_fold(0, |sum, dots| Some(sum + dots?));
+    matches!(dots, Some(1 | 2))
+}
+
+/// Returns the number of dots that a character is, or becomes by Unicode's compatibility mappings.
+fn dots(c: char) -> Option<usize> {
+    match c {
+        '.' | '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}' => Some(1),
+        '\u{2025}' => Some(2),
+        '\u{2026}' => Some(3),
+        _ => None,
+    }
 }
 
 /// Returns whether a grant with the path `pattern` covers `path`.

@@ -26,12 +26,25 @@ impl Destination {
         if host.is_empty() {
             return Err(Error::HttpRequestUriInvalid);
         }
-        Ok(Destination { tls, host, port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
+        let default = if tls { 443 } else { 80 };
+        Ok(Destination { tls, host, port: port_of(authority.as_str(), default)? })
     }
 
     pub fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }
+}
+
+/// Returns the port of an authority, which RFC 3986 section 3.2.3 has in digits alone. An empty
+/// port is the default.
+fn port_of(authority: &str, default: u16) -> Result<u16, Error> {
+    let after_brackets = authority.rfind(']').map_or(0, |end| end + 1);
+    let port = authority[after_brackets..].rsplit_once(':').map_or("", |(_, port)| port);
+    if port.is_empty() {
+        return Ok(default);
+    }
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| port.parse().ok()).flatten().ok_or(Error::HttpRequestUriInvalid)
 }
 
 #[cfg(test)]
@@ -44,6 +57,20 @@ mod tests {
         assert_eq!(to("http://127.0.0.1:9120/a@b").unwrap().port, 9120);
         for url in ["http://user:pw@127.0.0.1:9120/", "https://user@test/", "http://@test/"] {
             assert!(matches!(to(url), Err(Error::HttpRequestUriInvalid)), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_digits() {
+        let to = |authority: &str| {
+            let uri = Uri::builder().scheme("http").authority(authority).path_and_query("/").build();
+            uri.map_err(|_| Error::HttpRequestUriInvalid).and_then(|uri| Destination::of(&uri)).map(|to| to.port)
+        };
+        for (authority, port) in [("a:80", 80), ("a:", 80), ("a", 80), ("[::1]:8080", 8080), ("[::1]", 80)] {
+            assert_eq!(to(authority).ok(), Some(port), "{authority}");
+        }
+        for authority in ["127.0.0.1:+18092", "a:65536", "a:99999999999", "a:-1", "a:0x50", "[::1]:+80"] {
+            assert!(to(authority).is_err(), "{authority}");
         }
     }
 }
