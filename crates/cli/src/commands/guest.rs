@@ -40,7 +40,8 @@ pub fn prepare(settings: &GuestSettings, printer: Printer) -> Result<Ready, Comm
     start_logging()?;
     let artifact = load(&settings.target)?;
     let gate = gate(artifact.short_name(), &settings.grants, &settings.arguments, printer)?;
-    let config = EngineConfig { tiers: settings.tiers, ..EngineConfig::command(settings.limits.clone()) };
+    let config = EngineConfig { tiers: settings.tiers, ..EngineConfig::command(settings.limits.clone()) }
+        .for_artifact(&artifact);
     let cache = open_cache(printer);
     let is_kept = cache.is_some();
     let engine = Engine::new(&config, cache);

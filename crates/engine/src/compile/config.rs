@@ -1,6 +1,8 @@
 //! The configuration of wasmtime, all in one place.
 
+use crate::component::artifact::Artifact;
 use crate::component::concurrency::ASYNC;
+use crate::component::imports::has_import;
 use crate::failure::error::LoadError;
 use crate::scheduler::interrupt;
 use walnut_policy::{Limit, Limits};
@@ -19,18 +21,28 @@ pub struct EngineConfig {
     pub sandboxes: u32,
     /// Limits that determine the sizes of pools and stacks.
     pub limits: Limits,
+    /// Whether compiled code checks the limits on time. The code of a command need not, where it can
+    /// be stopped from outside.
+    pub checks_time: bool,
 }
 
 impl EngineConfig {
     /// Returns the configuration for one command: memory is allocated on demand.
     pub fn command(limits: Limits) -> Self {
-        EngineConfig { tiers: Tiers::Both, sandboxes: 1, limits }
+        EngineConfig { tiers: Tiers::Both, sandboxes: 1, limits, checks_time: !interrupt::IS_SUPPORTED }
+    }
+
+    /// Adapts the configuration of a command to its artifact. The host keeps messages of HTTP for a
+    /// guest, and measures them when the guest's code checks its time.
+    pub fn for_artifact(self, artifact: &Artifact) -> Self {
+        let keeps_messages = has_import(artifact, |name| name.starts_with("wasi:http/"));
+        EngineConfig { checks_time: self.checks_time || keeps_messages, ..self }
     }
 
     /// Returns the configuration for a service: slots for `sandboxes` are reserved, so that a
     /// sandbox starts in microseconds.
     pub fn service(limits: Limits, sandboxes: u32) -> Self {
-        EngineConfig { tiers: Tiers::Both, sandboxes: sandboxes.max(2), limits }
+        EngineConfig { tiers: Tiers::Both, sandboxes: sandboxes.max(2), limits, checks_time: true }
     }
 
     /// Returns whether sandboxes come and go, and share their threads.
@@ -38,14 +50,8 @@ impl EngineConfig {
         self.sandboxes > 1
     }
 
-    /// Returns whether the compiled code checks the limits on time. The code of a command need not,
-    /// where it can be stopped from outside.
-    pub(crate) fn checks_time(&self) -> bool {
-        self.is_service() || !interrupt::IS_SUPPORTED
-    }
-
     pub(crate) fn engine(&self, calls: CallModel, compiler: Compiler) -> Result<wasmtime::Engine, LoadError> {
-        let mut config = compiler.config(self.checks_time());
+        let mut config = compiler.config(self.checks_time);
         calls.configure(&mut config);
         let bounds = &Limit::Stack.definition().bounds;
         let stack = usize::try_from(self.limits.stack.clamp(*bounds.start(), *bounds.end())).unwrap_or(usize::MAX);

@@ -28,7 +28,7 @@ impl Tier {
         let mut hasher = DefaultHasher::new();
         adapt::REVISION.hash(&mut hasher);
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
-        let ticker = config.checks_time().then(|| EpochTicker::new(&wasmtime, tick(config)));
+        let ticker = config.checks_time.then(|| EpochTicker::new(&wasmtime, tick(config)));
         Ok(Arc::new(Tier { wasmtime, ticker, calls, compiler, hash: hasher.finish(), room_needed: Arc::default() }))
     }
 }

@@ -1,6 +1,7 @@
 //! Whether a component uses the component model's async.
 
 use crate::component::artifact::Artifact;
+use crate::component::imports::has_import;
 use crate::component::wasi::{Package, WASI_0_3};
 use wasmparser::{ComponentImportSectionReader, Parser, Payload, Validator, WasmFeatures};
 
@@ -31,18 +32,17 @@ pub(crate) fn is_serial(artifact: &Artifact) -> bool {
     })
 }
 
-/// Returns whether a component imports anything of WASI 0.3 before its first module, as tools write
-/// it.
+/// Returns whether a component imports anything of WASI 0.3.
 pub(crate) fn imports_0_3(artifact: &Artifact) -> bool {
-    let payloads = Parser::new(0).parse_all(&artifact.bytes).map_while(Result::ok);
-    payloads
-        .take_while(|payload| !matches!(payload, Payload::ModuleSection { .. } | Payload::CodeSectionStart { .. }))
-        .any(|payload| matches!(payload, Payload::ComponentImportSection(imports) if any_of_0_3(&imports)))
+    has_import(artifact, is_of_0_3)
 }
 
 fn any_of_0_3(imports: &ComponentImportSectionReader<'_>) -> bool {
-    let of_0_3 = |name: &str| Package::of(name).is_some_and(|p| p.version == WASI_0_3);
-    imports.clone().into_iter().any(|import| import.is_ok_and(|import| of_0_3(import.name.name)))
+    imports.clone().into_iter().any(|import| import.is_ok_and(|import| is_of_0_3(import.name.name)))
+}
+
+fn is_of_0_3(name: &str) -> bool {
+    Package::of(name).is_some_and(|package| package.version == WASI_0_3)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Imports that Walnut does not provide, with a remedy for each.
 
+use crate::component::artifact::Artifact;
 use crate::component::wasi::{PACKAGES, Package};
 use crate::failure::error::MissingImport;
 use walnut_policy::Printable;
+use wasmparser::{ComponentImportSectionReader, Parser, Payload};
 
 /// Describes the problem with `import`; `None` if it is provided.
 pub(crate) fn missing(import: &str) -> Option<MissingImport> {
@@ -16,6 +18,18 @@ pub(crate) fn missing(import: &str) -> Option<MissingImport> {
     let have: Vec<_> =
         provided().filter(|(name, _)| name == interface).map(|(name, v)| format!("{name}@{v}")).collect();
     Some(if have.is_empty() { unknown(import, interface) } else { skew(import, version, &have.join(" and ")) })
+}
+
+/// Returns whether a component imports a name for which `is_wanted` holds, before its first module,
+/// where tools write imports.
+pub(crate) fn has_import(artifact: &Artifact, is_wanted: impl Fn(&str) -> bool) -> bool {
+    let payloads = Parser::new(0).parse_all(&artifact.bytes).map_while(Result::ok);
+    let is_one = |section: ComponentImportSectionReader<'_>| {
+        section.into_iter().any(|import| import.is_ok_and(|import| is_wanted(import.name.name)))
+    };
+    payloads
+        .take_while(|payload| !matches!(payload, Payload::ModuleSection { .. } | Payload::CodeSectionStart { .. }))
+        .any(|payload| matches!(payload, Payload::ComponentImportSection(section) if is_one(section.clone())))
 }
 
 /// Returns every provided interface, with its version.
