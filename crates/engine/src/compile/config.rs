@@ -21,8 +21,8 @@ pub struct EngineConfig {
     pub sandboxes: u32,
     /// Limits that determine the sizes of pools and stacks.
     pub limits: Limits,
-    /// Whether compiled code checks the limits on time. The code of a command need not, where it can
-    /// be stopped from outside.
+    /// Whether compiled code checks the limits on time. The code of a command need not, where it
+    /// can be stopped from outside.
     pub checks_time: bool,
 }
 
