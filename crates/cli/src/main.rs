@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod audit;
 mod cache;
 mod commands;
+mod compiler;
 mod error;
 mod exit;
 mod flags;
@@ -16,5 +17,8 @@ mod serving;
 mod settings;
 
 fn main() -> ExitCode {
+    if compiler::is_worker() {
+        return compiler::work();
+    }
     commands::run_verb(flags::parse())
 }

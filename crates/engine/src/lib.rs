@@ -35,6 +35,8 @@ pub use compile::cache::{Cache, CacheError, CacheUsage};
 pub use compile::config::{EngineConfig, Tiers};
 pub use compile::engine::{Engine, Progress};
 pub use compile::prepared::{Prepared, Ready};
+pub use compile::worker::run_compile_worker;
+pub use compile::worker_program::CompileWorker;
 pub use component::artifact::{Artifact, Digest};
 pub use component::artifact_ref::ArtifactRef;
 pub use component::artifact_source::{ArtifactSource, LocalArtifacts};

@@ -2,6 +2,7 @@
 //! start.
 
 use crate::cache::open_cache;
+use crate::compiler;
 use crate::error::CommandError;
 use crate::exit::ExitReason;
 use crate::gate::{env_values, gate};
@@ -40,8 +41,12 @@ pub fn prepare(settings: &GuestSettings, printer: Printer) -> Result<Ready, Comm
     start_logging()?;
     let artifact = load(&settings.target)?;
     let gate = gate(artifact.short_name(), &settings.grants, &settings.arguments, printer)?;
-    let config = EngineConfig { tiers: settings.tiers, ..EngineConfig::command(settings.limits.clone()) }
-        .for_artifact(&artifact);
+    let config = EngineConfig {
+        tiers: settings.tiers,
+        worker: compiler::worker(),
+        ..EngineConfig::command(settings.limits.clone())
+    }
+    .for_artifact(&artifact);
     let cache = open_cache(printer);
     let is_kept = cache.is_some();
     let engine = Engine::new(&config, cache);

@@ -1,6 +1,7 @@
 //! State that start-up and reloads share.
 
 use crate::audit::ServerAudit;
+use crate::compiler;
 use crate::error::{CommandError, of_system};
 use crate::exit::ExitReason;
 use crate::gate::{warn_of_allow_all, warn_of_unset};
@@ -24,6 +25,7 @@ impl ServeContext {
     pub fn new(settings: ServeSettings, node: Arc<Node>, printer: Printer, audit: Option<ServerAudit>) -> Arc<Self> {
         let config = LoaderConfig {
             tiers: settings.tiers,
+            worker: compiler::worker(),
             node_sandboxes: settings.node_sandboxes,
             defaults: settings.defaults.clone(),
             policy: settings.grants.policy.clone(),

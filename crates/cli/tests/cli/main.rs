@@ -5,6 +5,7 @@
 
 mod attacks_files;
 mod attacks_mounts;
+mod bombs;
 mod cache;
 mod call;
 mod env;

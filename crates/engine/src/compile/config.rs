@@ -1,5 +1,6 @@
 //! The configuration of wasmtime, all in one place.
 
+use crate::compile::worker_program::CompileWorker;
 use crate::component::artifact::Artifact;
 use crate::component::concurrency::ASYNC;
 use crate::component::imports::has_import;
@@ -24,12 +25,14 @@ pub struct EngineConfig {
     /// Whether compiled code checks the limits on time. The code of a command need not, where it
     /// can be stopped from outside.
     pub checks_time: bool,
+    /// Program that compiles with the slower compilers; without it, this process does.
+    pub worker: Option<CompileWorker>,
 }
 
 impl EngineConfig {
     /// Returns the configuration for one command: memory is allocated on demand.
     pub fn command(limits: Limits) -> Self {
-        EngineConfig { tiers: Tiers::Both, sandboxes: 1, limits, checks_time: !interrupt::IS_SUPPORTED }
+        EngineConfig { tiers: Tiers::Both, sandboxes: 1, limits, checks_time: !interrupt::IS_SUPPORTED, worker: None }
     }
 
     /// Adapts the configuration of a command to its artifact. The host keeps messages of HTTP for a
@@ -42,7 +45,7 @@ impl EngineConfig {
     /// Returns the configuration for a service: slots for `sandboxes` are reserved, so that a
     /// sandbox starts in microseconds.
     pub fn service(limits: Limits, sandboxes: u32) -> Self {
-        EngineConfig { tiers: Tiers::Both, sandboxes: sandboxes.max(2), limits, checks_time: true }
+        EngineConfig { tiers: Tiers::Both, sandboxes: sandboxes.max(2), limits, checks_time: true, worker: None }
     }
 
     /// Returns whether sandboxes come and go, and share their threads.
@@ -139,7 +142,7 @@ pub(crate) enum CallModel {
 }
 
 impl CallModel {
-    fn configure(self, config: &mut Config) {
+    pub fn configure(self, config: &mut Config) {
         match self {
             CallModel::Serial => config.wasm_features(ASYNC, false).concurrency_support(false),
             CallModel::Concurrent => config
@@ -171,7 +174,7 @@ impl Compiler {
     }
 
     /// Returns the settings that affect compiled code.
-    fn config(self, checks_time: bool) -> Config {
+    pub fn config(self, checks_time: bool) -> Config {
         let mut config = Config::new();
         config
             .wasm_component_model(true)

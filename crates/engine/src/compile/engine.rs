@@ -16,6 +16,7 @@ use crate::compile::config::{CallModel, Compiler, EngineConfig, Tiers};
 use crate::compile::prepared::Prepared;
 use crate::compile::shared_code::SharedTier;
 use crate::compile::tier::Tier;
+use crate::compile::worker::CompileJob;
 use crate::component::adapt;
 use crate::component::artifact::Artifact;
 use crate::component::concurrency;
@@ -120,7 +121,7 @@ impl Engine {
         let tier = self.tier(calls, compiler)?;
         match self.at_hand(tier, source.artifact)? {
             Some(code) => Ok(code),
-            None => tier.share(&self.compile(tier, source, progress)?, source.artifact),
+            None => tier.share(&self.compile(tier, source, progress, false)?, source.artifact),
         }
     }
 
@@ -184,7 +185,7 @@ impl Engine {
         }
         let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| lower_thread_priority()).build();
         let component = match threads {
-            Ok(threads) => threads.install(|| self.compile(tier, &CompileInput::new(artifact), None)),
+            Ok(threads) => threads.install(|| self.compile(tier, &CompileInput::new(artifact), None, true)),
             Err(e) => Err(LoadError::Engine(e.to_string())),
         };
         Ok(Prepared::new(tier.share(&component?, artifact)?, artifact, None))
@@ -204,14 +205,23 @@ impl Engine {
         tier: &SharedTier,
         source: &CompileInput<'_>,
         progress: Option<&dyn Progress>,
+        is_background: bool,
     ) -> Result<Component, LoadError> {
         let (artifact, bytes) = (source.artifact, source.component()?);
         let _shown = progress.map(|p| p.compiling(&artifact.name, bytes.len()));
         let failed = |e: &wasmtime::Error| compile_error(artifact, e);
-        let Some(cache) = &self.cache else {
-            return Component::from_binary(&tier.tier.wasmtime, bytes).map_err(|e| failed(&e));
+        let code = match &self.config.worker {
+            Some(worker) if tier.tier.compiler != Compiler::Baseline => {
+                let Tier { calls, compiler, .. } = *tier.tier;
+                let job = CompileJob { calls, compiler, checks_time: self.config.checks_time, is_background };
+                worker.compile(job, artifact, bytes)?
+            }
+            _ => tier.tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?,
         };
-        let code = tier.tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?;
+        let Some(cache) = &self.cache else {
+            // SAFETY: as below.
+            return unsafe { Component::deserialize(&tier.tier.wasmtime, &code) }.map_err(|e| failed(&e));
+        };
         // A cache that cannot be written to costs time, but does not fail the run.
         let is_kept = cache.put(&artifact.code, tier.tier.hash, &code).is_ok();
         if is_kept && tier.tier.compiler == Compiler::Optimising {
@@ -220,7 +230,8 @@ impl Engine {
                 before.iter().filter_map(|compiler| self.tiers[tier.tier.calls as usize][*compiler as usize].get());
             made.for_each(|tier| cache.remove(&artifact.code, tier.tier.hash));
         }
-        // SAFETY: this engine compiled the code just now.
+        // SAFETY: this engine compiled the code just now, or its worker did, with the same
+        // settings, which wasmtime compares.
         unsafe { Component::deserialize(&tier.tier.wasmtime, &code) }.map_err(|e| failed(&e))
     }
 }

@@ -8,3 +8,5 @@ pub(crate) mod engine;
 pub(crate) mod prepared;
 pub(crate) mod shared_code;
 pub(crate) mod tier;
+pub(crate) mod worker;
+pub(crate) mod worker_program;

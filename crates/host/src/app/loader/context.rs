@@ -7,7 +7,7 @@ use crate::app::loader::optimiser::Optimiser;
 use crate::app::node::Node;
 use std::sync::Arc;
 use std::time::Duration;
-use walnut_engine::Tiers;
+use walnut_engine::{CompileWorker, Tiers};
 use walnut_policy::{Limits, Policy};
 
 /// Settings of components, used where their manifest has none of its own.
@@ -26,6 +26,8 @@ pub struct ComponentDefaults {
 pub struct LoaderConfig {
     /// Choice between baseline and optimised code.
     pub tiers: Tiers,
+    /// Program that compiles with the slower compilers.
+    pub worker: Option<CompileWorker>,
     /// Sandboxes at once of all components together, as the node has it.
     pub node_sandboxes: u32,
     /// Settings of components.
@@ -40,6 +42,7 @@ impl Default for LoaderConfig {
         let admission = AdmissionLimits { sandboxes: 100, queue: 1000, queue_timeout: Duration::from_secs(10) };
         LoaderConfig {
             tiers: Tiers::Both,
+            worker: None,
             node_sandboxes: 1000,
             defaults: ComponentDefaults { limits: Limits::for_service(), admission, reuse: 1 },
             policy: Policy::sealed(),

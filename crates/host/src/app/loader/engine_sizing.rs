@@ -31,7 +31,14 @@ impl EngineSizing {
         let largest = sandboxes.iter().map(|(_, count)| *count).max().unwrap_or(0);
         // More than have requests: an idle sandbox occupies its slot of the pool, too.
         let pool = total.min(MAX_POOL.max(config.node_sandboxes).max(largest));
-        EngineSizing { engine: EngineConfig { tiers: config.tiers, ..EngineConfig::service(limits, pool) }, sandboxes }
+        EngineSizing {
+            engine: EngineConfig {
+                tiers: config.tiers,
+                worker: config.worker.clone(),
+                ..EngineConfig::service(limits, pool)
+            },
+            sandboxes,
+        }
     }
 }
 
