@@ -51,6 +51,11 @@ impl Policy {
         self.allow_all
     }
 
+    /// Returns whether a grant lets a socket connect, send or receive anywhere.
+    pub fn grants_sockets(&self) -> bool {
+        self.allow_all || !self.connect.allow.is_empty() || !self.listen.allow.is_empty()
+    }
+
     /// Returns the folders that the guest sees, in the order in which they were granted.
     pub fn mounts(&self) -> &[Mount] {
         &self.dir.allow

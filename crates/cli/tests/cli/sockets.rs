@@ -17,6 +17,18 @@ fn run(env: &TestEnv, program: &str, flags: &[&str], args: &[&str]) -> RunOutput
     env.run(["run"].iter().chain(flags).chain(&[program]).chain(args))
 }
 
+#[test]
+fn a_sealed_guest_opens_few_sockets() {
+    let env = test_env!();
+    for program in programs() {
+        run(&env, &program, &[], &["sockets", "4"]).prints("1\n2\n3\n4\n");
+        let refused = run(&env, &program, &[], &["sockets", "100"]).exits_with(1);
+        assert_eq!(refused.stdout, "1\n2\n3\n4\n");
+        let granted = run(&env, &program, &["--connect", "127.0.0.1:80"], &["sockets", "100"]).succeeds();
+        assert_eq!(granted.stdout.lines().count(), 100);
+    }
+}
+
 /// Echoes on each connection, for the life of the test.
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");

@@ -6,6 +6,7 @@
 //! are.
 
 pub(crate) mod connection_limit;
+pub(crate) mod descriptors;
 pub(crate) mod dir;
 pub(crate) mod dns;
 pub(crate) mod env;

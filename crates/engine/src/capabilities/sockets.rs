@@ -2,6 +2,7 @@
 //! operation, and the gate answers.
 
 use crate::capabilities::connection_limit::{ConnectionLimit, CountedConnection};
+use crate::capabilities::descriptors::GuestDescriptor;
 use crate::capabilities::dns::learned_names::LearnedNames;
 use crate::capabilities::state::HostState;
 use crate::component::wasi::{WASI_0_2, WASI_0_3};
@@ -16,25 +17,40 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, Linker, Resource, ResourceType};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2;
-use wasmtime_wasi::p2::bindings::sockets::{network as p2_network, tcp as p2_tcp};
+use wasmtime_wasi::p2::bindings::sockets::{
+    network as p2_network, tcp as p2_tcp, tcp_create_socket as p2_tcp_create, udp_create_socket as p2_udp_create,
+};
 use wasmtime_wasi::p3::bindings::sockets::types as p3;
-use wasmtime_wasi::sockets::{SocketAddrUse, TcpSocket, WasiSockets, WasiSocketsView};
+use wasmtime_wasi::p3::sockets::SocketError;
+use wasmtime_wasi::sockets::{SocketAddrUse, TcpSocket, UdpSocket, WasiSockets, WasiSocketsView};
 
 /// State of these capabilities.
 pub(crate) trait SocketsState: HostState {
     fn connections(&mut self) -> &mut SocketConnections;
 }
 
-/// Connections of a sandbox's TCP sockets.
+/// Sockets of a sandbox, and the connections of its TCP sockets.
 pub(crate) struct SocketConnections {
     limit: ConnectionLimit,
+    /// Descriptors of sockets, by handle.
+    sockets: HashMap<u32, GuestDescriptor>,
     /// Open connections, by the handle of the socket.
     open: HashMap<u32, CountedConnection>,
 }
 
 impl SocketConnections {
     pub fn new(limit: ConnectionLimit) -> Self {
-        SocketConnections { limit, open: HashMap::new() }
+        SocketConnections { limit, sockets: HashMap::new(), open: HashMap::new() }
+    }
+
+    /// Counts another socket, of at most `most`.
+    fn take(&self, most: usize) -> Option<GuestDescriptor> {
+        if self.sockets.len() < most { GuestDescriptor::take() } else { None }
+    }
+
+    fn closed(&mut self, handle: u32) {
+        self.open.remove(&handle);
+        self.sockets.remove(&handle);
     }
 }
 
@@ -45,10 +61,66 @@ pub(crate) fn add_to_linker_0_2<T: SocketsState>(linker: &mut Linker<T>) -> wasm
     tcp.func_wrap("[method]tcp-socket.start-connect", start_connect_0_2)?;
     tcp.resource("tcp-socket", ResourceType::host::<p2::TcpSocket>(), |mut cx, handle| {
         let state = cx.data_mut();
-        state.connections().open.remove(&handle);
+        state.connections().closed(handle);
         state.table_mut().delete(Resource::<p2::TcpSocket>::new_own(handle))?;
         Ok(())
-    })
+    })?;
+    let mut udp = linker.instance(&format!("wasi:sockets/udp@{WASI_0_2}"))?;
+    udp.resource("udp-socket", ResourceType::host::<p2::UdpSocket>(), |mut cx, handle| {
+        let state = cx.data_mut();
+        state.connections().closed(handle);
+        state.table_mut().delete(Resource::<p2::UdpSocket>::new_own(handle))?;
+        Ok(())
+    })?;
+    let mut create = linker.instance(&format!("wasi:sockets/tcp-create-socket@{WASI_0_2}"))?;
+    create.func_wrap(
+        "create-tcp-socket",
+        |mut cx: StoreContextMut<'_, T>, (family,): (p2_network::IpAddressFamily,)| {
+            let state = cx.data_mut();
+            let Some(descriptor) = take_socket(state) else { return Ok((Err(p2_network::ErrorCode::NewSocketLimit),)) };
+            let created = p2_tcp_create::Host::create_tcp_socket(&mut state.sockets(), family);
+            Ok((opened_0_2(state, descriptor, created)?,))
+        },
+    )?;
+    let mut create = linker.instance(&format!("wasi:sockets/udp-create-socket@{WASI_0_2}"))?;
+    create.func_wrap_async(
+        "create-udp-socket",
+        |mut cx: StoreContextMut<'_, T>, (family,): (p2_network::IpAddressFamily,)| {
+            Box::new(async move {
+                let state = cx.data_mut();
+                let Some(descriptor) = take_socket(state) else {
+                    return Ok((Err(p2_network::ErrorCode::NewSocketLimit),));
+                };
+                let created = p2_udp_create::Host::create_udp_socket(&mut state.sockets(), family).await;
+                Ok((opened_0_2(state, descriptor, created)?,))
+            })
+        },
+    )
+}
+
+/// Sockets that a sandbox may have at once when nothing is granted that a socket could do: enough
+/// for the explanation of what it tries.
+const MAX_SEALED: usize = 4;
+
+/// Counts a socket before it is made.
+fn take_socket<T: SocketsState>(state: &mut T) -> Option<GuestDescriptor> {
+    let most = if state.gate().policy().grants_sockets() { usize::MAX } else { MAX_SEALED };
+    state.connections().take(most)
+}
+
+/// Records a socket that was made.
+fn opened_0_2<T: SocketsState, R: 'static>(
+    state: &mut T,
+    descriptor: GuestDescriptor,
+    created: Result<Resource<R>, p2::SocketError>,
+) -> wasmtime::Result<Result<Resource<R>, p2_network::ErrorCode>> {
+    match created {
+        Ok(socket) => {
+            state.connections().sockets.insert(socket.rep(), descriptor);
+            Ok(Ok(socket))
+        }
+        Err(e) => Ok(Err(p2_network::Host::convert_error_code(&mut state.sockets(), e)?)),
+    }
 }
 
 /// Like [`add_to_linker_0_2`], for WASI 0.3.
@@ -59,10 +131,55 @@ pub(crate) fn add_to_linker_0_3<T: SocketsState>(linker: &mut Linker<T>) -> wasm
     })?;
     types.resource("tcp-socket", ResourceType::host::<TcpSocket>(), |mut cx, handle| {
         let state = cx.data_mut();
-        state.connections().open.remove(&handle);
+        state.connections().closed(handle);
         state.table_mut().delete(Resource::<TcpSocket>::new_own(handle))?;
         Ok(())
-    })
+    })?;
+    types.resource("udp-socket", ResourceType::host::<UdpSocket>(), |mut cx, handle| {
+        let state = cx.data_mut();
+        state.connections().closed(handle);
+        state.table_mut().delete(Resource::<UdpSocket>::new_own(handle))?;
+        Ok(())
+    })?;
+    types.func_wrap(
+        "[static]tcp-socket.create",
+        |mut cx: StoreContextMut<'_, T>, (family,): (p3::IpAddressFamily,)| {
+            let state = cx.data_mut();
+            let Some(descriptor) = take_socket(state) else { return Ok((Err(too_many_sockets()),)) };
+            let created = p3::HostTcpSocket::create(&mut state.sockets(), family);
+            Ok((opened_0_3(state, descriptor, created)?,))
+        },
+    )?;
+    types.func_wrap_async(
+        "[static]udp-socket.create",
+        |mut cx: StoreContextMut<'_, T>, (family,): (p3::IpAddressFamily,)| {
+            Box::new(async move {
+                let state = cx.data_mut();
+                let Some(descriptor) = take_socket(state) else { return Ok((Err(too_many_sockets()),)) };
+                let created = p3::HostUdpSocket::create(&mut state.sockets(), family).await;
+                Ok((opened_0_3(state, descriptor, created)?,))
+            })
+        },
+    )
+}
+
+fn too_many_sockets() -> p3::ErrorCode {
+    p3::ErrorCode::Other(Some("too many sockets".into()))
+}
+
+/// Like [`opened_0_2`], for WASI 0.3.
+fn opened_0_3<T: SocketsState, R: 'static>(
+    state: &mut T,
+    descriptor: GuestDescriptor,
+    created: Result<Resource<R>, SocketError>,
+) -> wasmtime::Result<Result<Resource<R>, p3::ErrorCode>> {
+    match created {
+        Ok(socket) => {
+            state.connections().sockets.insert(socket.rep(), descriptor);
+            Ok(Ok(socket))
+        }
+        Err(e) => Ok(Err(p3::Host::convert_error_code(&mut state.sockets(), e)?)),
+    }
 }
 
 type Connecting0_2 = (Resource<p2::TcpSocket>, Resource<p2::Network>, p2_network::IpSocketAddress);

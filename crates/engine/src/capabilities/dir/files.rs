@@ -11,6 +11,7 @@
 //! in, [`PendingPath::walk`] follows it, and [`Files::decide`] asks the gate about the object that
 //! was reached.
 
+use crate::capabilities::descriptors::GuestDescriptor;
 use crate::capabilities::dir::mounts::Mounts;
 use crate::capabilities::dir::open::OpenHow;
 use crate::capabilities::dir::walk::{LastComponent, Level, Walk, WalkEnd, WalkError};
@@ -96,11 +97,12 @@ pub(crate) enum FileError {
 }
 
 /// Guest path of an open file or folder.
-#[derive(Clone)]
 struct Place {
     guest: String,
     /// Index of its mount; `None` for a folder that only leads to mounts.
     mount: Option<usize>,
+    /// Descriptor of an object that the guest opened.
+    _descriptor: Option<GuestDescriptor>,
 }
 
 /// Place that a path begins at.
@@ -161,16 +163,20 @@ impl Files {
     /// Records the handles of the folders that [`Files::start`] returned, in that order.
     pub fn started(&mut self, handles: &[u32]) {
         let mounts = self.mounts.mounts.iter().enumerate();
-        let places = mounts.map(|(index, (mount, _))| Place { guest: mount.guest.clone(), mount: Some(index) });
-        let root = Place { guest: "/".into(), mount: None };
+        let places = mounts.map(|(index, (mount, _))| Place {
+            guest: mount.guest.clone(),
+            mount: Some(index),
+            _descriptor: None,
+        });
+        let root = Place { guest: "/".into(), mount: None, _descriptor: None };
         let places: Vec<_> = places.chain([root]).collect();
         self.places.extend(handles.iter().copied().zip(places));
     }
 
     /// Records an object that was opened.
-    pub fn opened(&mut self, handle: u32, admitted: &AdmittedPath) {
+    pub fn opened(&mut self, handle: u32, admitted: &AdmittedPath, descriptor: GuestDescriptor) {
         let mount = admitted.end.as_ref().map(|end| end.mount);
-        self.places.insert(handle, Place { guest: admitted.guest.clone(), mount });
+        self.places.insert(handle, Place { guest: admitted.guest.clone(), mount, _descriptor: Some(descriptor) });
     }
 
     pub fn closed(&mut self, handle: u32) {
@@ -304,9 +310,19 @@ impl Files {
 impl AdmittedPath {
     /// Opens the object, on a thread that may block. Checks what was opened, since it may have been
     /// exchanged after the walk.
-    pub(super) async fn open(&self, gate: &Gate, import: &'static str, how: OpenHow) -> Result<Descriptor, FileError> {
+    pub(super) async fn open(
+        &self,
+        gate: &Gate,
+        import: &'static str,
+        how: OpenHow,
+    ) -> Result<(Descriptor, GuestDescriptor), FileError> {
+        let taken = GuestDescriptor::take().ok_or(FileError::System(Errno::NFILE))?;
         let Some(end) = self.end.clone() else {
-            return if how.changes() { Err(FileError::ReadOnly) } else { Ok(Descriptor::Dir(self.dir.clone())) };
+            return if how.changes() {
+                Err(FileError::ReadOnly)
+            } else {
+                Ok((Descriptor::Dir(self.dir.clone()), taken))
+            };
         };
         if how.changes() && self.dir.perms.write_not_permitted() {
             return Err(FileError::NotPermitted);
@@ -324,10 +340,11 @@ impl AdmittedPath {
         }
         how.finish(&opened).map_err(FileError::System)?;
         let (perms, may_block) = (self.dir.perms, self.mounts.may_block);
-        Ok(match opened.kind {
+        let descriptor = match opened.kind {
             FileType::Directory => Descriptor::Dir(Dir::new(opened.file, perms, opened.mode, may_block)),
             _ => Descriptor::File(File::new(opened.file, perms, opened.mode, may_block)),
-        })
+        };
+        Ok((descriptor, taken))
     }
 
     async fn blocking<T: Send + 'static>(

@@ -188,11 +188,11 @@ fn open_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
                     Err(code) => return Ok((Err(code),)),
                 };
                 let gate = state.gate().clone();
-                let opened = match admitted.open(&gate, IMPORT, how).await {
-                    Ok(opened) => state.table_mut().push(opened)?,
+                let (opened, descriptor) = match admitted.open(&gate, IMPORT, how).await {
+                    Ok((opened, descriptor)) => (state.table_mut().push(opened)?, descriptor),
                     Err(error) => return Ok((Err(code(state, error)?),)),
                 };
-                state.files_mut().opened(opened.rep(), &admitted);
+                state.files_mut().opened(opened.rep(), &admitted, descriptor);
                 Ok((Ok(opened),))
             })
         },

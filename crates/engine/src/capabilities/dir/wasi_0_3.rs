@@ -141,10 +141,10 @@ fn open_at<T: DirState>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<(
                 };
                 let gate = accessor.with(|mut access| access.data_mut().gate().clone());
                 match admitted.open(&gate, IMPORT, how).await {
-                    Ok(opened) => accessor.with(|mut access| {
+                    Ok((opened, descriptor)) => accessor.with(|mut access| {
                         let state = access.data_mut();
                         let opened = state.table_mut().push(opened)?;
-                        state.files_mut().opened(opened.rep(), &admitted);
+                        state.files_mut().opened(opened.rep(), &admitted, descriptor);
                         Ok((Ok(opened),))
                     }),
                     Err(error) => Ok((Err(error.into()),)),

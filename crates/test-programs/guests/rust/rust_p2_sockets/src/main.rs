@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         ["resolve", name] => resolve(name).map(|found| found.iter().for_each(|address| println!("{address}"))),
         ["listen", address] => parse(address).and_then(listen),
         ["listen-udp", address] => parse(address).and_then(listen_udp),
+        ["sockets", count] => sockets(count),
         ["http", method, url] => http(method, url, ""),
         ["http", method, url, body] => http(method, url, body),
         ["http-storm", url, count] => http_storm(url, count),
@@ -53,6 +54,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes sockets of both kinds, by turns, and keeps them all.
+fn sockets(count: &str) -> Outcome {
+    let count: usize = count.parse().map_err(|_| Failure("not a number".to_owned()))?;
+    let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
+    while streams.len() + datagrams.len() < count {
+        if streams.len() > datagrams.len() {
+            datagrams.push(create_udp_socket(IpAddressFamily::Ipv4)?);
+        } else {
+            streams.push(create_tcp_socket(IpAddressFamily::Ipv4)?);
+        }
+        println!("{}", streams.len() + datagrams.len());
+    }
+    Ok(())
 }
 
 struct Failure(String);

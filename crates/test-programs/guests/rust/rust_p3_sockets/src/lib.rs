@@ -50,6 +50,7 @@ impl Guest for Sockets {
             },
             ["listen", address] => listen(address).await,
             ["listen-udp", address] => listen_udp(address).await,
+            ["sockets", count] => sockets(count).await,
             ["http", method, url] => http(method, url, "").await,
             ["http", method, url, body] => http(method, url, body).await,
             ["http-storm", url, count] => http_storm(url, count).await,
@@ -57,6 +58,21 @@ impl Guest for Sockets {
         };
         outcome.map_err(|error| eprintln!("error: {error}"))
     }
+}
+
+/// Makes sockets of both kinds, by turns, and keeps them all.
+async fn sockets(count: &str) -> Result<(), String> {
+    let count: usize = count.parse().map_err(|_| "not a number".to_owned())?;
+    let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
+    while streams.len() + datagrams.len() < count {
+        if streams.len() > datagrams.len() {
+            datagrams.push(UdpSocket::create(IpAddressFamily::Ipv4).map_err(name)?);
+        } else {
+            streams.push(TcpSocket::create(IpAddressFamily::Ipv4).map_err(name)?);
+        }
+        print(format!("{}\n", streams.len() + datagrams.len()).into_bytes()).await;
+    }
+    Ok(())
 }
 
 fn parse(address: &str) -> Result<SocketAddr, String> {
