@@ -5,6 +5,7 @@
 mod access;
 mod admin;
 mod apps;
+mod arrival;
 mod client_limits;
 mod drain;
 mod files;

@@ -73,13 +73,15 @@ fn it_says_https() {
 #[test]
 fn who_does_not_shake_hands_is_dropped_and_holds_up_nobody() {
     let mut server = serve(&[]);
-    let garbage: [&[u8]; 4] =
-        [b"GET / HTTP/1.1\r\nhost: test\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\xff\xff", b"\0"];
-    for bytes in garbage {
+    let plain: [&[u8]; 2] = [b"GET / HTTP/1.1\r\nhost: test\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
+    let garbage: [&[u8]; 2] = [b"\x16\x03\x01\xff\xff", b"\0"];
+    for (bytes, is_plain) in plain.map(|bytes| (bytes, true)).into_iter().chain(garbage.map(|bytes| (bytes, false))) {
         let mut client = server.connect();
         client.send(bytes).unwrap();
         client.finish();
-        assert!(!String::from_utf8_lossy(&client.rest()).contains("HTTP/1.1"));
+        let answer = String::from_utf8_lossy(&client.rest()).into_owned();
+        assert_eq!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), is_plain, "{answer}");
+        assert_eq!(answer.ends_with("this port speaks HTTPS, not HTTP\n"), is_plain, "{answer}");
         is_well(&mut server);
     }
     let started = Instant::now();

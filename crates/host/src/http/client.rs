@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[derive(Clone, Copy)]
 pub(crate) struct Client {
     pub peer: SocketAddr,
+    /// Address of this server to which the client connected.
+    pub local: SocketAddr,
     pub is_secure: bool,
 }
 

@@ -8,6 +8,7 @@ mod exchange;
 mod handler;
 mod head;
 mod http2;
+mod linger;
 mod preface;
 mod request_body;
 mod router;

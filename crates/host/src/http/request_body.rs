@@ -6,12 +6,14 @@ use h2::RecvStream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 
 /// Body of a request.
 pub(crate) enum RequestBody {
-    Http1(hyper::body::Incoming),
+    Http1(Http1Body),
     Http2(Http2Body),
 }
 
@@ -21,22 +23,70 @@ impl HttpBody for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.get_mut() {
-            RequestBody::Http1(body) => Pin::new(body).poll_frame(cx).map_err(io::Error::other),
+            RequestBody::Http1(body) => Pin::new(&mut body.inner).poll_frame(cx).map_err(io::Error::other),
             RequestBody::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            RequestBody::Http1(body) => body.is_end_stream(),
+            RequestBody::Http1(body) => body.inner.is_end_stream(),
             RequestBody::Http2(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            RequestBody::Http1(body) => body.size_hint(),
+            RequestBody::Http1(body) => body.inner.size_hint(),
             RequestBody::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Largest rest of a body that hyper may read by itself, in bytes. Such a rest does not close the
+/// connection.
+const SMALL_REST: u64 = 16 << 10;
+
+/// Whether the body of a connection's latest request was dropped before its end.
+#[derive(Default)]
+pub(crate) struct UnreadBody {
+    is_unread: AtomicBool,
+    is_large: AtomicBool,
+}
+
+impl UnreadBody {
+    /// Returns whether a part of the body was left unread.
+    pub fn is_unread(&self) -> bool {
+        self.is_unread.load(Relaxed)
+    }
+
+    /// Returns whether so much was left, or may have been, that the connection has to close.
+    pub fn is_large(&self) -> bool {
+        self.is_large.load(Relaxed)
+    }
+}
+
+/// Body of a request of HTTP/1.1.
+pub(crate) struct Http1Body {
+    inner: hyper::body::Incoming,
+    unread: Arc<UnreadBody>,
+}
+
+impl Http1Body {
+    /// Wraps the body of a connection's request, and notes in `unread` what becomes of it.
+    pub fn new(inner: hyper::body::Incoming, unread: &Arc<UnreadBody>) -> Self {
+        unread.is_unread.store(false, Relaxed);
+        unread.is_large.store(false, Relaxed);
+        Http1Body { inner, unread: unread.clone() }
+    }
+}
+
+impl Drop for Http1Body {
+    fn drop(&mut self) {
+        if !self.inner.is_end_stream() {
+            let is_large = self.inner.size_hint().exact().is_none_or(|rest| rest > SMALL_REST);
+            self.unread.is_unread.store(true, Relaxed);
+            self.unread.is_large.store(is_large, Relaxed);
         }
     }
 }

@@ -82,8 +82,9 @@ fn host<B>(request: &Request<B>) -> Option<&str> {
 fn is_valid(authority: &Authority) -> bool {
     let (whole, host) = (authority.as_str(), authority.host());
     let Some(port) = whole.strip_prefix(host) else { return false };
-    let is_port =
-        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    let is_number =
+        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
     let is_host = match host.strip_prefix('[') {
         Some(address) => address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => !host.is_empty(),
@@ -138,12 +139,27 @@ mod tests {
             let request = Request::builder().uri("/").header(HOST, host).body(()).unwrap();
             super::host(&request).is_some()
         };
-        for good in ["a.test", "a.test:", "a.test:80", "127.0.0.1:80", "[::1]", "[::1]:80", "a_b"] {
+        for good in ["a.test", "a.test:", "a.test:80", "a:65535", "127.0.0.1:80", "[::1]", "[::1]:80", "a_b"] {
             assert!(named(good), "{good}");
         }
-        for bad in
-            ["", ":80", "a:b", "a:8x", "a:-1", "a:1:2", "[xx]:1", "[]", "[::1", "[::1]80", "::1", "u@a", "a b", "a/b"]
-        {
+        for bad in [
+            "",
+            ":80",
+            "a:65536",
+            "a:99999999999",
+            "a:b",
+            "a:8x",
+            "a:-1",
+            "a:1:2",
+            "[xx]:1",
+            "[]",
+            "[::1",
+            "[::1]80",
+            "::1",
+            "u@a",
+            "a b",
+            "a/b",
+        ] {
             assert!(!named(bad), "{bad}");
         }
     }

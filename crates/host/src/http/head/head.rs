@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Empty};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use walnut_engine::{Body, Failure, named_by_connection};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -14,6 +14,18 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// Largest head of a request, in bytes. A larger one gets 431.
 pub(crate) const MAX_HEAD_BYTES: u32 = 64 << 10;
+
+/// Names the address of this server as the host of a request of HTTP/1.0 without one, which RFC
+/// 9112 section 3.2 allows.
+pub(crate) fn name_host_of_http_1_0<B>(request: &mut Request<B>, local: SocketAddr) {
+    let is_named = request.headers().contains_key(HOST) || request.uri().authority().is_some();
+    if request.version() <= Version::HTTP_10
+        && !is_named
+        && let Ok(host) = HeaderValue::from_str(&local.to_string())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+}
 
 /// Sets the scheme of a request to that of its connection. HTTP/1.1 does not send it, and HTTP/2
 /// lets the client choose.
