@@ -16,15 +16,22 @@ use crate::compile::config::{CallModel, Compiler, EngineConfig, Tiers};
 use crate::compile::prepared::Prepared;
 use crate::compile::shared_code::SharedTier;
 use crate::compile::tier::Tier;
-use crate::compile::worker::CompileJob;
+use crate::compile::worker::{CompileJob, Urgency};
 use crate::component::adapt;
 use crate::component::artifact::Artifact;
+use crate::component::code_size::CodeSize;
 use crate::component::concurrency;
 use crate::failure::error::LoadError;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 use wasmtime::component::Component;
+
+/// Bytes of code that the optimising compiler takes some 0.2 s for: it compiles about 1 MB a second
+/// on each of two cores.
+const MAX_AT_ONCE: usize = 400 << 10;
+/// Bytes of a function that is optimised at once. A single thread compiles it.
+const MAX_FUNCTION_AT_ONCE: usize = 64 << 10;
 
 /// Compiles and runs components. A process has one for each purpose.
 pub struct Engine {
@@ -85,7 +92,7 @@ impl Engine {
             return Ok(Prepared::new(code, artifact, None));
         }
         if tiers == Tiers::Optimised {
-            let code = self.code_by(calls, Compiler::Optimising, &source, progress)?;
+            let code = self.code_by(calls, Compiler::Optimising, &source, progress, Urgency::Needed)?;
             return Ok(Prepared::new(code, artifact, None));
         }
         // A command that always ends before it is optimised has such code from its first start on.
@@ -97,12 +104,19 @@ impl Engine {
                 return Ok(Prepared::new(code, artifact, None));
             }
         }
-        match self.code_by(calls, Compiler::Baseline, &source, progress) {
+        if self.optimises_at_once(artifact)
+            && let Ok(code) = self.code_by(calls, Compiler::Optimising, &source, progress, Urgency::IfQuick)
+        {
+            return Ok(Prepared::new(code, artifact, None));
+        }
+        match self.code_by(calls, Compiler::Baseline, &source, progress, Urgency::Needed) {
             // The slower compiler knows more features and explains errors better.
             Err(LoadError::Invalid { reason, .. } | LoadError::Compile { reason, .. } | LoadError::Engine(reason)) => {
-                let code = match self.code_by(calls, Compiler::Plain, &source, progress) {
+                let code = match self.code_by(calls, Compiler::Plain, &source, progress, Urgency::Needed) {
                     // The pools of another engine may exceed the address space.
-                    Err(LoadError::Engine(_)) => self.code_by(calls, Compiler::Optimising, &source, progress)?,
+                    Err(LoadError::Engine(_)) => {
+                        self.code_by(calls, Compiler::Optimising, &source, progress, Urgency::Needed)?
+                    }
                     code => code?,
                 };
                 Ok(Prepared::new(code, artifact, Some(reason)))
@@ -111,17 +125,27 @@ impl Engine {
         }
     }
 
+    /// Returns whether a first start waits for the optimised code of `artifact`: where the code is
+    /// small and a bound holds for the compiler. A service has threads that optimise meanwhile.
+    fn optimises_at_once(&self, artifact: &Artifact) -> bool {
+        let size = || CodeSize::up_to(MAX_AT_ONCE, artifact);
+        let is_small = |size: CodeSize| size.total <= MAX_AT_ONCE && size.largest <= MAX_FUNCTION_AT_ONCE;
+        let has_both = self.config.tiers == Tiers::Both && self.config.worker.is_some();
+        has_both && !self.config.is_service() && is_small(size())
+    }
+
     fn code_by(
         &self,
         calls: CallModel,
         compiler: Compiler,
         source: &CompileInput<'_>,
         progress: Option<&dyn Progress>,
+        urgency: Urgency,
     ) -> Result<Arc<LinkedCode>, LoadError> {
         let tier = self.tier(calls, compiler)?;
         match self.at_hand(tier, source.artifact)? {
             Some(code) => Ok(code),
-            None => tier.share(&self.compile(tier, source, progress, false)?, source.artifact),
+            None => tier.share(&self.compile(tier, source, progress, urgency)?, source.artifact),
         }
     }
 
@@ -185,7 +209,9 @@ impl Engine {
         }
         let threads = rayon::ThreadPoolBuilder::new().start_handler(|_| lower_thread_priority()).build();
         let component = match threads {
-            Ok(threads) => threads.install(|| self.compile(tier, &CompileInput::new(artifact), None, true)),
+            Ok(threads) => {
+                threads.install(|| self.compile(tier, &CompileInput::new(artifact), None, Urgency::Background))
+            }
             Err(e) => Err(LoadError::Engine(e.to_string())),
         };
         Ok(Prepared::new(tier.share(&component?, artifact)?, artifact, None))
@@ -205,7 +231,7 @@ impl Engine {
         tier: &SharedTier,
         source: &CompileInput<'_>,
         progress: Option<&dyn Progress>,
-        is_background: bool,
+        urgency: Urgency,
     ) -> Result<Component, LoadError> {
         let (artifact, bytes) = (source.artifact, source.component()?);
         let _shown = progress.map(|p| p.compiling(&artifact.name, bytes.len()));
@@ -213,7 +239,7 @@ impl Engine {
         let code = match &self.config.worker {
             Some(worker) if tier.tier.compiler != Compiler::Baseline => {
                 let Tier { calls, compiler, .. } = *tier.tier;
-                let job = CompileJob { calls, compiler, checks_time: self.config.checks_time, is_background };
+                let job = CompileJob { calls, compiler, checks_time: self.config.checks_time, urgency };
                 worker.compile(job, artifact, bytes)?
             }
             _ => tier.tier.wasmtime.precompile_component(bytes).map_err(|e| failed(&e))?,

@@ -23,6 +23,8 @@ const MEMORY: u64 = 1 << 30;
 const MEMORY_PER_BYTE: u64 = 128;
 /// Processor time of a worker in seconds, apart from what its input lets it expect.
 const CPU: u64 = 10;
+/// Processor time in seconds of a worker whose code is used only if it comes soon.
+const QUICK_CPU: u64 = 1;
 /// Bytes of the binary for which a worker gets another second.
 const BYTES_PER_SECOND: u64 = 64 << 10;
 
@@ -32,8 +34,18 @@ pub(crate) struct CompileJob {
     pub calls: CallModel,
     pub compiler: Compiler,
     pub checks_time: bool,
-    /// Whether the thread priority of the worker is low.
-    pub is_background: bool,
+    pub urgency: Urgency,
+}
+
+/// Use of the code of a compilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Replaces other code later. The worker has a low priority.
+    Background,
+    /// Somebody waits for it, and has other code if it takes long.
+    IfQuick,
+    /// Somebody waits for it.
+    Needed,
 }
 
 impl CompileWorker {
@@ -87,8 +99,8 @@ fn bounds(bytes: usize) -> (u64, u64) {
 
 impl CompileJob {
     fn to_line(self) -> String {
-        let CompileJob { calls, compiler, checks_time, is_background } = self;
-        format!("{} {} {checks_time} {is_background}\n", calls as u8, compiler as u8)
+        let CompileJob { calls, compiler, checks_time, urgency } = self;
+        format!("{} {} {checks_time} {}\n", calls as u8, compiler as u8, urgency as u8)
     }
 
     fn from_line(line: &str) -> Option<Self> {
@@ -104,8 +116,14 @@ impl CompileJob {
             "2" => Compiler::Optimising,
             _ => return None,
         };
-        let (checks_time, is_background) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        Some(CompileJob { calls, compiler, checks_time, is_background })
+        let checks_time = words.next()?.parse().ok()?;
+        let urgency = match words.next()? {
+            "0" => Urgency::Background,
+            "1" => Urgency::IfQuick,
+            "2" => Urgency::Needed,
+            _ => return None,
+        };
+        Some(CompileJob { calls, compiler, checks_time, urgency })
     }
 
     fn engine(self) -> wasmtime::Result<wasmtime::Engine> {
@@ -126,7 +144,7 @@ pub fn run_compile_worker(input: impl Read, mut output: impl Write) -> io::Resul
     let Some(job) = CompileJob::from_line(&line) else { return Err(io::ErrorKind::InvalidInput.into()) };
     let mut binary = Vec::new();
     input.read_to_end(&mut binary)?;
-    set_bounds(binary.len(), job.is_background);
+    set_bounds(binary.len(), job.urgency);
     let compiled = job.engine().and_then(|engine| engine.precompile_component(&binary));
     match compiled {
         Ok(code) => {
@@ -149,23 +167,24 @@ pub fn run_compile_worker(input: impl Read, mut output: impl Write) -> io::Resul
 
 /// Sets the bounds of this process, which also ends with its parent.
 #[cfg(unix)]
-fn set_bounds(bytes: usize, is_background: bool) {
+fn set_bounds(bytes: usize, urgency: Urgency) {
     use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let (memory, cpu) = bounds(bytes);
+    let cpu = if urgency == Urgency::IfQuick { QUICK_CPU } else { cpu };
     for (resource, bound) in [(Resource::As, memory), (Resource::Cpu, cpu), (Resource::Core, 0)] {
         let before = getrlimit(resource);
         let bound = before.current.map_or(bound, |current| current.min(bound));
         let _ = setrlimit(resource, Rlimit { current: Some(bound), maximum: before.maximum });
     }
-    if is_background {
+    if urgency == Urgency::Background {
         let _ = rustix::process::setpriority_process(None, 5);
     }
 }
 
 #[cfg(not(unix))]
-fn set_bounds(_: usize, _: bool) {}
+fn set_bounds(_: usize, _: Urgency) {}
 
 #[cfg(test)]
 mod tests {
@@ -175,13 +194,14 @@ mod tests {
     fn a_job_is_read_as_it_was_written() {
         for calls in [CallModel::Serial, CallModel::Concurrent] {
             for compiler in [Compiler::Baseline, Compiler::Plain, Compiler::Optimising] {
-                for (checks_time, is_background) in [(true, false), (false, true)] {
-                    let job = CompileJob { calls, compiler, checks_time, is_background };
+                let others = [(true, Urgency::Background), (false, Urgency::IfQuick), (true, Urgency::Needed)];
+                for (checks_time, urgency) in others {
+                    let job = CompileJob { calls, compiler, checks_time, urgency };
                     assert_eq!(CompileJob::from_line(&job.to_line()), Some(job));
                 }
             }
         }
-        for line in ["", "2 0 true true\n", "0 3 true true\n", "0 0 yes true\n", "0 0 true\n"] {
+        for line in ["", "2 0 true 0\n", "0 3 true 0\n", "0 0 yes 0\n", "0 0 true\n", "0 0 true 3\n"] {
             assert_eq!(CompileJob::from_line(line), None, "{line}");
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod adapter;
 pub(crate) mod artifact;
 pub(crate) mod artifact_ref;
 pub(crate) mod artifact_source;
+pub(crate) mod code_size;
 pub(crate) mod concurrency;
 pub(crate) mod core_exports;
 pub(crate) mod imports;
