@@ -293,6 +293,26 @@ fn who_may_only_send_over_udp_hears_no_strangers() {
     }
 }
 
+/// The right to receive belongs to the socket that was bound with it.
+#[test]
+fn a_socket_that_may_receive_gives_no_right_to_another() {
+    let env = test_env!();
+    let (peer, stranger) = (peer(), peer());
+    let granted = peer_address_that_was_free();
+    let args = ["listen-udp-two", granted.as_str(), "127.0.0.1:0"];
+    let grants = ["--listen", &format!("udp:{granted}"), "--connect", "udp:127.0.0.1:1"];
+    let (mut child, other) = listening(&env, &guest(RUST_P2_SOCKETS), &grants, &args);
+    stranger.send_to(b"a stranger", other).expect("it is sent");
+    peer.send_to(b"a peer", &granted).expect("it is sent");
+    assert_eq!(next_datagram(&peer), "a peer");
+    assert!(child.wait().expect("it ends").success());
+    hears_nothing(&stranger);
+}
+
+fn peer_address_that_was_free() -> String {
+    peer().local_addr().expect("it has an address").to_string()
+}
+
 /// Every decision, granted or denied, is a line of the audit.
 #[test]
 fn the_audit_tells_of_every_capability() {

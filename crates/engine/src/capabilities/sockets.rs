@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use walnut_policy::{Protocol, Request};
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Accessor, Linker, Resource, ResourceType};
-use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime::component::{Accessor, Linker, Resource, ResourceTable, ResourceType};
 use wasmtime_wasi::p2;
 use wasmtime_wasi::p2::bindings::sockets::{
     network as p2_network, tcp as p2_tcp, tcp_create_socket as p2_tcp_create, udp_create_socket as p2_udp_create,
@@ -23,6 +22,7 @@ use wasmtime_wasi::p2::bindings::sockets::{
 use wasmtime_wasi::p3::bindings::sockets::types as p3;
 use wasmtime_wasi::p3::sockets::SocketError;
 use wasmtime_wasi::sockets::{SocketAddrUse, TcpSocket, UdpSocket, WasiSockets, WasiSocketsView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 /// State of these capabilities.
 pub(crate) trait SocketsState: HostState {
@@ -32,6 +32,9 @@ pub(crate) trait SocketsState: HostState {
 /// Sockets of a sandbox, and the connections of its TCP sockets.
 pub(crate) struct SocketConnections {
     limit: ConnectionLimit,
+    names: LearnedNames,
+    /// Version of WASI of the component.
+    version: &'static str,
     /// Descriptors of sockets, by handle.
     sockets: HashMap<u32, GuestDescriptor>,
     /// Open connections, by the handle of the socket.
@@ -39,8 +42,8 @@ pub(crate) struct SocketConnections {
 }
 
 impl SocketConnections {
-    pub fn new(limit: ConnectionLimit) -> Self {
-        SocketConnections { limit, sockets: HashMap::new(), open: HashMap::new() }
+    pub fn new(limit: ConnectionLimit, names: LearnedNames, version: &'static str) -> Self {
+        SocketConnections { limit, names, version, sockets: HashMap::new(), open: HashMap::new() }
     }
 
     /// Counts another socket, of at most `most`.
@@ -91,7 +94,8 @@ pub(crate) fn add_to_linker_0_2<T: SocketsState>(linker: &mut Linker<T>) -> wasm
                 let Some(descriptor) = take_socket(state) else {
                     return Ok((Err(p2_network::ErrorCode::NewSocketLimit),));
                 };
-                let created = p2_udp_create::Host::create_udp_socket(&mut state.sockets(), family).await;
+                let mut context = OneSocket::new(state);
+                let created = p2_udp_create::Host::create_udp_socket(&mut context.sockets(), family).await;
                 Ok((opened_0_2(state, descriptor, created)?,))
             })
         },
@@ -156,7 +160,8 @@ pub(crate) fn add_to_linker_0_3<T: SocketsState>(linker: &mut Linker<T>) -> wasm
             Box::new(async move {
                 let state = cx.data_mut();
                 let Some(descriptor) = take_socket(state) else { return Ok((Err(too_many_sockets()),)) };
-                let created = p3::HostUdpSocket::create(&mut state.sockets(), family).await;
+                let mut context = OneSocket::new(state);
+                let created = p3::HostUdpSocket::create(&mut context.sockets(), family).await;
                 Ok((opened_0_3(state, descriptor, created)?,))
             })
         },
@@ -224,6 +229,29 @@ async fn connect_0_3<T: SocketsState>(
     }
 }
 
+/// Context in which a UDP socket is made. The right to receive belongs to the socket that was bound
+/// with it, so each socket has a check of its own.
+struct OneSocket<'a> {
+    wasi: WasiCtx,
+    table: &'a mut ResourceTable,
+}
+
+impl<'a> OneSocket<'a> {
+    fn new<T: SocketsState>(state: &'a mut T) -> Self {
+        let gate = state.gate().clone();
+        let SocketConnections { names, version, .. } = state.connections();
+        let mut wasi = WasiCtxBuilder::new();
+        connect(&mut wasi, &gate, names, version);
+        OneSocket { wasi: wasi.build(), table: state.table_mut() }
+    }
+}
+
+impl WasiView for OneSocket<'_> {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: self.table }
+    }
+}
+
 /// Gives `wasi` sockets that ask `gate`.
 pub(crate) fn connect(wasi: &mut WasiCtxBuilder, gate: &Gate, names: &LearnedNames, version: &str) {
     let (gate, names) = (gate.clone(), names.clone());
@@ -271,7 +299,7 @@ struct SocketGate {
     gate: Gate,
     names: LearnedNames,
     imports: &'static SocketImports,
-    /// Whether the sandbox may receive on UDP sockets that it bound.
+    /// Whether the UDP socket of this check was bound with the right to receive.
     listens_udp: AtomicBool,
     /// Addresses to which it may bind TCP sockets, so that listening needs no second decision: the
     /// latest [`MAX_REMEMBERED`].

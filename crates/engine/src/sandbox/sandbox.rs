@@ -122,6 +122,7 @@ impl Sandbox {
 
     fn new(setup: &Arc<Setup>, meter: Arc<Meter>, output: GuestOutput) -> Self {
         let limits = &setup.limits;
+        let names = LearnedNames::default();
         let connections = ConnectionLimit::new(limits.connections, setup.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(count(limits.handles));
@@ -129,13 +130,13 @@ impl Sandbox {
         http.set_field_size_limit(MAX_FIELDS);
         Sandbox {
             table,
-            names: LearnedNames::default(),
+            names: names.clone(),
             files: Files::new(setup.mounts.clone()),
             meter,
             wasi: None,
             http,
             outbound: Outbound::new(setup.clone(), setup.version, connections.clone()),
-            connections: SocketConnections::new(connections),
+            connections: SocketConnections::new(connections, names, setup.version),
             memory: MemoryLimit::new(limits),
             host_memory: HostMemoryMeter::default(),
             gate: setup.gate.clone(),

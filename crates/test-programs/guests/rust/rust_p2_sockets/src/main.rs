@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         ["resolve", name] => resolve(name).map(|found| found.iter().for_each(|address| println!("{address}"))),
         ["listen", address] => parse(address).and_then(listen),
         ["listen-udp", address] => parse(address).and_then(listen_udp),
+        ["listen-udp-two", granted, other] => listen_udp_two(granted, other),
         ["sockets", count] => sockets(count),
         ["http", method, url] => http(method, url, ""),
         ["http", method, url, body] => http(method, url, body),
@@ -189,6 +190,34 @@ fn listen_udp(address: SocketAddr) -> Outcome {
     }
     outgoing.send(&[OutgoingDatagram { data: datagram.data, remote_address: Some(datagram.remote_address) }])?;
     Ok(())
+}
+
+/// Binds two sockets, prints the address of the second, and echoes the first datagram that either
+/// receives.
+fn listen_udp_two(granted: &str, other: &str) -> Outcome {
+    let mut both = Vec::new();
+    for address in [parse(granted)?, parse(other)?] {
+        let socket = create_udp_socket(family(&address))?;
+        socket.start_bind(&instance_network(), to_wasi(address))?;
+        wait(|| socket.finish_bind(), || socket.subscribe())?;
+        let (incoming, outgoing) = socket.stream(None)?;
+        both.push((incoming, outgoing, socket));
+    }
+    println!("listening on {}", from_wasi(both[1].2.local_address()?));
+    loop {
+        for (incoming, outgoing, _) in &both {
+            if let Some(datagram) = incoming.receive(1)?.pop() {
+                while outgoing.check_send()? == 0 {
+                    outgoing.subscribe().block();
+                }
+                let remote_address = Some(datagram.remote_address);
+                outgoing.send(&[OutgoingDatagram { data: datagram.data, remote_address }])?;
+                return Ok(());
+            }
+        }
+        let ready: Vec<_> = both.iter().map(|(incoming, ..)| incoming.subscribe()).collect();
+        poll::poll(&ready.iter().collect::<Vec<_>>());
+    }
 }
 
 fn resolve(name: &str) -> Outcome<Vec<IpAddr>> {
