@@ -202,6 +202,12 @@ fn a_folder_that_others_may_write_to_is_not_used() {
     --- exit code 125 ---
     ");
     fs::set_permissions(&code, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    // Whoever may write to a folder above it can put another folder in its place.
+    fs::set_permissions(env.cache(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    env.run(["cache"]).exits_with(125).says("is not safe: others may write to it");
+    fs::set_permissions(env.cache(), fs::Permissions::from_mode(0o1777)).expect("it is ours");
+    env.run(["cache"]).succeeds();
+    fs::set_permissions(env.cache(), fs::Permissions::from_mode(0o700)).expect("it is ours");
     let output = env.run(["run", &guest(RUST_P1_HELLO)]);
     assert_eq!(output.stderr, "");
     assert_eq!(entries(&env).len(), 1);

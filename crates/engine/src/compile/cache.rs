@@ -92,10 +92,15 @@ impl Cache {
     pub fn at(dir: &Path, max_bytes: u64) -> Result<Self, CacheError> {
         let io_error = |source| CacheError::Io { dir: dir.to_owned(), source };
         make_private(dir).map_err(io_error)?;
-        if let Some(reason) = unsafe_because(dir).map_err(io_error)? {
-            return Err(CacheError::Unsafe { dir: dir.to_owned(), reason });
+        // The folder's own path, without links: nobody else can change where it leads.
+        let own = dir.canonicalize().map_err(io_error)?;
+        for folder in own.ancestors() {
+            if let Some(reason) = unsafe_because(folder, folder == own).map_err(io_error)? {
+                let dir = if folder == own { dir } else { folder };
+                return Err(CacheError::Unsafe { dir: dir.to_owned(), reason });
+            }
         }
-        Ok(Cache { dir: dir.to_owned(), max_bytes })
+        Ok(Cache { dir: own, max_bytes })
     }
 
     /// Returns the folder.
@@ -137,7 +142,7 @@ impl Cache {
     /// Returns the file of an entry whose checksum is right.
     pub(crate) fn get(&self, digest: &Digest, engine: u64) -> Option<PathBuf> {
         let path = self.path(digest, engine);
-        let file = fs::File::open(&path).ok()?;
+        let file = open_own(&path).ok()?;
         if is_whole(&file).ok()? {
             used(&file);
             return Some(path);
@@ -290,6 +295,23 @@ fn is_whole(file: &fs::File) -> io::Result<bool> {
     Ok(parts.is_some_and(|(code, trailer)| Trailer::of(code).to_bytes() == *trailer))
 }
 
+/// Opens a file of this user, and no link to another file.
+#[cfg(unix)]
+fn open_own(path: &Path) -> io::Result<fs::File> {
+    use rustix::fs::{Mode, OFlags, open};
+    use std::os::unix::fs::MetadataExt;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::File::from(open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    let is_own = metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0;
+    if metadata.is_file() && is_own { Ok(file) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+#[cfg(not(unix))]
+fn open_own(path: &Path) -> io::Result<fs::File> {
+    fs::File::open(path)
+}
+
 #[cfg(unix)]
 fn make_private(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -302,21 +324,27 @@ fn make_private(dir: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn unsafe_because(dir: &Path) -> io::Result<Option<&'static str>> {
+/// Returns why somebody else could put code into the cache by way of this folder: the cache itself,
+/// or a folder above it. In a folder above it, the sticky bit keeps others from moving what is not
+/// theirs, and root may own it.
+fn unsafe_because(folder: &Path, is_cache: bool) -> io::Result<Option<&'static str>> {
     use std::os::unix::fs::MetadataExt;
-    let metadata = fs::metadata(dir)?;
-    let me = rustix::process::geteuid().as_raw();
-    Ok(if metadata.uid() != me {
-        Some("another user owns it")
-    } else if metadata.mode() & 0o022 != 0 {
-        Some("others may write to it")
-    } else {
-        None
+    const ROOT: u32 = 0;
+    const STICKY: u32 = 0o1000;
+    let metadata = fs::symlink_metadata(folder)?;
+    let owner = metadata.uid();
+    let is_trusted = owner == rustix::process::geteuid().as_raw() || (owner == ROOT && !is_cache);
+    let is_open = metadata.mode() & 0o022 != 0 && (is_cache || metadata.mode() & STICKY == 0);
+    Ok(match () {
+        () if !metadata.is_dir() => Some("it is no folder"),
+        () if !is_trusted => Some("another user owns it"),
+        () if is_open => Some("others may write to it"),
+        () => None,
     })
 }
 
 #[cfg(not(unix))]
-fn unsafe_because(_dir: &Path) -> io::Result<Option<&'static str>> {
+fn unsafe_because(_: &Path, _: bool) -> io::Result<Option<&'static str>> {
     // The access list of a user's profile folder makes it private.
     Ok(None)
 }

@@ -131,6 +131,10 @@ fn respond_to(node: &Arc<Node>, is_local: bool, request: &Request<Incoming>) -> 
 fn names_this_machine(request: &Request<Incoming>) -> bool {
     let Some(host) = request.headers().get(HOST) else { return true };
     let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else { return false };
+    // A browser sends no user, and other readers of the host may take the user for it.
+    if authority.as_str().contains('@') {
+        return false;
+    }
     let name = authority.host().trim_matches(['[', ']']);
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
