@@ -95,6 +95,11 @@ pub fn of_pattern(flag: &str, error: &PatternError) -> CommandError {
     CommandError::new(ExitReason::Usage, format!("--{flag}: {error}")).hint(error.hint.clone())
 }
 
+/// Creates the error of a standard output that cannot be written to.
+pub fn of_output(error: &std::io::Error) -> CommandError {
+    of_system("standard output cannot be written to", error)
+}
+
 /// Creates an error of the operating system. `doing` says what was tried.
 pub fn of_system(doing: impl Display, error: &dyn Error) -> CommandError {
     CommandError::new(ExitReason::Host, format!("{doing}: {error}"))

@@ -55,14 +55,23 @@ impl Printer {
     }
 
     /// Writes data to standard output. A reader that has gone away is not an error.
-    pub fn data(&self, text: &str) {
+    ///
+    /// # Errors
+    /// A stream that cannot be written to, such as a file on a full disk.
+    pub fn data(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
     }
 
     /// Writes data that contains names which the author of a component chose.
-    pub fn escaped_data(&self, text: &str) {
-        self.data(&escape(text));
+    ///
+    /// # Errors
+    /// As [`Printer::data`].
+    pub fn escaped_data(&self, text: &str) -> io::Result<()> {
+        self.data(&escape(text))
     }
 
     /// Writes a line to standard error as it is.
@@ -78,7 +87,9 @@ impl Printer {
             None if is_stderr => {
                 let _ = io::stderr().lock().write_all(line.as_bytes());
             }
-            None => self.data(&line),
+            None => {
+                let _ = self.data(&line);
+            }
         }
     }
 

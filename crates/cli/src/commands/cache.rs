@@ -1,6 +1,6 @@
 //! `walnut cache`.
 
-use crate::error::{CommandResult, of_system};
+use crate::error::{CommandResult, of_output, of_system};
 use crate::flags::{CacheArgs, CacheVerb};
 use crate::printer::Printer;
 use walnut_engine::{Cache, CacheUsage};
@@ -11,7 +11,7 @@ pub fn run(args: &CacheArgs, printer: Printer) -> CommandResult {
         None | Some(CacheVerb::Show) => {
             let usage = cache.usage().map_err(|e| of_system("the cache cannot be read", &e))?;
             let (dir, bound) = (cache.dir().display(), cache.bound());
-            printer.data(&format!("{dir}\n{} of at most {bound}\n", amount(usage)));
+            printer.data(&format!("{dir}\n{} of at most {bound}\n", amount(usage))).map_err(|e| of_output(&e))?;
         }
         Some(CacheVerb::Clear) => {
             let usage = cache.clear().map_err(|e| of_system("the cache cannot be cleared", &e))?;

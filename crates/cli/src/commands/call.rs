@@ -1,7 +1,7 @@
 //! `walnut call`.
 
 use crate::commands::guest::prepare;
-use crate::error::{CommandError, CommandResult};
+use crate::error::{CommandError, CommandResult, of_output};
 use crate::flags::CallArgs;
 use crate::printer::Printer;
 use crate::settings::GuestSettings;
@@ -13,7 +13,7 @@ pub fn run(args: CallArgs, printer: Printer) -> CommandResult {
     match ready.call(&call) {
         Ok(Ok(result)) => {
             if !result.is_empty() {
-                printer.data(&format!("{result}\n"));
+                printer.data(&format!("{result}\n")).map_err(|e| of_output(&e))?;
             }
             Ok(0)
         }

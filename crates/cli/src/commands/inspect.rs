@@ -1,7 +1,7 @@
 //! `walnut inspect`.
 
 use crate::commands::guest::load;
-use crate::error::{CommandError, CommandResult, of_system};
+use crate::error::{CommandError, CommandResult, of_output, of_system};
 use crate::flags::InspectArgs;
 use crate::printer::Printer;
 use std::fmt::Write;
@@ -15,12 +15,12 @@ pub fn run(args: &InspectArgs, printer: Printer) -> CommandResult {
     } else {
         let inspection = Inspection::of(&artifact)?;
         if args.json {
-            printer.data(&json(&inspection)?);
+            printer.data(&json(&inspection)?).map_err(|e| of_output(&e))?;
             return Ok(0);
         }
         describe(&inspection, &args.target)
     };
-    printer.escaped_data(&text);
+    printer.escaped_data(&text).map_err(|e| of_output(&e))?;
     Ok(0)
 }
 

@@ -531,3 +531,78 @@ fn what_is_larger_than_anything_is_not_read() {
     let output = env.run(["run", "/dev/zero"]).exits_with(126).says("/dev/zero");
     is_explained(&output);
 }
+
+#[test]
+fn proposals_that_are_not_supported_are_named() {
+    let env = test_env!();
+    let body = |text: &str| format!("(module (memory (export \"memory\") 1) {text})");
+    for (name, text, proposal) in [
+        (
+            "legacy",
+            body("(tag $e) (func (export \"_start\") try throw $e catch $e end)"),
+            "the legacy form of exceptions",
+        ),
+        (
+            "stack",
+            body(
+                "(type $f (func)) (type $c (cont $f)) (func $g) (elem declare func $g)
+                (func (export \"_start\") (resume $c (cont.new $c (ref.func $g))))",
+            ),
+            "stack switching",
+        ),
+        (
+            "wide",
+            body("(func (param i64) (result i64 i64) (i64.mul_wide_s (local.get 0) (local.get 0)))"),
+            "wide arithmetic",
+        ),
+        (
+            "pages",
+            "(module (memory (export \"memory\") 1 (pagesize 1)) (func (export \"_start\")))".into(),
+            "custom page sizes",
+        ),
+    ] {
+        let file = format!("{name}.wat");
+        env.file(&file, text);
+        for verb in ["run", "serve"] {
+            let refused =
+                env.run([verb, &file]).exits_with(126).says(&format!("uses {proposal}, which Walnut does not"));
+            assert!(refused.stderr.contains("hint: build it with") && !refused.stderr.contains("damaged"), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn a_draft_of_a_command_is_told_as_one() {
+    let env = test_env!();
+    for version in ["0.2.0-rc-2023-12-05", "0.3.0-rc-2026-03-15"] {
+        let text = format!(
+            "(component (core module $m (func (export \"run\") (result i32) i32.const 0))
+            (core instance $i (instantiate $m))
+            (func $run (result (result)) (canon lift (core func $i \"run\")))
+            (instance $run (export \"run\" (func $run))) (export \"wasi:cli/run@{version}\" (instance $run)))"
+        );
+        env.file("draft.wat", text);
+        let refused = env.run(["run", "draft.wat"]).exits_with(126);
+        refused.says(&format!("it exports `wasi:cli/run@{version}` of a draft that WASI has replaced"));
+    }
+}
+
+/// As `cat` does.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error_and_a_closed_pipe_is_not() {
+    let env = test_env!();
+    env.file("add.wat", r#"(module (func (export "one") (result i32) i32.const 1))"#);
+    for args in
+        [&["inspect", "add.wat"][..], &["inspect", "--json", "add.wat"], &["call", "add.wat", "one()"], &["cache"]]
+    {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let output = env.command().args(args).stdout(full).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(125) && said.contains("standard output cannot be written to"), "{said}");
+        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        drop(reader);
+        let output = env.command().args(args).stdout(writer).output().expect("it starts");
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{output:?}");
+    }
+}

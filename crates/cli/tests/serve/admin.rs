@@ -224,7 +224,15 @@ fn there_is_no_more_than_it_says() {
 #[test]
 fn another_name_for_this_machine_reads_nothing() {
     let server = bad(&[]);
-    for host in ["rebound.example", "rebound.example:9090", "localhost.rebound.example", "10.0.0.1", "@", "user@localhost", "localhost@127.0.0.1"] {
+    for host in [
+        "rebound.example",
+        "rebound.example:9090",
+        "localhost.rebound.example",
+        "10.0.0.1",
+        "@",
+        "user@localhost",
+        "localhost@127.0.0.1",
+    ] {
         let refused = ask(&server, &format!("GET /status.json HTTP/1.1\r\nhost: {host}\r\n\r\n"));
         assert_eq!(refused.status, 421, "{host}");
     }

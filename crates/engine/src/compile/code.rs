@@ -4,7 +4,7 @@ use crate::compile::tier::Tier;
 use crate::component::artifact::Artifact;
 use crate::component::imports;
 use crate::component::wasi::{Package, WASI_0_2, WASI_0_3};
-use crate::component::world::{World, worlds};
+use crate::component::world::{World, draft, worlds};
 use crate::failure::error::LoadError;
 use crate::failure::frames::GuestFrame;
 use crate::failure::source_lines::SourceLines;
@@ -21,6 +21,8 @@ pub(crate) struct LinkedCode {
     pub tier: Arc<Tier>,
     pub pre: InstancePre<Sandbox>,
     pub worlds: Vec<World>,
+    /// Export of a draft of WASI that could start it.
+    pub draft: Option<String>,
     /// Whether it was a module of WASI 0.1.
     pub adapted: bool,
     /// Resources that it needs from the start, as far as they are known.
@@ -72,6 +74,7 @@ impl LinkedCode {
             tier: tier.clone(),
             pre,
             worlds: worlds(ty.exports(engine).map(|(name, _)| name)),
+            draft: draft(ty.exports(engine).map(|(name, _)| name)).map(str::to_owned),
             adapted: !artifact.is_component()?,
             needs: component.resources_required(),
             version: if imports().any(is_0_3) { WASI_0_3 } else { WASI_0_2 },

@@ -1,6 +1,7 @@
 //! Turns errors of the compiler into plain words.
 
 use crate::component::artifact::Artifact;
+use crate::component::proposals::unsupported;
 use crate::failure::error::{LoadError, parser_words};
 use walnut_policy::units::size;
 
@@ -26,6 +27,9 @@ pub(crate) fn compile_error(artifact: &Artifact, error: &wasmtime::Error) -> Loa
     // Some features that the baseline compiler lacks only have these words.
     let cause = cause.strip_prefix("Compilation error: ").unwrap_or(cause);
     let cause = cause.split_once(" (at offset ").map_or(cause, |(words, _)| words);
+    if let Some(error) = unsupported(&name, cause) {
+        return error;
+    }
     match (minimum_memory(cause), unread) {
         (Some(needs), _) => LoadError::Memory { name, needs },
         (None, Some((_, words))) => LoadError::Invalid { name, reason: parser_words(words) },

@@ -12,6 +12,7 @@ use crate::compile::compile_error::compile_error;
 use crate::compile::config::{CallModel, Compiler};
 use crate::compile::worker_program::CompileWorker;
 use crate::component::artifact::{Artifact, Digest};
+use crate::component::proposals::unsupported;
 use crate::failure::error::LoadError;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
@@ -59,6 +60,7 @@ impl CompileWorker {
             b"code\n" => Ok(rest.to_vec()),
             b"invalid\n" => Err(LoadError::Invalid { name: artifact.name.clone(), reason: reason() }),
             b"memory\n" => Err(LoadError::Memory { name: artifact.name.clone(), needs: reason() }),
+            b"unsupported\n" => Err(unsupported(&artifact.name, &reason()).unwrap_or_else(|| failed(reason()))),
             b"failed\n" => Err(failed(reason())),
             _ => Err(failed(bounds_reached(binary.len()))),
         }
@@ -155,6 +157,7 @@ pub fn run_compile_worker(input: impl Read, mut output: impl Write) -> io::Resul
             let artifact = Artifact::binary("", Digest::of(&[]), Vec::new());
             let (answer, reason) = match compile_error(&artifact, &e) {
                 LoadError::Invalid { reason, .. } => ("invalid", reason),
+                LoadError::Unsupported { proposal, .. } => ("unsupported", proposal.to_owned()),
                 LoadError::Memory { needs, .. } => ("memory", needs),
                 LoadError::Compile { reason, .. } => ("failed", reason),
                 other => ("failed", other.to_string()),

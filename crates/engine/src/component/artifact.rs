@@ -1,5 +1,6 @@
 //! Artifacts: the bytes of a target, with a name and digests.
 
+use crate::component::proposals::unsupported;
 use crate::failure::error::LoadError;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -136,7 +137,11 @@ impl Artifact {
     /// Creates the error for bytes that the parser rejects, without offsets, which only help the
     /// author of the bytes.
     pub(crate) fn invalid(&self, error: &wasmparser::BinaryReaderError) -> LoadError {
-        LoadError::Invalid { name: self.name.clone(), reason: crate::failure::error::parser_words(error.message()) }
+        let name = self.name.clone();
+        unsupported(&name, error.message()).unwrap_or_else(|| {
+            let reason = crate::failure::error::parser_words(error.message());
+            LoadError::Invalid { name, reason }
+        })
     }
 
     /// Returns the size of the binary, in bytes.

@@ -12,6 +12,7 @@ pub(crate) mod core_exports;
 pub(crate) mod imports;
 pub(crate) mod inspect;
 pub(crate) mod memory_layout;
+pub(crate) mod proposals;
 pub(crate) mod rewrite;
 pub(crate) mod wasi;
 pub(crate) mod world;

@@ -18,6 +18,8 @@ pub enum LoadError {
     NotWasm { name: String, reason: String },
     #[error("{name} is damaged or not valid WebAssembly: {reason}")]
     Invalid { name: String, reason: String },
+    #[error("{name} uses {proposal}, which Walnut does not support")]
+    Unsupported { name: String, proposal: &'static str, hint: &'static str },
     #[error("{name} is damaged or not valid WebAssembly: its text does not parse\n{reason}")]
     Text { name: String, reason: String },
     #[error("{name} starts with {needs} of memory, more than its limit")]
@@ -102,6 +104,7 @@ impl LoadError {
                 hints
             }
             LoadError::WrongWorld { hint, .. } => vec![hint.clone()],
+            LoadError::Unsupported { hint, .. } => vec![(*hint).to_owned()],
             LoadError::NotWasm { .. } => vec![
                 "a target is a .wasm file or .wat text: a WASI 0.1 module, or a component of WASI 0.2 or 0.3".into(),
             ],

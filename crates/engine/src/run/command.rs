@@ -23,6 +23,14 @@ pub enum Exit {
     Failed(Failure),
 }
 
+/// Remedy for a component of a draft.
+pub(crate) const REBUILD: &str = "rebuild it with a toolchain for WASI 0.2 or for the final WASI 0.3";
+
+/// Explains a component that only an interface of a draft would start.
+pub(crate) fn of_draft(export: &str) -> String {
+    format!("it exports `{export}` of a draft that WASI has replaced")
+}
+
 impl Ready {
     /// Checks that this is a command.
     ///
@@ -33,17 +41,19 @@ impl Ready {
             return Ok(());
         }
         let target = ArtifactRef::text_of(&self.name);
-        let (reason, hint) = if self.code.worlds.iter().any(World::is_service) {
-            ("it is an HTTP service, not a command", format!("serve it: `walnut serve {target}`"))
+        let (reason, hint) = if let Some(export) = &self.code.draft {
+            (of_draft(export), REBUILD.to_owned())
+        } else if self.code.worlds.iter().any(World::is_service) {
+            ("it is an HTTP service, not a command".to_owned(), format!("serve it: `walnut serve {target}`"))
         } else {
             (
-                "it has no `run` function of wasi:cli",
+                "it has no `run` function of wasi:cli".to_owned(),
                 format!(
                     "call one of its functions: `walnut call {target} 'NAME(ARGUMENTS)'`; `walnut inspect --wit {target}` lists them"
                 ),
             )
         };
-        Err(LoadError::WrongWorld { name: self.name.clone(), verb: "run", reason: reason.into(), hint })
+        Err(LoadError::WrongWorld { name: self.name.clone(), verb: "run", reason, hint })
     }
 
     /// Runs the command to its end, within its limits, on a thread of its own. Leaves the sandbox,

@@ -10,6 +10,7 @@ use crate::http::body::SizeLimited;
 use crate::http::content_length::content_length;
 use crate::observer::LimitReporter;
 use crate::request_id::RequestId;
+use crate::run::command::{REBUILD, of_draft};
 use crate::run::service::concurrent::ConcurrentSandboxes;
 use crate::run::service::isolated::IsolatedSandboxes;
 use crate::run::service::response::{Answer, Body, BodyError, FailureReporter, GuardedBody, ResponseTail};
@@ -53,6 +54,10 @@ impl ServiceKind {
                 false => format!("run it: `walnut run {}`", ready.name),
             },
         };
+        if let Some(export) = ready.code.draft.as_deref().filter(|_| ready.code.worlds.is_empty()) {
+            let (name, hint) = (ready.name.clone(), REBUILD.to_owned());
+            return Err(LoadError::WrongWorld { name, verb: "served", reason: of_draft(export), hint });
+        }
         let unfit = |e: wasmtime::Error| wrong(format!("its handler has another type: {:#}", e));
         let kind = if ready.code.worlds.contains(&World::Service0_3) {
             if reuse > 1 {

@@ -34,6 +34,7 @@ impl From<&LoadError> for ErrorClass {
             | LoadError::Text { .. }
             | LoadError::NotWasm { .. }
             | LoadError::Invalid { .. }
+            | LoadError::Unsupported { .. }
             | LoadError::MissingImports { .. }
             | LoadError::WrongWorld { .. }
             | LoadError::Compile { .. } => ErrorClass::CannotRun,
