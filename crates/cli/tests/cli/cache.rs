@@ -202,7 +202,7 @@ fn a_folder_that_others_may_write_to_is_not_used() {
     --- exit code 125 ---
     ");
     fs::set_permissions(&code, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    // Whoever may write to a folder above it can put another folder in its place.
+    // A user who may write to a folder above it can put another folder in its place.
     fs::set_permissions(env.cache(), fs::Permissions::from_mode(0o777)).expect("it is ours");
     env.run(["cache"]).exits_with(125).says("is not safe: others may write to it");
     fs::set_permissions(env.cache(), fs::Permissions::from_mode(0o1777)).expect("it is ours");
