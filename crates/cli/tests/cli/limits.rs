@@ -226,3 +226,24 @@ fn limits_hold_in_call_as_well() {
     env.run(["call", "--memory", "32MiB", &guest(WAT_TWO_MEMORIES), "pages()"]).exits_with(137);
     env.run(["call", "--memory", "32MiB", &guest(WAT_TABLE_BOMB), "elements()"]).exits_with(137);
 }
+
+/// The signal that stops a guest at its limit does nothing when somebody else sends it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stray_signal_stops_nobody() {
+    let env = test_env!();
+    let mut command = env.command();
+    command.args(["run", "--cpu", "2s", &guest(RUST_P1_BOMBS), "loop"]).stderr(std::process::Stdio::piped());
+    let child = command.spawn().expect("the binary starts");
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(50));
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).into_iter().flatten().flatten();
+        for task in tasks {
+            let thread = task.file_name().into_string().expect("it is a number");
+            let _ = std::process::Command::new("kill").args(["-URG", &thread]).output();
+        }
+    }
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(124) && said.contains("used up its processor time"), "{said}");
+}

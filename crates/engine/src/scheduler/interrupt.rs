@@ -14,6 +14,9 @@ use crate::failure::host_calls;
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+#[cfg(target_os = "linux")]
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 /// Most frames that are recorded. A deeper stack is cut.
 const MAX_FRAMES: usize = 64;
@@ -26,6 +29,8 @@ pub(crate) const IS_SUPPORTED: bool =
 pub(crate) struct Interrupt {
     /// Addresses of the guest's compiled code.
     code: Range<usize>,
+    /// Whether the guest is to be stopped. Anybody may send the signal.
+    is_wanted: AtomicBool,
     stopped: Mutex<Option<StoppedGuest>>,
 }
 
@@ -43,7 +48,7 @@ impl Interrupt {
     pub fn new(text: &[u8]) -> Arc<Self> {
         let range = text.as_ptr_range();
         let code = range.start.addr()..range.end.addr();
-        Arc::new(Interrupt { code, stopped: Mutex::new(None) })
+        Arc::new(Interrupt { code, is_wanted: AtomicBool::new(false), stopped: Mutex::new(None) })
     }
 
     /// Returns the guest, once it is stopped.
@@ -87,7 +92,7 @@ impl Interrupt {
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod signal {
-    use super::{Interrupt, MAX_FRAMES};
+    use super::{Acquire, Interrupt, MAX_FRAMES, Release};
     use crate::failure::host_calls;
     use std::cell::Cell;
     use std::ffi::{c_int, c_void};
@@ -116,6 +121,7 @@ mod signal {
 
         /// Sends the signal to `thread`.
         pub fn send<T>(&self, thread: &JoinHandle<T>) {
+            self.is_wanted.store(true, Release);
             // SAFETY: a thread that was not joined has a valid handle, even if it has ended.
             unsafe { libc::pthread_kill(thread.as_pthread_t(), SIGNAL) };
         }
@@ -151,6 +157,9 @@ mod signal {
         let (pc, frame) = registers(context);
         // SAFETY: `register` leaked the interrupt.
         let interrupt = unsafe { &*current };
+        if !interrupt.is_wanted.load(Acquire) {
+            return;
+        }
         // SAFETY: these are the registers of this thread, which the handler interrupts.
         if unsafe { interrupt.record(pc, frame) } {
             loop {

@@ -240,8 +240,12 @@ impl Files {
             Err(WalkError::LeadsOut) => {
                 let request = Request::Dir { path: guest.clone(), access };
                 let is_ungranted = normalize(&guest).is_some() && !gate.would_allow(&request);
-                let denial = check(&guest, if is_ungranted { access } else { Access::Escape }).err();
-                return Err(denial.map_or(FileError::NotPermitted, |denial| refusal(&denial)));
+                if is_ungranted {
+                    check(&guest, access).map_err(|denial| refusal(&denial))?;
+                }
+                // Always a denial; checked for the sake of the listeners.
+                let _ = check(&guest, Access::Escape);
+                return Err(FileError::NotPermitted);
             }
             Err(error) => {
                 check(&guest, access).map_err(|denial| refusal(&denial))?;

@@ -90,6 +90,13 @@ impl From<Errno> for WalkError {
 impl Walk {
     /// Follows the path. May block.
     pub fn run(self) -> Result<WalkEnd, WalkError> {
+        if self.path.is_empty() {
+            return Err(Errno::NOENT.into());
+        }
+        // A path of WASI is relative to its folder.
+        if self.path.starts_with('/') {
+            return Err(WalkError::LeadsOut);
+        }
         let denied = self.mounts.denied_ids()?;
         let start = Level { guest: self.start.guest.clone(), ..self.start.clone() };
         let mut state = WalkState { walk: &self, denied, levels: vec![start], links: 0, met: None };
@@ -151,7 +158,7 @@ impl WalkState<'_> {
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
         let names_object = matches!(last, LastComponent::Follow | LastComponent::Keep);
-        let follows = !is_last || last == LastComponent::Follow || (names_object && wants_folder);
+        let follows = !is_last || last == LastComponent::Follow || wants_folder;
         match kind {
             FileType::Symlink if follows => {
                 self.follow(&name, pending)?;
@@ -220,15 +227,12 @@ impl WalkState<'_> {
         let stat = fstat(&*self.here().folder)?;
         self.meet(&stat);
         let Level { folder, mount, guest } = self.here().clone();
-        match last {
-            LastComponent::Entry => self.check_movable(&stat, &guest)?,
-            LastComponent::Create => return Err(Errno::EXIST.into()),
-            LastComponent::Follow | LastComponent::Keep => {}
+        // The system neither moves nor removes a folder by the name `.`.
+        if last == LastComponent::Create {
+            return Err(Errno::EXIST.into());
         }
-        // The system answers an empty path.
-        let name = if self.walk.path.is_empty() { "" } else { "." };
         let kind = Some(FileType::Directory);
-        Ok(WalkEnd { folder, name: name.into(), mount, guest, kind, denied: self.met.clone() })
+        Ok(WalkEnd { folder, name: ".".into(), mount, guest, kind, denied: self.met.clone() })
     }
 }
 
