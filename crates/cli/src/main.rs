@@ -17,6 +17,7 @@ mod serving;
 mod settings;
 
 fn main() -> ExitCode {
+    walnut_engine::ignore_file_size_signal();
     if compiler::is_worker() {
         return compiler::work();
     }

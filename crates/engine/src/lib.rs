@@ -30,7 +30,7 @@ mod scheduler;
 pub use self::http::body::IdleTimeout;
 pub use self::http::content_length::content_length;
 pub use self::http::hop_by_hop::named_by_connection;
-pub use capabilities::descriptors::raise_descriptor_limit;
+pub use capabilities::descriptors::{ignore_file_size_signal, raise_descriptor_limit};
 pub use capabilities::http::tls::trusted_roots;
 pub use compile::cache::{Cache, CacheError, CacheUsage};
 pub use compile::config::{EngineConfig, Tiers};

@@ -51,6 +51,9 @@ pub fn prepare(settings: &GuestSettings, printer: Printer) -> Result<Ready, Comm
     let is_kept = cache.is_some();
     let engine = Engine::new(&config, cache);
     let prepared = engine.prepare(&artifact, Some(&TerminalProgress))?;
+    if let Some(reason) = engine.unkept() {
+        printer.warning(&format!("the compiled code is not kept, since the cache did not take it: {reason}"));
+    }
     // When standard error is no terminal, it is the program's own, and nobody waits at it.
     if let Some(reason) = prepared.unfit_for_baseline().filter(|_| io::stderr().is_terminal()) {
         printer.notify(&Notice::slow_compilation(artifact.short_name(), reason));
@@ -79,9 +82,11 @@ fn setup(settings: &GuestSettings, gate: Gate, name: &str, printer: Printer) -> 
 /// Compiles optimised code for the program's next start while the program runs. Code that is not
 /// ready at its end is given up.
 fn optimise_meanwhile(engine: Arc<Engine>, artifact: Artifact, quick: Prepared) {
-    thread::spawn(move || {
+    let optimise = move || {
         thread::sleep(OPTIMISE_AFTER);
         // The program runs whether or not this succeeds.
         let _ = engine.optimise(&artifact, &quick);
-    });
+    };
+    // A system that refuses the thread leaves the program its baseline code.
+    let _ = thread::Builder::new().spawn(optimise);
 }

@@ -247,3 +247,28 @@ fn a_stray_signal_stops_nobody() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(124) && said.contains("used up its processor time"), "{said}");
 }
+
+/// The limits of the system are no fault of the guest, and end with a reason.
+#[test]
+#[cfg(target_os = "linux")]
+fn limits_of_the_system_are_told() {
+    let env = test_env!().with_own_cache();
+    let program = guest(walnut_test_programs::RUST_P2_HELLO);
+    let within = |limit: &str| {
+        let walnut = env.command();
+        let mut shell = std::process::Command::new("bash");
+        shell.current_dir(env.dir()).env_clear();
+        shell.envs(walnut.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.env("WALNUT", walnut.get_program());
+        shell.args(["-c", &format!("ulimit {limit}; exec \"$WALNUT\" run {program}")]);
+        let output = shell.output().expect("bash is there");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned(), output.stdout)
+    };
+    let hello = b"hello from a sealed component\n";
+    let (code, said, stdout) = within("-f 10");
+    assert!(code == Some(0) && said.contains("the compiled code is not kept") && stdout == hello, "{code:?} {said}");
+    assert_eq!(std::fs::read_dir(env.cache().join("code")).expect("it is there").count(), 0);
+    let (code, said, _) = within("-v 4000000");
+    assert!(code == Some(125) && said.contains("raise the limit of this process"), "{code:?} {said}");
+    assert_eq!(within("-v unlimited"), (Some(0), String::new(), hello.to_vec()));
+}

@@ -47,6 +47,16 @@ pub fn raise_descriptor_limit() -> usize {
     limit - limit / SHARE
 }
 
+/// Makes a write beyond the limit of file sizes (`ulimit -f`) an error, as on a full disk. By
+/// default a signal ends the process.
+pub fn ignore_file_size_signal() {
+    #[cfg(unix)]
+    // SAFETY: ignoring a signal has no handler that could do anything wrong.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN)
+    };
+}
+
 /// Returns the descriptors that guests may hold together.
 fn most() -> usize {
     static MOST: OnceLock<usize> = OnceLock::new();

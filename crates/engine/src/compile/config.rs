@@ -60,6 +60,8 @@ impl EngineConfig {
         let stack = usize::try_from(self.limits.stack.clamp(*bounds.start(), *bounds.end())).unwrap_or(usize::MAX);
         // Baseline frames are larger, and a program that fits when optimised has to fit before.
         let stack = stack * compiler.frames();
+        // An image of memory is a file in memory, whose size the system may limit.
+        config.memory_init_cow(may_have_images());
         // A fiber holds the guest's stack and the host calls made from it.
         config.max_wasm_stack(stack);
         config.async_stack_size(stack + (1 << 20));
@@ -99,6 +101,18 @@ impl EngineConfig {
             .pagemap_scan(Enabled::Auto);
         pool
     }
+}
+
+/// Returns whether files may be large enough for images of memory.
+fn may_have_images() -> bool {
+    #[cfg(unix)]
+    {
+        const ENOUGH: u64 = 4 << 30;
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+        limit.is_none_or(|limit| limit >= ENOUGH)
+    }
+    #[cfg(not(unix))]
+    true
 }
 
 /// Bounds of one component.

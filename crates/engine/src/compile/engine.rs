@@ -39,6 +39,8 @@ pub struct Engine {
     /// Tiers by kind of calls and compiler, created on demand. Most starts need one.
     tiers: [[OnceLock<SharedTier>; 3]; 2],
     cache: Option<Cache>,
+    /// First reason for which the cache did not take code.
+    unkept: OnceLock<String>,
 }
 
 /// An artifact with its component, which is made on demand. Usually the code is in the cache.
@@ -71,7 +73,7 @@ pub trait Progress: Sync {
 impl Engine {
     /// Creates an engine. Without a cache, every component is compiled anew.
     pub fn new(config: &EngineConfig, cache: Option<Cache>) -> Arc<Self> {
-        Arc::new(Engine { config: config.clone(), tiers: Default::default(), cache })
+        Arc::new(Engine { config: config.clone(), tiers: Default::default(), cache, unkept: OnceLock::new() })
     }
 
     /// Returns the code of `artifact`: shared, from the cache, or compiled as fast as possible.
@@ -132,6 +134,11 @@ impl Engine {
         let is_small = |size: CodeSize| size.total <= MAX_AT_ONCE && size.largest <= MAX_FUNCTION_AT_ONCE;
         let has_both = self.config.tiers == Tiers::Both && self.config.worker.is_some();
         has_both && !self.config.is_service() && is_small(size())
+    }
+
+    /// Returns why the cache did not take code that was compiled.
+    pub fn unkept(&self) -> Option<&str> {
+        self.unkept.get().map(String::as_str)
     }
 
     fn code_by(
@@ -249,7 +256,11 @@ impl Engine {
             return unsafe { Component::deserialize(&tier.tier.wasmtime, &code) }.map_err(|e| failed(&e));
         };
         // A cache that cannot be written to costs time, but does not fail the run.
-        let is_kept = cache.put(&artifact.code, tier.tier.hash, &code).is_ok();
+        let kept = cache.put(&artifact.code, tier.tier.hash, &code);
+        let is_kept = kept.is_ok();
+        if let Err(e) = kept {
+            self.unkept.get_or_init(|| e.to_string());
+        }
         if is_kept && tier.tier.compiler == Compiler::Optimising {
             let before = [Compiler::Baseline, Compiler::Plain];
             let made =

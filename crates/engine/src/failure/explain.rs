@@ -20,11 +20,23 @@ const HANDLES_FULL: [&str; 2] = [
 pub(crate) fn failure(error: &wasmtime::Error, limits: &Limits) -> Failure {
     match limit(error) {
         Some(limit) => Failure::Limit { limit, value: limit.value(limits), details: details(error) },
+        None if is_out_of_memory(error) => Failure::Host(OUT_OF_MEMORY.to_owned()),
         None => match error.downcast_ref::<Trap>() {
             Some(trap) => Failure::Trap { cause: cause(*trap), details: details(error) },
             None => Failure::Trap { cause: plain(error), details: details(error) },
         },
     }
+}
+
+/// Explanation of a system that has no memory, or no addresses, for a sandbox.
+const OUT_OF_MEMORY: &str = "the system has no memory, or no addresses, for the sandbox; raise the limit of this process \
+    (`ulimit -v`, or the memory of its container), or lower `--memory`";
+
+/// Returns whether the system refused memory to the host.
+fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+    let errors = error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>());
+    errors.into_iter().any(|e| e.kind() == std::io::ErrorKind::OutOfMemory)
+        || error.root_cause().downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::NOMEM)
 }
 
 /// Explains a deadline that passed while the guest was waiting, with its last host calls.
