@@ -69,6 +69,19 @@ fn a_denial_holds_where_the_hosts_path_is_too_long() {
     }
 }
 
+/// Each component of a path takes system calls, so a path has an end.
+#[test]
+fn a_path_has_a_longest_length() {
+    let env = test_env!();
+    env.file("data/inside", "inside\n");
+    env.folder("data/d");
+    for program in programs() {
+        let path = |turns: usize| format!("/data/{}inside", "d/../".repeat(turns));
+        run(&env, &program, &["--dir", "data::/data"], &["read", &path(100)]).prints("inside\n");
+        run(&env, &program, &["--dir", "data::/data"], &["read", &path(10_000)]).exits_with(1);
+    }
+}
+
 #[test]
 fn a_mount_inside_a_mount_keeps_its_rights_through_links() {
     for program in programs() {

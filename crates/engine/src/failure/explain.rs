@@ -54,7 +54,7 @@ pub(crate) fn stopped(limit: Limit, limits: &Limits, frames: Vec<GuestFrame>, ca
 
 /// Explains a limit on time at which the guest was in a host call that did not return.
 pub(crate) fn held(limit: Limit, limits: &Limits) -> Failure {
-    let details = vec!["in a call of the host, which did not return: the system held the thread".into()];
+    let details = vec!["in a call of the host, or in one long operation on memory, that did not end".into()];
     Failure::Limit { limit, value: limit.value(limits), details }
 }
 

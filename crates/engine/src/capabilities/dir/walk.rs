@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Longest chain of symbolic links, as in Linux.
 const MAX_LINKS: usize = 40;
 
+/// Longest path in bytes, as in Linux. Each component of it takes system calls.
+const MAX_PATH: usize = 4096;
+
 /// Flags that open a folder on the way. Searching it takes no right to list it.
 #[cfg(target_os = "linux")]
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -92,6 +95,9 @@ impl Walk {
     pub fn run(self) -> Result<WalkEnd, WalkError> {
         if self.path.is_empty() {
             return Err(Errno::NOENT.into());
+        }
+        if self.path.len() >= MAX_PATH {
+            return Err(Errno::NAMETOOLONG.into());
         }
         // A path of WASI is relative to its folder.
         if self.path.starts_with('/') {
